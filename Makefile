@@ -1,0 +1,71 @@
+# Everything starts from Python 3.11 or newer, make, and a package index.
+#
+#   make demo      train LeNet-5 on handwritten digits and write a report of what it learned
+#   make test      run the tests                                         (ARGS="-k pooling" picks some)
+#   make check     check format, lint and types
+#   make all       check, then test
+#   make format    put the code into shape
+#   make install   only the environment, with all development tools
+#   make clean     remove the environment, the caches, the builds and runs/demo
+#
+# VENV=/some/dir puts the environment elsewhere; PYTHON=python3.12 makes it with another Python.
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+BIN = $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check all format install clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: $(VENV)/.installed
+	rm -rf runs/demo
+	$(BIN)/striate train --out runs/demo
+	$(BIN)/striate report runs/demo
+	@echo "What the network learned: $(CURDIR)/runs/demo/report.html"
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+all: check
+	$(MAKE) test
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+install: $(VENV)/.installed-dev
+
+clean:
+	@if [ -e "$(VENV)/.created" ]; then rm -rf "$(VENV)"; fi
+	rm -rf runs/demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The environment: one file a step, so that a step is done once, and again when what it depends on changes.
+
+$(VENV)/.created:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "Striate needs Python 3.11 or newer, and '$(PYTHON)' was not found:" \
+	    "install it, or name yours with 'make PYTHON=/path/to/python3'." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Striate needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1):" \
+	    "name a newer one, as in 'make PYTHON=python3.12'." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
+	$(PIP_INSTALL) .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.created pyproject.toml constraints.txt
+	$(PIP_INSTALL) ".[dev]"
+	@touch $(VENV)/.installed $@

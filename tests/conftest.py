@@ -1,0 +1,13 @@
+"""What all tests share: their order, and hypothesis without a stop-watch."""
+
+import pytest
+from hypothesis import settings
+
+# A loaded machine is no reason for a test to fail; pytest-timeout catches what hangs.
+settings.register_profile("striate", deadline=None)
+settings.load_profile("striate")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first: what is marked `slow` runs last, each group in its usual order."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
