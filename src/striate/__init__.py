@@ -1,0 +1,58 @@
+"""Striate trains, explains and ships convolutional image classifiers, from LeNet-5 to ResNet.
+
+    import striate
+
+    data = striate.load("digits")
+    run = striate.train("lenet5", data, striate.Recipe(epochs=5))
+    print(striate.evaluate(run).accuracy)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Dataset": "striate.data",
+    "Evaluation": "striate.evaluation",
+    "Preprocess": "striate.preprocess",
+    "Recipe": "striate.training",
+    "Run": "striate.runs",
+    "Split": "striate.data",
+    "StriateError": "striate.errors",
+    "create": "striate.models",
+    "describe": "striate.inspection",
+    "evaluate": "striate.evaluation",
+    "load": "striate.data",
+    "predict": "striate.evaluation",
+    "report": "striate.evaluation",
+    "resume": "striate.runs",
+    "train": "striate.runs",
+}
+_PACKAGES = ("augmentation", "data", "errors", "evaluation", "inspection", "layers", "models", "runs", "training")
+
+__all__ = sorted([*_HOME, *_PACKAGES])
+
+if TYPE_CHECKING:
+    from striate import augmentation, data, errors, evaluation, inspection, layers, models, runs, training
+    from striate.data import Dataset, Split, load
+    from striate.errors import StriateError
+    from striate.evaluation import Evaluation, evaluate, predict, report
+    from striate.inspection import describe
+    from striate.models import create
+    from striate.preprocess import Preprocess
+    from striate.runs import Run, resume, train
+    from striate.training import Recipe
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562): `import striate` alone costs next to nothing."""
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name in _PACKAGES:
+        return import_module(f"striate.{name}")
+    raise AttributeError(f"module 'striate' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,76 @@
+"""What Striate raises, in one tree. Every message says what happened, where, and what to do.
+
+StriateError                    exit code 2: the request can't be met as it stands
+├── ArgumentError               an argument's value or name; also a ValueError
+│   └── ShapeError              a tensor's or an image's shape
+├── DataError                   a data set, a file of it, or its classes
+│   └── BadFilesError           files that can't be decoded, all of them named
+├── CheckpointError             a run folder or a checkpoint that can't be used
+└── RunError                    exit code 1: a run that had begun could not go on
+    ├── DivergedError           the loss became NaN or infinite
+    ├── StorageError            a file could not be written (a full disk, no permission)
+    └── InterruptedRunError     exit code 130: Ctrl-C or SIGTERM; everything is saved
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class StriateError(Exception):
+    """The root: catch this to catch whatever Striate raises on purpose."""
+
+    exit_code = 2
+
+
+class ArgumentError(StriateError, ValueError):
+    """An argument has a value Striate can't use."""
+
+
+class ShapeError(ArgumentError):
+    """A tensor or an image has a shape that does not fit."""
+
+
+class DataError(StriateError):
+    """A data set, one of its files or its classes can't be used."""
+
+
+class BadFilesError(DataError):
+    """Some files can't be decoded; `problems` maps each path to the reason."""
+
+    def __init__(self, problems: dict[str, str]):
+        self.problems = dict(problems)
+        listing = "\n".join(f"  {path}: {reason}" for path, reason in self.problems.items())
+        count = f"{len(self.problems)} file{'s' if len(self.problems) != 1 else ''}"
+        super().__init__(f"{count} can't be used; repair or remove them, or leave them out with --skip-bad:\n{listing}")
+
+
+class CheckpointError(StriateError):
+    """A run folder or a checkpoint is missing, damaged or of another kind."""
+
+
+class RunError(StriateError):
+    """A run that had begun could not go on; what it had saved stays."""
+
+    exit_code = 1
+
+
+class DivergedError(RunError):
+    """The loss became NaN or infinite."""
+
+
+class StorageError(RunError):
+    """A file could not be written."""
+
+
+class InterruptedRunError(RunError):
+    """The user stopped the run; it is saved and can be resumed."""
+
+    exit_code = 130
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> ArgumentError:
+    """The error for a name that does not exist: the nearest name, then all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return ArgumentError(f"unknown {kind} '{name}'.{hint} Known: {', '.join(names)}.")

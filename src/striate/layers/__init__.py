@@ -1,0 +1,29 @@
+"""Layers that PyTorch lacks, or has with other semantics; one idea a file."""
+
+from striate.layers.depthwise import DepthwiseAvgPool2d, DepthwiseMaxPool2d
+from striate.layers.lenet import (
+    LENET5_C3_TABLE,
+    PartialConv2d,
+    RBFOutput,
+    ScaledTanh,
+    Subsampling2d,
+    digit_prototypes,
+    fan_in_uniform_,
+)
+from striate.layers.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
+
+__all__ = [
+    "LENET5_C3_TABLE",
+    "AvgPool2d",
+    "DepthwiseAvgPool2d",
+    "DepthwiseMaxPool2d",
+    "GlobalAvgPool2d",
+    "GlobalMaxPool2d",
+    "MaxPool2d",
+    "PartialConv2d",
+    "RBFOutput",
+    "ScaledTanh",
+    "Subsampling2d",
+    "digit_prototypes",
+    "fan_in_uniform_",
+]

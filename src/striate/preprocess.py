@@ -1,0 +1,107 @@
+"""From an image of any size to what the network sees. One definition for training, evaluation and prediction."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+from striate.errors import ArgumentError, ShapeError
+
+Fit = Literal["crop", "letterbox", "stretch"]
+FITS: tuple[Fit, ...] = ("crop", "letterbox", "stretch")
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How images become input. It travels with every set of weights.
+
+    Args:
+        height, width: the network's input, in pixels.
+        channels: 1 (grey) or 3 (red, green, blue).
+        fit: what happens where the proportions differ. "letterbox" keeps the whole image and pads with black, "crop"
+            keeps the proportions and cuts the longer side, "stretch" keeps the whole image and not the proportions.
+        mean, std: one value a channel, in units where black is 0 and full intensity 1.
+    """
+
+    height: int
+    width: int
+    channels: int
+    fit: Fit = "letterbox"
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 1:
+            raise ShapeError(f"image size {self.height}×{self.width}: both sides must be at least 1 pixel.")
+        if self.channels not in (1, 3):
+            raise ShapeError(f"channels={self.channels}: use 1 (grey) or 3 (colour).")
+        if self.fit not in FITS:
+            raise ArgumentError(f"fit='{self.fit}': use one of {', '.join(FITS)}.")
+        if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
+            raise ArgumentError(f"mean and std need {self.channels} values each, and std must be above 0.")
+
+    def conform(self, image: np.ndarray) -> np.ndarray:
+        """Bring one image to this size and number of channels: uint8 (h, w, c) to uint8 (height, width, channels).
+
+        Resizing is Pillow's bilinear filter, which is anti-aliased when it shrinks; grey from colour is ITU-R 601 luma.
+        """
+        if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
+            raise ShapeError(f"an image of shape {image.shape}: expected (height, width, 1 or 3).")
+        if image.shape == (self.height, self.width, self.channels):
+            return image
+        picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+        picture = self._fitted(picture.convert("L" if self.channels == 1 else "RGB"))
+        return np.asarray(picture).reshape(self.height, self.width, self.channels)
+
+    def conform_all(self, images: torch.Tensor) -> torch.Tensor:
+        """`conform` for a stack: uint8 (N, h, w, c) to uint8 (N, height, width, channels)."""
+        if images.shape[1:] == (self.height, self.width, self.channels):
+            return images
+        result = torch.empty((len(images), self.height, self.width, self.channels), dtype=torch.uint8)
+        for position, image in enumerate(images.numpy()):
+            result[position] = torch.from_numpy(self.conform(image).copy())
+        return result
+
+    def normalize(self, images: torch.Tensor) -> torch.Tensor:
+        """Pixels to input: (N, H, W, C) in 0 … 255 to float32 (N, C, H, W), channels-last in memory.
+
+        Each value becomes (pixel / 255 − mean) / std.
+        """
+        scale = torch.tensor([1 / (255 * s) for s in self.std], device=images.device)
+        offset = torch.tensor([-m / s for m, s in zip(self.mean, self.std, strict=True)], device=images.device)
+        return torch.addcmul(offset, images.to(torch.float32), scale).permute(0, 3, 1, 2)
+
+    def with_statistics(self, images: torch.Tensor) -> "Preprocess":
+        """This preprocess with the mean and standard deviation of `images`, uint8 (N, height, width, channels)."""
+        histograms = [torch.bincount(images[..., c].reshape(-1), minlength=256).double() for c in range(self.channels)]
+        levels = torch.arange(256, dtype=torch.float64) / 255
+        means = [float((h * levels).sum() / h.sum()) for h in histograms]
+        spreads = [
+            float(((h * (levels - m) ** 2).sum() / h.sum()).sqrt()) for h, m in zip(histograms, means, strict=True)
+        ]
+        # A data set of one flat colour has no spread; 1/255 keeps the division finite.
+        return Preprocess(
+            self.height, self.width, self.channels, self.fit, tuple(means), tuple(max(s, 1 / 255) for s in spreads)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Preprocess":
+        """The inverse of `to_dict`."""
+        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+
+    def _fitted(self, picture: Image.Image) -> Image.Image:
+        if self.fit == "stretch":
+            return picture.resize((self.width, self.height), Image.Resampling.BILINEAR)
+        ratios = (self.width / picture.width, self.height / picture.height)
+        ratio = max(ratios) if self.fit == "crop" else min(ratios)
+        width, height = (max(1, round(side * ratio)) for side in picture.size)
+        scaled = picture.resize((width, height), Image.Resampling.BILINEAR)
+        fitted = Image.new(picture.mode, (self.width, self.height))
+        fitted.paste(scaled, ((self.width - width) // 2, (self.height - height) // 2))
+        return fitted
