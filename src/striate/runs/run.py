@@ -1,0 +1,158 @@
+"""A run on disk: what training leaves, and what everything else reads.
+
+run.json               model, data, recipe, classes, preprocessing, environment: written before the first step
+split.csv              path, label and split of every image, where the data has files
+metrics.jsonl          one line an epoch
+checkpoints/           the newest two, see `checkpoints.py`
+model.safetensors      the final weights, with classes and preprocessing in its header
+result.json            how it ended
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from striate import models
+from striate.data import Dataset, load
+from striate.errors import CheckpointError, StriateError
+from striate.files import read_json
+from striate.models import Architecture
+from striate.preprocess import Preprocess
+from striate.runs import checkpoints
+from striate.training import Recipe
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Make one with `striate.train`, open one with `Run.open`.
+
+    Args:
+        path: the folder.
+        architecture: how the model is made, or `None` for a module that Striate did not create.
+        source, skip_bad: what `load` was given.
+        classes: the names, in the order of the model's outputs.
+        preprocess: how an image becomes input.
+        recipe: how it was trained, nothing left open.
+        environment: software, machine, threads.
+        fingerprint: the SHA-256 of the training images and labels.
+    """
+
+    path: Path
+    architecture: Architecture | None
+    source: str
+    skip_bad: bool
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    recipe: Recipe
+    environment: dict[str, Any]
+    fingerprint: str
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Run":
+        """Open a run folder.
+
+        Raises:
+            CheckpointError: if there is none, or its run.json is damaged.
+        """
+        path = Path(path)
+        if not (path / "run.json").is_file():
+            raise CheckpointError(
+                f"{path} is no run: it holds no run.json. Runs are made by 'striate train --out {path}'."
+            )
+        values = read_json(path / "run.json")
+        try:
+            if values["format"] != FORMAT:
+                raise CheckpointError(f"{path} is of run format {values['format']}; this Striate reads {FORMAT}.")
+            return cls(
+                path=path,
+                architecture=Architecture.from_dict(values["model"]) if values["model"] else None,
+                source=values["data"]["source"],
+                skip_bad=values["data"]["skip_bad"],
+                classes=tuple(values["classes"]),
+                preprocess=Preprocess.from_dict(values["preprocess"]),
+                recipe=Recipe(**values["recipe"]),
+                environment=values["environment"],
+                fingerprint=values["data"]["fingerprint"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, StriateError):
+                raise
+            raise CheckpointError(f"{path / 'run.json'} is damaged: {type(error).__name__} {error}.") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """What run.json holds."""
+        return {
+            "format": FORMAT,
+            "model": self.architecture.to_dict() if self.architecture else None,
+            "data": {"source": self.source, "skip_bad": self.skip_bad, "fingerprint": self.fingerprint},
+            "classes": list(self.classes),
+            "preprocess": self.preprocess.to_dict(),
+            "recipe": self.recipe.model_dump(),
+            "environment": self.environment,
+        }
+
+    @property
+    def name(self) -> str:
+        """The model's name, for titles."""
+        return self.architecture.name if self.architecture else "custom model"
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """How the run ended, or `None` if it has not."""
+        path = self.path / "result.json"
+        return read_json(path) if path.exists() else None
+
+    def history(self) -> list[dict[str, Any]]:
+        """One dictionary an epoch, oldest first."""
+        path = self.path / "metrics.jsonl"
+        try:
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        except ValueError as error:
+            raise CheckpointError(f"{path} is damaged: {error}.") from error
+
+    def data(self) -> Dataset:
+        """The data it was trained on, with the run's own preprocessing."""
+        size = (self.preprocess.height, self.preprocess.width)
+        return load(
+            self.source,
+            image_size=size,
+            channels=self.preprocess.channels,
+            fit=self.preprocess.fit,
+            skip_bad=self.skip_bad,
+        )
+
+    def model(self, module: nn.Module | None = None, device: torch.device | str = "cpu") -> nn.Module:
+        """The trained model in evaluation mode: final weights, or of a run not finished the newest checkpoint's.
+
+        Args:
+            module: for a run whose model Striate did not create, a module of the same structure.
+
+        Raises:
+            CheckpointError: if there are no weights yet, they are damaged, or they don't fit.
+        """
+        module = self.fresh_model(module)
+        result = self.result
+        if result:
+            path = self.path / "model.safetensors"
+            checkpoints.load_weights(module, checkpoints.read_weights(path, result["sha256"]), path)
+        else:
+            checkpoint, _ = checkpoints.newest(self.path / "checkpoints")
+            if checkpoint is None:
+                raise CheckpointError(f"{self.path} has no weights yet: train it with --resume {self.path}.")
+            checkpoints.load_weights(module, checkpoints.part(checkpoint, "model"), self.path)
+        return module.eval().to(device)
+
+    def fresh_model(self, module: nn.Module | None = None) -> nn.Module:
+        """The model as it was before the first step, unless `module` is given."""
+        if module is not None:
+            return module
+        if self.architecture is None:
+            raise CheckpointError(f"{self.path} was trained from a module of yours: pass it as model=.")
+        made = self.architecture
+        return models.create(made.name, made.classes, made.channels, made.image_size, seed=self.recipe.seed)

@@ -1,0 +1,25 @@
+"""Recipes and the loop that follows them. Nothing here writes to disk or prints."""
+
+from striate.training.device import pick
+from striate.training.loop import Step, Training, diverged
+from striate.training.losses import map_loss
+from striate.training.recipe import Recipe
+from striate.training.recipes import modern, paper, recipe
+from striate.training.scoring import Score, logits_of, ranks, score, score_of
+
+__all__ = [
+    "Recipe",
+    "Score",
+    "Step",
+    "Training",
+    "diverged",
+    "logits_of",
+    "map_loss",
+    "modern",
+    "paper",
+    "pick",
+    "ranks",
+    "recipe",
+    "score",
+    "score_of",
+]

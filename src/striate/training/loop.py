@@ -1,0 +1,127 @@
+"""The training loop.
+
+for each step:
+    batch      order, variation and dropout are functions of (seed, step)
+    forward    logits and loss; a loss that is not finite ends the run here
+    backward   gradients, clipped
+    update     at this step's learning rate
+    yield      what happened
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from striate import seeding
+from striate.data.batches import Batches
+from striate.errors import DivergedError
+from striate.training.losses import loss_of
+from striate.training.optimizers import optimizer_of
+from striate.training.recipe import Recipe
+from striate.training.schedules import factor
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step did.
+
+    Args:
+        step: steps done since the run began, this one included.
+        epoch: the epoch it belongs to, from 0.
+        last_of_epoch: whether that epoch ends with it.
+        loss: the batch's mean loss, before the update.
+        correct, samples: how many of the batch's samples had the right class first, and how many there were.
+        learning_rate: what the update used.
+        seconds, waiting: the step's time, and the part of it spent waiting for the batch.
+    """
+
+    step: int
+    epoch: int
+    last_of_epoch: bool
+    loss: float
+    correct: int
+    samples: int
+    learning_rate: float
+    seconds: float
+    waiting: float
+
+
+class Training:
+    """A model in training: iterate to take steps. `step`, the weights and `optimizer` are its whole state.
+
+    Args:
+        model: the network, already on the batches' device.
+        batches: the training data.
+        recipe: resolved, that is without "auto".
+    """
+
+    def __init__(self, model: nn.Module, batches: Batches, recipe: Recipe):
+        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.batches = batches
+        self.recipe = recipe
+        self.optimizer = optimizer_of(recipe, model)
+        self.loss = loss_of(recipe)
+        self.step = 0
+
+    @property
+    def steps(self) -> int:
+        """How many steps the whole run has."""
+        return self.recipe.epochs * self.batches.steps_per_epoch
+
+    def __iter__(self) -> Iterator[Step]:
+        """Take the remaining steps, yielding after each.
+
+        Raises:
+            DivergedError: when the loss is NaN or infinite; the update of that step is not made.
+        """
+        while self.step < self.steps:
+            self.model.train()
+            with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+                result = self._take()
+            yield result
+
+    def _take(self) -> Step:
+        recipe, started = self.recipe, time.perf_counter()
+        inputs, targets = self.batches[self.step]
+        waited = time.perf_counter() - started
+        learning_rate = recipe.learning_rate * factor(recipe, self.step, self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+
+        with seeding.scoped(recipe.seed, "step", self.step, device=self.batches.device):
+            logits = self.model(inputs)
+            loss = self.loss(logits, targets)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise DivergedError(diverged(self.step + 1, learning_rate, f"the loss became {value}"))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if recipe.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
+        self.optimizer.step()
+
+        self.step += 1
+        epoch, position = divmod(self.step - 1, self.batches.steps_per_epoch)
+        return Step(
+            step=self.step,
+            epoch=epoch,
+            last_of_epoch=position + 1 == self.batches.steps_per_epoch,
+            loss=value,
+            correct=int((logits.detach().argmax(dim=1) == targets).sum()),
+            samples=len(targets),
+            learning_rate=learning_rate,
+            seconds=time.perf_counter() - started,
+            waiting=waited,
+        )
+
+
+def diverged(step: int, learning_rate: float, what: str) -> str:
+    """The message for a run whose numbers ran away: where, and what to try."""
+    return (
+        f"{what} at step {step}, learning rate {learning_rate:.3g}. Try --set learning_rate={learning_rate / 5:.2g}, "
+        "a longer warm-up (--set warmup=0.3) or a tighter limit on the gradient (--set clip_norm=1)."
+    )

@@ -1,0 +1,66 @@
+"""Recipe: everything that decides how a model is trained, validated, and saved with the run."""
+
+from typing import Any, Literal, Self
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from striate.augmentation import parse
+from striate.data import Dataset
+from striate.errors import ArgumentError, unknown
+
+
+class Recipe(BaseModel):
+    """How a model is trained. The defaults are a sound start for a small network on any data.
+
+    Raises:
+        ArgumentError: for an unknown setting or a value out of range, naming it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str = Field("custom", description="what the recipe is called")
+    epochs: int = Field(10, ge=1, description="passes over the training data")
+    batch_size: int = Field(64, ge=1, description="samples a step")
+    optimizer: Literal["sgd", "adamw", "nadam"] = Field("sgd", description="sgd is with momentum")
+    learning_rate: float = Field(0.02, gt=0, description="the schedule's peak")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    nesterov: bool = Field(True, description="look ahead with sgd's momentum")
+    weight_decay: float = Field(5e-4, ge=0, description="on weights, not on biases or scales")
+    schedule: Literal["one-cycle", "cosine", "constant"] = Field("one-cycle", description="the way after warm-up")
+    warmup: float = Field(0.2, ge=0, le=1, description="share of the steps in which the learning rate rises")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    clip_norm: float = Field(5.0, ge=0, description="the largest norm of the gradient; 0 for no limit")
+    loss: Literal["auto", "cross-entropy", "map"] = Field("auto", description="auto: what the model was published with")
+    map_penalty: float = Field(10.0, gt=0, description="j, the rubbish class's penalty in LeNet-5's MAP loss")
+    augment: str = Field("auto", description="an augmentation policy; auto: flips and shifts where the data allows")
+    seed: int = Field(0, ge=0, description="what weights, order, variation and dropout are drawn from")
+
+    def __init__(self, **settings: Any):
+        unknown_names = set(settings) - set(type(self).model_fields)
+        if unknown_names:
+            raise unknown("recipe setting", min(unknown_names), type(self).model_fields)
+        try:
+            super().__init__(**settings)
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise ArgumentError(f"recipe setting {field}={first['input']!r}: {first['msg']}.") from None
+        if self.augment != "auto":
+            parse(self.augment)
+
+    def replace(self, **settings: Any) -> Self:
+        """The same recipe with some settings changed; text is read as the setting's own type."""
+        return type(self)(**{**self.model_dump(), **settings})
+
+    def resolved(self, loss: Literal["cross-entropy", "map"], data: Dataset) -> Self:
+        """The same recipe with every "auto" settled: `loss` is the model's own, the policy follows the data."""
+        return self.replace(
+            loss=loss if self.loss == "auto" else self.loss,
+            augment=default_augmentation(data) if self.augment == "auto" else self.augment,
+        )
+
+
+def default_augmentation(data: Dataset) -> str:
+    """Shifts by a twelfth of the side, and mirror images where a mirrored image keeps its label."""
+    return "flip,shift=0.08" if data.mirror else "shift=0.08"
