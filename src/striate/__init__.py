@@ -1,10 +1,10 @@
 """Striate trains, explains and ships convolutional image classifiers, from LeNet-5 to ResNet.
 
-    import striate
+import striate
 
-    data = striate.load("digits")
-    run = striate.train("lenet5", data, striate.Recipe(epochs=5))
-    print(striate.evaluate(run).accuracy)
+data = striate.load("digits")
+run = striate.train("lenet5", data, striate.Recipe(epochs=5))
+print(striate.evaluate(run).accuracy)
 """
 
 from importlib import import_module
@@ -31,7 +31,32 @@ _HOME = {
 }
 _PACKAGES = ("augmentation", "data", "errors", "evaluation", "inspection", "layers", "models", "runs", "training")
 
-__all__ = sorted([*_HOME, *_PACKAGES])
+__all__ = [
+    "Dataset",
+    "Evaluation",
+    "Preprocess",
+    "Recipe",
+    "Run",
+    "Split",
+    "StriateError",
+    "augmentation",
+    "create",
+    "data",
+    "describe",
+    "errors",
+    "evaluate",
+    "evaluation",
+    "inspection",
+    "layers",
+    "load",
+    "models",
+    "predict",
+    "report",
+    "resume",
+    "runs",
+    "train",
+    "training",
+]
 
 if TYPE_CHECKING:
     from striate import augmentation, data, errors, evaluation, inspection, layers, models, runs, training

@@ -32,9 +32,10 @@ def write_atomic(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
         _flush_folder(path.parent)
     except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:  # after the rename there is nothing left to remove; after a failure or Ctrl-C there may be
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise cannot_write(path, error) from error
 
 
 def cannot_write(path: Path, error: OSError) -> StorageError:

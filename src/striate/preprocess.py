@@ -69,8 +69,10 @@ class Preprocess:
 
         Each value becomes (pixel / 255 − mean) / std.
         """
-        scale = torch.tensor([1 / (255 * s) for s in self.std], device=images.device)
-        offset = torch.tensor([-m / s for m, s in zip(self.mean, self.std, strict=True)], device=images.device)
+        scales = [1 / (255 * s) for s in self.std]
+        offsets = [-m / s for m, s in zip(self.mean, self.std, strict=True)]
+        scale = torch.tensor(scales, dtype=torch.float32, device=images.device)
+        offset = torch.tensor(offsets, dtype=torch.float32, device=images.device)
         return torch.addcmul(offset, images.to(torch.float32), scale).permute(0, 3, 1, 2)
 
     def with_statistics(self, images: torch.Tensor) -> "Preprocess":

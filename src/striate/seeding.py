@@ -32,9 +32,13 @@ def scoped(seed: int, *key: int | str, device: torch.device | str = "cpu") -> It
     PyTorch's dropout and parameter initialisation take no generator argument; this is how they are seeded here without
     a lasting global effect.
     """
-    devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(derive(seed, *key))
+    target, value = torch.device(device), derive(seed, *key)
+    with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
+        # Not torch.manual_seed: it seeds every GPU, also those whose generators are not given back.
+        torch.default_generator.manual_seed(value)
+        if target.type == "cuda":
+            with torch.cuda.device(target):
+                torch.cuda.manual_seed(value)
         yield
 
 

@@ -33,7 +33,7 @@ class Policy:
             index: int64 (N,), the samples' positions in the training split.
 
         Returns:
-            uint8 (N, H, W, C), a new tensor; the input is not changed.
+            uint8 (N, H, W, C); the input is not changed (and is what returns where there are no steps).
         """
         matrix = None
         for position, (name, transform, strength) in enumerate(self.steps):
@@ -49,14 +49,17 @@ class Policy:
 
 
 def parse(text: str) -> Policy:
-    """The policy a text describes: comma-separated names, each with an optional "=strength", or a name in `NAMED`.
+    """The policy a text describes: comma-separated names, each with an optional "=strength", or names in `NAMED`.
 
     Raises:
         ArgumentError: for an unknown name, listing those there are, or a strength out of range, saying the range.
     """
     steps = []
-    for item in filter(None, (part.strip() for part in NAMED.get(text.strip(), text).split(","))):
+    spelled_out = ",".join(NAMED.get(part.strip(), part) for part in text.split(","))
+    for item in filter(None, (part.strip() for part in spelled_out.split(","))):
         name, given, value = (piece.strip() for piece in item.partition("="))
+        if name in NAMED:
+            raise ArgumentError(f"augmentation '{item}': {name} is a policy of its own and takes no strength.")
         if name not in TRANSFORMS:
             raise unknown("augmentation", name, [*TRANSFORMS, *NAMED])
         transform = TRANSFORMS[name]

@@ -31,7 +31,8 @@ class FashionCNN(nn.Module):
     1,413,834 parameters for 28×28 grey images and 10 classes. Each pooling stands before the ReLU of the convolution it
     follows: maximum and ReLU commute, and a quarter of the values is then rectified.
 
-    Weights start as He et al. (2015) draw them for ReLU networks, biases at 0.
+    Weights start as He et al. (2015) draw them for ReLU networks; biases and the last layer at 0, so that the first
+    loss is that of an even guess.
 
     Raises:
         ShapeError: if a side of the image is below 8 pixels.
@@ -69,6 +70,7 @@ class FashionCNN(nn.Module):
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.output.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch."""

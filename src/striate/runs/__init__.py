@@ -1,6 +1,6 @@
 """Runs: training that leaves a folder, and reading it back."""
 
-from striate.runs.driver import Begun, Ended, EpochEnded, resume, train
+from striate.runs.driver import Begun, Ended, EpochEnded, fingerprint, resume, train
 from striate.runs.run import Run
 
-__all__ = ["Begun", "Ended", "EpochEnded", "Run", "resume", "train"]
+__all__ = ["Begun", "Ended", "EpochEnded", "Run", "fingerprint", "resume", "train"]

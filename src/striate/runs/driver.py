@@ -31,6 +31,7 @@ from striate.runs.run import Run
 from striate.training import Recipe, Step, Training, modern, pick, score
 
 CHECKPOINT_SECONDS = 30.0
+UNBORN = {"checkpoints", "split.csv"}  # what a run killed before its run.json leaves, and the next may write over
 Observer = Callable[[Any], None]
 
 
@@ -116,7 +117,7 @@ def train(
     facts = models.facts(model) if isinstance(model, str) else None
     if isinstance(data, str):
         data = load(data, image_size=facts.image_size if facts else None)
-    recipe = (recipe or modern(name)).resolved(facts.loss if facts else "cross-entropy", data)
+    recipe = (recipe or modern(name, len(data.train))).resolved(facts.loss if facts else "cross-entropy", data)
     preprocess = _preprocess(data, facts)
     if isinstance(model, str):
         size = (preprocess.height, preprocess.width)
@@ -135,9 +136,11 @@ def train(
         environment=environment(target),
         fingerprint=fingerprint(data),
     )
-    write_json(run.path / "run.json", run.to_dict())
+    driver = _Driver(run, module, data, target, tensorboard, observer)
+    driver.save()  # the weights it begins with; run.json comes last, and with it the run exists
     _write_split(run.path / "split.csv", data)
-    return _Driver(run, module, data, target, tensorboard, observer).drive()
+    write_json(run.path / "run.json", run.to_dict())
+    return driver.drive()
 
 
 def resume(
@@ -204,6 +207,7 @@ class _Driver:
             self.log = Log(run.path / "tensorboard")
 
     def drive(self) -> Run:
+        """Take the steps that are left, save on the way, and write down how it ended."""
         notes = self._restore()
         training, batches = self.training, self.training.batches
         self.observer(Begun(self.run, self.data, training.steps, batches.steps_per_epoch, training.step, tuple(notes)))
@@ -215,7 +219,7 @@ class _Driver:
                 if step.last_of_epoch:
                     self._end_epoch(step)
                 if step.last_of_epoch or interrupted() or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-                    self._save()
+                    self.save()
                     saved_at = time.monotonic()
                 if interrupted() and training.step < training.steps:
                     raise InterruptedRunError(f"stopped at step {training.step} of {training.steps}, all of it saved")
@@ -243,7 +247,8 @@ class _Driver:
         self._truncate_metrics()
         return notes
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write a checkpoint of where the training stands."""
         values = {"step": self.training.step, "totals": vars(self.totals)}
         state = checkpoints.capture(self.training.model, self.training.optimizer, values)
         checkpoints.save(self.folder, state)
@@ -291,11 +296,12 @@ class _Driver:
         run, totals, training = self.run, self.totals, self.training
         weights = {name: t.detach().cpu().contiguous() for name, t in training.model.state_dict().items()}
         header = {
-            "architecture": json.dumps(run.architecture.to_dict() if run.architecture else None),
-            "classes": json.dumps(run.classes),
-            "preprocess": json.dumps(run.preprocess.to_dict()),
+            "architecture": run.architecture.to_dict() if run.architecture else None,
+            "classes": run.classes,
+            "preprocess": run.preprocess.to_dict(),
         }
-        data = safetensors.torch.save(weights, metadata=header)
+        # One key only: safetensors writes several in no fixed order, and equal runs are to have equal bytes.
+        data = safetensors.torch.save(weights, metadata={"striate": json.dumps(header)})
         write_atomic(run.path / "model.safetensors", data)
         result: dict[str, Any] = {
             "model": run.name,
@@ -340,7 +346,7 @@ def _new_folder(out: Path | None, name: str, source: str) -> Path:
         while (Path("runs") / f"{stem}-{number}").exists():
             number += 1
         out = Path("runs") / f"{stem}-{number}"
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= UNBORN):
         raise CheckpointError(
             f"{out} is taken: choose another folder with --out, or continue the run in it with --resume {out}."
         )

@@ -1,23 +1,36 @@
 """The optimiser a recipe names."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from striate.training.muon import Muon
 from striate.training.recipe import Recipe
 
 
 def optimizer_of(recipe: Recipe, model: nn.Module) -> Optimizer:
-    """An optimiser over the model's trainable parameters; weight decay acts on those with two or more dimensions."""
+    """An optimiser over the model's trainable parameters; weight decay acts on those with two or more dimensions.
+
+    With Muon the updates of all weights but the last layer's are orthogonal; the last layer and the biases follow plain
+    Nesterov momentum.
+    """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+    weights = [parameter for parameter in trainable if parameter.ndim > 1]
+    rest = {"params": [parameter for parameter in trainable if parameter.ndim <= 1], "weight_decay": 0.0}
+    if recipe.optimizer == "muon":
+        hidden = {"params": weights[:-1], "weight_decay": recipe.weight_decay, "orthogonal": True}
+        last = {"params": weights[-1:], "weight_decay": recipe.weight_decay}
+        return Muon(_occupied(hidden, last, rest), lr=recipe.learning_rate, momentum=recipe.momentum)
+    groups = _occupied({"params": weights, "weight_decay": recipe.weight_decay}, rest)
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate)
     if recipe.optimizer == "nadam":
         return torch.optim.NAdam(groups, lr=recipe.learning_rate)
     nesterov = recipe.nesterov and recipe.momentum > 0
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov)
+
+
+def _occupied(*groups: dict[str, Any]) -> list[dict[str, Any]]:
+    return [group for group in groups if group["params"]]

@@ -9,6 +9,8 @@ from striate.augmentation import parse
 from striate.data import Dataset
 from striate.errors import ArgumentError, unknown
 
+FEW_SAMPLES = 10_000
+
 
 class Recipe(BaseModel):
     """How a model is trained. The defaults are a sound start for a small network on any data.
@@ -22,9 +24,9 @@ class Recipe(BaseModel):
     name: str = Field("custom", description="what the recipe is called")
     epochs: int = Field(10, ge=1, description="passes over the training data")
     batch_size: int = Field(64, ge=1, description="samples a step")
-    optimizer: Literal["sgd", "adamw", "nadam"] = Field("sgd", description="sgd is with momentum")
+    optimizer: Literal["sgd", "muon", "adamw", "nadam"] = Field("sgd", description="sgd is with momentum")
     learning_rate: float = Field(0.02, gt=0, description="the schedule's peak")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd and muon")
     nesterov: bool = Field(True, description="look ahead with sgd's momentum")
     weight_decay: float = Field(5e-4, ge=0, description="on weights, not on biases or scales")
     schedule: Literal["one-cycle", "cosine", "constant"] = Field("one-cycle", description="the way after warm-up")
@@ -62,5 +64,7 @@ class Recipe(BaseModel):
 
 
 def default_augmentation(data: Dataset) -> str:
-    """Shifts by a twelfth of the side, and mirror images where a mirrored image keeps its label."""
-    return "flip,shift=0.08" if data.mirror else "shift=0.08"
+    """Small shifts, mirror images where a mirrored image keeps its label, and for fewer than 10,000 images, which a
+    network would soon know by heart, larger shifts, rotations and zooms."""
+    variation = "shift=0.08,rotate=10,zoom=0.1" if len(data.train) < FEW_SAMPLES else "shift=0.04"
+    return f"flip,{variation}" if data.mirror else variation

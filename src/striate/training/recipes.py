@@ -1,13 +1,30 @@
 """Recipes by name. "modern" is what one would do today, "paper" what the authors did."""
 
+import math
 from collections.abc import Callable
 
 from striate.errors import ArgumentError, unknown
-from striate.training.recipe import Recipe
+from striate.training.recipe import FEW_SAMPLES, Recipe
+
+STEPS = 4500  # a network of this size is far from trained in fewer, however small the data
+MOST_EPOCHS = 100
 
 
-def modern(model: str) -> Recipe:
-    """Today's defaults: one-cycle Nesterov SGD, weight decay, flips and shifts where the data allows."""
+def modern(model: str, samples: int = 60_000) -> Recipe:
+    """Today's defaults: a one-cycle schedule, Nesterov momentum or better, flips and shifts where the data allows.
+
+    Args:
+        model: the name of the model; any other gets sound general settings.
+        samples: how many training images there are. Fewer than 10,000 are passed over more often, in smaller batches.
+    """
+    chosen = _modern(model)
+    if samples >= FEW_SAMPLES:
+        return chosen
+    steps = math.ceil(samples / 32)
+    return chosen.replace(batch_size=32, epochs=max(chosen.epochs, min(MOST_EPOCHS, math.ceil(STEPS / steps))))
+
+
+def _modern(model: str) -> Recipe:
     if model == "lenet5":  # its tanh units and squared distances want small steps
         return Recipe(
             name="modern",
@@ -18,12 +35,20 @@ def modern(model: str) -> Recipe:
             nesterov=False,
             weight_decay=0,
         )
-    if model == "fashion_cnn":
-        return Recipe(name="modern", epochs=4, learning_rate=0.03, label_smoothing=0.1, augment="auto")
+    if model == "fashion_cnn":  # seven layers without normalisation: Muon learns in a third of SGD's steps
+        return Recipe(
+            name="modern",
+            epochs=4,
+            optimizer="muon",
+            learning_rate=0.015,
+            weight_decay=0,
+            label_smoothing=0.1,
+            clip_norm=0,
+        )
     return Recipe(name="modern", epochs=10, learning_rate=0.05, label_smoothing=0.1)
 
 
-def paper(model: str) -> Recipe:
+def paper(model: str, samples: int = 60_000) -> Recipe:
     """What the authors did, as far as it is published.
 
     lenet5: 20 passes over the training data with the MAP loss. The stochastic diagonal Levenberg–Marquardt step, one
@@ -36,7 +61,7 @@ def paper(model: str) -> Recipe:
         ArgumentError: for a model that no paper trained.
     """
     if model == "lenet5":
-        return modern(model).replace(name="paper", augment="none")
+        return _modern(model).replace(name="paper", augment="none")
     if model == "fashion_cnn":
         return Recipe(
             name="paper",
@@ -66,15 +91,15 @@ def paper(model: str) -> Recipe:
     raise ArgumentError(f"there is no paper recipe for {model}: use --recipe modern.")
 
 
-RECIPES: dict[str, Callable[[str], Recipe]] = {"modern": modern, "paper": paper}
+RECIPES: dict[str, Callable[[str, int], Recipe]] = {"modern": modern, "paper": paper}
 
 
-def recipe(name: str, model: str) -> Recipe:
-    """The named recipe for a model.
+def recipe(name: str, model: str, samples: int = 60_000) -> Recipe:
+    """The named recipe for a model and a number of training images.
 
     Raises:
         ArgumentError: for an unknown recipe, or one the model does not have.
     """
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
-    return RECIPES[name](model)
+    return RECIPES[name](model, samples)

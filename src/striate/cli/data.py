@@ -1,0 +1,109 @@
+"""`striate data`: what a data set holds, in numbers and as a picture, before anything is trained on it."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from striate.cli.console import say, show, show_json
+from striate.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from striate.data import Dataset
+    from striate.preprocess import Fit
+
+
+def data(
+    source: Annotated[str, typer.Argument(help="digits, mnist, fashion-mnist, or a folder of images.")] = "digits",
+    image_size: Annotated[int | None, typer.Option(help="Side to bring the images to, in pixels.")] = None,
+    channels: Annotated[int | None, typer.Option(help="1 (grey) or 3 (colour).")] = None,
+    fit: Annotated[str, typer.Option(help="Other proportions: letterbox, crop or stretch.")] = "letterbox",
+    skip_bad: Annotated[bool, typer.Option(help="Leave out files that can't be decoded.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Where the contact sheet goes: a PNG file.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the facts as one JSON object.")] = False,
+) -> None:
+    """Check a data set: decode all of it, count its classes, and draw a contact sheet."""
+    out = out or Path(f"{Path(source).resolve().name}-contact-sheet.png")
+    if out.suffix.lower() != ".png":
+        raise ArgumentError(f"--out {out}: the contact sheet is a PNG; choose a name in .png.")
+
+    from striate import files
+    from striate.cli.progress import loading
+    from striate.data import load
+    from striate.data.contact_sheet import contact_sheet
+
+    with loading() as report:
+        dataset = load(
+            source,
+            image_size=image_size,
+            channels=channels,
+            fit=cast("Fit", fit),  # `load` says so if it is another word
+            skip_bad=skip_bad,
+            progress=report,
+        )
+    for note in dataset.notes:
+        say(note)
+    picture = io.BytesIO()
+    contact_sheet(dataset).save(picture, "PNG")
+    files.write_atomic(out, picture.getvalue())
+    facts = _facts(dataset) | {"contact_sheet": str(out)}
+    if json:
+        show_json(facts)
+    else:
+        show(_table(facts))
+
+
+def _facts(dataset: "Dataset") -> dict[str, Any]:
+    from striate.data.conform import target
+
+    _, height, width, channels = dataset.train.images.shape
+    statistics = target((height, width), channels, dataset.fit).with_statistics(dataset.train.images)
+    counts = {name: split.labels.bincount(minlength=len(dataset.classes)).tolist() for name, split in dataset.splits()}
+    return {
+        "source": dataset.source,
+        "classes": list(dataset.classes),
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "mean": list(statistics.mean),
+        "std": list(statistics.std),
+        "mirror": dataset.mirror,
+        "splits": {name: dict(zip(dataset.classes, each, strict=True)) for name, each in counts.items()},
+        "notes": list(dataset.notes),
+        "skipped": dataset.skipped,
+    }
+
+
+def _table(facts: dict[str, Any]) -> str:
+    splits: dict[str, dict[str, int]] = facts["splits"]
+    rows = [["", "class", *splits]]
+    rows += [
+        [str(label), name, *(f"{counts[name]:,}" for counts in splits.values())]
+        for label, name in enumerate(facts["classes"])
+    ]
+    rows.append(["", "all", *(f"{sum(counts.values()):,}" for counts in splits.values())])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        f"{facts['source']}: {len(facts['classes'])} classes; images of {facts['height']}×{facts['width']} pixels "
+        f"(height×width), {facts['channels']} channel{'s' if facts['channels'] != 1 else ''}",
+        "",
+        *(
+            "  ".join(
+                _aligned(cell, width, column) for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in rows
+        ),
+        "",
+        f"mean {_numbers(facts['mean'])}, standard deviation {_numbers(facts['std'])} of the training pixels in 0 … 1",
+        f"contact sheet: {facts['contact_sheet']}",
+    ]
+    return "\n".join(lines)
+
+
+def _aligned(cell: str, width: int, column: int) -> str:
+    return cell.ljust(width) if column == 1 else cell.rjust(width)
+
+
+def _numbers(values: list[float]) -> str:
+    return " ".join(f"{value:.4f}" for value in values)

@@ -1,0 +1,63 @@
+"""`striate`: the commands together, and the one place where an error becomes a line and an exit code."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from striate import __version__
+from striate.cli.console import say, show
+from striate.cli.data import data
+from striate.cli.describe import describe
+from striate.cli.evaluate import evaluate
+from striate.cli.predict import predict
+from striate.cli.report import report
+from striate.cli.train import train
+from striate.errors import StriateError
+
+app = typer.Typer(
+    name="striate",
+    help="Train, explain and ship convolutional image classifiers, from LeNet-5 to ResNet.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # Rich's help would cost a third of the start-up time
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        show(f"striate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    pass
+
+
+for command in (train, evaluate, predict, report, describe, data):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 a run failed, 2 the request can't be met, 130 stopped by Ctrl-C."""
+    try:
+        app()
+    except StriateError as error:
+        say(f"striate: {error}")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if os.environ.get("STRIATE_DEBUG"):
+            raise
+        say(
+            f"striate: unexpected {type(error).__name__}: {error}. This is a bug in Striate; "
+            "please report it with the traceback that STRIATE_DEBUG=1 shows."
+        )
+        sys.exit(1)

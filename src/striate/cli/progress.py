@@ -1,0 +1,128 @@
+"""How training looks from outside: a live display on a terminal, plain lines elsewhere. All of it on standard error."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+from striate.cli.console import say
+from striate.runs import Begun, EpochEnded
+from striate.training import Step
+
+SECONDS_BETWEEN_LINES = 15.0
+SMOOTHING = 0.95  # of the displayed loss, accuracy and speed, per step
+
+
+class Progress:
+    """An observer for `striate.train`: use it as a context manager, so that the display is taken down on any exit."""
+
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty()
+        self.bar: Any = None
+        self.begun: Begun | None = None
+        self.average: dict[str, float] = {}
+        self.told = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def __call__(self, event: Any) -> None:
+        if isinstance(event, Begun):
+            self._begin(event)
+        elif isinstance(event, Step):
+            self._step(event)
+        elif isinstance(event, EpochEnded):
+            self._line(_epoch_line(event.metrics, self.begun.run.recipe.epochs if self.begun else 0))
+
+    def _begin(self, event: Begun) -> None:
+        self.begun = event
+        run, data = event.run, event.data
+        for note in (*data.notes, *event.notes):
+            say(note)
+        counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits())
+        size = f"{run.preprocess.height}×{run.preprocess.width}×{run.preprocess.channels}"
+        say(f"{run.name} on {data.source}: {counts} images of {size}, {len(data.classes)} classes")
+        say(
+            f"recipe {run.recipe.name}: {run.recipe.epochs} epochs of {event.steps_per_epoch:,} steps, "
+            f"augmentation {run.recipe.augment or 'none'}, seed {run.recipe.seed}; "
+            f"{run.environment['device']}, {run.environment['threads']} threads; saving to {run.path}"
+        )
+        if event.done:
+            say(f"continuing at step {event.done:,} of {event.steps:,}")
+        if self.live:
+            self._show_bar(event)
+
+    def _show_bar(self, event: Begun) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self.bar = Bar(
+            TextColumn("{task.fields[text]}"), BarColumn(None), TimeRemainingColumn(), console=Console(stderr=True)
+        )
+        self.bar.start()
+        self.task = self.bar.add_task("train", total=event.steps, completed=event.done, text="")
+
+    def _step(self, step: Step) -> None:
+        now = {
+            "loss": step.loss,
+            "accuracy": step.correct / step.samples,
+            "seconds": step.seconds / step.samples,
+            "waiting": step.waiting / step.seconds,
+        }
+        self.average = {
+            name: SMOOTHING * self.average.get(name, value) + (1 - SMOOTHING) * value for name, value in now.items()
+        }
+        if self.bar is not None:
+            self.bar.update(self.task, completed=step.step, text=self._status(step))
+        elif time.monotonic() - self.told > SECONDS_BETWEEN_LINES and self.begun is not None:
+            left = (self.begun.steps - step.step) * step.samples * self.average["seconds"]
+            self._line(f"  step {step.step:,}/{self.begun.steps:,}  {self._status(step)}  {left:.0f} s left")
+
+    def _status(self, step: Step) -> str:
+        mean = self.average
+        return (
+            f"epoch {step.epoch + 1}  step {step.step:,}  loss {mean['loss']:.3f}  accuracy {mean['accuracy']:.1%}  "
+            f"{1 / mean['seconds']:,.0f} images/s  waiting {mean['waiting']:.0%}"
+        )
+
+    def _line(self, text: str) -> None:
+        self.told = time.monotonic()
+        if self.bar is not None:
+            self.bar.console.print(text, highlight=False, markup=False)
+        else:
+            say(text)
+
+
+def _epoch_line(metrics: dict[str, Any], epochs: int) -> str:
+    val = f"  val accuracy {metrics['val_accuracy']:.2%}" if "val_accuracy" in metrics else ""
+    return (
+        f"epoch {metrics['epoch']}/{epochs}  loss {metrics['train_loss']:.4f}  "
+        f"accuracy {metrics['train_accuracy']:.2%}{val}  {metrics['images_per_second']:,.0f} images/s  "
+        f"waiting {metrics['waiting']:.0%}  {metrics['seconds']:.1f} s"
+    )
+
+
+@contextmanager
+def loading() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress report for `load`: what is being read, how much is done, and of how much."""
+    if not sys.stderr.isatty():
+        yield lambda what, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total or None)
+            bar.update(tasks[what], completed=done, total=total or None)
+
+        yield report

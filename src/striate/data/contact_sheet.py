@@ -1,0 +1,93 @@
+"""A picture of a data set: a row of examples for each class."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from striate.data.dataset import Dataset
+
+_SMALLEST, _LARGEST = 56, 112  # the longer side of an example, in pixels
+_GAP = 4
+_TEXT = 14
+_WIDEST_LABEL = 220
+_MOST_CLASSES = 100  # a picture of more rows is no longer looked at, and may not fit into memory
+_PAPER, _INK = (255, 255, 255), (32, 32, 32)
+
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
+
+
+def contact_sheet(dataset: Dataset, columns: int = 10) -> Image.Image:
+    """Examples from the training split, spread evenly over each class in the order of the data: always the same ones.
+
+    Small images are enlarged by a whole number without smoothing, large ones are shrunk. Beside each row stand the
+    class's number and name; where there are more than 100 classes, a last line says how many are not shown.
+
+    Args:
+        dataset: at least one image a class.
+        columns: how many examples a class.
+
+    Returns:
+        An RGB image.
+    """
+    font = _font()
+    shown = enumerate(dataset.classes[:_MOST_CLASSES])
+    names = [_shortened(name if name == str(label) else f"{label}: {name}", font) for label, name in shown]
+    if len(dataset.classes) > _MOST_CLASSES:
+        names.append(f"and {len(dataset.classes) - _MOST_CLASSES} more classes")
+    margin = round(max(font.getlength(name) for name in names)) + 3 * _GAP
+    height, width = _cell(*dataset.train.images.shape[1:3])
+    size = (margin + columns * (width + _GAP), _GAP + len(names) * (height + _GAP))
+    sheet = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for row, name in enumerate(names):
+        top = _GAP + row * (height + _GAP)
+        draw.text((_GAP, top + (height - _TEXT) // 2), name, fill=_INK, font=font)
+        if row < _MOST_CLASSES:
+            for column, image in enumerate(_examples(dataset, row, columns)):
+                sheet.paste(_scaled(image, height, width), (margin + column * (width + _GAP), top))
+    return sheet
+
+
+def _examples(dataset: Dataset, label: int, count: int) -> torch.Tensor:
+    """Up to `count` training images of a class, uint8 (n, H, W, C)."""
+    members = torch.nonzero(dataset.train.labels == label)[:, 0]
+    positions = np.linspace(0, len(members) - 1, min(count, len(members))).astype(np.int64)
+    return dataset.train.images[members[torch.from_numpy(positions)]]
+
+
+def _cell(height: int, width: int) -> tuple[int, int]:
+    longest = max(height, width)
+    if longest > _LARGEST:
+        return max(1, height * _LARGEST // longest), max(1, width * _LARGEST // longest)
+    factor = -(-_SMALLEST // longest)
+    return height * factor, width * factor
+
+
+def _scaled(image: torch.Tensor, height: int, width: int) -> Image.Image:
+    pixels = image.numpy()
+    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    enlarged = height >= picture.height
+    return picture.resize((width, height), Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX)
+
+
+def _font() -> Font:
+    """Matplotlib's DejaVu Sans, which has the letters of most alphabets; Pillow's own has those of English alone."""
+    try:
+        return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _TEXT)
+    except (ImportError, OSError):  # a Pillow without FreeType, or a Matplotlib without its fonts
+        return ImageFont.load_default()
+
+
+def _shortened(text: str, font: Font) -> str:
+    """`text` on one line, cut to fit the margin; letters that the bitmap font lacks are written as their codes."""
+    text = " ".join(text.split())
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        text = text.encode("latin-1", "backslashreplace").decode("latin-1")
+    if font.getlength(text) <= _WIDEST_LABEL:
+        return text
+    while text and font.getlength(f"{text}...") > _WIDEST_LABEL:
+        text = text[:-1]
+    return f"{text}..."

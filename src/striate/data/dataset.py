@@ -1,0 +1,89 @@
+"""What every source of data becomes: splits of images and labels, and the names of the classes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+
+from striate.errors import DataError
+from striate.preprocess import Fit
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with their labels.
+
+    Args:
+        images: uint8 (N, H, W, C), C being 1 or 3.
+        labels: int64 (N,), positions in the data set's `classes`.
+        files: where each image came from, or empty if the source has no files for single images.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[3] not in (1, 3):
+            raise DataError(
+                f"images of shape {tuple(self.images.shape)} and type {self.images.dtype}: "
+                "expected uint8 (N, height, width, 1 or 3)."
+            )
+        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
+            raise DataError(
+                f"labels of shape {tuple(self.labels.shape)} and type {self.labels.dtype}: "
+                f"expected int64 ({len(self.images)},)."
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set, ready to train on.
+
+    Args:
+        source: what `load` was given.
+        classes: the names; a label is a position in this tuple.
+        train, val, test: the splits; `val` and `test` may be missing.
+        mirror: whether a mirrored image still has its label (true of clothes, false of digits and letters).
+        notes: what was decided for the user, in sentences to be said aloud.
+        skipped: path and reason of every file that was left out because the user said so.
+        fit: how images of other proportions were brought to this size.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    train: Split
+    val: Split | None = None
+    test: Split | None = None
+    mirror: bool = False
+    notes: tuple[str, ...] = ()
+    skipped: dict[str, str] = field(default_factory=dict)
+    fit: Fit = "letterbox"
+
+    def __post_init__(self) -> None:
+        if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
+            raise DataError(f"{self.source}: a classifier needs two or more different classes, got {self.classes}.")
+        for name, split in self.splits():
+            if len(split) and not 0 <= int(split.labels.min()) <= int(split.labels.max()) < len(self.classes):
+                raise DataError(f"{self.source}: a label of split {name} is outside 0 … {len(self.classes) - 1}.")
+        if not len(self.train):
+            raise DataError(f"{self.source}: the training split holds no image.")
+
+    def splits(self) -> Iterator[tuple[str, Split]]:
+        """The splits that exist, by name."""
+        for name in ("train", "val", "test"):
+            split = getattr(self, name)
+            if split is not None:
+                yield name, split
+
+    @property
+    def held_out(self) -> tuple[str, Split] | None:
+        """The split that results are measured on: test, or where there is none val."""
+        for name in ("test", "val"):
+            split: Split | None = getattr(self, name)
+            if split is not None and len(split):
+                return name, split
+        return None

@@ -1,0 +1,178 @@
+"""The one place that opens images: training, evaluation, prediction and serving all see the same pixels.
+
+Orientation from EXIF is applied, transparency is laid over white, 16-bit grey is scaled to 8, and whatever else a file
+holds becomes grey or red, green, blue. Of an animation, the first frame counts. Colour profiles are not applied.
+"""
+
+import io
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.ImagePalette import ImagePalette
+
+from striate.errors import DataError
+
+SUFFIXES = frozenset(
+    (
+        *(".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"),
+        *(".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+    )
+)
+_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # some of Pillow's others run outside programs
+_SIGNATURES = (b"BM", b"GIF8", b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")
+_GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
+_ORIENTATION = 0x0112  # the EXIF tag
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow and the codecs below it raise for damaged files.
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, OverflowError, EOFError, ArithmeticError)
+_warning_filters = threading.Lock()  # Python 3.11's are shared by all threads
+
+Source = str | os.PathLike[str] | bytes
+
+
+class UndecodableError(DataError):
+    """One image can't be decoded; `reason` is a short clause that does not name it."""
+
+    def __init__(self, reason: str, source: Source):
+        self.reason = reason
+        name = "the image" if isinstance(source, bytes) else os.fspath(source)
+        super().__init__(f"{name} can't be used: {reason}.")
+
+
+def probe(source: Source) -> tuple[int, int, int]:
+    """Width, height and channels (1 or 3) of what `decode` gives, from the header alone.
+
+    One thing a header does not say is the orientation in a PNG whose EXIF comes after the pixels: it counts as upright.
+
+    Raises:
+        UndecodableError: if the header already shows that the image can't be used.
+    """
+    with _opened(source) as image:
+        width, height = image.size
+        # Pillow turns a TIFF by itself, and would decode a PNG to look for EXIF after the pixels.
+        known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+        turned = known and _orientation(image) >= 5
+        return (height, width, _channels(image)) if turned else (width, height, _channels(image))
+
+
+def decode(source: Source) -> np.ndarray:
+    """The pixels of an image, upright.
+
+    Args:
+        source: a file's path, or the content of one as bytes.
+
+    Returns:
+        uint8 (height, width, 1) for grey and (height, width, 3) for colour.
+
+    Raises:
+        UndecodableError: if the image is damaged, cut off, too large or no image at all.
+    """
+    with _opened(source) as image:
+        channels = _channels(image)
+        image.load()
+        if image.mode[0] in "IF":
+            pixels = _shallow(image, source)
+        else:
+            pixels = _opaque(image).convert("L" if channels == 1 else "RGB")
+        turn = _UPRIGHT.get(_orientation(image))
+        upright = pixels if turn is None else pixels.transpose(turn)
+        return np.array(upright).reshape(upright.height, upright.width, channels)
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[Image.Image]:
+    """An image with its header read. Whatever is wrong with it, here or in the block, is an UndecodableError."""
+    with _file(source) as file:
+        signature = b""
+        try:
+            signature = file.read(16)
+            with _quiet():
+                image = Image.open(file, formats=_FORMATS)
+            with image:
+                yield image
+        except UnidentifiedImageError as error:
+            if not signature:
+                raise UndecodableError("empty file", source) from error
+            known = signature.startswith(_SIGNATURES)
+            raise UndecodableError("damaged or truncated header" if known else "not an image", source) from error
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+            reason = f"too large: more than {most:.0f} million pixels (decompression bomb guard)"
+            raise UndecodableError(reason, source) from error
+        except _DAMAGE as error:
+            message = str(error) or type(error).__name__
+            reason = "truncated" if "truncated" in message.lower() else f"damaged ({message})"
+            raise UndecodableError(reason, source) from error
+
+
+def _file(source: Source) -> BinaryIO:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    try:
+        return Path(source).open("rb")
+    except OSError as error:
+        raise UndecodableError(f"can't be read ({error.strerror})", source) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Pillow's warnings inside the block: the one for decompression bombs is raised, the others are dropped."""
+    with _warning_filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def _channels(image: Image.Image) -> int:
+    grey = image.mode in _GREY_MODES or (image.mode == "P" and image.palette is not None and _is_grey(image.palette))
+    return 1 if grey else 3
+
+
+def _is_grey(palette: ImagePalette) -> bool:
+    sample = Image.new("P", (1, 1))
+    sample.putpalette(palette.palette, palette.rawmode or palette.mode)
+    colours = np.array(sample.getpalette("RGB")).reshape(-1, 3)
+    return bool((colours == colours[:, :1]).all())
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        with _quiet():
+            orientation = image.getexif().get(_ORIENTATION)
+    except _DAMAGE:  # a picture whose EXIF is damaged is still a picture, and nothing says that it is turned
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """The image without transparency: over white."""
+    if not image.has_transparency_data:
+        return image
+    layer = image.convert("RGBA")
+    paper = Image.new("RGB", image.size, "white")
+    paper.paste(layer, mask=layer.getchannel("A"))
+    return paper
+
+
+def _shallow(image: Image.Image, source: Source) -> Image.Image:
+    """Grey of 16 or 32 bits, or of floating-point numbers, in 8 bits, its black and white where the format has them."""
+    values = np.asarray(image)
+    white = 1 if image.mode == "F" else 65535  # Pillow's mode "I" comes from 16-bit files too
+    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= white):
+        raise UndecodableError(f"pixels outside 0 … {white}, so that black and white are unknown", source)
+    return Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))

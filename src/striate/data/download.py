@@ -1,0 +1,127 @@
+"""One file over HTTP: resumed when broken off, verified, and only then given its name."""
+
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+
+from striate.errors import DataError
+
+_CHUNK = 1 << 16
+_ATTEMPTS = 5
+
+
+def download(
+    url: str,
+    path: Path,
+    *,
+    verify: Callable[[Path], object],
+    report: Callable[[int, int], None],
+    timeout: float = 30.0,
+) -> None:
+    """Fetch `url` to `path`.
+
+    The bytes go to `path` + ".part", which stays when the connection breaks: the next attempt, in this call or a later
+    one, asks the server for the rest. A file that does not pass `verify` is removed, and fetched once more from its
+    beginning if it had been put together from two attempts.
+
+    Args:
+        url: an http or https address.
+        path: where the file goes; missing folders are made.
+        verify: called with the path of the complete part; raises DataError if the content is wrong.
+        report: called with the bytes that are there and the bytes there will be (0 if the server does not say).
+        timeout: seconds without a byte after which an attempt is given up.
+
+    Raises:
+        DataError: naming the address and the reason; nothing is at `path` then.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        joined = _complete(url, part, report, timeout)
+        if not _is_whole(url, part, verify, again=joined):
+            _complete(url, part, report, timeout)
+            _is_whole(url, part, verify, again=False)
+        os.replace(part, path)
+    except OSError as error:
+        raise DataError(f"can't write {path}: {error.strerror or error}.") from error
+
+
+class _BrokenOffError(Exception):
+    """The connection ended before the file did."""
+
+
+def _complete(url: str, part: Path, report: Callable[[int, int], None], timeout: float) -> bool:
+    """Bring `part` to its full length; whether it was put together from more than one attempt."""
+    joined = False
+    reason = ""
+    for _ in range(_ATTEMPTS):
+        begun = part.stat().st_size if part.exists() else 0
+        try:
+            with _answer(url, begun, timeout) as response:
+                continued = response.status == 206  # a server that ignores the range answers 200 with the whole file
+                joined = joined or continued
+                _receive(response, part, begun if continued else 0, report)
+                return joined
+        except urllib.error.HTTPError as error:
+            if error.code != 416 or not begun:
+                raise DataError(f"{url}: the server answered {error.code} {error.reason}.") from error
+            if error.headers.get("Content-Range") == f"bytes */{begun}":
+                return True  # nothing is left to send
+            part.unlink()  # longer than what the server has, so it is the beginning of something else
+            reason = "the server could not continue the file"
+        except urllib.error.URLError as error:
+            reason = str(error.reason)
+            break  # no connection at all: trying again at once would only make the user wait
+        except _BrokenOffError as error:
+            reason = str(error)
+    raise DataError(f"{url}: {reason}.")
+
+
+def _answer(url: str, begun: int, timeout: float) -> HTTPResponse:
+    headers = {"User-Agent": "striate"} | ({"Range": f"bytes={begun}-"} if begun else {})
+    try:
+        response: HTTPResponse = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
+        return response
+    except urllib.error.URLError:
+        raise
+    except (HTTPException, OSError) as error:
+        raise _BrokenOffError(f"the connection broke off ({type(error).__name__}: {error})") from error
+
+
+def _receive(response: HTTPResponse, part: Path, begun: int, report: Callable[[int, int], None]) -> None:
+    length = response.headers.get("Content-Length")
+    total = begun + int(length) if length else 0
+    done = begun
+    part.parent.mkdir(parents=True, exist_ok=True)
+    with part.open("ab" if begun else "wb") as file:
+        for chunk in _chunks(response):
+            file.write(chunk)
+            done += len(chunk)
+            report(done, total)
+    if done < total:
+        raise _BrokenOffError(f"the connection broke off after {done} of {total} bytes")
+
+
+def _chunks(response: HTTPResponse) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = response.read1(_CHUNK)
+        except (HTTPException, OSError) as error:
+            raise _BrokenOffError(f"the connection broke off ({type(error).__name__}: {error})") from error
+        if not chunk:
+            return
+        yield chunk
+
+
+def _is_whole(url: str, part: Path, verify: Callable[[Path], object], *, again: bool) -> bool:
+    """Whether `part` is what it should be. If not it is removed, and an error unless it will be fetched `again`."""
+    try:
+        verify(part)
+    except DataError as error:
+        part.unlink()
+        if not again:
+            raise DataError(f"{url}: what came is not the file that was asked for ({error})") from error
+        return False
+    return True

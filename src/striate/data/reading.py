@@ -1,0 +1,97 @@
+"""Many image files at once, by threads: first their headers, then their pixels into one array."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+
+from striate.data.decode import UndecodableError, decode, probe
+from striate.data.places import Progress
+from striate.errors import DataError
+from striate.preprocess import Preprocess
+
+_CHUNK = 32  # files a task: few enough to show progress, enough that a million files don't mean a million tasks
+
+Result = TypeVar("Result")
+
+
+class Header(NamedTuple):
+    """What a file's header says of its image."""
+
+    width: int
+    height: int
+    channels: int
+
+
+def read_headers(paths: Sequence[Path], progress: Progress | None = None) -> tuple[list[Header], dict[Path, str]]:
+    """The headers of the files that have one, and the reasons of those that don't."""
+    problems: dict[Path, str] = {}
+
+    def header(path: Path) -> Header | None:
+        try:
+            return Header(*probe(path))
+        except UndecodableError as error:
+            problems[path] = error.reason
+            return None
+
+    found = _each(header, paths, "reading headers", progress)
+    return [entry for entry in found if entry is not None], problems
+
+
+def read_images(
+    paths: Sequence[Path], preprocess: Preprocess, what: str, progress: Progress | None = None
+) -> tuple[torch.Tensor, dict[Path, str]]:
+    """The images of all files, conformed.
+
+    Args:
+        paths: N files.
+        preprocess: the size and channels to bring them to.
+        what: what to call the work when telling of its progress.
+        progress: see `load`.
+
+    Returns:
+        uint8 (N, height, width, channels), and the reasons of the files that can't be decoded, whose places in the
+        array hold nothing of use.
+
+    Raises:
+        DataError: if there is not memory enough.
+    """
+    shape = (len(paths), preprocess.height, preprocess.width, preprocess.channels)
+    try:
+        images = np.empty(shape, dtype=np.uint8)
+    except MemoryError as error:
+        gibibytes = np.prod(shape, dtype=float) / 2**30
+        raise DataError(f"{len(paths)} images need {gibibytes:.1f} GiB of memory: choose a smaller size.") from error
+    problems: dict[Path, str] = {}
+
+    def fill(entry: tuple[int, Path]) -> None:
+        position, path = entry
+        try:
+            images[position] = preprocess.conform(decode(path))
+        except UndecodableError as error:
+            problems[path] = error.reason
+
+    _each(fill, list(enumerate(paths)), what, progress)
+    return torch.from_numpy(images), problems
+
+
+def _each(
+    function: Callable[..., Result], items: Sequence[object], what: str, progress: Progress | None
+) -> list[Result]:
+    """`function` of every item, in order, computed by as many threads as there are cores."""
+    results: list[Result] = []
+    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for chunk in pool.map(lambda part: [function(item) for item in part], chunks):
+                results += chunk
+                if progress is not None:
+                    progress(what, len(results), len(items))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for all that is left
+            raise
+    return results

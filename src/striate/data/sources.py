@@ -1,0 +1,57 @@
+"""`load`: one grammar for every source of data. A known name is that data set; anything else is a path to a folder."""
+
+import os
+from pathlib import Path
+
+from striate.data.conform import conformed, target
+from striate.data.dataset import Dataset
+from striate.data.digits import load_digits
+from striate.data.folder import load_folder
+from striate.data.mnist import SOURCES, load_mnist
+from striate.data.places import Progress
+from striate.errors import ArgumentError, unknown
+from striate.preprocess import Fit
+
+NAMES = ("digits", *SOURCES)
+
+
+def load(
+    source: str | os.PathLike[str] = "digits",
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
+    fit: Fit = "letterbox",
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Load a data set whole into memory.
+
+    Args:
+        source: "digits", "mnist", "fashion-mnist", or the path of a folder that has one folder of images a class, or
+            train/ and val/ or test/ with such folders in each. A folder that has one of the names is "./mnist".
+        image_size: height and width in pixels, or one number for both; None keeps the images' own size. Images in a
+            folder that differ in size, or are larger than 224 pixels, are brought to 64×64 then.
+        channels: 1 (grey) or 3 (red, green, blue); None keeps what the images have.
+        fit: what happens to images of other proportions, see `Preprocess`.
+        skip_bad: leave out files that can't be decoded, instead of raising for all of them together.
+        progress: called now and then with what is being done, how much of it is done, and how much there is (0 where
+            that is unknown).
+
+    Returns:
+        images uint8 (N, H, W, C) and labels int64 (N,) for each split; what was decided for the user is in `notes`.
+
+    Raises:
+        ArgumentError: for a name that is neither a data set nor a folder, or for a size or channels that can't be.
+        DataError: if files are missing, damaged or laid out in another way.
+        BadFilesError: naming all the images that can't be decoded, unless `skip_bad`.
+    """
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    target(size or (1, 1), 1 if channels is None else channels, fit)  # raise now and not after minutes of decoding
+    name = os.fspath(source)
+    if name == "digits":
+        return conformed(load_digits(), size, channels, fit)
+    if name in SOURCES:
+        return conformed(load_mnist(name, progress), size, channels, fit)
+    if Path(name).name == name and not Path(name).exists():
+        raise ArgumentError(f"{unknown('data set', name, NAMES)} The path of a folder of images works too.")
+    return load_folder(name, size=size, channels=channels, fit=fit, skip_bad=skip_bad, progress=progress)

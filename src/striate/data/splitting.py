@@ -1,0 +1,42 @@
+"""Which images are held out: decided by each file's own name, so that adding a file moves almost no other."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+_SALT = "striate-split-1"  # never change it: whoever trained on an earlier split would test on images it has seen
+
+
+def ranked(keys: Sequence[str]) -> list[int]:
+    """The positions of `keys` in an order that looks random and depends on nothing but each key's text."""
+    return sorted(range(len(keys)), key=lambda position: (_digest(keys[position]), keys[position]))
+
+
+def portion(count: int, share: float) -> int:
+    """`share` of `count`, rounded to the nearest whole number, halves up."""
+    return math.floor(count * share + 0.5)
+
+
+def hold_out(keys: Sequence[str]) -> list[str]:
+    """The split of each image of one class: a tenth "test", a tenth "val", the rest "train".
+
+    Of one or two images all are "train"; of three or four one is "test"; from five on both splits have some. Test is
+    taken from one end of the order and val from the other: where a split grows, no image moves from one to the other.
+
+    Args:
+        keys: what tells the images apart, the same on every machine: paths inside the data set.
+    """
+    count = len(keys)
+    test = portion(count, 0.1) if count >= 5 else int(count >= 3)
+    val = portion(count, 0.1)
+    splits = ["train"] * count
+    for rank, position in enumerate(ranked(keys)):
+        if rank < test:
+            splits[position] = "test"
+        elif rank >= count - val:
+            splits[position] = "val"
+    return splits
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.blake2b(f"{_SALT}/{key}".encode("utf-8", "surrogateescape"), digest_size=16).digest()

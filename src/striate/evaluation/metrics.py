@@ -1,0 +1,97 @@
+"""The numbers that say how far a result can be trusted, and where it goes wrong."""
+
+import math
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.errors import ArgumentError
+
+
+def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval that holds the true accuracy with the given confidence (Wilson 1927, the score interval).
+
+    Unlike the usual p ± 1.96·√(p(1−p)/n) it stays inside [0, 1] and keeps its width where all or none are right.
+
+    Raises:
+        ArgumentError: unless 0 ≤ correct ≤ n, n ≥ 1 and 0 < confidence < 1.
+    """
+    if not (0 <= correct <= n and n >= 1 and 0 < confidence < 1):
+        raise ArgumentError(f"no interval for {correct} right of {n} at confidence {confidence}.")
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    p, shrink = correct / n, 1 + z * z / n
+    centre = (p + z * z / (2 * n)) / shrink
+    half = z / shrink * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    # At the two ends the formula gives 0 and 1 exactly; rounding must not take that away.
+    return (0.0 if correct == 0 else centre - half), (1.0 if correct == n else centre + half)
+
+
+def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
+    """How far confidence is from accuracy, in [0, 1] (Guo et al. 2017, equation 3).
+
+    Images are sorted into `bins` of equal width by the probability of their most probable class; the result is the mean
+    over all images of |accuracy − mean confidence| of their bin.
+
+    Args:
+        probabilities: float (N, classes), rows that sum to 1, N at least 1.
+        labels: int64 (N,).
+        bins: bin m, from 1, holds the confidences in ((m − 1) / bins, m / bins].
+    """
+    confidence, predicted = probabilities.double().max(dim=1)
+    gap = (predicted == labels).double() - confidence
+    bin_of = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    return float(torch.zeros(bins, dtype=torch.float64).index_add(0, bin_of, gap).abs().sum() / len(labels))
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How one class fares. `None` where the number does not exist: precision of a class that was never predicted.
+
+    Args:
+        name: the class.
+        precision: of the images predicted as this class, the share that is.
+        recall: of the images of this class, the share predicted so.
+        f1: the harmonic mean of both.
+        support: how many images of this class there are.
+    """
+
+    name: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values = asdict(self)
+        return {"class": values.pop("name"), **values}
+
+
+def class_scores(labels: Tensor, predicted: Tensor, classes: tuple[str, ...]) -> tuple[ClassScore, ...]:
+    """Precision, recall and F1 of every class, from int64 (N,) and int64 (N,)."""
+    from sklearn import metrics  # a second to import, and evaluating is the only use of it
+
+    columns = metrics.precision_recall_fscore_support(
+        labels.numpy(), predicted.numpy(), labels=range(len(classes)), zero_division=np.nan
+    )
+    rows = zip(classes, *(column.tolist() for column in columns), strict=True)
+    return tuple(ClassScore(name, finite(p), finite(r), finite(f), int(n)) for name, p, r, f, n in rows)
+
+
+def confusion_matrix(labels: Tensor, predicted: Tensor, classes: int) -> list[list[int]]:
+    """How many images of each class (rows) were predicted as each class (columns)."""
+    from sklearn import metrics
+
+    matrix: list[list[int]] = metrics.confusion_matrix(
+        labels.numpy(), predicted.numpy(), labels=range(classes)
+    ).tolist()
+    return matrix
+
+
+def finite(value: float) -> float | None:
+    """`value`, or `None` for what JSON can't hold: NaN and the infinities."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,172 @@
+"""One HTML file that shows what a run learned. It holds all it needs and asks the network for nothing."""
+
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from torch import nn
+
+from striate import models
+from striate.data import Dataset
+from striate.errors import ArgumentError, DataError
+from striate.evaluation.measure import Evaluation, measured
+from striate.evaluation.pictures import first_filters, worst_mistakes
+from striate.evaluation.reproduce import command
+from striate.evaluation.samples import samples_of
+from striate.evaluation.text import most_confused, percent
+from striate.files import write_atomic
+from striate.runs import Run
+from striate.training import Recipe
+
+MOST_CELLS = 24  # classes beyond which the confusion matrix is a picture and not a table
+
+
+class Table(Protocol):
+    """What `striate.describe` makes."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """{"layers": [{column: value}], "totals": {column: value}}, and whatever else."""
+
+
+def report(
+    run: Run | str | Path,
+    *,
+    out: str | Path | None = None,
+    data: Dataset | str | Path | None = None,
+    architecture: Table | None = None,
+    device: str = "auto",
+    model: nn.Module | None = None,
+) -> Path:
+    """Write a run's report: result, curves, confusion matrix, worst mistakes, filters, recipe, how to reproduce it.
+
+    Args:
+        run: a run or its folder; of a run not finished, the newest checkpoint is shown.
+        out: the file; report.html in the run's folder if not given.
+        data: what to measure the run on, see `evaluate`. Where the run's own data is gone or holds no images out, the
+            report says so and shows the rest.
+        architecture: the model's table, from `striate.describe`.
+        device: "auto", "cpu" or "cuda".
+        model: for a run whose model Striate did not create, a module of the same structure.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        ArgumentError: if `out` is a folder.
+        StorageError: if the file can't be written; what was there before stays.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    path = run.path / "report.html" if out is None else Path(out)
+    if path.is_dir():
+        raise ArgumentError(f"{path} is a folder: name the file to write, for example --out {path / 'report.html'}.")
+    module = run.model(model)
+    page = {**_about(run, module), **_measurements(run, module, data, device), **_architecture(architecture)}
+    page |= _drawings(page["history"], page["evaluation"])
+    write_atomic(path, _template().render(page).encode("utf-8", "replace"))
+    return path
+
+
+def _about(run: Run, module: nn.Module) -> dict[str, Any]:
+    """What needs no data: the run's own files and weights."""
+    history, descriptions = run.history(), Recipe.model_fields
+    known = run.architecture is not None and run.architecture.name in models.names()
+    return {
+        "run": run,
+        "facts": models.facts(run.name) if known else None,
+        "result": run.result,
+        "history": history,
+        "parameters": sum(weight.numel() for weight in module.parameters() if weight.requires_grad),
+        "filters": first_filters(module, run.preprocess),
+        "recipe": [(key, value, descriptions[key].description) for key, value in run.recipe.model_dump().items()],
+        "command": command(run),
+    }
+
+
+def _measurements(run: Run, module: nn.Module, data: Dataset | str | Path | None, device: str) -> dict[str, Any]:
+    """What the held-out images show, or why there is none of it."""
+    try:
+        samples = samples_of(run, data)
+    except (DataError, ArgumentError) as error:
+        if data is not None:
+            raise
+        result = run.result or {}
+        measured_then = result if "accuracy" in result else None
+        return {"evaluation": None, "measured": measured_then, "notes": [f"Not measured on images now: {error}"]}
+    evaluation = measured(run, samples, module, device)
+    return {
+        "evaluation": evaluation,
+        "measured": evaluation,
+        "notes": list(evaluation.notes),
+        "mistakes": worst_mistakes(evaluation, samples.split),
+        "wrong": int((evaluation.predicted != evaluation.labels).sum()),
+        "confusion": _cells(evaluation) if len(run.classes) <= MOST_CELLS else None,
+        "confused": most_confused(evaluation),
+    }
+
+
+def _cells(evaluation: Evaluation) -> list[tuple[str, list[dict[str, Any]]]]:
+    """For each true class its name and the row's cells: count, share of the row, whether right, and what it says."""
+    rows = []
+    for true, counts in enumerate(evaluation.confusion):
+        name, total = evaluation.classes[true], max(sum(counts), 1)
+        cells = [
+            {"count": count, "share": count / total, "hit": true == column, "says": f"{name} → {predicted}: {count}"}
+            for column, (predicted, count) in enumerate(zip(evaluation.classes, counts, strict=True))
+        ]
+        rows.append((name, cells))
+    return rows
+
+
+def _drawings(history: list[dict[str, Any]], evaluation: Evaluation | None) -> dict[str, Any]:
+    from striate.evaluation import plots  # Matplotlib takes half a second that evaluate and predict need not spend
+
+    large = evaluation is not None and len(evaluation.classes) > MOST_CELLS
+    return {
+        "loss_curve": plots.curves(history, "loss") if history else None,
+        "accuracy_curve": plots.curves(history, "accuracy") if history else None,
+        "heat_map": plots.heat_map(evaluation.confusion) if evaluation and large else None,
+    }
+
+
+def _architecture(table: Table | None) -> dict[str, Any]:
+    """The table's columns, those that say nothing left out, its rows and its totals."""
+    if table is None:
+        return {"columns": [], "layers": [], "totals": {}}
+    values = table.to_dict()
+    layers = values["layers"]
+    columns = [key for key in layers[0] if any(layer[key] not in (None, "", 0) for layer in layers)]
+    return {"columns": columns, "layers": layers, "totals": values["totals"]}
+
+
+def _shown(value: Any) -> str:
+    """A value of a table for people: 48,120 and 5×5, and nothing where there is nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        return "×".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _percent(fraction: float | None, digits: int = 2) -> str:
+    return percent(fraction, digits).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as "4.2 s", "3 min 20 s" or "2 h 5 min"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("striate.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": _percent, "shown": _shown, "duration": _duration, "basename": os.path.basename}
+    return environment.get_template("report.html.j2")

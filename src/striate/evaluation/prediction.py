@@ -1,0 +1,98 @@
+"""What a run sees in any image file."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from striate.data.decode import UndecodableError, decode
+from striate.errors import ArgumentError, BadFilesError
+from striate.evaluation.measure import best_first
+from striate.runs import Run
+from striate.training import logits_of, pick
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one image was taken for.
+
+    Args:
+        path: the image file.
+        label: the most probable class.
+        probability: of that class, in [0, 1].
+        probabilities: the most probable classes with their probabilities, best first.
+    """
+
+    path: str
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; the label's key is "class"."""
+        return {
+            "path": self.path,
+            "class": self.label,
+            "probability": self.probability,
+            "probabilities": self.probabilities,
+        }
+
+
+def predict(
+    run: Run | str | Path,
+    images: str | Path | Iterable[str | Path],
+    *,
+    top: int = 5,
+    device: str = "auto",
+    model: nn.Module | None = None,
+) -> list[Prediction]:
+    """Classify image files, of any size and format Pillow reads, prepared exactly as the training images were.
+
+    Args:
+        run: a run or its folder; of a run not finished, the newest checkpoint is used.
+        images: one path or several.
+        top: how many of the most probable classes each prediction lists, at least 1.
+        device: "auto", "cpu" or "cuda".
+        model: for a run whose model Striate did not create, a module of the same structure.
+
+    Returns:
+        One prediction an image, in the order given.
+
+    Raises:
+        BadFilesError: naming all files that can't be decoded.
+        CheckpointError: if the run has no usable weights.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    paths = [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images]
+    if not paths:
+        raise ArgumentError("no images: name at least one image file.")
+    if top < 1:
+        raise ArgumentError(f"top={top}: at least 1 class must be listed.")
+    target = pick(device)
+    pixels = _decoded(run, paths)
+    logits = logits_of(run.model(model, target), pixels, run.preprocess, target)
+    return [_prediction(run, path, row, top) for path, row in zip(paths, logits, strict=True)]
+
+
+def _decoded(run: Run, paths: list[Path]) -> Tensor:
+    """The images as the network takes them, uint8 (N, height, width, channels)."""
+    pixels, problems = [], {}
+    for path in paths:
+        try:
+            pixels.append(torch.from_numpy(run.preprocess.conform(decode(path)).copy()))
+        except UndecodableError as error:
+            problems[str(path)] = error.reason
+    if problems:
+        raise BadFilesError(problems)
+    return torch.stack(pixels)
+
+
+def _prediction(run: Run, path: Path, logits: Tensor, top: int) -> Prediction:
+    probabilities = logits.double().softmax(dim=0).tolist()
+    order = best_first(logits[None])[0].tolist()
+    ranked = {run.classes[position]: probabilities[position] for position in order[:top]}
+    label = run.classes[order[0]]
+    return Prediction(str(path), label, ranked[label], ranked)

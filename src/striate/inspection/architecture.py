@@ -1,0 +1,140 @@
+"""From a network to the table that its paper would print."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from striate.errors import ArgumentError, ShapeError
+from striate.inspection import vocabulary as words
+from striate.inspection.counting import count
+from striate.inspection.folding import Draft, fold
+from striate.inspection.table import ArchitectureTable, LayerRow
+from striate.inspection.tracing import layers_of, trace
+from striate.models import Architecture
+from striate.runs import Run
+
+MODEL = "(model)"  # the layer's name where the model itself is the layer
+
+
+def describe(model: nn.Module | Run, input_shape: tuple[int, int, int] | None = None) -> ArchitectureTable:
+    """The architecture of any network as a table: one image of zeros goes through it, and every layer is written down.
+
+    Rows are the layers in the order they are called. Activations and dropout stand in the row of the layer whose output
+    they take; an activation behind a max pooling stands with the layer before it, where papers print it, if both
+    commute. One whose input no layer made (a sum of two branches) has a row of its own. What is computed outside
+    modules (`x + y`, `F.relu`) is not seen.
+
+    Args:
+        model: any module, or a run, whose model is then made afresh.
+        input_shape: channels, height, width; known for models that Striate made.
+
+    Returns:
+        The table, with `rows`, totals, `.text()`, `.markdown()` and `.to_dict()`. The model stays as it was.
+
+    Raises:
+        ArgumentError: if `input_shape` is needed and missing, for TorchScript, for a lazy module that has not seen
+            its first batch, and for a run whose model Striate did not make.
+        ShapeError: if the model can't take such an image.
+    """
+    module = _module(model)
+    made = getattr(module, "architecture", None)
+    architecture = made if isinstance(made, Architecture) else None
+    shape = _input_shape(module, architecture, input_shape)
+    first, *drafts = fold(trace(module, shape))
+    seen: set[int] = set()
+    maps, size = _extent(None, (1, *shape))
+    rows = [LayerRow("input", "input", maps, size, activation=first.text)]
+    rows += [_row(draft, seen) for draft in drafts]
+    rows += _left_over(module, seen)
+    return ArchitectureTable(architecture.name if architecture else type(module).__name__, shape, tuple(rows))
+
+
+def _module(model: nn.Module | Run) -> nn.Module:
+    if isinstance(model, Run):
+        if model.architecture is None:
+            raise ArgumentError(
+                f"{model.path} was trained from a module of yours: describe that module, with its input_shape."
+            )
+        return model.fresh_model()
+    wrapped = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    module = wrapped if isinstance(wrapped, nn.Module) else model
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        raise ArgumentError("TorchScript hides its layers: describe the module that it was made from.")
+    if any(is_lazy(parameter) for parameter in module.parameters()):
+        raise ArgumentError(
+            f"{type(module).__name__} has lazy layers without a shape yet: run one batch through it first."
+        )
+    return module
+
+
+def _input_shape(
+    module: nn.Module, architecture: Architecture | None, given: tuple[int, int, int] | None
+) -> tuple[int, int, int]:
+    if given is None:
+        if architecture is None:
+            raise ArgumentError(
+                f"{type(module).__name__} does not say what it takes: pass input_shape=(channels, height, width)."
+            )
+        return (architecture.channels, *architecture.image_size)
+    if len(given) != 3 or min(given) < 1:
+        raise ShapeError(f"input_shape={given}: expected (channels, height, width), each at least 1.")
+    return (given[0], given[1], given[2])
+
+
+def _extent(module: nn.Module | None, made: tuple[int, ...]) -> tuple[int | None, tuple[int, ...] | None]:
+    """Maps and size of an output with a batch axis; the features of dense layers lie last."""
+    if len(made) < 2:
+        return None, None
+    if isinstance(module, words.FEATURES_LAST):
+        return made[-1], made[1:-1] or None
+    return made[1], made[2:] or None
+
+
+def _row(draft: Draft, seen: set[int]) -> LayerRow:
+    """The finished row. Parameters in `seen` are not counted again; its own are added there."""
+    module, made = draft.call.module, draft.call.made
+    maps, size = _extent(module, made)
+    window = words.window(module, len(made) - 2)
+    connections, multiply_adds = count(module, draft.call.received, made)
+    trainable, frozen = _parameters(module.parameters(), seen)
+    return LayerRow(
+        layer=draft.call.name or MODEL,
+        type=words.kind(module),
+        maps=maps,
+        size=size,
+        kernel=window.kernel,
+        stride=window.stride,
+        padding=window.padding,
+        activation=draft.text,
+        parameters=trainable,
+        frozen=frozen,
+        connections=connections,
+        multiply_adds=multiply_adds,
+    )
+
+
+def _left_over(model: nn.Module, seen: set[int]) -> list[LayerRow]:
+    """Rows for parameters that no called layer owns: a container's own, and those of layers that were not called."""
+    leaves = {id(layer) for _, layer in layers_of(model)}
+    rows = []
+    for name, module in model.named_modules():
+        trainable, frozen = _parameters(module.parameters(recurse=False), seen)
+        if trainable or frozen:
+            lists = isinstance(module, nn.ParameterList | nn.ParameterDict)
+            kind = f"{words.kind(module)}, not called" if id(module) in leaves and not lists else "own parameters"
+            # What a container does with its parameters is nobody's guess; what is not called does nothing.
+            does = 0 if "not called" in kind else None
+            rows.append(
+                LayerRow(name or MODEL, kind, parameters=trainable, frozen=frozen, connections=does, multiply_adds=does)
+            )
+    return rows
+
+
+def _parameters(parameters: Iterable[nn.Parameter], seen: set[int]) -> tuple[int, int]:
+    """How many are trainable and how many are not, of those that are not in `seen` yet."""
+    new = [parameter for parameter in parameters if id(parameter) not in seen]
+    seen.update(map(id, new))
+    trainable = sum(parameter.numel() for parameter in new if parameter.requires_grad)
+    return trainable, sum(parameter.numel() for parameter in new) - trainable

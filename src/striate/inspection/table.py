@@ -1,0 +1,148 @@
+"""The architecture table: its rows, its totals, and how it is written."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from striate.inspection.vocabulary import by
+
+_NUMBERS = ("maps", "parameters", "connections", "multiply-adds", "mult-adds")
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One line of the table: the input, one call of a layer, or parameters that belong to no called layer.
+
+    Args:
+        layer: the module's path; "(model)" for the model itself.
+        type: the textbook's word, or the class name.
+        maps: maps or units of the output.
+        size: cells of the output along each axis, (height, width) for maps; `None` for units.
+        kernel, stride: along each axis, `None` where there is no window; across channels for depthwise pooling.
+        padding: "valid", "same" or the cells added on each side; empty where there is no window.
+        activation: what is applied to the output, and dropout.
+        parameters: trainable ones, counted at the first row that has them.
+        frozen: parameters that are not trainable, counted likewise.
+        connections: inputs of all output units, plus their biases; `None` where unknown.
+        multiply_adds: for one image; `None` where unknown.
+    """
+
+    layer: str
+    type: str
+    maps: int | None = None
+    size: tuple[int, ...] | None = None
+    kernel: tuple[int, ...] | None = None
+    stride: tuple[int, ...] | None = None
+    padding: str = ""
+    activation: str = ""
+    parameters: int = 0
+    frozen: int = 0
+    connections: int | None = 0
+    multiply_adds: int | None = 0
+
+
+@dataclass(frozen=True)
+class ArchitectureTable:
+    """A network as textbooks print it, made by `describe`. The first row is the input."""
+
+    name: str
+    input_shape: tuple[int, int, int]
+    rows: tuple[LayerRow, ...]
+
+    @property
+    def parameters(self) -> int:
+        """All trainable parameters, each counted once."""
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def frozen(self) -> int:
+        """All parameters that are not trainable."""
+        return sum(row.frozen for row in self.rows)
+
+    @property
+    def connections(self) -> int:
+        """Connections of all layers for which they are known."""
+        return sum(row.connections or 0 for row in self.rows)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds for one image, of all layers for which they are known."""
+        return sum(row.multiply_adds or 0 for row in self.rows)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Layers whose connections and multiply-adds are not known, so the totals leave them out."""
+        return tuple(row.layer for row in self.rows if row.connections is None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; what does not apply or is unknown is `None`."""
+        totals = {key: getattr(self, key) for key in ("parameters", "frozen", "connections", "multiply_adds")}
+        layers = [
+            {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(row).items()}
+            for row in self.rows
+        ]
+        return {
+            "name": self.name,
+            "input_shape": list(self.input_shape),
+            "layers": layers,
+            "totals": totals,
+            "unknown": list(self.unknown),
+        }
+
+    def markdown(self) -> str:
+        """A Markdown table with the totals in its last row."""
+        header = ["layer", "type", "maps", "size", "kernel", "stride", "padding", "activation"]
+        header += ["parameters", "connections", "multiply-adds"]
+        rows = [[*_place(row), *_window(row), row.activation, *_counts(row)] for row in self.rows]
+        rows.append(["total", *[""] * 7, *self._totals()])
+        marks = ["---:" if name in _NUMBERS else "---" for name in header]
+        lines = [[cell.replace("|", "\\|") for cell in row] for row in [header, marks, *rows]]
+        return "\n".join([*("| " + " | ".join(line) + " |" for line in lines), *self._notes("\n")])
+
+    def text(self) -> str:
+        """An aligned table for terminals. Kernel, stride and padding share a column, as in "3×3/1 same"."""
+        header = ["layer", "type", "maps", "size", "window", "activation", "parameters", "connections", "mult-adds"]
+        rows = [[*_place(row), _joined(row), row.activation, *_counts(row)] for row in self.rows]
+        totals = ["total", *[""] * 5, *self._totals()]
+        widths = [max(map(len, column)) for column in zip(header, *rows, totals, strict=True)]
+        rule = ["─" * width for width in widths]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
+                for name, cell, width in zip(header, line, widths, strict=True)
+            ).rstrip()
+            for line in [header, rule, *rows, rule, totals]
+        ]
+        return "\n".join([*lines, *self._notes("")])
+
+    def _totals(self) -> list[str]:
+        least = "≥ " if self.unknown else ""
+        return [f"{self.parameters:,}", f"{least}{self.connections:,}", f"{least}{self.multiply_adds:,}"]
+
+    def _notes(self, before: str) -> list[str]:
+        notes = []
+        if self.frozen:
+            notes.append(f"{before}{self.frozen:,} more parameters are not trainable.")
+        if self.unknown:
+            notes.append(f"{before}?: not known for a layer of this type; the totals leave it out.")
+        return notes
+
+
+def _place(row: LayerRow) -> list[str]:
+    maps = "" if row.maps is None else f"{row.maps:,}"
+    return [row.layer, row.type, maps, by(row.size) if row.size else ""]
+
+
+def _window(row: LayerRow) -> list[str]:
+    kernel = by(row.kernel) if row.kernel else ""
+    return [kernel, by(row.stride, shorten=True) if row.stride else "", row.padding]
+
+
+def _joined(row: LayerRow) -> str:
+    kernel, stride, padding = _window(row)
+    return f"{kernel}/{stride} {padding}" if kernel else ""
+
+
+def _counts(row: LayerRow) -> list[str]:
+    if row.type == "input":
+        return ["", "", ""]
+    return [f"{row.parameters:,}", *("?" if n is None else f"{n:,}" for n in (row.connections, row.multiply_adds))]

@@ -1,0 +1,148 @@
+"""One image through a network, and every layer it meets on the way."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from striate.errors import ShapeError
+from striate.inspection import vocabulary as words
+
+INPUT = -1  # stands for the network's input where a call's source is named
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer.
+
+    Args:
+        name: the module's path; empty for the network itself.
+        received, made: shapes of the first tensor it took and of the first it returned; empty where there is none.
+        source: the position of the call that made its input, `INPUT`, or `None` where something else came between.
+        unchanged: its output is its input.
+    """
+
+    name: str
+    module: nn.Module
+    received: tuple[int, ...]
+    made: tuple[int, ...]
+    source: int | None
+    unchanged: bool
+
+
+class Trace:
+    """Collects calls through hooks. Who made a tensor is told by the tensor itself, kept alive, and its version."""
+
+    def __init__(self, image: Tensor):
+        self.calls: list[Call] = []
+        self._made: dict[int, tuple[Tensor, int, int]] = {}  # id -> the tensor, its version, the call that made it
+        self._open: dict[int, tuple[Tensor | None, int | None, int]] = {}
+        self._keep(image, INPUT)
+
+    def hook(self, name: str, module: nn.Module) -> list[RemovableHandle]:
+        """Watch a layer until the handles are removed."""
+
+        def begin(module: nn.Module, args: Any, kwargs: Any) -> None:
+            taken = first_tensor((args, kwargs))
+            self._open[id(module)] = (taken, self._source(taken), _version(taken))
+
+        def end(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            taken, source, version = self._open.pop(id(module))
+            given = first_tensor(output)
+            unchanged = given is taken and _version(given) == version
+            self.calls.append(Call(name, module, _shape(taken), _shape(given), source, unchanged))
+            if given is not None:
+                self._keep(given, len(self.calls) - 1)
+
+        return [
+            module.register_forward_pre_hook(begin, with_kwargs=True),
+            module.register_forward_hook(end, with_kwargs=True),
+        ]
+
+    def _keep(self, tensor: Tensor, call: int) -> None:
+        self._made[id(tensor)] = (tensor, tensor._version, call)
+
+    def _source(self, tensor: Tensor | None) -> int | None:
+        # `x += shortcut` gives the same tensor a new version: what it holds is then no longer what the call made.
+        _, version, call = self._made.get(id(tensor), (None, None, None))
+        return call if tensor is not None and version == tensor._version else None
+
+
+def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> list[Call]:
+    """The calls of all layers, in the order they end, for one image of zeros; the model stays as it was.
+
+    Args:
+        input_shape: channels, height, width.
+
+    Raises:
+        ShapeError: if the model can't take such an image.
+    """
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    image = torch.zeros(1, *input_shape, device=like.device, dtype=like.dtype)
+    record = Trace(image)
+    handles: list[RemovableHandle] = []
+    with _evaluating(model), torch.no_grad():
+        try:
+            for name, layer in layers_of(model):
+                handles += record.hook(name, layer)
+            model(image)
+        except Exception as error:
+            raise ShapeError(
+                f"{type(model).__name__} can't take an image of {words.by(input_shape)} (channels×height×width): "
+                f"{str(error).rstrip('.')}. Pass the input_shape that it is made for."
+            ) from error
+        finally:
+            for handle in handles:
+                handle.remove()
+    return record.calls
+
+
+def layers_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Path and module of every layer: what has a word of its own or no children, each once, by its first path."""
+    found: dict[int, tuple[str, nn.Module]] = {}
+
+    def visit(path: str, module: nn.Module) -> None:
+        children = list(module.named_children())
+        if words.known(module) or not children:
+            found.setdefault(id(module), (path, module))
+            return
+        for name, child in children:
+            visit(f"{path}.{name}" if path else name, child)
+
+    visit("", model)
+    return list(found.values())
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """The first tensor in nested tuples, lists and dictionaries."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, tuple | list):
+        return next((tensor for part in value if (tensor := first_tensor(part)) is not None), None)
+    return None
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Every module in evaluation mode, and afterwards each in its own again."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _version(tensor: Tensor | None) -> int:
+    return -1 if tensor is None else tensor._version
+
+
+def _shape(tensor: Tensor | None) -> tuple[int, ...]:
+    return () if tensor is None else tuple(tensor.shape)

@@ -1,0 +1,173 @@
+"""The words that textbooks use for modules, and how their windows lie."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from striate import layers
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+MAX_POOLS = (layers.MaxPool2d, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
+AVG_POOLS = (layers.AvgPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
+GLOBAL_POOLS = (layers.GlobalAvgPool2d, layers.GlobalMaxPool2d)
+DEPTHWISE_POOLS = (layers.DepthwiseAvgPool2d, layers.DepthwiseMaxPool2d)
+ADAPTIVE_AVG = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
+ADAPTIVE_MAX = (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+NORMS = (*BATCH_NORMS, *INSTANCE_NORMS, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+FEATURES_LAST = (layers.RBFOutput, nn.Linear, nn.LayerNorm, nn.RMSNorm, nn.MultiheadAttention, nn.Embedding)
+
+# The first entry that fits names the module.
+_WORDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
+    ("partial conv", (layers.PartialConv2d,)),
+    ("subsample", (layers.Subsampling2d,)),
+    ("RBF", (layers.RBFOutput,)),
+    ("depthwise max pool", (layers.DepthwiseMaxPool2d,)),
+    ("depthwise avg pool", (layers.DepthwiseAvgPool2d,)),
+    ("global avg pool", (layers.GlobalAvgPool2d,)),
+    ("global max pool", (layers.GlobalMaxPool2d,)),
+    ("adaptive avg pool", ADAPTIVE_AVG),
+    ("adaptive max pool", ADAPTIVE_MAX),
+    ("max pool", MAX_POOLS),
+    ("avg pool", AVG_POOLS),
+    ("conv", CONVOLUTIONS),
+    ("transposed conv", TRANSPOSED),
+    ("dense", (nn.Linear,)),
+    ("batch norm", BATCH_NORMS),
+    ("instance norm", INSTANCE_NORMS),
+    ("group norm", (nn.GroupNorm,)),
+    ("layer norm", (nn.LayerNorm,)),
+    ("RMS norm", (nn.RMSNorm,)),
+    ("local response norm", (nn.LocalResponseNorm,)),
+    ("attention", (nn.MultiheadAttention,)),
+    ("embedding", (nn.Embedding,)),
+    ("flatten", (nn.Flatten,)),
+    ("upsample", (nn.Upsample,)),
+)
+
+# Increasing functions of one value. They commute with the maximum over a window; the others don't.
+_INCREASING: tuple[tuple[str, type[nn.Module]], ...] = (
+    ("scaled tanh", layers.ScaledTanh),
+    ("ReLU6", nn.ReLU6),
+    ("ReLU", nn.ReLU),
+    ("leaky ReLU", nn.LeakyReLU),
+    ("tanh", nn.Tanh),
+    ("sigmoid", nn.Sigmoid),
+    ("ELU", nn.ELU),
+    ("SELU", nn.SELU),
+    ("CELU", nn.CELU),
+    ("softplus", nn.Softplus),
+    ("softsign", nn.Softsign),
+    ("hard tanh", nn.Hardtanh),
+    ("hard sigmoid", nn.Hardsigmoid),
+)
+_OTHER_ACTIVATIONS: tuple[tuple[str, type[nn.Module]], ...] = (
+    ("PReLU", nn.PReLU),
+    ("GELU", nn.GELU),
+    ("SiLU", nn.SiLU),
+    ("Mish", nn.Mish),
+    ("hard swish", nn.Hardswish),
+    ("softmax", nn.Softmax),
+    ("softmax", nn.Softmax2d),
+    ("log-softmax", nn.LogSoftmax),
+)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where a layer looks: cells along each axis, step along each axis, and "valid", "same" or cells added a side."""
+
+    kernel: tuple[int, ...] | None = None
+    stride: tuple[int, ...] | None = None
+    padding: str = ""
+
+
+def known(module: nn.Module) -> bool:
+    """Whether the module is a layer of its own, even where it has children (as a parametrised convolution has)."""
+    return _word(module) is not None or activation(module) is not None or isinstance(module, DROPOUTS)
+
+
+def kind(module: nn.Module) -> str:
+    """The textbook's word for a layer; its class name where there is none."""
+    word = _word(module)
+    if word is None:
+        return dropout(module) or activation(module) or type(module).__name__.lstrip("_")
+    if isinstance(module, ADAPTIVE_AVG + ADAPTIVE_MAX) and set(_tuple(module.output_size, 1)) == {1}:
+        return word.replace("adaptive", "global")
+    if isinstance(module, CONVOLUTIONS + TRANSPOSED):
+        if module.groups > 1:
+            depthwise = module.groups == module.in_channels
+            word = f"depthwise {word}" if depthwise else f"{word}, {module.groups} groups"
+        if set(module.dilation) != {1}:
+            word += f", dilation {by(module.dilation, shorten=True)}"
+    return word
+
+
+def activation(module: nn.Module) -> str | None:
+    """The name of an activation function, or `None` for another module."""
+    return next((name for name, cls in _INCREASING + _OTHER_ACTIVATIONS if isinstance(module, cls)), None)
+
+
+def increasing(module: nn.Module) -> bool:
+    """Whether the module is an activation that commutes with the maximum."""
+    return isinstance(module, tuple(cls for _, cls in _INCREASING))
+
+
+def commutes(module: nn.Module) -> bool:
+    """Whether an increasing function may as well be applied before this layer: maxima and flattening."""
+    maxima = (*MAX_POOLS, *ADAPTIVE_MAX, layers.GlobalMaxPool2d, layers.DepthwiseMaxPool2d)
+    return isinstance(module, (*maxima, nn.Flatten))
+
+
+def dropout(module: nn.Module) -> str | None:
+    """ "dropout 0.5", or `None` for another module."""
+    if not isinstance(module, DROPOUTS):
+        return None
+    names = {nn.Dropout: "dropout", nn.AlphaDropout: "alpha dropout", nn.FeatureAlphaDropout: "alpha map dropout"}
+    return f"{names.get(type(module), 'map dropout')} {module.p:g}"
+
+
+def window(module: nn.Module, axes: int) -> Window:
+    """The window of a layer whose output has `axes` spatial axes; an empty one where it has none.
+
+    A padding of whole numbers is called "same" where the stride is 1 and the output is as large as the input.
+    """
+    kernel = getattr(module, "kernel_size", None)
+    if not isinstance(kernel, int | tuple | list):
+        return Window()
+    axes = 1 if isinstance(module, DEPTHWISE_POOLS) else axes
+    kernel = _tuple(kernel, axes)
+    if isinstance(module, layers.Subsampling2d):
+        return Window(kernel, kernel, "valid")
+    stride = _tuple(getattr(module, "stride", 1) or kernel, axes)
+    padding = getattr(module, "padding", 0)
+    if not isinstance(padding, str):
+        dilation = _tuple(getattr(module, "dilation", 1), axes)
+        padding = _named(_tuple(padding, axes), kernel, stride, dilation, isinstance(module, TRANSPOSED))
+    return Window(kernel, stride, f"{padding} (ceil)" if getattr(module, "ceil_mode", False) else padding)
+
+
+def by(values: tuple[int, ...], shorten: bool = False) -> str:
+    """(28, 28) as "28×28", or with `shorten` as "28" where all are alike."""
+    return str(values[0]) if shorten and len(set(values)) == 1 else "×".join(map(str, values))
+
+
+def _word(module: nn.Module) -> str | None:
+    return next((word for word, classes in _WORDS if isinstance(module, classes)), None)
+
+
+def _named(
+    padding: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...], turned: bool
+) -> str:
+    if not any(padding):
+        return "valid"
+    keeps = all(2 * p == d * (k - 1) for p, d, k in zip(padding, dilation, kernel, strict=True))
+    return "same" if keeps and set(stride) == {1} and not turned else by(padding, shorten=True)
+
+
+def _tuple(value: Any, axes: int) -> tuple[int, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,) * max(axes, 1)

@@ -1,0 +1,52 @@
+"""The command line as a whole: help, version, start-up and unexpected ends."""
+
+import subprocess
+import sys
+
+from striate import __version__
+
+
+def test_help_lists_every_command(striate):
+    answer = striate("--help")
+    assert answer.code == 0
+    for name in ("train", "evaluate", "predict", "report", "describe", "data"):
+        assert f"  {name} " in answer.out
+
+
+def test_version(striate):
+    assert striate("--version").out == f"striate {__version__}\n"
+
+
+def test_an_unknown_command_or_option_is_refused(striate):
+    for arguments, named in (
+        (["frobnicate"], "frobnicate"),
+        (["train", "--frobnicate"], "--frobnicate"),
+        (["train", "--epochs", "many"], "--epochs"),
+    ):
+        answer = striate(*arguments)
+        assert answer.code == 2
+        assert named in answer.err
+
+
+def test_help_imports_nothing_heavy():
+    program = (
+        "import sys; sys.argv = ['striate', '--help']\n"
+        "from striate.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'numpy', 'PIL', 'sklearn', 'matplotlib', 'pydantic', 'rich'} & set(sys.modules)))"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert told.splitlines()[-1] == "[]"
+
+
+def test_an_unexpected_error_is_one_line_without_a_traceback(striate, monkeypatch):
+    def broken(*arguments, **options):
+        raise RuntimeError("something Striate did not foresee")
+
+    monkeypatch.setattr("striate.models.facts", broken)
+    monkeypatch.delenv("STRIATE_DEBUG", raising=False)
+    answer = striate("train")
+    assert answer.code == 1
+    assert answer.err.count("\n") == 1
+    assert "something Striate did not foresee" in answer.err

@@ -1,0 +1,71 @@
+"""`striate predict`: any image file, one line or one JSON entry each."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_run import CLASSES, dataset, recipe
+
+from striate.cli.main import main
+from striate.runs import Run, train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run on three shapes. Read it only."""
+    return train("mlp", dataset(), recipe(epochs=1), out=tmp_path_factory.mktemp("runs") / "shapes")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    """Image files of several formats, sizes and colours."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    paths = [tmp_path / name for name in ("a.png", "b.jpg", "c.webp", "Straße 猫.bmp")]
+    for path in paths:
+        Image.fromarray(pixels).save(path)
+    return paths
+
+
+def striate(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    """What the process would exit with."""
+    monkeypatch.setattr(sys, "argv", ["striate", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return int(caught.value.code or 0)
+
+
+def test_json_is_one_object(
+    run: Run, images: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert striate(monkeypatch, "predict", run.path, *images, "--json", "--top", "2") == 0
+    out, err = capsys.readouterr()
+    predictions = json.loads(out)["predictions"]
+    assert [each["path"] for each in predictions] == [str(path) for path in images]
+    assert all(each["class"] in CLASSES and len(each["probabilities"]) == 2 for each in predictions)
+    assert all(0 <= each["probability"] <= 1 for each in predictions)
+    assert err == ""
+
+
+def test_people_get_a_line_an_image(
+    run: Run, images: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert striate(monkeypatch, "predict", run.path, *images) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(images)
+    assert all(str(path) in line and " %" in line for path, line in zip(images, lines, strict=True))
+
+
+def test_bad_files_are_named_together_and_nothing_is_printed(
+    run: Run, images: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    images[1].write_bytes(b"no image")
+    code = striate(monkeypatch, "predict", run.path, *images, tmp_path / "missing.png", tmp_path, "--json")
+    out, err = capsys.readouterr()
+    assert code == 2
+    assert out == ""
+    assert all(str(path) in err for path in (images[1], tmp_path / "missing.png"))
+    assert str(images[0]) not in err
+    assert "Traceback" not in err

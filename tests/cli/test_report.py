@@ -1,0 +1,53 @@
+"""`striate report`: prints the path of the page it wrote."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from small_run import recipe
+
+from striate.cli.main import main
+from striate.runs import Run, train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run whose own data can be loaded again. Only the report is written to it."""
+    return train("mlp", "digits", recipe(epochs=1, augment="none"), out=tmp_path_factory.mktemp("runs") / "digits")
+
+
+def striate(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    """What the process would exit with."""
+    monkeypatch.setattr(sys, "argv", ["striate", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return int(caught.value.code or 0)
+
+
+def test_it_says_where_the_report_is(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert striate(monkeypatch, "report", run.path) == 0
+    assert capsys.readouterr().out == f"{run.path / 'report.html'}\n"
+    html = (run.path / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Architecture</h2>" in html  # which the library leaves out, and the command adds
+    assert "50,610" in html
+
+
+def test_out_names_the_file_and_a_folder_is_made_for_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert striate(monkeypatch, "report", run.path, "--out", tmp_path / "new" / "page.html") == 0
+    assert (tmp_path / "new" / "page.html").is_file()
+
+
+def test_a_place_that_cant_be_written_is_one_line(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert striate(monkeypatch, "report", run.path, "--out", tmp_path) == 2
+    assert striate(monkeypatch, "report", run.path, "--out", tmp_path / "file" / "page.html") == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 2
+    assert "Traceback" not in err

@@ -1,0 +1,247 @@
+"""The one decoder: every kind of image file gives the right pixels, or one plain reason why not."""
+
+import io
+import struct
+import time
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.data.decode import SUFFIXES, UndecodableError, decode, probe
+from striate.errors import DataError
+
+ORIENTATION = 0x0112
+
+# How EXIF (Exif 2.32, section 4.6.4, tag 274) says that the stored rows and columns lie, as what a camera does to an
+# upright image: position (row, column) of the upright image, for the stored position and the stored height and width.
+STORED_AT = {
+    1: lambda up: up,
+    2: lambda up: up[:, ::-1],
+    3: lambda up: up[::-1, ::-1],
+    4: lambda up: up[::-1],
+    5: lambda up: up.swapaxes(0, 1),
+    6: lambda up: up.swapaxes(0, 1)[::-1],
+    7: lambda up: up.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda up: up.swapaxes(0, 1)[:, ::-1],
+}
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def reason(source: Path | bytes) -> str:
+    with pytest.raises(UndecodableError) as caught:
+        decode(source)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP", "PPM"])
+def test_colour_comes_back_exactly(kind: str, pixels: np.ndarray) -> None:
+    options = {"lossless": True} if kind == "WEBP" else {}
+    assert np.array_equal(decode(saved(Image.fromarray(pixels), kind, **options)), pixels)
+
+
+def test_jpeg_is_close(pixels: np.ndarray) -> None:
+    smooth = np.asarray(Image.fromarray(pixels).resize((200, 120), Image.Resampling.BICUBIC))
+    found = decode(saved(Image.fromarray(smooth), "JPEG", quality=95, subsampling=0))
+    assert found.shape == (120, 200, 3)
+    assert np.abs(found.astype(int) - smooth).mean() < 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "TIFF", "PPM"])
+def test_grey_stays_one_channel(kind: str, pixels: np.ndarray) -> None:
+    grey = pixels[:, :, 0]
+    content = saved(Image.fromarray(grey), kind)
+    assert np.array_equal(decode(content), grey[:, :, None])
+    assert probe(content) == (20, 12, 1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG"])
+def test_all_orientations_give_the_same_pixels(kind: str, orientation: int, pixels: np.ndarray) -> None:
+    if kind == "JPEG":  # whose blocks of 8×8 must hold one colour each to survive being compressed in any direction
+        pixels = np.kron(pixels[:3, :5, :1] // 64 * 64, np.ones((8, 8, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(STORED_AT[orientation](pixels)))
+    options = {"lossless": True} if kind == "WEBP" else {"quality": 100} if kind == "JPEG" else {}
+    content = saved(stored, kind, exif=exif, **options)
+    found = decode(content)
+    assert np.abs(found.astype(int) - pixels).max() <= (2 if kind == "JPEG" else 0)
+    assert probe(content) == (pixels.shape[1], pixels.shape[0], 3)
+
+
+def test_damaged_exif_does_not_turn_or_lose_the_image(pixels: np.ndarray) -> None:
+    content = saved(Image.fromarray(pixels), "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff nonsense")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.array_equal(decode(content), pixels)
+
+
+def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
+    deep = np.array([[0, 128, 257, 300], [32768, 40000, 65534, 65535]], dtype=np.uint16)
+    expected = np.array([[0, 0, 1, 1], [128, 156, 255, 255]], dtype=np.uint8)
+    for kind in ("PNG", "TIFF"):
+        content = saved(Image.fromarray(deep), kind)
+        assert decode(content)[:, :, 0].tolist() == expected.tolist()
+        assert probe(content) == (4, 2, 1)
+    pgm = b"P5 4 2 65535\n" + deep.astype(">u2").tobytes()
+    assert decode(pgm)[:, :, 0].tolist() == expected.tolist()
+
+
+def test_floating_point_grey_runs_from_0_to_1() -> None:
+    content = saved(Image.fromarray(np.array([[0, 0.25], [0.5, 1]], dtype=np.float32)), "TIFF")
+    assert decode(content)[:, :, 0].tolist() == [[0, 64], [128, 255]]
+    assert "outside 0 … 1" in reason(saved(Image.fromarray(np.array([[0, 200]], dtype=np.float32)), "TIFF"))
+    assert "outside 0 … 65535" in reason(saved(Image.fromarray(np.array([[-1, 70000]], dtype=np.int32)), "TIFF"))
+
+
+def test_one_bit_is_black_and_white() -> None:
+    bits = Image.fromarray(np.array([[0, 255, 0]], dtype=np.uint8)).convert("1")
+    assert decode(saved(bits, "PNG"))[:, :, 0].tolist() == [[0, 255, 0]]
+
+
+def test_transparency_is_laid_over_white() -> None:
+    rgba = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 128]]], dtype=np.uint8)
+    assert decode(saved(Image.fromarray(rgba), "PNG"))[0].tolist() == [[10, 20, 30], [255, 255, 255], [127, 127, 127]]
+    grey = Image.fromarray(rgba).convert("LA")
+    found = decode(saved(grey, "PNG"))
+    assert found.shape == (1, 3, 1)
+    assert found[0, 1:, 0].tolist() == [255, 127]
+
+
+def test_a_transparent_colour_is_white() -> None:
+    grey = Image.fromarray(np.array([[7, 9]], dtype=np.uint8))
+    assert decode(saved(grey, "PNG", transparency=7))[:, :, 0].tolist() == [[255, 9]]
+    colour = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], dtype=np.uint8))
+    assert decode(saved(colour, "PNG", transparency=(1, 2, 3)))[0].tolist() == [[255, 255, 255], [4, 5, 6]]
+
+
+def test_a_palette_becomes_its_colours(pixels: np.ndarray) -> None:
+    image = Image.fromarray(pixels).quantize(16)
+    for kind in ("PNG", "GIF", "BMP", "TIFF"):
+        assert np.array_equal(decode(saved(image, kind)), np.asarray(image.convert("RGB")))
+    clear = Image.fromarray(np.array([[0, 1]], dtype=np.uint8), "L").convert("P")
+    clear.putpalette([50, 60, 70, 80, 90, 100])
+    content = saved(clear, "PNG", transparency=b"\x00\xff")
+    assert decode(content)[0].tolist() == [[255, 255, 255], [80, 90, 100]]
+
+
+def test_a_palette_of_greys_is_grey() -> None:
+    image = Image.fromarray(np.array([[0, 1, 2]], dtype=np.uint8), "L").convert("P")
+    image.putpalette([5, 5, 5, 90, 90, 90, 200, 200, 200])
+    for kind in ("PNG", "GIF", "BMP", "TIFF"):
+        content = saved(image, kind)
+        assert probe(content)[2] == 1
+        assert decode(content)[:, :, 0].tolist() == [[5, 90, 200]]
+
+
+def test_cmyk_becomes_rgb() -> None:
+    ink = Image.new("CMYK", (16, 16), (255, 0, 0, 0))  # cyan alone
+    for kind in ("JPEG", "TIFF"):
+        found = decode(saved(ink, kind))
+        assert found.shape == (16, 16, 3)
+        assert np.abs(found[8, 8].astype(int) - [0, 255, 255]).max() <= 3
+
+
+def test_the_first_frame_of_an_animation_counts(pixels: np.ndarray) -> None:
+    first, second = Image.fromarray(pixels[:, :, 0]), Image.fromarray(255 - pixels[:, :, 0])
+    content = saved(first, "GIF", save_all=True, append_images=[second])
+    assert np.array_equal(decode(content)[:, :, 0], pixels[:, :, 0])
+
+
+def test_photographs_of_several_pictures_as_telephones_take_them() -> None:
+    content = saved(Image.new("RGB", (16, 8), "red"), "MPO", save_all=True, append_images=[Image.new("RGB", (4, 4))])
+    assert decode(content).shape == (8, 16, 3)
+
+
+def test_probe_tells_what_decode_gives(pixels: np.ndarray, tmp_path: Path) -> None:
+    modes = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+    for mode in modes:
+        path = tmp_path / f"{mode.replace(';', '')}.png"
+        grey = Image.fromarray(pixels[:, :, 0].astype(np.uint16))
+        (grey if mode == "I;16" else Image.fromarray(pixels).convert(mode)).save(path)
+        width, height, channels = probe(path)
+        assert decode(path).shape == (height, width, channels)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
+def test_a_file_cut_off_anywhere_is_refused(kind: str, share: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    content = saved(Image.fromarray(noise), kind)
+    assert reason(content[: max(4, int(len(content) * share))])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_truncated_file_is_called_truncated(kind: str, pixels: np.ndarray, tmp_path: Path) -> None:
+    content = saved(Image.fromarray(pixels), kind)
+    path = tmp_path / f"half.{kind.lower()}"
+    path.write_bytes(content[: len(content) * 3 // 4])
+    assert reason(path) == "truncated"
+
+
+def test_the_reasons_are_plain(pixels: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.jpg").write_text("an image, honestly")
+    (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")
+    assert reason(tmp_path / "empty.png") == "empty file"
+    assert reason(tmp_path / "text.jpg") == "not an image"
+    assert reason(tmp_path / "link.png") == "can't be read (No such file or directory)"
+    assert reason(tmp_path) == "can't be read (Is a directory)"
+    assert reason(saved(Image.fromarray(pixels), "PNG")[:20]) == "truncated"
+    assert reason(saved(Image.fromarray(pixels), "JPEG")[:20]) == "damaged or truncated header"
+
+
+def test_a_wrong_suffix_does_not_matter(pixels: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "really-png.JPG"
+    path.write_bytes(saved(Image.fromarray(pixels), "PNG"))
+    assert np.array_equal(decode(path), pixels)
+    assert np.array_equal(decode(str(path)), pixels)
+
+
+@pytest.mark.parametrize("side", [10_000, 20_000])
+def test_a_decompression_bomb_is_refused_from_its_header(side: int) -> None:
+    content = bytearray(saved(Image.new("L", (1, 1)), "PNG"))
+    content[16:24] = struct.pack(">II", side, side)
+    content[29:33] = struct.pack(">I", zlib.crc32(bytes(content[12:29])))
+    for function in (probe, decode):
+        with pytest.raises(UndecodableError, match=r"more than 89 million pixels \(decompression bomb guard\)"):
+            function(bytes(content))
+
+
+def test_formats_that_run_outside_programs_are_no_images() -> None:
+    assert reason(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n") == "not an image"
+
+
+def test_the_error_names_the_file_and_is_a_data_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.png can't be used: can't be read"):
+        probe(tmp_path / "gone.png")
+
+
+def test_threads_leave_the_warning_filters_alone(pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = saved(Image.fromarray(pixels), "PNG")
+    really_open, pauses = Image.open, iter([0.001, 0.003] * 100)
+
+    def slowly_open(*arguments: object, **options: object) -> Image.Image:
+        time.sleep(next(pauses))  # so that threads would meet here if they could
+        return really_open(*arguments, **options)
+
+    monkeypatch.setattr(Image, "open", slowly_open)
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        assert len({image.tobytes() for image in pool.map(decode, [content] * 64)}) == 1
+    assert warnings.filters == before
+
+
+def test_suffixes_are_lower_case_with_their_dot() -> None:
+    assert {".png", ".jpg", ".jpeg", ".webp", ".bmp"} <= SUFFIXES
+    assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in SUFFIXES)

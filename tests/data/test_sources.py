@@ -1,0 +1,63 @@
+"""The one grammar of `load`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from striate.data import load
+from striate.errors import ArgumentError, DataError, ShapeError
+from striate.preprocess import Preprocess
+
+
+def test_an_unknown_name_is_told_the_known_ones() -> None:
+    with pytest.raises(ArgumentError, match="Did you mean 'digits'") as caught:
+        load("digitss")
+    assert "digits, fashion-mnist, mnist" in str(caught.value)
+    assert "The path of a folder of images works too" in str(caught.value)
+
+
+def test_a_path_that_does_not_exist_is_no_misspelt_name() -> None:
+    with pytest.raises(DataError, match="no/such/folder does not exist"):
+        load("no/such/folder")
+
+
+def test_a_name_comes_before_a_folder_and_a_path_after(
+    folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder(a=1, b=1)
+    root.rename(root.with_name("digits"))
+    monkeypatch.chdir(root.parent)
+    assert len(load("digits").classes) == 10
+    dataset = load("./digits")
+    assert (dataset.source, dataset.classes) == ("./digits", ("a", "b"))
+    (root.parent / "digits").rename(root.parent / "pets")
+    assert load("pets").classes == load(Path("pets")).classes == ("a", "b")
+
+
+def test_arrays_are_brought_to_the_size_and_channels_asked_for() -> None:
+    native = load("digits")
+    dataset = load("digits", image_size=(12, 10), channels=3, fit="stretch")
+    assert dataset.train.images.shape == (1438, 12, 10, 3)
+    assert dataset.test is not None
+    assert dataset.test.images.shape == (359, 12, 10, 3)
+    assert dataset.fit == "stretch"
+    expected = Preprocess(12, 10, 3, "stretch", (0.0,) * 3, (1.0,) * 3).conform(native.train.images[7].numpy())
+    assert np.array_equal(dataset.train.images[7].numpy(), expected)
+    assert load("digits", image_size=16).train.images.shape == (1438, 16, 16, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"image_size": 0}, ShapeError),
+        ({"image_size": (8, -1)}, ShapeError),
+        ({"channels": 0}, ShapeError),
+        ({"channels": 4}, ShapeError),
+        ({"fit": "squeeze"}, ArgumentError),
+    ],
+)
+def test_what_can_not_be_is_refused_before_anything_is_read(arguments: dict, error: type) -> None:
+    with pytest.raises(error):
+        load("no/such/folder", **arguments)

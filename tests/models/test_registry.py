@@ -1,0 +1,126 @@
+"""Models by name: what is published, what is refused, and weights as a function of the seed."""
+
+import json
+
+import pytest
+import torch
+
+from striate import models
+from striate.errors import ArgumentError, ShapeError
+from striate.models import Architecture
+
+PARAMETERS = {  # for 28×28 grey images and 10 classes
+    "lenet5": 60_000,
+    "lenet5_modern": 61_706,
+    "fashion_cnn": 1_413_834,
+    "mlp": 266_610,
+}
+every = pytest.mark.parametrize("name", PARAMETERS)
+
+
+def stirred(name, **settings):
+    """A model none of whose parameters is 0, as some are at the start."""
+    model, draw = models.create(name, seed=0, **settings), torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        parameter.data += 0.05 * torch.randn(parameter.shape, generator=draw)
+    return model
+
+
+def test_these_are_the_models():
+    assert models.names() == sorted(models.names())
+    assert set(PARAMETERS) <= set(models.names())
+
+
+@every
+def test_parameters_are_the_published_count(name):
+    assert sum(p.numel() for p in models.create(name).parameters() if p.requires_grad) == PARAMETERS[name]
+
+
+@every
+def test_facts_say_what_training_needs(name):
+    facts = models.facts(name)
+    assert facts.name == name
+    assert facts.title
+    assert facts.source
+    assert facts.loss == ("map" if name == "lenet5" else "cross-entropy")
+    assert (facts.mean is None) == (facts.std is None)
+    lenet = name.startswith("lenet5")
+    assert facts.image_size == (28 if lenet else None)
+    if lenet:  # section II.B: background −0.1, foreground 1.175
+        assert (0 - facts.mean) / facts.std == pytest.approx(-0.1)
+        assert (1 - facts.mean) / facts.std == pytest.approx(1.175)
+
+
+@every
+@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 28), (1, (17, 30)), (3, (31, 9))])
+def test_images_become_logits(name, channels, size):
+    model = stirred(name, classes=7, channels=channels, image_size=size)
+    height, width = (size, size) if isinstance(size, int) else size
+    logits = model(torch.rand(3, channels, height, width, generator=torch.Generator().manual_seed(0)))
+    assert logits.shape == (3, 7)
+    assert logits.dtype == torch.float32
+    assert torch.isfinite(logits).all()
+    assert logits.std(dim=0).min() > 0, "the image matters"
+    logits.sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@every
+def test_an_image_does_not_depend_on_its_batch(name):
+    model = stirred(name).eval()
+    x = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(torch.cat([model(x[:1]), model(x[1:])]), model(x), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(model(x.contiguous(memory_format=torch.channels_last)), model(x), rtol=1e-4, atol=1e-4)
+
+
+@every
+def test_the_seed_makes_the_weights_and_nothing_else_changes(name):
+    before = torch.get_rng_state()
+    one, same, other = (models.create(name, seed=seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(one[key], same[key]) for key in one)
+    changed = {key for key in one if not torch.equal(one[key], other[key])}
+    assert changed >= {key for key in one if key.endswith("weight") and one[key].ndim > 1 and one[key].any()}
+    assert len(changed) >= 3
+
+
+def test_without_a_seed_the_weights_come_from_the_default_generator():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        one, two = models.create("mlp").state_dict(), models.create("mlp").state_dict()
+        torch.manual_seed(0)
+        again = models.create("mlp").state_dict()
+    assert torch.equal(one["hidden1.weight"], again["hidden1.weight"])
+    assert not torch.equal(one["hidden1.weight"], two["hidden1.weight"])
+
+
+@every
+def test_the_architecture_makes_the_model_again(name):
+    model = models.create(name, classes=3, channels=3, image_size=[20, 24])
+    assert model.architecture == Architecture(name, 3, 3, (20, 24))
+    read = Architecture.from_dict(json.loads(json.dumps(model.architecture.to_dict())))
+    assert read == model.architecture
+    models.create(**vars(read)).load_state_dict(model.state_dict())
+    assert models.create(name).architecture.image_size == (28, 28)
+
+
+def test_unknown_names_are_answered_with_the_nearest():
+    for ask in (models.create, models.facts):
+        with pytest.raises(ArgumentError, match=r"unknown model 'lenet'\. Did you mean 'lenet5'\? Known: .*mlp"):
+            ask("lenet")
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "match"),
+    [
+        ({"classes": 1}, ArgumentError, "classes=1: a classifier needs at least 2"),
+        ({"classes": 0}, ArgumentError, "classes=0"),
+        ({"channels": 0}, ArgumentError, "channels=0: an image has at least 1"),
+        ({"image_size": 0}, ShapeError, "image_size=0: both sides must be at least 1 pixel"),
+        ({"image_size": (28, -3)}, ShapeError, "at least 1 pixel"),
+    ],
+)
+@every
+def test_impossible_numbers_are_refused(name, settings, error, match):
+    with pytest.raises(error, match=match):
+        models.create(name, **settings)

@@ -1,0 +1,111 @@
+"""Real processes, killed at random moments, a checkpoint's write included, end with the bytes of one never killed.
+
+`STRIATE_KILL_TRIALS=20 make test ARGS=tests/runs/test_kill.py` makes as many trials as docs/results.md reports.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+TRIALS = int(os.environ.get("STRIATE_KILL_TRIALS", "4"))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL, which this system does not have"),
+]
+
+PROGRAM = """
+import sys
+sys.path[:0] = {path!r}
+from pathlib import Path
+from small_run import Dropping, dataset, recipe
+from striate.runs import driver
+driver.CHECKPOINT_SECONDS = 0.0  # a checkpoint after every step: most kills then fall into one
+import os
+import torch
+torch.set_num_threads(1)
+print("ready", 0, flush=True)
+while line := sys.stdin.readline():  # one training a line, each in a process that has nothing left to import
+    child = os.fork()
+    if child == 0:
+        sys.stdin.close()
+        folder = Path(line.strip())
+        if (folder / "run.json").exists():
+            driver.resume(folder, model=Dropping(seed=7), data=dataset())
+        else:
+            driver.train(Dropping(), dataset(), recipe(epochs=4), out=folder)
+        os._exit(0)
+    print("child", child, flush=True)
+    sys.stdin.readline()  # until then a child that has ended stays a zombie, and can be killed without harm
+    print("status", os.waitpid(child, 0)[1], flush=True)
+"""
+
+
+class Trainer:
+    """A process that has imported everything and trains in children, which can be killed."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM.format(path=[str(Path(__file__).parents[1])])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        self._told("ready")
+
+    def train(self, folder: Path, kill_after: float | None) -> bool:
+        """Start or continue the run; whether it was killed before its end."""
+        self.process.stdin.write(f"{folder}\n")
+        self.process.stdin.flush()
+        child = self._told("child")
+        if kill_after is not None:
+            time.sleep(kill_after)
+            os.kill(child, signal.SIGKILL)
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        status = self._told("status")
+        assert status in (0, signal.SIGKILL)
+        return status != 0
+
+    def _told(self, what: str) -> int:
+        name, _, number = self.process.stdout.readline().partition(" ")
+        assert name == what
+        return int(number)
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    made = Trainer()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def never_killed(trainer: Trainer, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, float]:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    started = time.monotonic()
+    assert not trainer.train(folder, None)
+    return (folder / "model.safetensors").read_bytes(), time.monotonic() - started
+
+
+@pytest.mark.parametrize("trial", range(TRIALS))
+def test_killed_and_resumed_is_byte_identical(
+    trainer: Trainer, never_killed: tuple[bytes, float], tmp_path: Path, trial: int
+):
+    expected, seconds = never_killed
+    moments = random.Random(trial)
+    kills = sum(trainer.train(tmp_path / "run", moments.uniform(0, seconds)) for _ in range(3))
+    trainer.train(tmp_path / "run", None)
+    assert kills >= 1
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == expected
