@@ -24,8 +24,8 @@ import sys
 sys.path[:0] = {path!r}
 from pathlib import Path
 from small_run import Dropping, dataset, recipe
-from striate.runs import driver
-driver.CHECKPOINT_SECONDS = 0.0  # a checkpoint after every step: most kills then fall into one
+from striate.runs import driver, session
+session.CHECKPOINT_SECONDS = 0.0  # a checkpoint after every step: most kills then fall into one
 import os
 import torch
 torch.set_num_threads(1)

@@ -11,7 +11,7 @@ import torch
 from small_run import CLASSES, Dropping, dataset, recipe
 
 from striate.errors import ArgumentError, CheckpointError, DivergedError, InterruptedRunError, StorageError
-from striate.runs import Begun, Ended, EpochEnded, Run, driver, resume, train
+from striate.runs import Begun, Ended, EpochEnded, Run, resume, session, train
 from striate.training import Step, score
 
 WEIGHTS = "model.safetensors"
@@ -90,7 +90,7 @@ def test_same_seed_same_bytes(finished: Run, tmp_path: Path):
 @pytest.mark.parametrize("optimizer", ["sgd", "muon", "adamw", "nadam"])
 @pytest.mark.parametrize("step", [1, 5, 7, 9])
 def test_resuming_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, step: int):
-    monkeypatch.setattr(driver, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(session, "CHECKPOINT_SECONDS", 0.0)
     chosen = recipe(optimizer=optimizer, learning_rate=0.005)
     whole = train(Dropping(), dataset(), chosen, out=tmp_path / "whole")
     with pytest.raises(RuntimeError, match="machine had stopped"):
@@ -163,7 +163,7 @@ def test_an_interrupt_saves_and_says_how_to_go_on(finished: Run, tmp_path: Path,
     with pytest.raises(InterruptedRunError, match=r"stopped at step 3 of 14.*--resume") as caught:
         train("mlp", dataset(), recipe(), out=tmp_path / "run", observer=StopAt(3, interrupt))
     assert caught.value.exit_code == 130
-    assert signal.getsignal(number) != driver._interrupts
+    assert signal.getsignal(number) != session._interrupts
     done = []
     continued = resume(tmp_path / "run", data=dataset(), observer=lambda event: done.append(event))
     assert next(event for event in done if isinstance(event, Begun)).done == 3
@@ -187,7 +187,7 @@ def test_a_loss_that_runs_away_stops_the_run_and_keeps_the_last_good_checkpoint(
 def test_a_full_disk_stops_the_run_and_keeps_what_was_saved(
     finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(driver, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(session, "CHECKPOINT_SECONDS", 0.0)
     real = os.fsync
 
     def full(handle: int) -> None:

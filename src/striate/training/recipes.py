@@ -62,32 +62,13 @@ def paper(model: str, samples: int = 60_000) -> Recipe:
     """
     if model == "lenet5":
         return _modern(model).replace(name="paper", augment="none")
+    plain = Recipe(
+        name="paper", batch_size=32, weight_decay=0, schedule="constant", warmup=0, clip_norm=0, augment="none"
+    )
     if model == "fashion_cnn":
-        return Recipe(
-            name="paper",
-            epochs=10,
-            batch_size=32,
-            optimizer="nadam",
-            learning_rate=0.001,
-            weight_decay=0,
-            schedule="constant",
-            warmup=0,
-            clip_norm=0,
-            augment="none",
-        )
+        return plain.replace(epochs=10, optimizer="nadam", learning_rate=0.001)
     if model == "mlp":
-        return Recipe(
-            name="paper",
-            epochs=20,
-            batch_size=32,
-            learning_rate=0.01,
-            momentum=0,
-            weight_decay=0,
-            schedule="constant",
-            warmup=0,
-            clip_norm=0,
-            augment="none",
-        )
+        return plain.replace(epochs=20, optimizer="sgd", learning_rate=0.01, momentum=0)
     raise ArgumentError(f"there is no paper recipe for {model}: use --recipe modern.")
 
 

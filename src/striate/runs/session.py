@@ -1,0 +1,220 @@
+"""A run being trained: the loop's steps, and what is written between them."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from striate.augmentation import parse
+from striate.data import Dataset
+from striate.data.batches import Batches
+from striate.errors import DivergedError, InterruptedRunError, RunError
+from striate.files import cannot_write, sha256, write_atomic, write_json
+from striate.runs import checkpoints
+from striate.runs.events import Begun, Ended, EpochEnded, Observer
+from striate.runs.run import Run
+from striate.training import Step, Training, score
+
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass
+class _Totals:
+    """Sums over an epoch under way, kept in checkpoints so that a resumed epoch reports all of itself."""
+
+    loss: float = 0.0
+    correct: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    waiting: float = 0.0
+    run_samples: int = 0
+    run_seconds: float = 0.0
+    bytes_logged: int = 0
+
+    def add(self, step: Step) -> None:
+        self.loss += step.loss * step.samples
+        self.correct += step.correct
+        self.samples += step.samples
+        self.seconds += step.seconds
+        self.waiting += step.waiting
+        self.run_samples += step.samples
+        self.run_seconds += step.seconds
+
+    def begin_epoch(self) -> None:
+        self.loss = self.seconds = self.waiting = 0.0
+        self.correct = self.samples = 0
+
+
+class Session:
+    """One run being trained: the loop's steps, and what is written between them."""
+
+    def __init__(
+        self,
+        run: Run,
+        module: nn.Module,
+        data: Dataset,
+        device: torch.device,
+        tensorboard: bool,
+        observer: Observer,
+    ):
+        self.run, self.data, self.device, self.observer = run, data, device, observer
+        policy = parse(run.recipe.augment)
+        batches = Batches(
+            data.train,
+            run.preprocess,
+            run.recipe.batch_size,
+            run.recipe.seed,
+            vary=policy if policy.steps else None,
+            device=device,
+        )
+        self.training = Training(module.to(device), batches, run.recipe)
+        self.totals = _Totals()
+        self.folder = run.path / "checkpoints"
+        self.log = None
+        if tensorboard:
+            from striate.runs.tensorboard import Log
+
+            self.log = Log(run.path / "tensorboard")
+
+    def drive(self) -> Run:
+        """Take the steps that are left, save on the way, and write down how it ended."""
+        notes = self._restore()
+        training, batches = self.training, self.training.batches
+        self.observer(Begun(self.run, self.data, training.steps, batches.steps_per_epoch, training.step, tuple(notes)))
+        saved_at = time.monotonic()
+        with _interrupts() as interrupted, self._explained():
+            for step in training:
+                self.totals.add(step)
+                self.observer(step)
+                if step.last_of_epoch:
+                    self._end_epoch(step)
+                if step.last_of_epoch or interrupted() or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                    self.save()
+                    saved_at = time.monotonic()
+                if interrupted() and training.step < training.steps:
+                    raise InterruptedRunError(f"stopped at step {training.step} of {training.steps}, all of it saved")
+            result = self._finish()
+        self.observer(Ended(self.run, result))
+        return self.run
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Add to what ends a run early where its last good state is, and how to go on from it."""
+        try:
+            yield
+        except DivergedError as error:
+            raise DivergedError(f"{error} The last good checkpoint stays in {self.folder}.") from None
+        except RunError as error:
+            kept = f"continue with: striate train --resume {self.run.path}"
+            raise type(error)(f"{str(error).rstrip('.')}; {kept}") from error
+
+    def _restore(self) -> list[str]:
+        checkpoint, notes = checkpoints.newest(self.folder)
+        if checkpoint is not None:
+            checkpoints.restore(checkpoint, self.training.model, self.training.optimizer)
+            self.training.step = checkpoint.values["step"]
+            self.totals = _Totals(**checkpoint.values["totals"])
+        self._truncate_metrics()
+        return notes
+
+    def save(self) -> None:
+        """Write a checkpoint of where the training stands."""
+        values = {"step": self.training.step, "totals": vars(self.totals)}
+        state = checkpoints.capture(self.training.model, self.training.optimizer, values)
+        checkpoints.save(self.folder, state)
+
+    def _truncate_metrics(self) -> None:
+        """Forget the epochs logged after the checkpoint: they are about to be trained, and logged, again."""
+        path = self.run.path / "metrics.jsonl"
+        if path.exists():
+            with path.open("r+b") as file:
+                file.truncate(min(self.totals.bytes_logged, path.stat().st_size))
+
+    def _end_epoch(self, step: Step) -> None:
+        totals = self.totals
+        metrics: dict[str, Any] = {
+            "epoch": step.epoch + 1,
+            "step": step.step,
+            "learning_rate": step.learning_rate,
+            "train_loss": totals.loss / totals.samples,
+            "train_accuracy": totals.correct / totals.samples,
+        }
+        if self.data.val is not None:
+            val = score(self.training.model, self.data.val, self.run.preprocess, self.device)
+            metrics |= {"val_loss": val.loss, "val_accuracy": val.accuracy}
+        metrics |= {
+            "seconds": totals.seconds,
+            "images_per_second": totals.samples / totals.seconds,
+            "waiting": totals.waiting / totals.seconds,
+        }
+        line = (json.dumps(metrics) + "\n").encode()
+        path = self.run.path / "metrics.jsonl"
+        try:
+            with path.open("ab") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        totals.bytes_logged += len(line)
+        totals.begin_epoch()
+        if self.log is not None:
+            self.log.write(step.step, metrics)
+        self.observer(EpochEnded(metrics))
+
+    def _finish(self) -> dict[str, Any]:
+        run, totals, training = self.run, self.totals, self.training
+        weights = {name: t.detach().cpu().contiguous() for name, t in training.model.state_dict().items()}
+        header = {
+            "architecture": run.architecture.to_dict() if run.architecture else None,
+            "classes": run.classes,
+            "preprocess": run.preprocess.to_dict(),
+        }
+        # One key only: safetensors writes several in no fixed order, and equal runs are to have equal bytes.
+        data = safetensors.torch.save(weights, metadata={"striate": json.dumps(header)})
+        write_atomic(run.path / "model.safetensors", data)
+        result: dict[str, Any] = {
+            "model": run.name,
+            "data": run.source,
+            "seed": run.recipe.seed,
+            "epochs": run.recipe.epochs,
+            "train_seconds": totals.run_seconds,
+            "images_per_second": totals.run_samples / totals.run_seconds,
+            "parameters": sum(p.numel() for p in training.model.parameters() if p.requires_grad),
+            "sha256": sha256(data),
+        }
+        if self.data.held_out is not None:
+            split, images = self.data.held_out
+            result |= {"split": split, **score(training.model, images, run.preprocess, self.device).to_dict()}
+        write_json(run.path / "result.json", result)
+        return result
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a question the loop asks after each step; a second Ctrl-C stops at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop.is_set
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
