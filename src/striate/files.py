@@ -1,5 +1,6 @@
 """Writes that are whole or not there at all, and reads that say what is wrong."""
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -74,7 +75,8 @@ def _flush_folder(folder: Path) -> None:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with contextlib.suppress(OSError):  # some network file systems can't; the file itself is written and renamed
+            os.fsync(handle)
     finally:
         os.close(handle)
 

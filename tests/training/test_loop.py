@@ -241,3 +241,13 @@ def test_each_step_trains_whatever_mode_was_left():
 def test_five_images_and_batches_of_128_train():
     _, steps = run(network(), data=separable(5), batch_size=128, epochs=3)
     assert [(step.samples, step.last_of_epoch) for step in steps] == [(5, True)] * 3
+
+
+@pytest.mark.parametrize(("share", "with_dropout"), [(0.0, 0), (0.3, 3), (0.5, 5), (1.0, 10)])
+def test_early_dropout_acts_in_the_first_share_of_the_steps(share, with_dropout):
+    model = network()
+    acted = []
+    model[3].register_forward_hook(lambda module, inputs, output: acted.append(module.training))
+    run(model, early_dropout=share)
+    assert acted == [True] * with_dropout + [False] * (10 - with_dropout)
+    assert model[1].training

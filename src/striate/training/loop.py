@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from striate import seeding
 from striate.data.batches import Batches
@@ -79,10 +80,17 @@ class Training:
             DivergedError: when the loss is NaN or infinite; the update of that step is not made.
         """
         while self.step < self.steps:
-            self.model.train()
+            self._set_mode()
             with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
                 result = self._take()
             yield result
+
+    def _set_mode(self) -> None:
+        self.model.train()
+        if self.step >= self.recipe.early_dropout * self.steps:
+            for module in self.model.modules():
+                if isinstance(module, _DropoutNd):
+                    module.eval()
 
     def _take(self) -> Step:
         recipe, started = self.recipe, time.perf_counter()

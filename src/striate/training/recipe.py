@@ -33,6 +33,7 @@ class Recipe(BaseModel):
     warmup: float = Field(0.2, ge=0, le=1, description="share of the steps in which the learning rate rises")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
     clip_norm: float = Field(5.0, ge=0, description="the largest norm of the gradient; 0 for no limit")
+    early_dropout: float = Field(1.0, ge=0, le=1, description="share of the steps, from the first, with dropout on")
     loss: Literal["auto", "cross-entropy", "map"] = Field("auto", description="auto: what the model was published with")
     map_penalty: float = Field(10.0, gt=0, description="j, the rubbish class's penalty in LeNet-5's MAP loss")
     augment: str = Field("auto", description="an augmentation policy; auto: flips and shifts where the data allows")
