@@ -1,5 +1,11 @@
 """What all tests share: their order, and hypothesis without a stop-watch."""
 
+import os
+
+# Before torch is imported, here and in the processes that tests start: its tensors are tiny, and two threads that wait
+# for each other on a busy machine are many times slower than one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 

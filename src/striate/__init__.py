@@ -1,10 +1,7 @@
-"""Striate trains, explains and ships convolutional image classifiers, from LeNet-5 to ResNet.
+"""Striate trains convolutional image classifiers, from LeNet-5 on, measures them and shows what they learned.
 
-import striate
-
-data = striate.load("digits")
-run = striate.train("lenet5", data, striate.Recipe(epochs=5))
-print(striate.evaluate(run).accuracy)
+Three lines do the main job: `data = striate.load("digits")`, `run = striate.train("lenet5", data)` and
+`striate.evaluate(run)`, whose `accuracy` is that of images the run has not seen.
 """
 
 from importlib import import_module

@@ -35,13 +35,13 @@ class DataError(StriateError):
 
 
 class BadFilesError(DataError):
-    """Some files can't be decoded; `problems` maps each path to the reason, `remedy` is what to do about them."""
+    """Some files can't be decoded; `problems` maps each path to the reason, `remedy` what else to do about them."""
 
-    def __init__(self, problems: dict[str, str], remedy: str = "leave them out with --skip-bad"):
+    def __init__(self, problems: dict[str, str], remedy: str = ", or leave them out with --skip-bad"):
         self.problems = dict(problems)
         listing = "\n".join(f"  {path}: {reason}" for path, reason in self.problems.items())
         count = f"{len(self.problems)} file{'s' if len(self.problems) != 1 else ''}"
-        super().__init__(f"{count} can't be used; repair or remove them, or {remedy}:\n{listing}")
+        super().__init__(f"{count} can't be used; repair or remove them{remedy}:\n{listing}")
 
 
 class CheckpointError(StriateError):

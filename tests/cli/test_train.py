@@ -171,9 +171,35 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "striate", *map(str, arguments)]
 
 
+@pytest.mark.parametrize("extra", [["mlp"], ["--epochs", 3], ["--data", "mnist"], ["--out", "elsewhere"]])
+def test_resume_refuses_what_it_would_have_to_ignore(striate, tmp_path: Path, extra: list[object]):
+    striate("train", *QUICK, "--out", tmp_path / "run")
+    assert_one_line(striate("train", *extra, "--resume", tmp_path / "run"), 2, "--resume", "its own settings")
+
+
+def test_a_run_on_a_folder_can_be_used_from_anywhere(striate, pictures: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(pictures.parent)
+    assert striate("train", *QUICK, "--data", "pictures", "--out", tmp_path / "run").code == 0
+    monkeypatch.chdir(tmp_path)
+    assert striate("evaluate", "run").code == 0
+
+
+def test_a_file_name_that_is_not_text_trains(striate, pictures: Path, tmp_path: Path):
+    folder = tmp_path / "pictures"
+    for source in pictures.rglob("*.png"):
+        target = folder / source.relative_to(pictures)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
+    odd = os.fsencode(folder / "dark") + b"/\xff\xe9.png"
+    with open(odd, "wb") as file:
+        file.write((folder / "dark" / "0.png").read_bytes())
+    assert striate("train", *QUICK, "--data", folder, "--out", tmp_path / "run").code == 0
+    assert b"\xff\xe9.png,dark," in (tmp_path / "run" / "split.csv").read_bytes()
+
+
 @pytest.mark.slow
 def test_ctrl_c_saves_and_resume_ends_with_the_same_bytes(striate, tmp_path: Path):
-    arguments = ("train", "mlp", "--epochs", 40)
+    arguments = ("train", "mlp", "--epochs", 15)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     with subprocess.Popen(command(*arguments, "--out", broken), stderr=subprocess.PIPE, text=True) as process:
         while not (broken / "metrics.jsonl").exists():

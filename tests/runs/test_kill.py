@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL, which this system does not have"),
 ]
 
-PROGRAM = """
+PROGRAM = '''
 import sys
 sys.path[:0] = {path!r}
 from pathlib import Path
@@ -30,11 +30,32 @@ import os
 import torch
 torch.set_num_threads(1)
 print("ready", 0, flush=True)
+
+
+def die_at(moment):
+    """Be killed at the given one of the system calls that make writes safe, counted from 1."""
+    left = moment
+
+    def counted(call):
+        def counting(*arguments):
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), 9)
+            return call(*arguments)
+
+        return counting
+
+    os.fsync, os.replace = counted(os.fsync), counted(os.replace)
+
+
 while line := sys.stdin.readline():  # one training a line, each in a process that has nothing left to import
     child = os.fork()
     if child == 0:
         sys.stdin.close()
-        folder = Path(line.strip())
+        name, _, moment = line.strip().partition("|")
+        folder = Path(name)
+        die_at(int(moment))
         if (folder / "run.json").exists():
             driver.resume(folder, model=Dropping(seed=7), data=dataset())
         else:
@@ -43,7 +64,7 @@ while line := sys.stdin.readline():  # one training a line, each in a process th
     print("child", child, flush=True)
     sys.stdin.readline()  # until then a child that has ended stays a zombie, and can be killed without harm
     print("status", os.waitpid(child, 0)[1], flush=True)
-"""
+'''
 
 
 class Trainer:
@@ -59,9 +80,9 @@ class Trainer:
         )
         self._told("ready")
 
-    def train(self, folder: Path, kill_after: float | None) -> bool:
-        """Start or continue the run; whether it was killed before its end."""
-        self.process.stdin.write(f"{folder}\n")
+    def train(self, folder: Path, kill_after: float | None = None, kill_at: int = 0) -> bool:
+        """Start or continue the run; whether it was killed before its end, after a time or at a write."""
+        self.process.stdin.write(f"{folder}|{kill_at}\n")
         self.process.stdin.flush()
         child = self._told("child")
         if kill_after is not None:
@@ -95,7 +116,7 @@ def trainer():
 def never_killed(trainer: Trainer, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, float]:
     folder = tmp_path_factory.mktemp("whole") / "run"
     started = time.monotonic()
-    assert not trainer.train(folder, None)
+    assert not trainer.train(folder)
     return (folder / "model.safetensors").read_bytes(), time.monotonic() - started
 
 
@@ -106,6 +127,16 @@ def test_killed_and_resumed_is_byte_identical(
     expected, seconds = never_killed
     moments = random.Random(trial)
     kills = sum(trainer.train(tmp_path / "run", moments.uniform(0, seconds)) for _ in range(3))
-    trainer.train(tmp_path / "run", None)
+    trainer.train(tmp_path / "run")
     assert kills >= 1
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == expected
+
+
+@pytest.mark.parametrize("moment", [*range(1, 17), 24, 37, 60])
+def test_killed_at_any_write_and_resumed_is_byte_identical(
+    trainer: Trainer, never_killed: tuple[bytes, float], tmp_path: Path, moment: int
+):
+    assert trainer.train(tmp_path / "run", kill_at=moment)
+    assert not trainer.train(tmp_path / "run")
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == never_killed[0]
+    assert not list((tmp_path / "run").glob(".*.part"))

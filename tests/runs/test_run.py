@@ -1,5 +1,6 @@
 """Runs: what training leaves on disk, that it can be repeated, continued and read back."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -8,11 +9,12 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from small_run import CLASSES, Dropping, dataset, recipe
+from small_run import CLASSES, Dropping, dataset, recipe, split
 
-from striate.errors import ArgumentError, CheckpointError, DivergedError, InterruptedRunError, StorageError
+import striate
+from striate.errors import ArgumentError, CheckpointError, DivergedError, InterruptedRunError, ShapeError, StorageError
 from striate.runs import Begun, Ended, EpochEnded, Run, resume, session, train
-from striate.training import Step, score
+from striate.training import Recipe, Step, score
 
 WEIGHTS = "model.safetensors"
 
@@ -42,7 +44,7 @@ def crash() -> None:
 
 
 def test_a_run_holds_everything(finished: Run):
-    assert {path.name for path in finished.path.iterdir()} == {
+    assert {path.name for path in finished.path.iterdir() if not path.name.startswith(".")} == {
         "run.json",
         "metrics.jsonl",
         "checkpoints",
@@ -160,10 +162,11 @@ def test_an_interrupt_saves_and_says_how_to_go_on(finished: Run, tmp_path: Path,
     def interrupt() -> None:
         os.kill(os.getpid(), number)
 
+    before = signal.getsignal(number)
     with pytest.raises(InterruptedRunError, match=r"stopped at step 3 of 14.*--resume") as caught:
         train("mlp", dataset(), recipe(), out=tmp_path / "run", observer=StopAt(3, interrupt))
     assert caught.value.exit_code == 130
-    assert signal.getsignal(number) != session._interrupts
+    assert signal.getsignal(number) is before
     done = []
     continued = resume(tmp_path / "run", data=dataset(), observer=lambda event: done.append(event))
     assert next(event for event in done if isinstance(event, Begun)).done == 3
@@ -244,3 +247,109 @@ def test_an_unknown_device_is_refused_before_anything_is_written(tmp_path: Path)
     with pytest.raises(ArgumentError, match="device 'tpu'"):
         train("mlp", dataset(), recipe(), out=tmp_path / "run", device="tpu")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_metrics_line_cut_short_is_not_history(tmp_path: Path):
+    run = train("mlp", dataset(), recipe(), out=tmp_path / "run")
+    whole = run.history()
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 99, "tra')
+    assert run.history() == whole
+
+
+def test_resume_restores_damaged_final_weights(tmp_path: Path):
+    run = train("mlp", dataset(), recipe(), out=tmp_path / "run")
+    expected = weights(run)
+    (run.path / WEIGHTS).write_bytes(expected[:50])
+    with pytest.raises(CheckpointError, match=r"SHA-256.*--resume"):
+        run.model()
+    assert weights(resume(run.path, data=dataset())) == expected
+
+
+def test_a_damaged_newest_checkpoint_is_told_of_and_never_counts_as_kept(tmp_path: Path):
+    with pytest.raises(RuntimeError, match="machine had stopped"):
+        train("mlp", dataset(), recipe(epochs=3), out=tmp_path / "run", observer=StopAt(16, crash))
+    folder = tmp_path / "run" / "checkpoints"
+    newest = folder / "step-000000014.safetensors"
+    newest.write_bytes(newest.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match=r"step-000000014.*Continue the run first"):
+        Run.open(tmp_path / "run").model()
+    heard: list[object] = []
+    with pytest.raises(RuntimeError, match="machine had stopped"):
+        resume(tmp_path / "run", data=dataset(), observer=lambda e: (heard.append(e), StopAt(8, crash)(e)))
+    assert any("step-000000014" in note for note in heard[0].notes)
+    assert sorted(path.stem for path in folder.glob("*.json")) == ["step-000000007"]
+
+
+def test_what_a_recipe_leaves_open_the_model_decides(tmp_path: Path):
+    given = train("lenet5", dataset(5), Recipe(epochs=1), out=tmp_path / "run").recipe
+    assert (given.epochs, given.name) == (1, "custom")
+    assert (given.learning_rate, given.schedule, given.loss) == (0.003, "cosine", "map")
+
+
+def test_a_module_made_by_create_is_trained_as_its_name_is(tmp_path: Path):
+    data, settings = dataset(10), Recipe(epochs=1, seed=4)
+    by_name = train("lenet5", data, settings, out=tmp_path / "name")
+    module = striate.create("lenet5", classes=3, image_size=8, seed=4)
+    by_module = train(module, data, settings, out=tmp_path / "module")
+    assert by_module.to_dict() | {"environment": 0} == by_name.to_dict() | {"environment": 0}
+    assert weights(by_module) == weights(by_name)
+
+
+def test_a_created_module_that_was_changed_is_a_module_of_ones_own(tmp_path: Path):
+    module = striate.create("mlp", classes=3, image_size=8)
+    module.hidden1 = torch.nn.Linear(64, 300, bias=False)
+    assert train(module, dataset(), recipe(), out=tmp_path / "run").architecture is None
+
+
+def test_data_without_a_chosen_size_is_brought_to_the_models(tmp_path: Path):
+    data = dataclasses.replace(dataset(5), sized=False)
+    assert train("lenet5", data, Recipe(epochs=1), out=tmp_path / "a").preprocess.height == 28
+    assert train("lenet5", dataset(5), Recipe(epochs=1), out=tmp_path / "b").preprocess.height == 8
+    assert train("mlp", data, Recipe(epochs=1), out=tmp_path / "c").preprocess.height == 8
+
+
+@pytest.mark.parametrize(
+    "module", [torch.nn.Linear(3, 3), torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 7))]
+)
+def test_a_module_that_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path, module: torch.nn.Module):
+    with pytest.raises(ShapeError, match=r"\(2, 1, 8, 8\)"):
+        train(module, dataset(), recipe(), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_tied_weights_are_saved(tmp_path: Path):
+    model = Dropping()
+    model.again = model.dense
+    assert train(model, dataset(), recipe(), out=tmp_path / "run").result
+
+
+def test_an_empty_val_split_is_no_val_split(tmp_path: Path):
+    data = dataclasses.replace(dataset(), val=split(0, 0))
+    assert "val_loss" not in train("mlp", data, recipe(), out=tmp_path / "run").history()[0]
+
+
+def test_a_damaged_result_is_written_again(tmp_path: Path):
+    run = train("mlp", dataset(), recipe(), out=tmp_path / "run")
+    expected = run.result
+    (run.path / "result.json").write_text('{"model": "ml')
+    assert run.model() is not None
+    assert resume(run.path, data=dataset()).result == expected
+
+
+def test_a_run_without_any_checkpoint_says_so(tmp_path: Path):
+    run = train("mlp", dataset(), recipe(), out=tmp_path / "run")
+    (run.path / "result.json").unlink()
+    for path in (run.path / "checkpoints").glob("*.json"):
+        path.unlink()
+    with pytest.raises(CheckpointError, match="no checkpoint to continue from"):
+        resume(run.path, data=dataset())
+
+
+def test_pressing_ctrl_c_again_does_not_spoil_the_first(tmp_path: Path):
+    def interrupt() -> None:
+        for _ in range(5):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(InterruptedRunError, match="stopped at step 3"):
+        train("mlp", dataset(), recipe(), out=tmp_path / "run", observer=StopAt(3, interrupt))

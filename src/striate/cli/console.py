@@ -22,5 +22,7 @@ def show_json(value: dict[str, Any]) -> None:
 
 def _print(text: str) -> None:
     # File names need not be text: what the terminal can't show is written as an escape.
+    if sys.stdout is None:  # closed by whoever called us: nobody wants to know
+        return
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)

@@ -32,6 +32,7 @@ def data(
     from striate.cli.progress import loading
     from striate.data import load
     from striate.data.contact_sheet import contact_sheet
+    from striate.errors import BadFilesError
 
     with loading() as report:
         dataset = load(
@@ -39,7 +40,7 @@ def data(
             image_size=image_size,
             channels=channels,
             fit=cast("Fit", fit),  # `load` says so if it is another word
-            skip_bad=skip_bad,
+            skip_bad=True,
             progress=report,
         )
     for note in dataset.notes:
@@ -52,6 +53,8 @@ def data(
         show_json(facts)
     else:
         show(_table(facts))
+    if dataset.skipped and not skip_bad:
+        raise BadFilesError(dataset.skipped)
 
 
 def _facts(dataset: "Dataset") -> dict[str, Any]:

@@ -16,6 +16,8 @@ from striate.cli.report import report
 from striate.cli.train import train
 from striate.errors import StriateError
 
+INTERRUPTED = 130  # 128 + SIGINT
+
 app = typer.Typer(
     name="striate",
     help="Train, explain and ship convolutional image classifiers, from LeNet-5 to ResNet.",
@@ -47,12 +49,22 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a run failed, 2 the request can't be met, 130 stopped by Ctrl-C."""
     try:
         app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            say("striate: stopped.")
+        raise
     except StriateError as error:
         say(f"striate: {error}")
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        say("striate: stopped.")
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        say(f"striate: {error}")
+        sys.exit(1)
     except Exception as error:
         if os.environ.get("STRIATE_DEBUG"):
             raise

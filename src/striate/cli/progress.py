@@ -63,7 +63,7 @@ class Progress:
         from rich.progress import Progress as Bar
 
         self.bar = Bar(
-            TextColumn("{task.fields[text]}"), BarColumn(None), TimeRemainingColumn(), console=Console(stderr=True)
+            TimeRemainingColumn(), TextColumn("{task.fields[text]}"), BarColumn(None), console=Console(stderr=True)
         )
         self.bar.start()
         self.task = self.bar.add_task("train", total=event.steps, completed=event.done, text="")
@@ -82,13 +82,14 @@ class Progress:
             self.bar.update(self.task, completed=step.step, text=self._status(step))
         elif time.monotonic() - self.told > SECONDS_BETWEEN_LINES and self.begun is not None:
             left = (self.begun.steps - step.step) * step.samples * self.average["seconds"]
-            self._line(f"  step {step.step:,}/{self.begun.steps:,}  {self._status(step)}  {left:.0f} s left")
+            self._line(f"  {self._status(step)}  {left:.0f} s left")
 
     def _status(self, step: Step) -> str:
         mean = self.average
+        epochs = self.begun.run.recipe.epochs if self.begun else 0
         return (
-            f"epoch {step.epoch + 1}  step {step.step:,}  loss {mean['loss']:.3f}  accuracy {mean['accuracy']:.1%}  "
-            f"{1 / mean['seconds']:,.0f} images/s  waiting {mean['waiting']:.0%}"
+            f"epoch {step.epoch + 1}/{epochs}  step {step.step:,}  loss {mean['loss']:.3f}  "
+            f"accuracy {mean['accuracy']:.1%}  {1 / mean['seconds']:,.0f} images/s  waiting {mean['waiting']:.0%}"
         )
 
     def _line(self, text: str) -> None:

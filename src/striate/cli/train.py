@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def train(
+    context: typer.Context,
     model: Annotated[str, typer.Argument(help="A model's name, as 'striate describe' takes it.")] = "lenet5",
     data: Annotated[str, typer.Option(help="digits, mnist, fashion-mnist, or a folder of images.")] = "digits",
     recipe: Annotated[str, typer.Option(help="modern, or paper: what the authors did.")] = "modern",
@@ -37,6 +38,7 @@ def train(
     from striate.cli.progress import Progress
 
     if resume is not None:
+        _refuse_settings(context)
         with Progress() as progress:
             run = runs.resume(resume, device=device, tensorboard=tensorboard, observer=progress)
     else:
@@ -57,12 +59,24 @@ def train(
     _tell(run, json)
 
 
+def _refuse_settings(context: typer.Context) -> None:
+    """A resumed run's own settings hold: say so rather than ignore another."""
+    for name in set(context.params) - {"resume", "device", "tensorboard", "json"}:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise ArgumentError(
+                f"--resume continues a run with its own settings: leave out {name}, or train anew without --resume."
+            )
+
+
 def _with_settings(recipe: "Recipe", options: dict[str, int | str | None], settings: list[str]) -> "Recipe":
     changes: dict[str, int | str] = {key: value for key, value in options.items() if value is not None}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
             raise ArgumentError(f"--set {setting}: write it as key=value, for example --set learning_rate=0.01.")
+        if key.strip() in changes:
+            raise ArgumentError(f"--set {setting}: {key.strip()} is given twice; leave one of them out.")
         changes[key.strip()] = value.strip()
     return recipe.replace(**changes)
 
@@ -73,9 +87,10 @@ def _tell(run: "Run", json: bool) -> None:
         show_json(result)
         return
     if "accuracy" in result:
+        top_five = f", top-five error {result['top5_error']:.2%}" if len(run.classes) > 5 else ""
         show(
             f"{result['model']} on {result['data']}: {result['split']} accuracy {result['accuracy']:.2%} "
-            f"of {result['n']:,} images, top-five error {result['top5_error']:.2%}"
+            f"of {result['n']:,} images{top_five}"
         )
     else:
         show(f"{result['model']} on {result['data']}: trained; the data has no held-out images to measure it on")

@@ -51,6 +51,7 @@ class Dataset:
         notes: what was decided for the user, in sentences to be said aloud.
         skipped: path and reason of every file that was left out because the user said so.
         fit: how images of other proportions were brought to this size.
+        sized: whether the size was chosen; if not, training brings the images to the size its model was drawn for.
     """
 
     source: str
@@ -62,6 +63,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
     fit: Fit = "letterbox"
+    sized: bool = True
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:

@@ -1,6 +1,7 @@
 """`load`: one grammar for every source of data. A known name is that data set; anything else is a path to a folder."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from striate.data.conform import conformed, target
@@ -48,10 +49,10 @@ def load(
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     target(size or (1, 1), 1 if channels is None else channels, fit)  # raise now and not after minutes of decoding
     name = os.fspath(source)
-    if name == "digits":
-        return conformed(load_digits(), size, channels, fit)
-    if name in SOURCES:
-        return conformed(load_mnist(name, progress), size, channels, fit)
+    if name in NAMES:
+        loaded = load_digits() if name == "digits" else load_mnist(name, progress)
+        return replace(conformed(loaded, size, channels, fit), sized=size is not None)
     if Path(name).name == name and not Path(name).exists():
         raise ArgumentError(f"{unknown('data set', name, NAMES)} The path of a folder of images works too.")
-    return load_folder(name, size=size, channels=channels, fit=fit, skip_bad=skip_bad, progress=progress)
+    loaded = load_folder(name, size=size, channels=channels, fit=fit, skip_bad=skip_bad, progress=progress)
+    return replace(loaded, sized=size is not None)

@@ -86,7 +86,7 @@ def _decoded(run: Run, paths: list[Path]) -> Tensor:
         except UndecodableError as error:
             problems[str(path)] = error.reason
     if problems:
-        raise BadFilesError(problems, remedy="leave them out")
+        raise BadFilesError(problems, remedy="")
     return torch.stack(pixels)
 
 

@@ -8,7 +8,7 @@ import torch
 from striate.data import Dataset, Split, load
 from striate.data.layout import read_layout
 from striate.data.sources import NAMES
-from striate.errors import DataError
+from striate.errors import BadFilesError, DataError
 from striate.runs import Run, fingerprint
 
 
@@ -67,7 +67,10 @@ def _loaded(run: Run, data: Dataset | str | Path | None) -> tuple[Dataset, bool]
     if data is None or Path(data).resolve() == Path(run.source).resolve():
         return run.data(), True
     size = (run.preprocess.height, run.preprocess.width)
-    return load(data, image_size=size, channels=run.preprocess.channels, fit=run.preprocess.fit), False
+    try:
+        return load(data, image_size=size, channels=run.preprocess.channels, fit=run.preprocess.fit), False
+    except BadFilesError as error:
+        raise BadFilesError(error.problems, remedy="") from None
 
 
 def _is_unsplit(data: Dataset | str | Path | None) -> bool:

@@ -44,9 +44,14 @@ def capture(model: nn.Module, optimizer: Optimizer, values: dict[str, Any]) -> C
                 tensors[f"optimizer.{position}.{name}"] = value
             elif value is not None:
                 scalars[f"{position}.{name}"] = value
-    return Checkpoint(
-        {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, {**values, "scalars": scalars}
-    )
+    return Checkpoint(portable(tensors), {**values, "scalars": scalars})
+
+
+def portable(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies as safetensors takes them: on the CPU, contiguous, none sharing memory with another as tied weights do."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
 
 
 def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: Optimizer) -> None:
@@ -124,6 +129,13 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     if damaged:
         raise CheckpointError(f"no checkpoint in {folder} is whole: {' '.join(damaged)} Train again with a new --out.")
     return None, damaged
+
+
+def forget_after(folder: Path, step: int) -> None:
+    """Remove the checkpoints beyond a step: damaged ones, which must not count among the newest that are kept."""
+    for path in [*folder.glob("step-*.json"), *folder.glob("step-*.safetensors")]:
+        if int(path.stem.removeprefix("step-")) > step:
+            path.unlink()
 
 
 def _read(path: Path) -> Checkpoint:

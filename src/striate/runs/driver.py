@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,16 +13,18 @@ from torch import nn
 
 from striate import models
 from striate.data import Dataset, load
+from striate.data.conform import conformed
+from striate.data.sources import NAMES
 from striate.errors import CheckpointError, ShapeError
 from striate.files import write_atomic, write_json
+from striate.models import Architecture
 from striate.preprocess import Preprocess
 from striate.runs.environment import environment
 from striate.runs.events import Observer
+from striate.runs.folder import locked, new_folder
 from striate.runs.run import Run
 from striate.runs.session import Session
-from striate.training import Recipe, modern, pick
-
-UNBORN = {"checkpoints", "split.csv"}  # what a run killed before its run.json leaves, and the next may write over
+from striate.training import Recipe, logits_of, modern, pick
 
 
 def train(
@@ -38,8 +41,9 @@ def train(
 
     Args:
         model: a name for `striate.create`, or a module from (N, C, H, W) to logits (N, classes).
-        data: a data set, or a source for `striate.load`.
-        recipe: how; without one, `modern` for the model.
+        data: a data set, or a source for `striate.load`. If no size was asked for, the images are brought to the one
+            the model was drawn for.
+        recipe: how; what it does not give, or without one, `modern` for the model decides.
         out: the run's folder, which must not hold a run yet; without one, a new folder under runs/.
         device: "auto", "cpu" or "cuda".
         tensorboard: whether to log for TensorBoard as well, in the folder's tensorboard/.
@@ -48,34 +52,37 @@ def train(
     Raises:
         StriateError: what errors.py says; nothing that was saved is lost.
     """
-    name = model if isinstance(model, str) else "custom"
-    facts = models.facts(model) if isinstance(model, str) else None
+    name, facts = _identity(model)
     if isinstance(data, str):
         data = load(data, image_size=facts.image_size if facts else None)
-    recipe = (recipe or modern(name, len(data.train))).resolved(facts.loss if facts else "cross-entropy", data)
+    data = _sized(data, facts)
+    usual = modern(name, len(data.train))
+    recipe = (recipe.over(usual) if recipe else usual).resolved(facts.loss if facts else "cross-entropy", data)
     preprocess = _preprocess(data, facts)
+    size = (preprocess.height, preprocess.width)
     if isinstance(model, str):
-        size = (preprocess.height, preprocess.width)
         module = models.create(model, len(data.classes), preprocess.channels, size, seed=recipe.seed)
     else:
         module = model
+        _try_out(module, data, preprocess)
     target = pick(device)
-    run = Run(
-        path=_new_folder(Path(out) if out else None, name, data.source),
-        architecture=getattr(module, "architecture", None),
-        source=data.source,
-        skip_bad=bool(data.skipped),
-        classes=data.classes,
-        preprocess=preprocess,
-        recipe=recipe,
-        environment=environment(target),
-        fingerprint=fingerprint(data),
-    )
-    session = Session(run, module, data, target, tensorboard, observer)
-    session.save()  # the weights it begins with; run.json comes last, and with it the run exists
-    _write_split(run.path / "split.csv", data)
-    write_json(run.path / "run.json", run.to_dict())
-    return session.drive()
+    with new_folder(Path(out) if out else None, f"{name}-{Path(data.source).name}") as path:
+        run = Run(
+            path=path,
+            architecture=_architecture(module),
+            source=data.source if data.source in NAMES else os.path.abspath(data.source),
+            skip_bad=bool(data.skipped),
+            classes=data.classes,
+            preprocess=preprocess,
+            recipe=recipe,
+            environment=environment(target),
+            fingerprint=fingerprint(data),
+        )
+        session = Session(run, module, data, target, tensorboard, observer)
+        session.save()  # the weights it begins with; run.json comes last, and with it the run exists
+        _write_split(run.path / "split.csv", data)
+        write_json(run.path / "run.json", run.to_dict())
+        return session.drive()
 
 
 def resume(
@@ -90,15 +97,17 @@ def resume(
     """Continue a run at its newest whole checkpoint; the weights it ends with are those of a run never stopped.
 
     Args:
-        path: the run's folder. A finished run is returned as it is.
+        path: the run's folder. A finished run is returned as it is, unless its final weights are damaged: then they are
+            written again from the last checkpoint.
         model: for a run whose model Striate did not create, a module of the same structure.
         data: the data it was trained on; without it, it is loaded from the run's source.
 
     Raises:
-        CheckpointError: if there is no such run, no checkpoint is whole, or the data is not what it was.
+        CheckpointError: if there is no such run, another process is training it, no checkpoint is whole, or the data
+            is not what it was.
     """
     run = Run.open(path)
-    if run.result:
+    if run.result and _is_whole(run):
         return run
     data = data or run.data()
     if fingerprint(data) != run.fingerprint:
@@ -106,7 +115,7 @@ def resume(
             f"{run.source} has changed since {run.path} was begun, so the run can't be continued: "
             "bring the images back as they were, or train again with a new --out."
         )
-    with _threads(run.environment["threads"]):
+    with locked(run.path), _threads(run.environment["threads"]):
         return Session(run, run.fresh_model(model), data, pick(device), tensorboard, observer).drive()
 
 
@@ -116,6 +125,47 @@ def fingerprint(data: Dataset) -> str:
     for tensor in (data.train.images, data.train.labels):
         digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()
+
+
+def _identity(model: str | nn.Module) -> tuple[str, models.Facts | None]:
+    """The model's name and published facts; a module that Striate did not create has none."""
+    if isinstance(model, str):
+        return model, models.facts(model)
+    made = getattr(model, "architecture", None)
+    return (made.name, models.facts(made.name)) if isinstance(made, Architecture) else ("custom", None)
+
+
+def _architecture(module: nn.Module) -> Architecture | None:
+    """How the module is made again, unless it was changed since `create` made it."""
+    made = getattr(module, "architecture", None)
+    if not isinstance(made, Architecture):
+        return None
+    fresh = models.create(made.name, made.classes, made.channels, made.image_size, seed=0)
+    shapes = [{name: t.shape for name, t in each.state_dict().items()} for each in (fresh, module)]
+    return made if shapes[0] == shapes[1] else None
+
+
+def _sized(data: Dataset, facts: models.Facts | None) -> Dataset:
+    """The data, in the size the model was drawn for unless another was asked for."""
+    if facts is None or facts.image_size is None or data.sized:
+        return data
+    return conformed(data, (facts.image_size, facts.image_size), None, data.fit)
+
+
+def _try_out(module: nn.Module, data: Dataset, preprocess: Preprocess) -> None:
+    """Refuse a module that does not take these images or has another number of outputs."""
+    images = data.train.images[:2]
+    given = (len(images), preprocess.channels, preprocess.height, preprocess.width)
+    device = next(module.parameters(), torch.empty(0)).device
+    try:
+        shape = tuple(logits_of(module, images, preprocess, device).shape)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise ShapeError(f"the model does not take images of shape {given}: {error}") from error
+    if shape != (len(images), len(data.classes)):
+        raise ShapeError(
+            f"the model gives {shape} for images of shape {given}: "
+            f"{data.source} has {len(data.classes)} classes and needs ({len(images)}, {len(data.classes)})."
+        )
 
 
 def _preprocess(data: Dataset, facts: models.Facts | None) -> Preprocess:
@@ -129,18 +179,12 @@ def _preprocess(data: Dataset, facts: models.Facts | None) -> Preprocess:
     return Preprocess(height, width, channels, data.fit, (facts.mean,) * channels, (facts.std,) * channels)
 
 
-def _new_folder(out: Path | None, name: str, source: str) -> Path:
-    if out is None:
-        stem = f"{name}-{Path(source).name}"
-        number = 1
-        while (Path("runs") / f"{stem}-{number}").exists():
-            number += 1
-        out = Path("runs") / f"{stem}-{number}"
-    if out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= UNBORN):
-        raise CheckpointError(
-            f"{out} is taken: choose another folder with --out, or continue the run in it with --resume {out}."
-        )
-    return out
+def _is_whole(run: Run) -> bool:
+    try:
+        run.final_weights()
+    except CheckpointError:
+        return False
+    return True
 
 
 def _write_split(path: Path, data: Dataset) -> None:
@@ -152,7 +196,7 @@ def _write_split(path: Path, data: Dataset) -> None:
     for name, split in data.splits():
         for file, label in zip(split.files, split.labels.tolist(), strict=True):
             writer.writerow((file, data.classes[label], name))
-    write_atomic(path, table.getvalue().encode())
+    write_atomic(path, table.getvalue().encode("utf-8", "surrogateescape"))
 
 
 @contextmanager

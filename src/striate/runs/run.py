@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from striate import models
 from striate.data import Dataset, load
@@ -83,7 +83,7 @@ class Run:
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, StriateError):
                 raise
-            raise CheckpointError(f"{path / 'run.json'} is damaged: {type(error).__name__} {error}.") from error
+            raise CheckpointError(f"{path / 'run.json'} is damaged: {_lack(error)}.") from error
 
     def to_dict(self) -> dict[str, Any]:
         """What run.json holds."""
@@ -104,15 +104,20 @@ class Run:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """How the run ended, or `None` if it has not."""
+        """How the run ended, or `None` if it has not, or if result.json is damaged: then `resume` writes it again."""
         path = self.path / "result.json"
-        return read_json(path) if path.exists() else None
+        try:
+            return read_json(path) if path.exists() else None
+        except CheckpointError:
+            return None
 
     def history(self) -> list[dict[str, Any]]:
         """One dictionary an epoch, oldest first."""
         path = self.path / "metrics.jsonl"
         try:
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+            # A kill or a full disk may leave a last line cut short; that epoch is logged again on resume.
+            return [json.loads(line) for line in lines if line.endswith("\n")]
         except ValueError as error:
             raise CheckpointError(f"{path} is damaged: {error}.") from error
 
@@ -139,14 +144,26 @@ class Run:
         module = self.fresh_model(module)
         result = self.result
         if result:
-            path = self.path / "model.safetensors"
-            checkpoints.load_weights(module, checkpoints.read_weights(path, result["sha256"]), path)
+            checkpoints.load_weights(module, self.final_weights(), self.path)
         else:
-            checkpoint, _ = checkpoints.newest(self.path / "checkpoints")
-            if checkpoint is None:
-                raise CheckpointError(f"{self.path} has no weights yet: train it with --resume {self.path}.")
+            checkpoint, damaged = checkpoints.newest(self.path / "checkpoints")
+            if checkpoint is None or damaged:
+                found = " ".join(damaged) or f"{self.path} has no weights yet."
+                raise CheckpointError(f"{found} Continue the run first: striate train --resume {self.path}")
             checkpoints.load_weights(module, checkpoints.part(checkpoint, "model"), self.path)
         return module.eval().to(device)
+
+    def final_weights(self) -> dict[str, Tensor]:
+        """What model.safetensors holds.
+
+        Raises:
+            CheckpointError: if it is missing or not the file that result.json tells of.
+        """
+        try:
+            return checkpoints.read_weights(self.path / "model.safetensors", (self.result or {})["sha256"])
+        except (CheckpointError, KeyError) as error:
+            again = f"restore it from the last checkpoint with: striate train --resume {self.path}"
+            raise CheckpointError(f"{str(error).rstrip('.')}; {again}") from error
 
     def fresh_model(self, module: nn.Module | None = None) -> nn.Module:
         """The model as it was before the first step, unless `module` is given."""
@@ -156,3 +173,7 @@ class Run:
             raise CheckpointError(f"{self.path} was trained from a module of yours: pass it as model=.")
         made = self.architecture
         return models.create(made.name, made.classes, made.channels, made.image_size, seed=self.recipe.seed)
+
+
+def _lack(error: Exception) -> str:
+    return f"it lacks {error}" if isinstance(error, KeyError) else f"it is not what a run writes ({error})"

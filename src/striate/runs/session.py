@@ -17,11 +17,12 @@ from torch import nn
 from striate.augmentation import parse
 from striate.data import Dataset
 from striate.data.batches import Batches
-from striate.errors import DivergedError, InterruptedRunError, RunError
+from striate.errors import CheckpointError, DivergedError, InterruptedRunError, RunError
 from striate.files import cannot_write, sha256, write_atomic, write_json
 from striate.runs import checkpoints
 from striate.runs.events import Begun, Ended, EpochEnded, Observer
 from striate.runs.run import Run
+from striate.runs.tensorboard import Log
 from striate.training import Step, Training, score
 
 CHECKPOINT_SECONDS = 30.0
@@ -79,11 +80,7 @@ class Session:
         self.training = Training(module.to(device), batches, run.recipe)
         self.totals = _Totals()
         self.folder = run.path / "checkpoints"
-        self.log = None
-        if tensorboard:
-            from striate.runs.tensorboard import Log
-
-            self.log = Log(run.path / "tensorboard")
+        self.log = Log(run.path / "tensorboard") if tensorboard else None
 
     def drive(self) -> Run:
         """Take the steps that are left, save on the way, and write down how it ended."""
@@ -103,6 +100,8 @@ class Session:
                 if interrupted() and training.step < training.steps:
                     raise InterruptedRunError(f"stopped at step {training.step} of {training.steps}, all of it saved")
             result = self._finish()
+            if self.log is not None:
+                self.log.close()
         self.observer(Ended(self.run, result))
         return self.run
 
@@ -119,10 +118,14 @@ class Session:
 
     def _restore(self) -> list[str]:
         checkpoint, notes = checkpoints.newest(self.folder)
-        if checkpoint is not None:
-            checkpoints.restore(checkpoint, self.training.model, self.training.optimizer)
-            self.training.step = checkpoint.values["step"]
-            self.totals = _Totals(**checkpoint.values["totals"])
+        if checkpoint is None:
+            raise CheckpointError(f"{self.folder} holds no checkpoint to continue from: train again with a new --out.")
+        checkpoints.restore(checkpoint, self.training.model, self.training.optimizer)
+        self.training.step = checkpoint.values["step"]
+        self.totals = _Totals(**checkpoint.values["totals"])
+        checkpoints.forget_after(self.folder, self.training.step)
+        for leftover in self.run.path.glob(".*.part"):  # of a write that a kill cut short
+            leftover.unlink()
         self._truncate_metrics()
         return notes
 
@@ -148,7 +151,7 @@ class Session:
             "train_loss": totals.loss / totals.samples,
             "train_accuracy": totals.correct / totals.samples,
         }
-        if self.data.val is not None:
+        if self.data.val is not None and len(self.data.val):
             val = score(self.training.model, self.data.val, self.run.preprocess, self.device)
             metrics |= {"val_loss": val.loss, "val_accuracy": val.accuracy}
         metrics |= {
@@ -173,7 +176,7 @@ class Session:
 
     def _finish(self) -> dict[str, Any]:
         run, totals, training = self.run, self.totals, self.training
-        weights = {name: t.detach().cpu().contiguous() for name, t in training.model.state_dict().items()}
+        weights = checkpoints.portable(training.model.state_dict())
         header = {
             "architecture": run.architecture.to_dict() if run.architecture else None,
             "classes": run.classes,
@@ -201,15 +204,13 @@ class Session:
 
 @contextmanager
 def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a question the loop asks after each step; a second Ctrl-C stops at once."""
+    """Turn Ctrl-C and SIGTERM into a question the loop asks after each step; pressing it again changes nothing."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop.is_set
         return
 
     def handle(number: int, frame: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
         stop.set()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -28,3 +28,7 @@ class Log:
             if name not in ("epoch", "step"):
                 self.writer.add_scalar(name, value, step)
         self.writer.flush()
+
+    def close(self) -> None:
+        """End the event file."""
+        self.writer.close()

@@ -13,7 +13,10 @@ FEW_SAMPLES = 10_000
 
 
 class Recipe(BaseModel):
-    """How a model is trained. The defaults are a sound start for a small network on any data.
+    """How a model is trained.
+
+    What is not given is left to the model: `striate.train("lenet5", data, Recipe(epochs=5))` changes the epochs of
+    LeNet-5's `modern` recipe and nothing else. The defaults below hold for a model that has no recipe of its own.
 
     Raises:
         ArgumentError: for an unknown setting or a value out of range, naming it.
@@ -55,6 +58,11 @@ class Recipe(BaseModel):
     def replace(self, **settings: Any) -> Self:
         """The same recipe with some settings changed; text is read as the setting's own type."""
         return type(self)(**{**self.model_dump(), **settings})
+
+    def over(self, base: Self) -> Self:
+        """`base` with the settings that were given here."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return base.replace(**{"name": self.name, **given})
 
     def resolved(self, loss: Literal["cross-entropy", "map"], data: Dataset) -> Self:
         """The same recipe with every "auto" settled: `loss` is the model's own, the policy follows the data."""

@@ -1,0 +1,78 @@
+"""A run's folder: which one, and that nobody else is writing there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from striate.errors import CheckpointError
+from striate.files import cannot_write
+
+LOCK = ".lock"
+UNBORN = {LOCK, "checkpoints", "split.csv", "tensorboard"}  # what a run killed before its run.json leaves
+
+
+@contextmanager
+def new_folder(out: Path | None, name: str) -> Iterator[Path]:
+    """Claim a folder for a new run: `out`, or without one the first free of runs/NAME-1, runs/NAME-2, …
+
+    Raises:
+        CheckpointError: if `out` holds anything but the remains of a run that never began, or is being written to.
+        StorageError: if it can't be made.
+    """
+    if out is not None:
+        _make(out)
+        with locked(out):
+            if not _is_free(out):
+                raise CheckpointError(
+                    f"{out} is taken: choose another folder with --out, or continue the run in it with --resume {out}."
+                )
+            yield out
+        return
+    number = 1
+    while True:
+        folder = Path("runs") / f"{name}-{number}"
+        try:
+            _make(folder, new=True)
+        except FileExistsError:
+            number += 1
+            continue
+        with locked(folder):
+            yield folder
+        return
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Be the only process that trains in a folder; the system frees the lock of a process that is killed.
+
+    Raises:
+        CheckpointError: if another process holds it.
+    """
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise CheckpointError(f"another process is training in {folder}: wait for it, or stop it first.") from None
+    except OSError as error:
+        raise cannot_write(folder / LOCK, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _make(folder: Path, new: bool = False) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=not new)
+    except FileExistsError:
+        if new:
+            raise
+        raise CheckpointError(f"{folder} is taken: it is a file; choose another folder with --out.") from None
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def _is_free(folder: Path) -> bool:
+    return all(path.name in UNBORN or path.name.endswith(".part") for path in folder.iterdir())
