@@ -1,12 +1,10 @@
 """The command line called in this process: what it printed and how it ended."""
 
-import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
-
-from striate.cli.main import main
+from command_line import striate as striate_main
 
 
 class Answer(NamedTuple):
@@ -20,12 +18,7 @@ def striate(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
     """Run `striate ARGUMENT...`."""
 
     def run(*arguments: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["striate", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
+        code = striate_main(monkeypatch, *arguments)
         printed = capfd.readouterr()
         return Answer(code, printed.out, printed.err)
 

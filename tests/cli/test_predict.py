@@ -1,15 +1,14 @@
 """`striate predict`: any image file, one line or one JSON entry each."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import striate
 from PIL import Image
 from small_run import CLASSES, dataset, recipe
 
-from striate.cli.main import main
 from striate.runs import Run, train
 
 
@@ -27,14 +26,6 @@ def images(tmp_path: Path) -> list[Path]:
     for path in paths:
         Image.fromarray(pixels).save(path)
     return paths
-
-
-def striate(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    """What the process would exit with."""
-    monkeypatch.setattr(sys, "argv", ["striate", *map(str, arguments)])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    return int(caught.value.code or 0)
 
 
 def test_json_is_one_object(

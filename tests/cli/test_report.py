@@ -1,12 +1,11 @@
 """`striate report`: prints the path of the page it wrote."""
 
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import striate
 from small_run import recipe
 
-from striate.cli.main import main
 from striate.runs import Run, train
 
 
@@ -14,14 +13,6 @@ from striate.runs import Run, train
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run whose own data can be loaded again. Only the report is written to it."""
     return train("mlp", "digits", recipe(epochs=1, augment="none"), out=tmp_path_factory.mktemp("runs") / "digits")
-
-
-def striate(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    """What the process would exit with."""
-    monkeypatch.setattr(sys, "argv", ["striate", *map(str, arguments)])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    return int(caught.value.code or 0)
 
 
 def test_it_says_where_the_report_is(
