@@ -40,7 +40,7 @@ def _modern(model: str) -> Recipe:
         # by heart, and dropout only slows; it acts in the warm-up's first half (Liu et al. 2023, early dropout).
         return Recipe(
             name="modern",
-            epochs=4,
+            epochs=8,
             optimizer="muon",
             learning_rate=0.015,
             weight_decay=0,
