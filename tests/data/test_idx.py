@@ -30,7 +30,8 @@ def test_labels_have_one_dimension(tmp_path: Path) -> None:
 def test_a_checksum_is_of_the_decompressed_content(tmp_path: Path) -> None:
     path = tmp_path / "a.gz"
     path.write_bytes(gzip.compress(CONTENT, mtime=1))
-    idx.read(path, 3, size=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
+    values = idx.read(path, 3, size=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
+    assert np.array_equal(values.numpy(), ARRAY)
 
 
 GZIPPED = gzip.compress(CONTENT, mtime=0)

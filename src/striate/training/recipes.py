@@ -13,6 +13,9 @@ MOST_EPOCHS = 100
 def modern(model: str, samples: int = 60_000) -> Recipe:
     """Today's defaults: a one-cycle schedule, Nesterov momentum or better, flips and shifts where the data allows.
 
+    Measured, on two cores: lenet5 on digits 99.72 % (one seed, `striate train`), mlp on Fashion-MNIST 88.79 % (three
+    seeds, `striate train mlp --data fashion-mnist`); docs/results.md has the rest.
+
     Args:
         model: the name of the model; any other gets sound general settings.
         samples: how many training images there are. Fewer than 10,000 are passed over more often, in smaller batches.
@@ -58,7 +61,8 @@ def paper(model: str, samples: int = 60_000) -> Recipe:
 
     lenet5: 20 passes over the training data with the MAP loss. The stochastic diagonal Levenberg–Marquardt step, one
     pattern at a time, is replaced by SGD with momentum on batches of 64, a cosine from 0.003 after a warm-up over the
-    first pass, and gradients clipped at 5; the penalty j, which the paper does not give, is 10.
+    first pass, and gradients clipped at 5; the penalty j, which the paper does not give, is 10. Measured: 0.88 % test
+    error on MNIST (the paper: 0.95 %), three seeds, two cores, `striate train lenet5 --data mnist --recipe paper`.
     fashion_cnn: the chapter's program: Nadam at Keras' default rate, batches of 32, 10 epochs, images as they are.
     mlp: the 1998 paper's dense nets were trained like LeNet-5; here plain SGD at 0.01 for 20 passes.
 
