@@ -139,6 +139,8 @@ def test_a_mistake_gets_one_line_that_says_what_to_do(striate, tmp_path: Path, a
 def test_a_taken_folder_is_named(striate, tmp_path: Path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("mine")
+    assert_one_line(striate("train", *QUICK, "--out", tmp_path / "run"), 2, "is taken", "--out")
+    (tmp_path / "run" / "run.json").write_text("{}")
     assert_one_line(striate("train", *QUICK, "--out", tmp_path / "run"), 2, "is taken", "--out", "--resume")
 
 

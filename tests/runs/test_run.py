@@ -353,3 +353,17 @@ def test_pressing_ctrl_c_again_does_not_spoil_the_first(tmp_path: Path):
 
     with pytest.raises(InterruptedRunError, match="stopped at step 3"):
         train("mlp", dataset(), recipe(), out=tmp_path / "run", observer=StopAt(3, interrupt))
+
+
+def test_checkpoints_of_a_run_without_a_run_file_are_not_continued(tmp_path: Path):
+    expected = weights(train("mlp", dataset(), recipe(), out=tmp_path / "run"))
+    for name in ("run.json", "metrics.jsonl", "result.json", WEIGHTS):
+        (tmp_path / "run" / name).unlink()
+    again = train("mlp", dataset(), recipe(), out=tmp_path / "run")
+    assert [line["step"] for line in again.history()] == [7, 14]
+    assert weights(again) == expected
+
+
+def test_a_source_that_is_no_path_keeps_its_name(finished: Run):
+    assert finished.source == "shapes"
+    assert finished.result["data"] == "shapes"

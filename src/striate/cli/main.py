@@ -20,7 +20,7 @@ INTERRUPTED = 130  # 128 + SIGINT
 
 app = typer.Typer(
     name="striate",
-    help="Train, explain and ship convolutional image classifiers, from LeNet-5 to ResNet.",
+    help="Train convolutional image classifiers, measure them, and see what they learned.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # Rich's help would cost a third of the start-up time
@@ -59,9 +59,6 @@ def main() -> None:
     except KeyboardInterrupt:
         say("striate: stopped.")
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except OSError as error:
         say(f"striate: {error}")
         sys.exit(1)

@@ -19,6 +19,7 @@ from striate.errors import CheckpointError, ShapeError
 from striate.files import write_atomic, write_json
 from striate.models import Architecture
 from striate.preprocess import Preprocess
+from striate.runs import checkpoints
 from striate.runs.environment import environment
 from striate.runs.events import Observer
 from striate.runs.folder import locked, new_folder
@@ -70,7 +71,7 @@ def train(
         run = Run(
             path=path,
             architecture=_architecture(module),
-            source=data.source if data.source in NAMES else os.path.abspath(data.source),
+            source=_lasting(data.source),
             skip_bad=bool(data.skipped),
             classes=data.classes,
             preprocess=preprocess,
@@ -79,6 +80,7 @@ def train(
             fingerprint=fingerprint(data),
         )
         session = Session(run, module, data, target, tensorboard, observer)
+        checkpoints.forget_after(session.folder, -1)  # a run that never began may have left some
         session.save()  # the weights it begins with; run.json comes last, and with it the run exists
         _write_split(run.path / "split.csv", data)
         write_json(run.path / "run.json", run.to_dict())
@@ -143,6 +145,11 @@ def _architecture(module: nn.Module) -> Architecture | None:
     fresh = models.create(made.name, made.classes, made.channels, made.image_size, seed=0)
     shapes = [{name: t.shape for name, t in each.state_dict().items()} for each in (fresh, module)]
     return made if shapes[0] == shapes[1] else None
+
+
+def _lasting(source: str) -> str:
+    """The source as it can be loaded from any working directory: a folder by its absolute path, else as it is."""
+    return os.path.abspath(source) if source not in NAMES and os.path.exists(source) else source
 
 
 def _sized(data: Dataset, facts: models.Facts | None) -> Dataset:

@@ -25,9 +25,8 @@ def new_folder(out: Path | None, name: str) -> Iterator[Path]:
         _make(out)
         with locked(out):
             if not _is_free(out):
-                raise CheckpointError(
-                    f"{out} is taken: choose another folder with --out, or continue the run in it with --resume {out}."
-                )
+                other = f", or continue the run in it with --resume {out}" if (out / "run.json").exists() else ""
+                raise CheckpointError(f"{out} is taken: choose another folder with --out{other}.")
             yield out
         return
     number = 1
