@@ -4,10 +4,11 @@ import json
 
 import pytest
 import torch
+from torch import nn
 
 from striate import models
 from striate.errors import ArgumentError, ShapeError
-from striate.models import Architecture
+from striate.models import Architecture, Facts, Option, registry
 
 PARAMETERS = {  # for 28×28 grey images and 10 classes
     "lenet5": 60_000,
@@ -100,7 +101,7 @@ def test_the_architecture_makes_the_model_again(name):
     assert model.architecture == Architecture(name, 3, 3, (20, 24))
     read = Architecture.from_dict(json.loads(json.dumps(model.architecture.to_dict())))
     assert read == model.architecture
-    models.create(**vars(read)).load_state_dict(model.state_dict())
+    read.make().load_state_dict(model.state_dict())
     assert models.create(name).architecture.image_size == (28, 28)
 
 
@@ -124,3 +125,55 @@ def test_unknown_names_are_answered_with_the_nearest():
 def test_impossible_numbers_are_refused(name, settings, error, match):
     with pytest.raises(error, match=match):
         models.create(name, **settings)
+
+
+@pytest.fixture
+def _choosy(monkeypatch):
+    """A model with options, entered for one test."""
+
+    def build(classes, channels, size, stem, gated):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(channels * size[0] * size[1], classes, bias=gated))
+        model.stem = stem
+        return model
+
+    options = {"stem": Option(("large", "small"), small="small"), "gated": Option((False, True))}
+    monkeypatch.setitem(registry._MODELS, "choosy", (Facts("choosy", "t", "s", options=options), build))
+
+
+@pytest.mark.usefixtures("_choosy")
+def test_options_follow_a_colon_or_stand_by_name():
+    assert models.parse("choosy: stem=large, gated=TRUE ") == ("choosy", {"stem": "large", "gated": True})
+    assert models.parse("choosy") == models.parse("choosy:") == ("choosy", {})
+    written = models.create("choosy:stem=large,gated=true")
+    assert written.stem == "large"
+    assert written[1].bias is not None
+    assert written.architecture == models.create("choosy", stem="large", gated=True).architecture
+    assert written.architecture.text == "choosy:stem=large,gated=true"
+    assert models.facts("choosy:gated=true").name == "choosy"
+
+
+@pytest.mark.usefixtures("_choosy")
+def test_what_is_not_chosen_follows_the_image_and_is_kept():
+    small, large = models.create("choosy", image_size=(63, 200)), models.create("choosy", image_size=64)
+    assert (small.stem, large.stem) == ("small", "large")
+    assert small.architecture.options == {"stem": "small", "gated": False}
+    assert small.architecture.text == large.architecture.text == "choosy"
+    again = Architecture.from_dict(json.loads(json.dumps(small.architecture.to_dict())))
+    assert again.make().stem == "small"
+
+
+@pytest.mark.usefixtures("_choosy")
+@pytest.mark.parametrize(
+    ("text", "options", "match"),
+    [
+        ("choosy:stm=small", {}, r"unknown option of choosy 'stm'. Did you mean 'stem'\? Known: gated, stem"),
+        ("choosy:stem=huge", {}, r"choosy:stem=huge: choose one of large, small\."),
+        ("choosy", {"gated": "maybe"}, r"choosy:gated=maybe: choose one of false, true\."),
+        ("choosy:stem=small", {"stem": "small"}, "option stem of choosy is given twice"),
+        ("mlp:stem=small", {}, "mlp has no options, got 'stem'"),
+        ("chosy:stem=small", {}, r"unknown model 'chosy'\. Did you mean 'choosy'"),
+    ],
+)
+def test_options_that_do_not_exist_are_refused(text, options, match):
+    with pytest.raises(ArgumentError, match=match):
+        models.create(text, **options)

@@ -12,6 +12,7 @@ from striate.augmentation import parse
 from striate.data import Split
 from striate.data.batches import Batches
 from striate.errors import DivergedError
+from striate.models import Outputs
 from striate.preprocess import Preprocess
 from striate.training import Recipe, Training, score
 from striate.training.schedules import factor
@@ -251,3 +252,44 @@ def test_early_dropout_acts_in_the_first_share_of_the_steps(share, with_dropout)
     run(model, early_dropout=share)
     assert acted == [True] * with_dropout + [False] * (10 - with_dropout)
     assert model[1].training
+
+
+class _TwoHeads(nn.Module):
+    """A linear classifier, and in training the same answer again from an auxiliary head."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.main, self.extra, self.weight = linear(), linear(), weight
+
+    def forward(self, x):
+        return Outputs(self.main(x), (self.extra(x),), self.weight) if self.training else self.main(x)
+
+
+def test_auxiliary_classifiers_count_by_their_weight():
+    alone, both = training(linear()), training(_TwoHeads(0.3))
+    one, two = next(iter(alone)), next(iter(both))
+    assert two.loss == pytest.approx(1.3 * one.loss)
+    assert two.correct == one.correct
+    step = alone.model[1].weight - linear()[1].weight
+    torch.testing.assert_close(both.model.main[1].weight - linear()[1].weight, step)
+    torch.testing.assert_close(both.model.extra[1].weight - linear()[1].weight, 0.3 * step)
+
+
+def test_mixed_targets_count_by_their_largest_share():
+    plain, soft = training(linear()), training(linear())
+    answers = soft.batches
+    soft.batches = _Softened(answers)
+    one, two = next(iter(plain)), next(iter(soft))
+    assert two.correct == one.correct
+    assert two.loss != one.loss
+
+
+class _Softened:
+    """Batches whose targets are shares: 0.9 of the right class."""
+
+    def __init__(self, batches):
+        self._batches, self.steps_per_epoch, self.device = batches, batches.steps_per_epoch, batches.device
+
+    def __getitem__(self, step):
+        batch = self._batches[step]
+        return batch.inputs, 0.1 + 0.8 * torch.eye(2)[batch.targets]

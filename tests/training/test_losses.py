@@ -63,3 +63,17 @@ def test_a_recipe_names_its_loss():
     torch.testing.assert_close(loss_of(Recipe(loss="cross-entropy"))(logits, targets), right)
     smooth = loss_of(Recipe(loss="cross-entropy", label_smoothing=0.2))(logits, targets)
     torch.testing.assert_close(smooth, 0.8 * right - 0.2 * logs.mean())
+
+
+@quick
+@given(seeds, st.integers(2, 10))
+def test_mixed_targets_mix_the_losses(seed, classes):
+    rng = np.random.default_rng(seed)
+    logits = torch.from_numpy(rng.normal(size=(4, classes)))
+    one, two = (torch.from_numpy(rng.integers(0, classes, 4)) for _ in range(2))
+    share = rng.uniform()
+    mixed = share * torch.eye(classes, dtype=torch.float64)[one] + (1 - share) * torch.eye(classes).double()[two]
+    for recipe in (Recipe(loss="map"), Recipe(loss="cross-entropy", label_smoothing=0.1)):
+        loss = loss_of(recipe)
+        expected = share * loss(logits, one) + (1 - share) * loss(logits, two)
+        assert loss(logits, mixed).item() == pytest.approx(expected.item(), rel=1e-9)

@@ -21,7 +21,7 @@ def command(run: Run) -> str | None:
         return None
     name, preprocess = run.architecture.name, run.preprocess
     facts = models.facts(name)
-    words = ["striate", "train", name, "--data", run.source]
+    words = ["striate", "train", run.architecture.text, "--data", run.source]
     if preprocess.height == preprocess.width != facts.image_size:
         words += ["--image-size", str(preprocess.height)]
     words += ["--fit", preprocess.fit] if preprocess.fit != "letterbox" else []

@@ -48,7 +48,7 @@ def describe(model: nn.Module | Run, input_shape: tuple[int, int, int] | None = 
     rows = [LayerRow("input", "input", maps, size, activation=first.text)]
     rows += [_row(draft, seen) for draft in drafts]
     rows += _left_over(module, seen)
-    return ArchitectureTable(architecture.name if architecture else type(module).__name__, shape, tuple(rows))
+    return ArchitectureTable(architecture.text if architecture else type(module).__name__, shape, tuple(rows))
 
 
 def _module(model: nn.Module | Run) -> nn.Module:

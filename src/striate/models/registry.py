@@ -1,13 +1,48 @@
 """The models by name: what each is, and how one is made."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from striate import seeding
 from striate.errors import ArgumentError, ShapeError, unknown
+
+SMALL = 64  # pixels; images with a shorter side get a model's small form unless another is asked for
+
+Value = str | bool
+
+
+class Outputs(NamedTuple):
+    """What a network with auxiliary classifiers returns in training mode; in evaluation mode it returns the logits.
+
+    Args:
+        logits: (N, classes).
+        auxiliary: the logits of each auxiliary classifier, (N, classes) each.
+        weight: what the loss of each auxiliary classifier counts, the main one counting 1.
+    """
+
+    logits: Tensor
+    auxiliary: tuple[Tensor, ...]
+    weight: float
+
+
+@dataclass(frozen=True)
+class Option:
+    """A choice that a model offers.
+
+    Args:
+        values: what can be chosen; the first is the default.
+        small: the default for images with a side below 64 pixels, where it is another.
+    """
+
+    values: tuple[Value, ...]
+    small: Value | None = None
+
+    def default(self, image_size: tuple[int, int]) -> Value:
+        """What holds when nothing is chosen."""
+        return self.small if self.small is not None and min(image_size) < SMALL else self.values[0]
 
 
 @dataclass(frozen=True)
@@ -21,6 +56,7 @@ class Facts:
         loss: "cross-entropy", or "map", LeNet-5's discriminative criterion.
         image_size: the side the architecture was drawn for, in pixels, if it does not follow the data.
         mean, std: the published normalisation (black is 0, full intensity 1), if it is not computed from the data.
+        options: the choices it offers, by name.
     """
 
     name: str
@@ -30,16 +66,33 @@ class Facts:
     image_size: int | None = None
     mean: float | None = None
     std: float | None = None
+    options: Mapping[str, Option] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The arguments that make a model again; kept on the model as `model.architecture` and in every run."""
+    """The arguments that make a model again; kept on the model as `model.architecture` and in every run.
+
+    `options` holds a value for every choice the model offers, those left to their defaults included.
+    """
 
     name: str
     classes: int
     channels: int
     image_size: tuple[int, int]
+    options: dict[str, Value] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """What `create` takes as the model's name: the name and the options that differ from their defaults."""
+        known = _MODELS[self.name][0].options if self.name in _MODELS else {}
+        defaults = {key: option.default(self.image_size) for key, option in known.items()}
+        chosen = [f"{key}={str(value).lower()}" for key, value in self.options.items() if value != defaults.get(key)]
+        return f"{self.name}:{','.join(chosen)}" if chosen else self.name
+
+    def make(self, seed: int | None = None) -> nn.Module:
+        """The model with fresh weights."""
+        return create(self.name, self.classes, self.channels, self.image_size, seed, **self.options)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -48,15 +101,16 @@ class Architecture:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Architecture":
         """The inverse of `to_dict`."""
-        return cls(values["name"], values["classes"], values["channels"], tuple(values["image_size"]))
+        size = tuple(values["image_size"])
+        return cls(values["name"], values["classes"], values["channels"], size, values.get("options", {}))
 
 
-Builder = Callable[[int, int, tuple[int, int]], nn.Module]
+Builder = Callable[..., nn.Module]
 _MODELS: dict[str, tuple[Facts, Builder]] = {}
 
 
 def register(facts: Facts) -> Callable[[Builder], Builder]:
-    """Enter a model: decorates a function or class called with (classes, channels, (height, width))."""
+    """Enter a model: decorates what is called with (classes, channels, (height, width)) and its options by keyword."""
 
     def enter(builder: Builder) -> Builder:
         _MODELS[facts.name] = (facts, builder)
@@ -70,15 +124,26 @@ def names() -> list[str]:
     return sorted(_MODELS)
 
 
-def facts(name: str) -> Facts:
-    """What is published about a model.
+def parse(text: str) -> tuple[str, dict[str, Value]]:
+    """A model and the options chosen for it, from "name" or "name:option=value,option=value".
+
+    Raises:
+        ArgumentError: for an unknown name, option or value, naming those there are.
+    """
+    name, _, chosen = text.partition(":")
+    if name not in _MODELS:
+        raise unknown("model", name, _MODELS)
+    pairs = (item.partition("=") for item in chosen.split(",") if item.strip())
+    return name, {key.strip(): _value(name, key.strip(), value.strip()) for key, _, value in pairs}
+
+
+def facts(text: str) -> Facts:
+    """What is published about a model, named as `create` takes it.
 
     Raises:
         ArgumentError: naming the models there are, if this is none of them.
     """
-    if name not in _MODELS:
-        raise unknown("model", name, _MODELS)
-    return _MODELS[name][0]
+    return _MODELS[parse(text)[0]][0]
 
 
 def create(
@@ -87,24 +152,30 @@ def create(
     channels: int = 1,
     image_size: int | tuple[int, int] = 28,
     seed: int | None = None,
+    **options: Value,
 ) -> nn.Module:
     """Make a model with fresh weights.
 
     Args:
-        name: one of `names()`.
+        name: one of `names()`; options may follow a colon, as in "resnet18:stem=small".
         classes: how many classes it tells apart, at least 2.
         channels: 1 for grey images, 3 for colour.
         image_size: height and width of its input in pixels; one number means a square.
         seed: makes the weights reproducible; without it they come from PyTorch's default generator.
+        options: choices that the model offers, see `facts(name).options`.
 
     Returns:
-        A module from float32 (N, channels, height, width) to logits (N, classes), with `model.architecture` set.
+        A module from float32 (N, channels, height, width) to logits (N, classes), with `model.architecture` set. In
+        training mode a network with auxiliary classifiers returns `Outputs`.
 
     Raises:
-        ArgumentError: for an unknown name or an impossible number.
+        ArgumentError: for an unknown name or option, or an impossible number.
         ShapeError: for an image size the architecture can't take.
     """
-    facts(name)
+    name, chosen = parse(name)
+    if twice := set(chosen) & set(options):
+        raise ArgumentError(f"option {min(twice)} of {name} is given twice; leave one of them out.")
+    chosen |= {key: _value(name, key, value) for key, value in options.items()}
     size = (image_size, image_size) if isinstance(image_size, int) else (int(image_size[0]), int(image_size[1]))
     if classes < 2:
         raise ArgumentError(f"classes={classes}: a classifier needs at least 2.")
@@ -112,11 +183,26 @@ def create(
         raise ArgumentError(f"channels={channels}: an image has at least 1.")
     if min(size) < 1:
         raise ShapeError(f"image_size={image_size}: both sides must be at least 1 pixel.")
-    build = _MODELS[name][1]
+    known, build = _MODELS[name]
+    settled = {key: chosen.get(key, option.default(size)) for key, option in known.options.items()}
     if seed is None:
-        model = build(classes, channels, size)
+        model = build(classes, channels, size, **settled)
     else:
         with seeding.scoped(seed, "weights"):
-            model = build(classes, channels, size)
-    model.architecture = Architecture(name, classes, channels, size)  # type: ignore[assignment]
+            model = build(classes, channels, size, **settled)
+    model.architecture = Architecture(name, classes, channels, size, settled)  # type: ignore[assignment]
     return model
+
+
+def _value(model: str, key: str, given: Value) -> Value:
+    """The option's value that `given` is or spells."""
+    options = _MODELS[model][0].options
+    if key not in options:
+        if not options:
+            raise ArgumentError(f"{model} has no options, got '{key}'.")
+        raise unknown(f"option of {model}", key, options)
+    values = options[key].values
+    for value in values:
+        if given == value or str(given).lower() == str(value).lower():
+            return value
+    raise ArgumentError(f"{model}:{key}={given}: choose one of {', '.join(str(value).lower() for value in values)}.")

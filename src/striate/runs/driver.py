@@ -132,7 +132,7 @@ def fingerprint(data: Dataset) -> str:
 def _identity(model: str | nn.Module) -> tuple[str, models.Facts | None]:
     """The model's name and published facts; a module that Striate did not create has none."""
     if isinstance(model, str):
-        return model, models.facts(model)
+        return models.parse(model)[0], models.facts(model)
     made = getattr(model, "architecture", None)
     return (made.name, models.facts(made.name)) if isinstance(made, Architecture) else ("custom", None)
 
@@ -142,7 +142,7 @@ def _architecture(module: nn.Module) -> Architecture | None:
     made = getattr(module, "architecture", None)
     if not isinstance(made, Architecture):
         return None
-    fresh = models.create(made.name, made.classes, made.channels, made.image_size, seed=0)
+    fresh = made.make(seed=0)
     shapes = [{name: t.shape for name, t in each.state_dict().items()} for each in (fresh, module)]
     return made if shapes[0] == shapes[1] else None
 

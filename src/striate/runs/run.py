@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate import models
 from striate.data import Dataset, load
 from striate.errors import CheckpointError, StriateError
 from striate.files import read_json
@@ -100,7 +99,7 @@ class Run:
     @property
     def name(self) -> str:
         """The model's name, for titles."""
-        return self.architecture.name if self.architecture else "custom model"
+        return self.architecture.text if self.architecture else "custom model"
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -171,8 +170,7 @@ class Run:
             return module
         if self.architecture is None:
             raise CheckpointError(f"{self.path} was trained from a module of yours: pass it as model=.")
-        made = self.architecture
-        return models.create(made.name, made.classes, made.channels, made.image_size, seed=self.recipe.seed)
+        return self.architecture.make(self.recipe.seed)
 
 
 def _lack(error: Exception) -> str:

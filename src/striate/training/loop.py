@@ -20,6 +20,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from striate import seeding
 from striate.data.batches import Batches
 from striate.errors import DivergedError
+from striate.models import Outputs
 from striate.training.losses import loss_of
 from striate.training.optimizers import optimizer_of
 from striate.training.recipe import Recipe
@@ -101,8 +102,11 @@ class Training:
             group["lr"] = learning_rate
 
         with seeding.scoped(recipe.seed, "step", self.step, device=self.batches.device):
-            logits = self.model(inputs)
+            outputs = self.model(inputs)
+            logits, auxiliary, weight = outputs if isinstance(outputs, Outputs) else (outputs, (), 0.0)
             loss = self.loss(logits, targets)
+            for each in auxiliary:
+                loss = loss + weight * self.loss(each, targets)
         value = loss.item()
         if not math.isfinite(value):
             raise DivergedError(diverged(self.step + 1, learning_rate, f"the loss became {value}"))
@@ -113,13 +117,14 @@ class Training:
         self.optimizer.step()
 
         self.step += 1
+        answers = targets if targets.ndim == 1 else targets.argmax(dim=1)
         epoch, position = divmod(self.step - 1, self.batches.steps_per_epoch)
         return Step(
             step=self.step,
             epoch=epoch,
             last_of_epoch=position + 1 == self.batches.steps_per_epoch,
             loss=value,
-            correct=int((logits.detach().argmax(dim=1) == targets).sum()),
+            correct=int((logits.detach().argmax(dim=1) == answers).sum()),
             samples=len(targets),
             learning_rate=learning_rate,
             seconds=time.perf_counter() - started,

@@ -19,15 +19,20 @@ def map_loss(logits: Tensor, targets: Tensor, penalty: float) -> Tensor:
 
     Args:
         logits: float (N, classes), minus the squared distances.
-        targets: int64 (N,).
+        targets: int64 (N,), or of mixed images float (N, classes), the share of each class.
         penalty: j, above 0; distances far beyond it are not pushed further.
     """
     rubbish = logits.new_full((len(logits), 1), -penalty)
+    if targets.ndim == 2:
+        targets = F.pad(targets, (0, 1))
     return F.cross_entropy(torch.cat([logits, rubbish], dim=1), targets)
 
 
 def loss_of(recipe: Recipe) -> Loss:
-    """The training loss a (resolved) recipe names, from logits (N, classes) and targets (N,) to a mean."""
+    """The training loss a (resolved) recipe names, from logits (N, classes) and targets to a mean.
+
+    Targets are int64 (N,), or of mixed images float (N, classes), the share of each class.
+    """
     if recipe.loss == "map":
         return lambda logits, targets: map_loss(logits, targets, recipe.map_penalty)
     return lambda logits, targets: F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
