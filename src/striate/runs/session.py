@@ -144,6 +144,14 @@ class Session:
             yield
         except DivergedError as error:
             raise DivergedError(f"{error} The last good checkpoint stays in {self.folder}.") from None
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            size = self.run.recipe.batch_size
+            raise RunError(
+                f"{self.device} ran out of memory in steps of {size} images: train again with a new --out and a "
+                f"smaller batch, such as --batch-size {max(size // 2, 1)}, or smaller images (--image-size)."
+            ) from error
         except RunError as error:
             kept = f"continue with: striate train --resume {self.run.path}"
             raise type(error)(f"{str(error).rstrip('.')}; {kept}") from error
@@ -236,6 +244,11 @@ class Session:
             result |= {"split": split, **score(training.model, images, run.preprocess, self.device).to_dict()}
         write_json(run.path / "result.json", result)
         return result
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Python's and CUDA's errors have a class of their own; that of PyTorch's memory on the CPU is a RuntimeError."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _short(number: float) -> float:
