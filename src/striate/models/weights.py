@@ -76,6 +76,23 @@ def normalization(file: WeightFile, published: Normalization | None, channels: i
     return (_spread(mean, channels), _spread(std, channels)) if mean else None
 
 
+def trained_size(weights: str | Path, published: Normalization | None) -> tuple[int, int] | None:
+    """Height and width of the images that weights were trained with, in pixels.
+
+    Args:
+        weights: a file or a run's folder, see `read`; a run says it itself.
+        published: the model's published normalisation: torchvision's weights, which it is for, are from 224×224.
+
+    Returns:
+        `None` where it is not known.
+    """
+    kept = read(weights).header.get("architecture")
+    if kept:
+        height, width = kept["image_size"]
+        return height, width
+    return (224, 224) if published else None
+
+
 def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     return values if len(values) == channels else (sum(values) / len(values),) * channels
 

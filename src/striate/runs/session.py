@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from striate import models
 from striate.augmentation import parse
 from striate.data import Dataset, Split
 from striate.data.batches import Batches
@@ -79,6 +80,8 @@ class Session:
             vary=policy if policy.steps else None,
             device=device,
         )
+        if run.recipe.freeze_backbone:
+            models.freeze_backbone(module)
         self.training = Training(module.to(device), batches, run.recipe)
         self.totals = _Totals()
         self.before, self.began = 0.0, time.monotonic()
@@ -87,7 +90,7 @@ class Session:
 
     def drive(self) -> Run:
         """Take the steps that are left, save on the way, and write down how it ended."""
-        notes = self._restore()
+        notes = [*getattr(self.training.model, "notes", ()), *self._restore()]
         training, batches = self.training, self.training.batches
         budget = self._budget()
         self.observer(Begun(self.run, self.data, training.steps, batches.steps_per_epoch, training.step, tuple(notes)))
