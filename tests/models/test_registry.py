@@ -15,6 +15,8 @@ PARAMETERS = {  # for 28×28 grey images and 10 classes
     "lenet5_modern": 61_706,
     "fashion_cnn": 1_413_834,
     "mlp": 266_610,
+    "resnet18": 11_172_810,
+    "resnet20": 269_434,
 }
 every = pytest.mark.parametrize("name", PARAMETERS)
 
@@ -98,7 +100,8 @@ def test_without_a_seed_the_weights_come_from_the_default_generator():
 @every
 def test_the_architecture_makes_the_model_again(name):
     model = models.create(name, classes=3, channels=3, image_size=[20, 24])
-    assert model.architecture == Architecture(name, 3, 3, (20, 24))
+    assert model.architecture == Architecture(name, 3, 3, (20, 24), model.architecture.options)
+    assert set(model.architecture.options) == set(models.facts(name).options)
     read = Architecture.from_dict(json.loads(json.dumps(model.architecture.to_dict())))
     assert read == model.architecture
     read.make().load_state_dict(model.state_dict())
