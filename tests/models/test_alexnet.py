@@ -100,6 +100,17 @@ def test_weights_start_as_section_5_says():
             assert (tensor == (name in ones)).all(), name
 
 
+@pytest.mark.parametrize("name", ["alexnet", "alexnet_grouped"])
+def test_the_small_form_starts_as_he_draws_it_with_an_even_guess(name):
+    model = models.create(name, seed=0).eval()
+    assert (model(pictures(2, 1, 28, 28)) == 0).all()
+    w = model.state_dict()
+    for layer in ("conv1", "conv3", "conv7", "dense10"):
+        weight = w[f"{layer}.weight"]
+        assert weight.std().item() == pytest.approx((2 / weight[0].numel()) ** 0.5, rel=0.03)
+    assert all((tensor == 0).all() for name, tensor in w.items() if name.endswith("bias"))
+
+
 # torchvision.models.alexnet.
 FEATURES = {0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 384, 3, 3), 10: (256, 256, 3, 3)}
 CLASSIFIER = {1: (4096, 9216), 4: (4096, 4096), 6: (1000, 4096)}

@@ -71,10 +71,23 @@ def test_the_network_is_its_weights_in_functional_pytorch(stem, size):
 
 
 def test_weights_start_as_torchvisions():
-    w = models.create("vgg16", seed=0).state_dict()  # the small form: the same convolutions
+    """Convolutions by what goes out, dense layers with deviation 0.01, biases at 0."""
+    w = models.create("vgg16:stem=imagenet", 2, 1, 32, seed=0).state_dict()
     for i, maps, _, _ in CONVOLUTIONS[1:]:
         assert w[f"features.{i}.weight"].std().item() == pytest.approx((2 / (9 * maps)) ** 0.5, rel=0.03)
+    assert w["classifier.0.weight"][:99].std().item() == pytest.approx(0.01, rel=0.03)
+    assert w["classifier.6.weight"].std().item() == pytest.approx(0.01, rel=0.05)
     assert all((tensor == 0).all() for name, tensor in w.items() if name.endswith("bias"))
+
+
+def test_the_small_form_starts_as_he_draws_it_with_an_even_guess():
+    model = models.create("vgg16", seed=0).eval()
+    assert (model(pictures(2, 1, 28, 28)) == 0).all()
+    w = model.state_dict()
+    for name in [*(f"features.{i}" for i, *_ in CONVOLUTIONS[1:]), "classifier.0", "classifier.3"]:
+        weight = w[f"{name}.weight"]
+        assert weight.std().item() == pytest.approx((2 / weight[0].numel()) ** 0.5, rel=0.03), name
+        assert (w[f"{name}.bias"] == 0).all()
 
 
 def test_the_large_stem_needs_32_pixels_and_the_small_one_none():
