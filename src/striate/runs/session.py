@@ -71,13 +71,13 @@ class Session:
         observer: Observer,
     ):
         self.run, self.data, self.device, self.observer = run, data, device, observer
-        policy = parse(run.recipe.augment)
+        policy = parse(run.recipe.augment).fitted(data.train.images)
         batches = Batches(
             data.train,
             run.preprocess,
             run.recipe.batch_size,
             run.recipe.seed,
-            vary=policy if policy.steps else None,
+            vary=policy if policy.varies else None,
             device=device,
         )
         if run.recipe.freeze_backbone:
