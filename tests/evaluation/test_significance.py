@@ -18,7 +18,9 @@ results = st.integers(1, 4).flatmap(lambda seeds: arrays.arrays(bool, (seeds, 12
 def from_table(both: int, only_first: int, only_second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
     """One training each, from the four cells of McNemar's table."""
     cells = (both, only_first, only_second, neither)
-    return np.repeat([[True, True, False, False]], cells, axis=1), np.repeat([[True, False, True, False]], cells, axis=1)
+    return np.repeat([[True, True, False, False]], cells, axis=1), np.repeat(
+        [[True, False, True, False]], cells, axis=1
+    )
 
 
 # ---------------------------------------------------------------- one training each
@@ -37,7 +39,7 @@ def test_the_interval_of_one_seed_is_that_of_agresti_and_min():
     # Their formula, with half an image added to each cell, on Agresti's table of the prime minister's approval.
     found = paired(*from_table(794, 150, 86, 570))
     n, b, c = 1602, 150.5, 86.5
-    half = 1.96 * np.sqrt(((b + c) - (b - c) ** 2 / n)) / n
+    half = 1.96 * np.sqrt((b + c) - (b - c) ** 2 / n) / n
     assert found.interval == pytest.approx((64 / 1600 - half, 64 / 1600 + half), abs=2e-5)
 
 
