@@ -8,6 +8,7 @@ import typer
 
 from striate import __version__
 from striate.cli.augment import augment
+from striate.cli.compare import compare
 from striate.cli.console import say, show
 from striate.cli.data import data
 from striate.cli.describe import describe
@@ -42,7 +43,7 @@ def _root(
     pass
 
 
-for command in (train, evaluate, predict, report, describe, data, augment):
+for command in (train, evaluate, compare, predict, report, describe, data, augment):
     app.command()(command)
 
 
