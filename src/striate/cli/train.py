@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from striate.cli.console import say, show, show_json
+from striate.cli.duration import seconds
 from striate.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def train(
         bool, typer.Option("--freeze-backbone", help="Train the last layer alone; the others keep their --weights.")
     ] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Or as many as fit into this time: 90s, 10m, 1h30m.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples a step.")] = None,
     seed: Annotated[int | None, typer.Option(help="What everything random is drawn from.")] = None,
     augment: Annotated[str | None, typer.Option(help="Augmentation, e.g. 'flip,shift=0.1', or 'none'.")] = None,
@@ -58,9 +60,17 @@ def train(
 
         if freeze_backbone and weights is None:
             raise ArgumentError("--freeze-backbone keeps weights as they are: name them with --weights.")
+        if epochs is not None and budget is not None:
+            raise ArgumentError("--epochs and --budget both say how long to train: give one of them.")
         recipe = recipe or ("modern" if weights is None else "fine-tune")
         name, _ = models.parse(model)
-        options = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "augment": augment}
+        options: dict[str, float | str | None] = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "seed": seed,
+            "augment": augment,
+        }
+        options |= {"budget": seconds(budget)} if budget else {}
         options |= {"freeze_backbone": True} if freeze_backbone else {}
         _with_settings(named(recipe, name), options, settings or [])  # a mistake here shows before the data is read
         with loading() as report:
@@ -91,7 +101,7 @@ def _refuse_settings(context: typer.Context) -> None:
             )
 
 
-def _with_settings(recipe: "Recipe", options: dict[str, int | str | None], settings: list[str]) -> "Recipe":
+def _with_settings(recipe: "Recipe", options: Mapping[str, float | str | None], settings: list[str]) -> "Recipe":
     return recipe.replace(**given(options, settings))
 
 
