@@ -120,7 +120,7 @@ def test_every_batch_is_one_update_at_the_schedules_rate():
     assert [step.epoch for step in steps] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert [step.last_of_epoch for step in steps] == [False, False, True] * 3
     assert [step.samples for step in steps] == [8, 8, 4] * 3
-    expected = [0.1 * factor(made.recipe, step, 9) for step in range(9)]
+    expected = [0.1 * factor(made.recipe, (step + 1) / 10) for step in range(9)]
     assert [step.learning_rate for step in steps] == expected
     assert rates == [[rate, rate] for rate in expected]
     assert list(made) == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.training import Recipe
+from striate.training import Plan, Recipe
 from striate.training.schedules import factor
 
 SCHEDULES = ["one-cycle", "cosine", "constant"]
@@ -15,7 +15,8 @@ schedules = st.sampled_from(SCHEDULES)
 
 def factors(steps, **settings):
     recipe = Recipe(**settings)
-    return [factor(recipe, step, steps) for step in range(steps)]
+    plan = Plan.parse(str(steps))
+    return [factor(recipe, plan.done(step)) for step in range(steps)]
 
 
 @given(schedules, st.floats(0, 1), st.integers(1, 300))

@@ -21,6 +21,7 @@ class Progress:
         self.live = sys.stderr.isatty()
         self.bar: Any = None
         self.begun: Begun | None = None
+        self.epochs = 0
         self.average: dict[str, float] = {}
         self.told = time.monotonic()
 
@@ -37,10 +38,10 @@ class Progress:
         elif isinstance(event, Step):
             self._step(event)
         elif isinstance(event, EpochEnded):
-            self._line(_epoch_line(event.metrics, self.begun.run.recipe.epochs if self.begun else 0))
+            self._line(_epoch_line(event.metrics, self.epochs))
 
     def _begin(self, event: Begun) -> None:
-        self.begun = event
+        self.begun, self.epochs = event, -(-event.steps // event.steps_per_epoch)
         run, data = event.run, event.data
         for note in (*data.notes, *event.notes):
             say(note)
@@ -48,7 +49,7 @@ class Progress:
         size = f"{run.preprocess.height}×{run.preprocess.width}×{run.preprocess.channels}"
         say(f"{run.name} on {data.source}: {counts} images of {size}, {len(data.classes)} classes")
         say(
-            f"recipe {run.recipe.name}: {run.recipe.epochs} epochs of {event.steps_per_epoch:,} steps, "
+            f"recipe {run.recipe.name}: {_length(event)}, "
             f"augmentation {run.recipe.augment or 'none'}, seed {run.recipe.seed}; "
             f"{run.environment['device']}, {run.environment['threads']} threads; saving to {run.path}"
         )
@@ -78,17 +79,18 @@ class Progress:
         self.average = {
             name: SMOOTHING * self.average.get(name, value) + (1 - SMOOTHING) * value for name, value in now.items()
         }
+        if self.begun is not None:
+            self.epochs = -(-step.steps // self.begun.steps_per_epoch)
         if self.bar is not None:
-            self.bar.update(self.task, completed=step.step, text=self._status(step))
+            self.bar.update(self.task, total=step.steps, completed=step.step, text=self._status(step))
         elif time.monotonic() - self.told > SECONDS_BETWEEN_LINES and self.begun is not None:
-            left = (self.begun.steps - step.step) * step.samples * self.average["seconds"]
+            left = (step.steps - step.step) * step.samples * self.average["seconds"]
             self._line(f"  {self._status(step)}  {left:.0f} s left")
 
     def _status(self, step: Step) -> str:
         mean = self.average
-        epochs = self.begun.run.recipe.epochs if self.begun else 0
         return (
-            f"epoch {step.epoch + 1}/{epochs}  step {step.step:,}  loss {mean['loss']:.3f}  "
+            f"epoch {step.epoch + 1}/{self.epochs}  step {step.step:,}  loss {mean['loss']:.3f}  "
             f"accuracy {mean['accuracy']:.1%}  {1 / mean['seconds']:,.0f} images/s  waiting {mean['waiting']:.0%}"
         )
 
@@ -98,6 +100,15 @@ class Progress:
             self.bar.console.print(text, highlight=False, markup=False)
         else:
             say(text)
+
+
+def _length(event: Begun) -> str:
+    """How long the run is: epochs, or what fits into the time it was given."""
+    epochs, budget = event.steps / event.steps_per_epoch, event.run.recipe.budget
+    if budget:
+        return f"{event.steps:,} steps ({epochs:.1f} epochs) fit into {budget:g} s"
+    whole = f"{epochs:.0f}" if epochs == round(epochs) else f"{epochs:.2f}"
+    return f"{whole} epochs of {event.steps_per_epoch:,} steps"
 
 
 def _epoch_line(metrics: dict[str, Any], epochs: int) -> str:

@@ -26,9 +26,13 @@ def command(run: Run) -> str | None:
         words += ["--image-size", str(preprocess.height)]
     words += ["--fit", preprocess.fit] if preprocess.fit != "letterbox" else []
     words += ["--skip-bad"] if run.skip_bad else []
+    words += ["--weights", run.weights] if run.weights else []
     recipe, usual = _usual(run.recipe.name, name)
+    settings = run.recipe.model_dump()
+    if run.recipe.budget and run.result:  # another machine, or hour, would fit other steps into the same time
+        settings |= {"budget": 0.0, "steps": run.result["steps"]}
     words += ["--recipe", recipe] if recipe != "modern" else []
-    for setting, value in run.recipe.model_dump().items():
+    for setting, value in settings.items():
         given = {facts.loss if base[setting] == "auto" and setting == "loss" else base[setting] for base in usual}
         if setting != "name" and given != {value}:
             text = value if isinstance(value, str) else json.dumps(value)

@@ -1,6 +1,7 @@
 """Layers that PyTorch lacks, or has with other semantics; one idea a file."""
 
 from striate.layers.depthwise import DepthwiseAvgPool2d, DepthwiseMaxPool2d
+from striate.layers.inception import Inception, conv_relu
 from striate.layers.lenet import (
     LENET5_C3_TABLE,
     PartialConv2d,
@@ -10,20 +11,27 @@ from striate.layers.lenet import (
     digit_prototypes,
     fan_in_uniform_,
 )
+from striate.layers.normalization import LocalResponseNorm
 from striate.layers.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
+from striate.layers.residual import Add, PaddedShortcut
 
 __all__ = [
     "LENET5_C3_TABLE",
+    "Add",
     "AvgPool2d",
     "DepthwiseAvgPool2d",
     "DepthwiseMaxPool2d",
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
+    "Inception",
+    "LocalResponseNorm",
     "MaxPool2d",
+    "PaddedShortcut",
     "PartialConv2d",
     "RBFOutput",
     "ScaledTanh",
     "Subsampling2d",
+    "conv_relu",
     "digit_prototypes",
     "fan_in_uniform_",
 ]

@@ -14,16 +14,18 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from striate import models
 from striate.augmentation import parse
-from striate.data import Dataset
+from striate.data import Dataset, Split
 from striate.data.batches import Batches
 from striate.errors import CheckpointError, DivergedError, InterruptedRunError, RunError
 from striate.files import cannot_write, sha256, write_atomic, write_json
 from striate.runs import checkpoints
+from striate.runs.budget import Budget
 from striate.runs.events import Begun, Ended, EpochEnded, Observer
 from striate.runs.run import Run
 from striate.runs.tensorboard import Log
-from striate.training import Step, Training, score
+from striate.training import Plan, Step, Training, score
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -39,6 +41,7 @@ class _Totals:
     waiting: float = 0.0
     run_samples: int = 0
     run_seconds: float = 0.0
+    elapsed: float = 0.0
     bytes_logged: int = 0
 
     def add(self, step: Step) -> None:
@@ -68,30 +71,36 @@ class Session:
         observer: Observer,
     ):
         self.run, self.data, self.device, self.observer = run, data, device, observer
-        policy = parse(run.recipe.augment)
+        policy = parse(run.recipe.augment).fitted(data.train.images)
         batches = Batches(
             data.train,
             run.preprocess,
             run.recipe.batch_size,
             run.recipe.seed,
-            vary=policy if policy.steps else None,
+            vary=policy if policy.varies else None,
             device=device,
         )
+        if run.recipe.freeze_backbone:
+            models.freeze_backbone(module)
         self.training = Training(module.to(device), batches, run.recipe)
         self.totals = _Totals()
+        self.before, self.began = 0.0, time.monotonic()
         self.folder = run.path / "checkpoints"
         self.log = Log(run.path / "tensorboard") if tensorboard else None
 
     def drive(self) -> Run:
         """Take the steps that are left, save on the way, and write down how it ended."""
-        notes = self._restore()
+        notes = [*getattr(self.training.model, "notes", ()), *self._restore()]
         training, batches = self.training, self.training.batches
+        budget = self._budget()
         self.observer(Begun(self.run, self.data, training.steps, batches.steps_per_epoch, training.step, tuple(notes)))
         saved_at = time.monotonic()
         with _interrupts() as interrupted, self._explained():
             for step in training:
                 self.totals.add(step)
                 self.observer(step)
+                if budget is not None:
+                    training.plan = budget.checked(training.plan, step.step, step.seconds)
                 if step.last_of_epoch:
                     self._end_epoch(step)
                 if step.last_of_epoch or interrupted() or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
@@ -105,6 +114,32 @@ class Session:
         self.observer(Ended(self.run, result))
         return self.run
 
+    def elapsed(self) -> float:
+        """Seconds of training so far, those before a resume included."""
+        return self.before + time.monotonic() - self.began
+
+    def _budget(self) -> Budget | None:
+        """The run's time budget, if it has one; a run that has not begun gets its plan by a trial."""
+        if not self.run.recipe.budget:
+            return None
+        steps_per_epoch = self.training.batches.steps_per_epoch
+        budget = Budget(self.run.recipe.budget, self._validation_seconds(), steps_per_epoch, self.elapsed)
+        if self.training.step == 0:
+            with self._explained():
+                plan = budget.plan(self.training)
+            self._restore()
+            self.training.plan = plan
+        return budget
+
+    def _validation_seconds(self) -> float:
+        """How long a validation takes, from a few hundred of its images."""
+        if self.data.val is None or not len(self.data.val):
+            return 0.0
+        some = Split(self.data.val.images[:512], self.data.val.labels[:512])
+        began = time.monotonic()
+        score(self.training.model, some, self.run.preprocess, self.device)
+        return (time.monotonic() - began) * len(self.data.val) / len(some)
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Add to what ends a run early where its last good state is, and how to go on from it."""
@@ -112,6 +147,14 @@ class Session:
             yield
         except DivergedError as error:
             raise DivergedError(f"{error} The last good checkpoint stays in {self.folder}.") from None
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            size = self.run.recipe.batch_size
+            raise RunError(
+                f"{self.device} ran out of memory in steps of {size} images: train again with a new --out and a "
+                f"smaller batch, such as --batch-size {max(size // 2, 1)}, or smaller images (--image-size)."
+            ) from error
         except RunError as error:
             kept = f"continue with: striate train --resume {self.run.path}"
             raise type(error)(f"{str(error).rstrip('.')}; {kept}") from error
@@ -122,7 +165,9 @@ class Session:
             raise CheckpointError(f"{self.folder} holds no checkpoint to continue from: train again with a new --out.")
         checkpoints.restore(checkpoint, self.training.model, self.training.optimizer)
         self.training.step = checkpoint.values["step"]
+        self.training.plan = Plan.parse(checkpoint.values["plan"])
         self.totals = _Totals(**checkpoint.values["totals"])
+        self.before = self.totals.elapsed if self.training.step else 0.0
         checkpoints.forget_after(self.folder, self.training.step)
         for leftover in self.run.path.glob(".*.part"):  # of a write that a kill cut short
             leftover.unlink()
@@ -131,7 +176,8 @@ class Session:
 
     def save(self) -> None:
         """Write a checkpoint of where the training stands."""
-        values = {"step": self.training.step, "totals": vars(self.totals)}
+        totals = {**vars(self.totals), "elapsed": self.elapsed()}
+        values = {"step": self.training.step, "plan": self.training.plan.text, "totals": totals}
         state = checkpoints.capture(self.training.model, self.training.optimizer, values)
         checkpoints.save(self.folder, state)
 
@@ -189,7 +235,8 @@ class Session:
             "model": run.name,
             "data": run.source,
             "seed": run.recipe.seed,
-            "epochs": run.recipe.epochs,
+            "epochs": _short(training.steps / training.batches.steps_per_epoch),
+            "steps": training.plan.text,
             "train_seconds": totals.run_seconds,
             "images_per_second": totals.run_samples / totals.run_seconds,
             "parameters": sum(p.numel() for p in training.model.parameters() if p.requires_grad),
@@ -200,6 +247,15 @@ class Session:
             result |= {"split": split, **score(training.model, images, run.preprocess, self.device).to_dict()}
         write_json(run.path / "result.json", result)
         return result
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Python's and CUDA's errors have a class of their own; that of PyTorch's memory on the CPU is a RuntimeError."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _short(number: float) -> float:
+    return int(number) if number == int(number) else round(number, 2)
 
 
 @contextmanager

@@ -3,11 +3,13 @@
 from striate.training.device import pick
 from striate.training.loop import Step, Training, diverged
 from striate.training.losses import map_loss
+from striate.training.plan import Plan
 from striate.training.recipe import Recipe
 from striate.training.recipes import modern, paper, recipe
 from striate.training.scoring import Score, logits_of, ranks, score, score_of
 
 __all__ = [
+    "Plan",
     "Recipe",
     "Score",
     "Step",

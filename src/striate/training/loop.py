@@ -20,9 +20,10 @@ from torch.nn.modules.dropout import _DropoutNd
 from striate import seeding
 from striate.data.batches import Batches
 from striate.errors import DivergedError
-from striate.models import Outputs
+from striate.models import Outputs, frozen_norms
 from striate.training.losses import loss_of
 from striate.training.optimizers import optimizer_of
+from striate.training.plan import Plan
 from striate.training.recipe import Recipe
 from striate.training.schedules import factor
 
@@ -33,8 +34,9 @@ class Step:
 
     Args:
         step: steps done since the run began, this one included.
+        steps: how many the run has in all, as it is planned now.
         epoch: the epoch it belongs to, from 0.
-        last_of_epoch: whether that epoch ends with it.
+        last_of_epoch: whether that epoch, or the run, ends with it.
         loss: the batch's mean loss, before the update.
         correct, samples: how many of the batch's samples had the right class first, and how many there were.
         learning_rate: what the update used.
@@ -42,6 +44,7 @@ class Step:
     """
 
     step: int
+    steps: int
     epoch: int
     last_of_epoch: bool
     loss: float
@@ -53,7 +56,7 @@ class Step:
 
 
 class Training:
-    """A model in training: iterate to take steps. `step`, the weights and `optimizer` are its whole state.
+    """A model in training: iterate to take steps. `step`, `plan`, the weights and `optimizer` are its whole state.
 
     Args:
         model: the network, already on the batches' device.
@@ -68,11 +71,12 @@ class Training:
         self.optimizer = optimizer_of(recipe, model)
         self.loss = loss_of(recipe)
         self.step = 0
+        self.plan = Plan.parse(recipe.steps or str(recipe.epochs * batches.steps_per_epoch))
 
     @property
     def steps(self) -> int:
-        """How many steps the whole run has."""
-        return self.recipe.epochs * self.batches.steps_per_epoch
+        """How many steps the whole run has, as it is planned now."""
+        return self.plan.steps
 
     def __iter__(self) -> Iterator[Step]:
         """Take the remaining steps, yielding after each.
@@ -88,7 +92,9 @@ class Training:
 
     def _set_mode(self) -> None:
         self.model.train()
-        if self.step >= self.recipe.early_dropout * self.steps:
+        for norm in frozen_norms(self.model):
+            norm.eval()
+        if self.plan.done(self.step) > self.recipe.early_dropout:
             for module in self.model.modules():
                 if isinstance(module, _DropoutNd):
                     module.eval()
@@ -97,9 +103,9 @@ class Training:
         recipe, started = self.recipe, time.perf_counter()
         inputs, targets = self.batches[self.step]
         waited = time.perf_counter() - started
-        learning_rate = recipe.learning_rate * factor(recipe, self.step, self.steps)
+        learning_rate = recipe.learning_rate * factor(recipe, self.plan.done(self.step))
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get("share", 1.0)
 
         with seeding.scoped(recipe.seed, "step", self.step, device=self.batches.device):
             outputs = self.model(inputs)
@@ -121,8 +127,9 @@ class Training:
         epoch, position = divmod(self.step - 1, self.batches.steps_per_epoch)
         return Step(
             step=self.step,
+            steps=self.steps,
             epoch=epoch,
-            last_of_epoch=position + 1 == self.batches.steps_per_epoch,
+            last_of_epoch=position + 1 == self.batches.steps_per_epoch or self.step == self.steps,
             loss=value,
             correct=int((logits.detach().argmax(dim=1) == answers).sum()),
             samples=len(targets),

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from striate.augmentation import parse
 from striate.data import Dataset
 from striate.errors import ArgumentError, unknown
+from striate.training.plan import Plan
 
 FEW_SAMPLES = 10_000
 
@@ -26,6 +27,8 @@ class Recipe(BaseModel):
 
     name: str = Field("custom", description="what the recipe is called")
     epochs: int = Field(10, ge=1, description="passes over the training data")
+    steps: str = Field("", description="how many steps, instead of whole epochs: '3752', or as a budget's run ended")
+    budget: float = Field(0.0, ge=0, description="seconds of training, instead of epochs; 0 for none")
     batch_size: int = Field(64, ge=1, description="samples a step")
     optimizer: Literal["sgd", "muon", "adamw", "nadam"] = Field("sgd", description="sgd is with momentum")
     learning_rate: float = Field(0.02, gt=0, description="the schedule's peak")
@@ -39,6 +42,10 @@ class Recipe(BaseModel):
     early_dropout: float = Field(1.0, ge=0, le=1, description="share of the steps, from the first, with dropout on")
     loss: Literal["auto", "cross-entropy", "map"] = Field("auto", description="auto: what the model was published with")
     map_penalty: float = Field(10.0, gt=0, description="j, the rubbish class's penalty in LeNet-5's MAP loss")
+    freeze_backbone: bool = Field(False, description="train the last layer alone, the others being loaded weights")
+    first_layer_rate: float = Field(
+        1.0, gt=0, le=1, description="the first layer's learning rate as a share of the last one's (discriminative)"
+    )
     augment: str = Field("auto", description="an augmentation policy; auto: flips and shifts where the data allows")
     seed: int = Field(0, ge=0, description="what weights, order, variation and dropout are drawn from")
 
@@ -54,6 +61,10 @@ class Recipe(BaseModel):
             raise ArgumentError(f"recipe setting {field}={first['input']!r}: {first['msg']}.") from None
         if self.augment != "auto":
             parse(self.augment)
+        if self.steps:
+            Plan.parse(self.steps)
+        if self.steps and self.budget:
+            raise ArgumentError("recipe settings steps and budget both say how long to train: give one of them.")
 
     def replace(self, **settings: Any) -> Self:
         """The same recipe with some settings changed; text is read as the setting's own type."""

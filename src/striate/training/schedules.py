@@ -5,19 +5,17 @@ import math
 from striate.training.recipe import Recipe
 
 
-def factor(recipe: Recipe, step: int, steps: int) -> float:
+def factor(recipe: Recipe, done: float) -> float:
     """The share of the peak learning rate used at a step.
 
     Args:
         recipe: names the schedule and its warm-up.
-        step: from 0 to steps − 1.
-        steps: of the whole run.
+        done: the share of the run that lies behind the step, in (0, 1), from its `Plan`.
 
     Returns:
         A value in (0, 1]: a straight rise over the warm-up, then a straight line ("one-cycle") or half a cosine
         ("cosine") towards 0, or 1 ("constant").
     """
-    done = (step + 1) / (steps + 1)
     if done < recipe.warmup:
         return done / recipe.warmup
     if recipe.schedule == "constant":

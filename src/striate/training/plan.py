@@ -1,0 +1,63 @@
+"""How many steps a run has, and how far along it is at each: what schedules and early dropout follow."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from striate.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The number of steps of a run, which one fitted to a time budget may change on the way.
+
+    Args:
+        changes: (from this step on, the run has so many steps in all), first the one from step 0.
+    """
+
+    changes: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The plan that `text` wrote: "3752", or "3752,1200:3500" where the number changed at step 1,200.
+
+        Raises:
+            ArgumentError: for another text, or numbers that can't follow one another.
+        """
+        pairs = []
+        for item in f"0:{text}".split(","):
+            at, _, steps = item.partition(":")
+            if not (at.strip().isdecimal() and steps.strip().isdecimal()):
+                raise ArgumentError(f"steps={text!r}: write a number of steps, such as 3752, or 3752,1200:3500.")
+            pairs.append((int(at), int(steps)))
+        plan = cls(tuple(pairs))
+        begins = [at for at, _ in pairs]
+        if begins != sorted(set(begins)) or any(steps <= at for at, steps in pairs):
+            raise ArgumentError(f"steps={text!r}: each change must come later than the one before, and before its end.")
+        return plan
+
+    @property
+    def text(self) -> str:
+        """What `parse` reads."""
+        (_, first), *later = self.changes
+        return ",".join([str(first), *(f"{at}:{steps}" for at, steps in later)])
+
+    @property
+    def steps(self) -> int:
+        """How many steps the run has, as it is planned now."""
+        return self.changes[-1][1]
+
+    def changed(self, step: int, steps: int) -> Self:
+        """The same plan up to `step`, and `steps` in all from there on."""
+        return type(self)((*self.changes, (step, steps)))
+
+    def done(self, step: int) -> float:
+        """The share of the run that lies behind a step, in (0, 1).
+
+        It rises in a straight line; after a change, from where it stood in another straight line to the new end.
+        """
+        begun, at = 0.0, -1
+        for (_, steps), (until, _) in zip(self.changes, [*self.changes[1:], (step, 0)], strict=True):
+            until = min(until, step)
+            if until > at:
+                begun, at = begun + (1 - begun) * (until - at) / (steps - at), until
+        return begun
