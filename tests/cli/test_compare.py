@@ -72,7 +72,7 @@ def test_it_trains_measures_and_shows_and_goes_on_with_more(striate, tmp_path: P
         (["mlp", "--epochs", "1", "--augment", "flop"], ["unknown augmentation 'flop'"]),
         (["mlp", "--epochs", "1", "--data", "mnits"], ["Did you mean 'mnist'"]),
         (["mlp", "--epochs", "1", "--device", "tpu"], ["device 'tpu'"]),
-        (["lenet5", "--epochs", "1", "--image-size", "20"], ["32×32"]),
+        (["lenet5", "--epochs", "1", "--image-size", "40"], ["32×32"]),
     ],
 )
 def test_a_mistake_gets_one_line_and_leaves_nothing(striate, tmp_path: Path, arguments: list[str], parts: list[str]):
@@ -83,7 +83,7 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(striate, tmp_path: Path, arg
 
 
 def test_a_model_that_does_not_fit_leaves_the_others_and_an_exit_code(striate, tmp_path: Path):
-    answer = striate("compare", "lenet5", "mlp", *ONE, "--image-size", 10, "--out", tmp_path / "out")
+    answer = striate("compare", "lenet5", "mlp", *ONE, "--image-size", 40, "--out", tmp_path / "out")
     assert_one_line(answer, 1, "not all of it could be trained: lenet5")
     assert "lenet5 is left out" in answer.err
     assert answer.out.startswith("digits, test")
