@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from striate.training import Recipe
-
 ONE = ("--epochs", 1, "--seeds", 1, "--device", "cpu")
 
 
@@ -100,7 +98,6 @@ def test_where_nothing_can_be_trained_it_says_why(striate, tmp_path: Path):
     assert answer.out == ""
 
 
-@pytest.mark.skipif("budget" not in Recipe.model_fields, reason="recipes have no budget yet")
 def test_a_budget_reaches_every_recipe(striate, tmp_path: Path):
     budget = ("--budget", "1s", "--seeds", 1, "--device", "cpu")
     answer = striate("compare", "mlp", "lenet5_modern", *budget, "--out", tmp_path / "out")
