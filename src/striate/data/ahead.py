@@ -54,7 +54,8 @@ def _single_core_threads(count: int) -> ThreadPoolExecutor:
     usual, begun = torch.get_num_threads(), threading.Barrier(count + 1)
 
     def begin() -> None:
-        torch.set_num_threads(1)  # of this thread, and of those that begin later
+        torch.get_num_threads()  # or this thread would take over the number below when it first computes
+        torch.set_num_threads(1)  # for this thread, and for those that begin later
         begun.wait()
 
     threads = ThreadPoolExecutor(count, thread_name_prefix="striate-batches", initializer=begin)
