@@ -48,7 +48,7 @@ def write(tmp_path: Path) -> Callable[[bytes], Path]:
 def test_members_lie_where_the_index_says(write: Callable[[bytes], Path], format: int) -> None:
     content = tar(CONTENTS, format)
     members, others = read_index(write(content))
-    assert {name: content[offset : offset + length] for name, offset, length in members} == CONTENTS
+    assert {name: content[offset : offset + length] for name, offset, length, _ in members} == CONTENTS
     assert not others
 
 
@@ -132,4 +132,4 @@ def test_damage_of_any_kind_is_a_plain_error(
     except DataError as error:
         assert str(path) in str(error)
     else:
-        assert all(0 <= offset <= offset + length <= len(content) for _, offset, length in members)
+        assert all(0 <= offset <= offset + length <= len(content) for _, offset, length, _ in members)

@@ -24,11 +24,18 @@ _DAMAGE = (tarfile.TarError, ValueError, OverflowError, EOFError, IndexError, Ke
 
 
 class Member(NamedTuple):
-    """A regular file in a tar file: its name, and where its content begins and how long it is, in bytes."""
+    """A regular file in a tar file.
+
+    Args:
+        name: what it is called.
+        offset, length: where its content begins and how long it is, in bytes.
+        comment: what the writer of the file noted about it, in a comment record of the pax format.
+    """
 
     name: str
     offset: int
     length: int
+    comment: str = ""
 
 
 class Index(NamedTuple):
@@ -73,7 +80,8 @@ def _note(index: Index, member: tarfile.TarInfo) -> None:
     if member.issparse():
         index.others["sparse file"] += 1  # its content does not lie in one piece
     elif member.isreg():
-        index.members.append(Member(member.name, member.offset_data, member.size))
+        comment = member.pax_headers.get("comment", "")
+        index.members.append(Member(member.name, member.offset_data, member.size, comment))
     elif not member.isdir():
         index.others["link" if member.islnk() or member.issym() else "device"] += 1
 
