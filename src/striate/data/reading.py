@@ -3,13 +3,13 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from striate.data.decode import UndecodableError, decode, probe
+from striate.data.entries import Entry
 from striate.data.places import Progress
 from striate.errors import DataError
 from striate.preprocess import Preprocess
@@ -27,55 +27,55 @@ class Header(NamedTuple):
     channels: int
 
 
-def read_headers(paths: Sequence[Path], progress: Progress | None = None) -> tuple[list[Header], dict[Path, str]]:
-    """The headers of the files that have one, and the reasons of those that don't."""
-    problems: dict[Path, str] = {}
+def read_headers(entries: Sequence[Entry], progress: Progress | None = None) -> tuple[list[Header], dict[Entry, str]]:
+    """The headers of the images that have one, and the reasons of those that don't."""
+    problems: dict[Entry, str] = {}
 
-    def header(path: Path) -> Header | None:
+    def header(entry: Entry) -> Header | None:
         try:
-            return Header(*probe(path))
+            return Header(*probe(entry.source))
         except UndecodableError as error:
-            problems[path] = error.reason
+            problems[entry] = error.reason
             return None
 
-    found = _each(header, paths, "reading headers", progress)
-    return [entry for entry in found if entry is not None], problems
+    found = _each(header, entries, "reading headers", progress)
+    return [each for each in found if each is not None], problems
 
 
 def read_images(
-    paths: Sequence[Path], preprocess: Preprocess, what: str, progress: Progress | None = None
-) -> tuple[torch.Tensor, dict[Path, str]]:
-    """The images of all files, conformed.
+    entries: Sequence[Entry], preprocess: Preprocess, what: str, progress: Progress | None = None
+) -> tuple[torch.Tensor, dict[Entry, str]]:
+    """All images, conformed.
 
     Args:
-        paths: N files.
+        entries: N images.
         preprocess: the size and channels to bring them to.
         what: what to call the work when telling of its progress.
         progress: see `load`.
 
     Returns:
-        uint8 (N, height, width, channels), and the reasons of the files that can't be decoded, whose places in the
+        uint8 (N, height, width, channels), and the reasons of the images that can't be decoded, whose places in the
         array hold nothing of use.
 
     Raises:
         DataError: if there is not memory enough.
     """
-    shape = (len(paths), preprocess.height, preprocess.width, preprocess.channels)
+    shape = (len(entries), preprocess.height, preprocess.width, preprocess.channels)
     try:
         images = np.empty(shape, dtype=np.uint8)
     except MemoryError as error:
         gibibytes = np.prod(shape, dtype=float) / 2**30
-        raise DataError(f"{len(paths)} images need {gibibytes:.1f} GiB of memory: choose a smaller size.") from error
-    problems: dict[Path, str] = {}
+        raise DataError(f"{len(entries)} images need {gibibytes:.1f} GiB of memory: choose a smaller size.") from error
+    problems: dict[Entry, str] = {}
 
-    def fill(entry: tuple[int, Path]) -> None:
-        position, path = entry
+    def fill(numbered: tuple[int, Entry]) -> None:
+        position, entry = numbered
         try:
-            images[position] = preprocess.conform(decode(path))
+            images[position] = preprocess.conform(decode(entry.source))
         except UndecodableError as error:
-            problems[path] = error.reason
+            problems[entry] = error.reason
 
-    _each(fill, list(enumerate(paths)), what, progress)
+    _each(fill, list(enumerate(entries)), what, progress)
     return torch.from_numpy(images), problems
 
 

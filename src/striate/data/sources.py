@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from striate.data.collecting import Options
 from striate.data.conform import conformed, target
 from striate.data.dataset import Dataset
 from striate.data.digits import load_digits
@@ -23,6 +24,7 @@ def load(
     channels: int | None = None,
     fit: Fit = "letterbox",
     skip_bad: bool = False,
+    cache_size: int | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
     """Load a data set whole into memory.
@@ -35,6 +37,7 @@ def load(
         channels: 1 (grey) or 3 (red, green, blue); None keeps what the images have.
         fit: what happens to images of other proportions, see `Preprocess`.
         skip_bad: leave out files that can't be decoded, instead of raising for all of them together.
+        cache_size: how many bytes the decoded images of folders may take on disk, of all data sets together.
         progress: called now and then with what is being done, how much of it is done, and how much there is (0 where
             that is unknown).
 
@@ -54,5 +57,5 @@ def load(
         return replace(conformed(loaded, size, channels, fit), sized=size is not None)
     if Path(name).name == name and not Path(name).exists():
         raise ArgumentError(f"{unknown('data set', name, NAMES)} The path of a folder of images works too.")
-    loaded = load_folder(name, size=size, channels=channels, fit=fit, skip_bad=skip_bad, progress=progress)
+    loaded = load_folder(name, Options(size, channels, fit, skip_bad, cache_size, progress))
     return replace(loaded, sized=size is not None)
