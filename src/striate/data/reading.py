@@ -38,7 +38,7 @@ def read_headers(entries: Sequence[Entry], progress: Progress | None = None) -> 
             problems[entry] = error.reason
             return None
 
-    found = _each(header, entries, "reading headers", progress)
+    found = each_of(header, entries, "reading headers", progress)
     return [each for each in found if each is not None], problems
 
 
@@ -75,11 +75,11 @@ def read_images(
         except UndecodableError as error:
             problems[entry] = error.reason
 
-    _each(fill, list(enumerate(entries)), what, progress)
+    each_of(fill, list(enumerate(entries)), what, progress)
     return torch.from_numpy(images), problems
 
 
-def _each(
+def each_of(
     function: Callable[..., Result], items: Sequence[object], what: str, progress: Progress | None
 ) -> list[Result]:
     """`function` of every item, in order, computed by as many threads as there are cores."""

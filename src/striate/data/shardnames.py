@@ -6,9 +6,9 @@ from pathlib import Path
 
 from striate.data.braces import expand
 from striate.data.layout import SPLITS
+from striate.data.notes import some
 from striate.errors import ArgumentError, DataError
 
-_MOST_NAMES = 5
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
@@ -16,8 +16,8 @@ def are_shards(source: str) -> bool:
     """Whether `source` names shards: by its braces or its .tar, or as a folder that holds tar files and no folders."""
     path = Path(source)
     if path.is_dir():
-        inside = [each for each in path.iterdir() if not each.name.startswith(".")]
-        return any(each.suffix == ".tar" for each in inside) and not any(each.is_dir() for each in inside)
+        folders = (each for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
+        return bool(_shards_in(path)) and not any(folders)
     return "{" in source or "}" in source or source.endswith((".tar", *_COMPRESSED))
 
 
@@ -32,7 +32,7 @@ def find_shards(source: str) -> list[Path]:
         raise ArgumentError(f"'{source}' is not on this machine: copy the shards here first, and name the copies.")
     path = Path(source)
     if path.is_dir():
-        return sorted(each for each in path.iterdir() if each.suffix == ".tar" and not each.name.startswith("."))
+        return _shards_in(path)
     names = [source] if path.exists() else expand(source)
     if other := [name for name in names if not name.endswith(".tar")]:
         packed = "Unpack compressed shards first" if other[0].endswith(_COMPRESSED) else "Shards are named x.tar"
@@ -40,7 +40,7 @@ def find_shards(source: str) -> list[Path]:
     paths = [Path(name) for name in names]
     if missing := [each for each in paths if not each.is_file()]:
         count = f"{len(missing)} of {len(paths)} shards are" if len(paths) > 1 else "a shard is"
-        raise DataError(f"{count} missing: {_some(missing)}.{_present(missing[0].parent)}")
+        raise DataError(f"{count} missing: {some([str(each) for each in missing])}.{_present(missing[0].parent)}")
     return paths
 
 
@@ -64,7 +64,7 @@ def by_split(shards: Sequence[Path], known: Sequence[str | None]) -> dict[str, l
     if len(splits) == 1:
         return {"all": list(range(len(shards)))}
     if "" in splits:
-        strays = _some([shards[position] for position in splits.pop("")])
+        strays = some([str(shards[position]) for position in splits.pop("")])
         raise DataError(
             f"no split is known of {strays}, while other shards belong to {' and '.join(splits)}: name shards like "
             "train-000.tar, val-000.tar and test-000.tar."
@@ -83,10 +83,9 @@ def _said(name: str) -> str | None:
 def _present(folder: Path) -> str:
     if not folder.is_dir():
         return f" There is no folder {folder}."
-    there = sorted(each.name for each in folder.iterdir() if each.suffix == ".tar")
-    return f" {folder} holds {there[0]} … {there[-1]} ({len(there)})." if there else f" {folder} holds no shards."
+    there = _shards_in(folder)
+    return f" {folder} holds {there[0].name} … {there[-1].name} ({len(there)})." if there else f" {folder} holds none."
 
 
-def _some(paths: Sequence[Path]) -> str:
-    more = len(paths) - _MOST_NAMES
-    return ", ".join(str(path) for path in paths[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+def _shards_in(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.iterdir() if each.suffix == ".tar" and not each.name.startswith("."))

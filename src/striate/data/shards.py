@@ -38,7 +38,7 @@ def load_shards(source: str, options: Options | None = None) -> Dataset:
         raise _nothing(source, shards, problems)
     if problems and not options.skip_bad:
         raise BadFilesError(problems)
-    parts = by_split([shard.path for shard in shards], [shard.info and shard.info.split for shard in shards])
+    parts = by_split([shard.path for shard in shards], [shard.info.split if shard.info else None for shard in shards])
     splits = {split: [sample for at in part for sample in shards[at].samples] for split, part in parts.items()}
     classes = _classes(source, shards)
     plan = planned(source, splits, classes)
@@ -87,7 +87,7 @@ def _nothing(source: str, shards: Sequence[Shard], problems: dict[str, str]) -> 
     hint = next((f" {label}: {why}." for label, why in problems.items()), f" Found {', '.join(seen) or 'nothing'}.")
     return DataError(
         f"{source}: no image with a label. Expected pairs like 0001.jpg and 0001.cls, whose text is the number of a "
-        f"class, or 0001.jpg and 0001.json with a \"label\".{hint}"
+        f'class, or 0001.jpg and 0001.json with a "label".{hint}'
     )
 
 

@@ -1,4 +1,4 @@
-"""`load`: one grammar for every source of data. A known name is that data set; anything else is a path to a folder."""
+"""`load`: one grammar for every source of data: a known name, tar shards, or a path to a folder."""
 
 import os
 from dataclasses import replace
@@ -11,6 +11,8 @@ from striate.data.digits import load_digits
 from striate.data.folder import load_folder
 from striate.data.mnist import SOURCES, load_mnist
 from striate.data.places import Progress
+from striate.data.shardnames import are_shards
+from striate.data.shards import load_shards
 from striate.errors import ArgumentError, unknown
 from striate.preprocess import Fit
 
@@ -55,7 +57,9 @@ def load(
     if name in NAMES:
         loaded = load_digits() if name == "digits" else load_mnist(name, progress)
         return replace(conformed(loaded, size, channels, fit), sized=size is not None)
+    options = Options(size, channels, fit, skip_bad, cache_size, progress)
+    if are_shards(name):
+        return replace(load_shards(name, options), sized=size is not None)
     if Path(name).name == name and not Path(name).exists():
         raise ArgumentError(f"{unknown('data set', name, NAMES)} The path of a folder of images works too.")
-    loaded = load_folder(name, Options(size, channels, fit, skip_bad, cache_size, progress))
-    return replace(loaded, sized=size is not None)
+    return replace(load_folder(name, options), sized=size is not None)
