@@ -144,7 +144,8 @@ def _from_json(content: bytes) -> object:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
-        raise ValueError("the .json beside it is damaged") from None
+        too_long = f" or longer than {_LONGEST:,} bytes" if len(content) == _LONGEST else ""
+        raise ValueError(f"the .json beside it is damaged{too_long}") from None
     for word in ("label", "class"):
         if isinstance(value, dict) and word in value:
             return value[word]

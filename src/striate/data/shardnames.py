@@ -16,8 +16,11 @@ def are_shards(source: str) -> bool:
     """Whether `source` names shards: by its braces or its .tar, or as a folder that holds tar files and no folders."""
     path = Path(source)
     if path.is_dir():
-        folders = (each for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
-        return bool(_shards_in(path)) and not any(folders)
+        try:
+            folders = (each for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
+            return bool(_shards_in(path)) and not any(folders)
+        except OSError:  # a folder that may not be read: whoever reads it says so
+            return False
     return "{" in source or "}" in source or source.endswith((".tar", *_COMPRESSED))
 
 

@@ -38,9 +38,9 @@ def load_shards(source: str, options: Options | None = None) -> Dataset:
         raise _nothing(source, shards, problems)
     if problems and not options.skip_bad:
         raise BadFilesError(problems)
+    classes = _classes(source, shards)
     parts = by_split([shard.path for shard in shards], [shard.info.split if shard.info else None for shard in shards])
     splits = {split: [sample for at in part for sample in shards[at].samples] for split, part in parts.items()}
-    classes = _classes(source, shards)
     plan = planned(source, splits, classes)
     said = _said(shards, len(problems))
     loaded = collect(source, tuple(classes.values()), plan, options, said=said, divided="all" in splits)
