@@ -170,7 +170,7 @@ def test_bad_files_are_all_named_and_nothing_is_written(folder: Folder, tmp_path
 def test_a_full_disk_is_one_line_and_leaves_nothing(
     folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*arguments: object) -> None:
+    def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     root = folder(cats=3, dogs=3)

@@ -67,7 +67,7 @@ def _facts(dataset: "Dataset") -> dict[str, Any]:
     from striate.data.conform import target
 
     _, height, width, channels = dataset.train.images.shape
-    statistics = target((height, width), channels, dataset.fit).with_statistics(dataset.train.images)
+    statistics = target((height, width), channels, dataset.fit).with_levels(dataset.train.levels())
     counts = {name: split.labels.bincount(minlength=len(dataset.classes)).tolist() for name, split in dataset.splits()}
     return {
         "source": dataset.source,

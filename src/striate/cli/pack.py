@@ -1,6 +1,5 @@
 """`striate data pack`: a folder of images as tar shards, which many programs read and which move as few large files."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -8,8 +7,6 @@ import typer
 
 from striate.cli.console import say, show
 from striate.errors import ArgumentError
-
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
 def pack(
@@ -20,10 +17,14 @@ def pack(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that can't be decoded.")] = False,
 ) -> None:
     """Write a folder of images as tar shards in the WebDataset convention."""
-    size = _bytes(shard_size)
-
     from striate.cli.progress import loading
     from striate.data import packing
+    from striate.data.cachesize import bytes_of
+
+    try:
+        size = bytes_of(shard_size)
+    except ArgumentError as error:
+        raise ArgumentError(f"--shard-size {shard_size} is no size: write it as in 256MB or 1GB.") from error
 
     with loading() as report:
         packed = packing.pack(folder, out, shard_size=size, seed=seed, skip_bad=skip_bad, progress=report)
@@ -32,11 +33,3 @@ def pack(
     counts = ", ".join(f"{count:,} {split}" for split, count in packed.images.items())
     shards = f"{len(packed.shards):,} shard{'s' if len(packed.shards) != 1 else ''}"
     show(f"{counts} images in {shards}; train on them with --data {out}")
-
-
-def _bytes(text: str) -> int:
-    """How many bytes "256MB", "1 GiB" or "5000000" are."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*((?:[kmg]i?)?)b?", text.strip().lower())
-    if not found:
-        raise ArgumentError(f"--shard-size {text} is no size: write it like 256MB or 1GB.")
-    return round(float(found[1]) * _UNITS[found[2]])

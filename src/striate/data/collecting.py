@@ -1,21 +1,28 @@
 """From a plan, which says where each image of each split lies, to a data set: what folders and shards share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from striate.data import notes
+from striate.data.cache import Cache, settled
 from striate.data.conform import target
 from striate.data.dataset import Dataset, Split
-from striate.data.entries import Entry
+from striate.data.decoders import Decoders
+from striate.data.entries import Entry, Stamp
+from striate.data.headers import Header, known_headers, read_headers
+from striate.data.lazy import LazyImages
 from striate.data.places import Progress
-from striate.data.reading import Header, read_headers, read_images
+from striate.data.reading import IN_MEMORY, Reader
+from striate.data.workers import worker_count
 from striate.errors import BadFilesError, DataError
 from striate.preprocess import Fit, Preprocess
 
 _LARGEST_OWN_SIZE = 224
 _SIZE = (64, 64)
+_LARGEST_IMAGE = 2**30  # bytes
+_FEW_FILES, _FEW_BYTES = 2000, 16 * 2**20
 
 Plan = Mapping[str, Sequence[tuple[Entry, int]]]  # by split, images and their labels
 
@@ -61,8 +68,23 @@ def collect(
         DataError: if a class has no usable image to train on.
         BadFilesError: naming every image that can't be decoded, unless `skip_bad`.
     """
-    preprocess, problems, told = _preprocess(plan, options)
-    splits = {name: _read_split(name, part, problems, preprocess, options) for name, part in plan.items()}
+    entries = [entry for part in plan.values() for entry, _ in part]
+    stamps = {entry: entry.stamp for entry in entries}
+    quick, told = _is_quick(stamps), list(said)
+    cache = None if quick else _cache(options, told)
+    if cache is not None:
+        stamps = dict(zip(entries, settled(entries), strict=True))
+    preprocess, problems, about_images = _preprocess(entries, stamps, cache, options)
+    _demand_memory(preprocess)
+    if quick and len(entries) * preprocess.height * preprocess.width * preprocess.channels > IN_MEMORY:
+        quick, cache = False, _cache(options, told)
+        stamps = dict(zip(entries, settled(entries), strict=True))
+    decoders = Decoders(preprocess, worker_count(len(entries)), processes=not quick)
+    reader = Reader(classes, decoders, stamps, cache, options.skip_bad, options.progress)
+    splits = {name: _read_split(name, part, problems, reader) for name, part in plan.items()}
+    if not any(isinstance(split.images, LazyImages) for split in splits.values()):
+        decoders.close()
+    told += about_images + reader.notes
     skipped = {entry.label: problems[entry] for entry in sorted(problems, key=lambda entry: entry.label)}
     if skipped and not options.skip_bad:
         raise BadFilesError(skipped)
@@ -71,11 +93,27 @@ def collect(
     counts = {name: split.labels.bincount(minlength=len(classes)).tolist() for name, split in splits.items()}
     closing = notes.of_result(classes, counts, len(skipped), split=divided, mirror=mirror)
     val, test = (split if split is not None and len(split) else None for split in map(splits.get, ("val", "test")))
-    told = [*said, *told, *closing]
+    told += closing
     return Dataset(source, tuple(classes), splits["train"], val, test, mirror, tuple(told), skipped, options.fit)
 
 
-def _preprocess(plan: Plan, options: Options) -> tuple[Preprocess, dict[Entry, str], list[str]]:
+def _is_quick(stamps: Mapping[Entry, Stamp]) -> bool:
+    """Whether decoding takes a second or two, so that neither processes nor a cache are worth their trouble."""
+    return len(stamps) < _FEW_FILES and sum(stamp[4] or stamp[1] for stamp in stamps.values()) < _FEW_BYTES
+
+
+def _cache(options: Options, told: list[str]) -> Cache | None:
+    """The cache, or None if there is to be none; if there can be none, `told` says so."""
+    try:
+        return None if options.cache_size == 0 else Cache(options.cache_size)
+    except OSError as error:
+        told.append(f"decoded images are not kept: the cache can't be used ({error})")
+        return None
+
+
+def _preprocess(
+    entries: Sequence[Entry], stamps: Mapping[Entry, Stamp], cache: Cache | None, options: Options
+) -> tuple[Preprocess, dict[Entry, str], list[str]]:
     """What to bring the images to, the reasons of those whose headers are bad, and what to say about it.
 
     The headers are read only where they have something to decide.
@@ -83,13 +121,15 @@ def _preprocess(plan: Plan, options: Options) -> tuple[Preprocess, dict[Entry, s
     size, channels, fit = options.size, options.channels, options.fit
     if size is not None and channels is not None:
         return target(size, channels, fit), {}, []
-    entries = [entry for part in plan.values() for entry, _ in part]
-    headers, problems = read_headers(entries, options.progress)
+    if cache is None:
+        headers, problems = read_headers(entries, options.progress)
+    else:
+        headers, problems = known_headers(entries, stamps, cache, options.progress)
     preprocess = _inferred(headers, size, channels, fit)
     return preprocess, problems, notes.of_images(headers, preprocess, size, channels)
 
 
-def _inferred(headers: list[Header], size: tuple[int, int] | None, channels: int | None, fit: Fit) -> Preprocess:
+def _inferred(headers: Collection[Header], size: tuple[int, int] | None, channels: int | None, fit: Fit) -> Preprocess:
     if size is None:
         sizes = {(header.height, header.width) for header in headers}
         own = len(sizes) == 1 and max(max(sizes)) <= _LARGEST_OWN_SIZE
@@ -99,22 +139,20 @@ def _inferred(headers: list[Header], size: tuple[int, int] | None, channels: int
     return target(size, channels, fit)
 
 
-def _read_split(
-    name: str,
-    part: Sequence[tuple[Entry, int]],
-    problems: dict[Entry, str],
-    preprocess: Preprocess,
-    options: Options,
-) -> Split:
+def _demand_memory(preprocess: Preprocess) -> None:
+    size = preprocess.height * preprocess.width * preprocess.channels
+    if size > _LARGEST_IMAGE:
+        raise DataError(f"an image would need {size / 2**30:.1f} GiB of memory: choose a smaller size.")
+
+
+def _read_split(name: str, part: Sequence[tuple[Entry, int]], problems: dict[Entry, str], reader: Reader) -> Split:
     """The images of a split that can be decoded; the reasons of those that can't are added to `problems`."""
     part = [(entry, label) for entry, label in part if entry not in problems]
-    images, bad = read_images([entry for entry, _ in part], preprocess, f"decoding {name}", options.progress)
     labels = torch.tensor([label for _, label in part], dtype=torch.int64)
+    images, bad, known = reader.read(name, [entry for entry, _ in part], labels)
     good = [position for position, (entry, _) in enumerate(part) if entry not in bad]
     problems.update(bad)
-    if bad:
-        images, labels = images[good], labels[good]
-    return Split(images, labels, tuple(part[position][0].label for position in good))
+    return Split(images, labels[good], tuple(part[position][0].label for position in good), known)
 
 
 def _demand_every_class(source: str, classes: Sequence[str], train: Split) -> None:

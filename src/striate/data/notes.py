@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from striate.data.reading import Header
+from striate.data.headers import Header
+from striate.data.store import readable
 from striate.preprocess import Preprocess
 
 _MOST_NAMES = 10
@@ -21,7 +23,7 @@ def of_layout(others: Counter[str], ignored: Sequence[str]) -> list[str]:
 
 
 def of_images(
-    headers: Sequence[Header], preprocess: Preprocess, size: tuple[int, int] | None, channels: int | None
+    headers: Counter[Header], preprocess: Preprocess, size: tuple[int, int] | None, channels: int | None
 ) -> list[str]:
     """About the size and the channels, where `size` or `channels` was not given. Sizes are width×height."""
     said = []
@@ -33,9 +35,9 @@ def of_images(
         smallest, largest = (f"{width}×{height}" for width, height in (sizes[0], sizes[-1]))
         found = f"the images are {largest}" if len(sizes) == 1 else f"the images differ, from {smallest} to {largest}"
         said.append(f"{found} pixels: brought to {goal} by {preprocess.fit}; --image-size sets another size")
-    grey = sum(header.channels == 1 for header in headers)
-    if channels is None and 0 < grey < len(headers):
-        said.append(f"{grey} of {len(headers)} images are grey: all are brought to 3 channels")
+    grey = sum(count for header, count in headers.items() if header.channels == 1)
+    if channels is None and 0 < grey < headers.total():
+        said.append(f"{grey} of {headers.total()} images are grey: all are brought to 3 channels")
     elif channels is None and grey:
         said.append("all images are grey: 1 channel")
     return said
@@ -65,6 +67,17 @@ def of_result(
     if not mirror:
         said.append("the classes are digits or letters: images are not mirrored for variation")
     return said
+
+
+def of_kept(name: str, size: int, folder: Path) -> str:
+    """About decoded images that are kept for next time."""
+    return f"decoded once: {readable(size)} of {name} images are kept in {folder}; --cache-size limits that folder"
+
+
+def of_lazy(name: str, size: int, workers: int, why: str) -> str:
+    """About images that are decoded again and again, and why."""
+    by = f"{workers} processes" if workers > 1 else "1 process"
+    return f"the {name} images, {readable(size)} decoded, are decoded in every epoch, by {by}: {why}; see --cache-size"
 
 
 def _files(count: int) -> str:

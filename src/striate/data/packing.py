@@ -11,17 +11,20 @@ import torch
 
 from striate import files, seeding
 from striate.data import shardinfo
-from striate.data.decode import UndecodableError, decode
+from striate.data.conform import target
+from striate.data.decoders import Decoders
 from striate.data.entries import Entry
 from striate.data.folder import plan_of
 from striate.data.layout import read_layout
 from striate.data.places import Progress
-from striate.data.reading import each_of
 from striate.data.shardinfo import ShardInfo
+from striate.data.workers import worker_count
 from striate.errors import ArgumentError, BadFilesError
 
 SHARD_SIZE = 256_000_000  # bytes
 _BLOCK = tarfile.BLOCKSIZE
+_SMALL = target((1, 1), 1, "stretch")  # what images become that are decoded only to see whether they can be
+_FEW = 500  # images that are decoded before processes would have begun
 
 
 @dataclass(frozen=True)
@@ -112,16 +115,16 @@ def _check(folder: Path, out: Path, shard_size: int) -> None:
 
 def _undecodable(entries: Sequence[Entry], progress: Progress | None) -> dict[Entry, str]:
     """The images that can't be decoded, each with the reason."""
-
-    def reason(entry: Entry) -> str:
-        try:
-            decode(entry.source)
-        except UndecodableError as error:
-            return error.reason
-        return ""
-
-    reasons = each_of(reason, entries, "decoding", progress)
-    return {entry: why for entry, why in zip(entries, reasons, strict=True) if why}
+    problems: dict[Entry, str] = {}
+    decoders = Decoders(_SMALL, worker_count(len(entries)), processes=len(entries) > _FEW)
+    try:
+        for chunk in decoders.stream(entries):
+            problems |= {entries[chunk.start + position]: reason for position, reason in chunk.problems.items()}
+            if progress is not None:
+                progress("decoding", chunk.start + len(chunk.pixels), len(entries))
+    finally:
+        decoders.close()
+    return problems
 
 
 @dataclass(frozen=True)

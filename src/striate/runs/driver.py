@@ -1,7 +1,6 @@
 """Train a model and keep everything it takes to continue, explain and use it."""
 
 import csv
-import hashlib
 import io
 import os
 from collections.abc import Iterator
@@ -123,10 +122,7 @@ def resume(
 
 def fingerprint(data: Dataset) -> str:
     """The SHA-256 of the training images and labels, of the classes' names and of the shapes."""
-    digest = hashlib.sha256(repr((data.classes, tuple(data.train.images.shape))).encode())
-    for tensor in (data.train.images, data.train.labels):
-        digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()
+    return data.fingerprint()
 
 
 def _identity(model: str | nn.Module) -> tuple[str, models.Facts | None]:
@@ -182,7 +178,7 @@ def _preprocess(data: Dataset, facts: models.Facts | None) -> Preprocess:
             raise ShapeError(f"{data.source}: the images of {name} have another size than those of train.")
     if facts is None or facts.mean is None or facts.std is None:
         blank = Preprocess(height, width, channels, data.fit, (0.0,) * channels, (1.0,) * channels)
-        return blank.with_statistics(data.train.images)
+        return blank.with_levels(data.train.levels())
     return Preprocess(height, width, channels, data.fit, (facts.mean,) * channels, (facts.std,) * channels)
 
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.data import Split
+from striate.data.lazy import Images
 from striate.preprocess import Preprocess
 
 
@@ -26,7 +27,7 @@ class Score:
 
 
 def logits_of(
-    model: nn.Module, images: Tensor, preprocess: Preprocess, device: torch.device | str = "cpu", batch_size: int = 256
+    model: nn.Module, images: Images, preprocess: Preprocess, device: torch.device | str = "cpu", batch_size: int = 256
 ) -> Tensor:
     """What a model says of images, in evaluation mode; the mode is given back afterwards.
 
