@@ -109,7 +109,7 @@ def test_bad_samples_are_named_together_or_left_out(shard: MakeShard, samples: C
     dataset = load(tmp_path, skip_bad=True)
     assert dataset.skipped == problems | {f"{two}: z.png": "not an image"}
     assert sum(len(split) for _, split in dataset.splits()) == 24
-    assert "left out 2 samples without one image and one label" in dataset.notes
+    assert "left out 2 samples without image or label" in dataset.notes
     assert "left out 1 file that can't be decoded" in dataset.notes
 
 

@@ -1,17 +1,20 @@
-"""From samples that carry their own labels, as in tar shards, to classes and to what goes into which split."""
+"""From samples that carry their own labels, as in tar shards, to a data set."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from dataclasses import replace
+from typing import NamedTuple
 
 from striate.data import notes
+from striate.data.collecting import Options, collect
+from striate.data.dataset import Dataset
+from striate.data.entries import Entry
 from striate.data.splitting import hold_out
-from striate.errors import DataError
+from striate.errors import BadFilesError, DataError
 
 Label = int | str
-Where = TypeVar("Where")
 
 
-class Labelled(NamedTuple, Generic[Where]):
+class Labelled(NamedTuple):
     """One sample.
 
     Args:
@@ -20,7 +23,7 @@ class Labelled(NamedTuple, Generic[Where]):
         label: its class: a number, or a name.
     """
 
-    entry: Where
+    entry: Entry
     key: str
     label: Label
 
@@ -43,9 +46,37 @@ def named(source: str, labels: Iterable[Label]) -> dict[Label, str]:
     return {label: str(label) for label in numbers or names}
 
 
+def collect_labelled(
+    source: str,
+    splits: Mapping[str, Sequence[Labelled]],
+    classes: Mapping[Label, str],
+    problems: Mapping[str, str],
+    options: Options,
+    said: Sequence[str] = (),
+) -> Dataset:
+    """The samples as a data set.
+
+    Args:
+        source, options, said: as for `collect`.
+        splits, classes: as for `planned`.
+        problems: the samples that can't be used, each with the reason.
+
+    Raises:
+        DataError: if there is nothing of a class to train on.
+        BadFilesError: naming every sample that can't be used, unless `skip_bad`.
+    """
+    if problems and not options.skip_bad:
+        raise BadFilesError(dict(problems))
+    if problems:
+        said = [*said, f"left out {len(problems)} sample{'s' if len(problems) != 1 else ''} without image or label"]
+    plan = planned(source, splits, classes)
+    loaded = collect(source, tuple(classes.values()), plan, options, said=said, divided="all" in splits)
+    return replace(loaded, skipped=dict(problems) | loaded.skipped)
+
+
 def planned(
-    source: str, splits: Mapping[str, Sequence[Labelled[Where]]], classes: Mapping[Label, str]
-) -> dict[str, list[tuple[Where, int]]]:
+    source: str, splits: Mapping[str, Sequence[Labelled]], classes: Mapping[Label, str]
+) -> dict[str, list[tuple[Entry, int]]]:
     """Which images go into which split, with their classes' positions; in each, sorted by class and key.
 
     Args:
@@ -56,7 +87,7 @@ def planned(
     Raises:
         DataError: if there is nothing of a class to train on.
     """
-    plan: dict[str, list[tuple[Where, int]]] = {}
+    plan: dict[str, list[tuple[Entry, int]]] = {}
     for split, samples in splits.items():
         for position, part in enumerate(_by_class(samples, classes)):
             places = hold_out([sample.key for sample in part]) if split == "all" else [split] * len(part)
@@ -68,8 +99,8 @@ def planned(
     return plan
 
 
-def _by_class(samples: Sequence[Labelled[Where]], labels: Iterable[Label]) -> list[list[Labelled[Where]]]:
-    parts: dict[Label, list[Labelled[Where]]] = {label: [] for label in labels}
+def _by_class(samples: Sequence[Labelled], labels: Iterable[Label]) -> list[list[Labelled]]:
+    parts: dict[Label, list[Labelled]] = {label: [] for label in labels}
     for sample in samples:
         parts[sample.label].append(sample)
     return [sorted(part, key=lambda sample: sample.key.split("/")) for part in parts.values()]

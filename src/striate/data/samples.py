@@ -39,7 +39,7 @@ class Shard:
     """
 
     path: Path
-    samples: list[Labelled[Entry]] = field(default_factory=list)
+    samples: list[Labelled] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     others: Counter[str] = field(default_factory=Counter)
     info: ShardInfo | None = None

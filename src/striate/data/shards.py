@@ -4,18 +4,17 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 from striate.data import notes
-from striate.data.collecting import Options, collect
+from striate.data.collecting import Options
 from striate.data.dataset import Dataset
-from striate.data.labelled import Label, named, planned
+from striate.data.labelled import Label, collect_labelled, named
 from striate.data.places import Progress
 from striate.data.samples import Shard, read_shard
 from striate.data.shardnames import by_split, find_shards
 from striate.data.sharing import share
-from striate.errors import BadFilesError, DataError
+from striate.errors import DataError
 
 _MOST_KINDS = 5
 _PARTS = 64  # of the work of finding samples: enough to show progress and to keep many cores busy
@@ -36,15 +35,10 @@ def load_shards(source: str, options: Options | None = None) -> Dataset:
     problems = {label: why for shard in shards for label, why in shard.problems.items()}
     if not any(shard.samples for shard in shards):
         raise _nothing(source, shards, problems)
-    if problems and not options.skip_bad:
-        raise BadFilesError(problems)
     classes = _classes(source, shards)
     parts = by_split([shard.path for shard in shards], [shard.info.split if shard.info else None for shard in shards])
     splits = {split: [sample for at in part for sample in shards[at].samples] for split, part in parts.items()}
-    plan = planned(source, splits, classes)
-    said = _said(shards, len(problems))
-    loaded = collect(source, tuple(classes.values()), plan, options, said=said, divided="all" in splits)
-    return replace(loaded, skipped=problems | loaded.skipped)
+    return collect_labelled(source, splits, classes, problems, options, _said(shards))
 
 
 def read_shards(paths: Sequence[Path], progress: Progress | None = None) -> list[Shard]:
@@ -105,11 +99,9 @@ def _classes(source: str, shards: Sequence[Shard]) -> dict[Label, str]:
     return named(source, (sample.label for shard in shards for sample in shard.samples))
 
 
-def _said(shards: Sequence[Shard], problems: int) -> list[str]:
+def _said(shards: Sequence[Shard]) -> list[str]:
     """What to tell about shards: what was passed over or is not there, and what the classes are called."""
     said = notes.of_layout(sum((shard.others for shard in shards), Counter[str]()), ())
-    if problems:
-        said.append(f"left out {problems} sample{'s' if problems != 1 else ''} without one image and one label")
     totals = {shard.info.split: shard.info.shards for shard in shards if shard.info}
     present = Counter(shard.info.split for shard in shards if shard.info)
     said += [
