@@ -23,6 +23,7 @@ def data(
     channels: Annotated[int | None, typer.Option(help="1 (grey) or 3 (colour).")] = None,
     fit: Annotated[str, typer.Option(help="Other proportions: letterbox, crop or stretch.")] = "letterbox",
     skip_bad: Annotated[bool, typer.Option(help="Leave out files that can't be decoded.")] = False,
+    cache_size: Annotated[str | None, typer.Option(help="Disk for decoded images, e.g. 8GB; 0 keeps none.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the contact sheet goes: a PNG file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the facts as one JSON object.")] = False,
 ) -> None:
@@ -37,6 +38,7 @@ def data(
     from striate import files
     from striate.cli.progress import loading
     from striate.data import load
+    from striate.data.cachesize import bytes_of
     from striate.data.contact_sheet import contact_sheet
     from striate.errors import BadFilesError
 
@@ -47,6 +49,7 @@ def data(
             channels=channels,
             fit=cast("Fit", fit),  # `load` says so if it is another word
             skip_bad=True,
+            cache_size=None if cache_size is None else bytes_of(cache_size),
             progress=report,
         )
     for note in dataset.notes:

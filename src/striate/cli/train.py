@@ -29,6 +29,7 @@ def train(
     image_size: Annotated[int | None, typer.Option(help="Side of the network's input, in pixels.")] = None,
     fit: Annotated[str, typer.Option(help="Mixed sizes: letterbox, crop or stretch.")] = "letterbox",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that can't be decoded.")] = False,
+    cache_size: Annotated[str | None, typer.Option(help="Disk for decoded images, e.g. 8GB; 0 keeps none.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; a new one under runs/ if not given.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     resume: Annotated[Path | None, typer.Option(help="Continue this run; its own settings hold.")] = None,
@@ -47,14 +48,23 @@ def train(
         from striate import models
         from striate.cli.progress import loading
         from striate.data import load
+        from striate.data.cachesize import bytes_of
         from striate.training import recipe as named
 
         facts = models.facts(model)
         options = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "augment": augment}
         _with_settings(named(recipe, model), options, settings or [])  # a mistake here shows before the data is read
+        cache_bytes = None if cache_size is None else bytes_of(cache_size)
         with loading() as report:
             size = facts.image_size if image_size is None else image_size
-            dataset = load(data, image_size=size, fit=cast("Fit", fit), skip_bad=skip_bad, progress=report)
+            dataset = load(
+                data,
+                image_size=size,
+                fit=cast("Fit", fit),
+                skip_bad=skip_bad,
+                cache_size=cache_bytes,
+                progress=report,
+            )
         chosen = _with_settings(named(recipe, model, len(dataset.train)), options, settings or [])
         with Progress() as progress:
             run = runs.train(model, dataset, chosen, out=out, device=device, tensorboard=tensorboard, observer=progress)

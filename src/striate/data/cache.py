@@ -56,6 +56,7 @@ class Cache:
     def __init__(self, size: int | None = None):
         folder = cache_folder() / "images"
         self.store = Store(folder, cachesize.usual(folder) if size is None else size)
+        self.store.trim()
 
     def kept(self, key: str) -> Kept | None:
         """What is kept under this name."""

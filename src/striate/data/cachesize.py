@@ -1,4 +1,4 @@
-"""How much disk the cache of decoded images may take."""
+"""How much disk the cache of decoded images may take, and how people write such sizes."""
 
 import contextlib
 import os
@@ -23,6 +23,12 @@ def bytes_of(text: str) -> int:
     if match is None or match[2].upper() not in _UNITS:
         raise ArgumentError(f"cache size '{text}': write it as in 8GB, 500MB or 0 (no cache).")
     return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def readable(size: int) -> str:
+    """Bytes for people, as in 1.2 GB: 10⁹ of them are a GB."""
+    power = min(4, max(0, len(str(size)) - 1) // 3)
+    return f"{size / 1000**power:.1f}".removesuffix(".0") + f" {('bytes', 'KB', 'MB', 'GB', 'TB')[power]}"
 
 
 def usual(folder: Path) -> int:

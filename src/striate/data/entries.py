@@ -1,5 +1,6 @@
 """Where one image lies: a file of its own, or a stretch of a tar file."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,7 @@ class Entry:
             size, changed = status.st_size, status.st_mtime_ns
         except OSError as error:
             size, changed = -(error.errno or 1), 0
-        return (str(self.path), size, changed, self.offset, self.length)
+        return (os.path.abspath(self.path), size, changed, self.offset, self.length)
 
     def read(self) -> bytes:
         """The bytes of the image.

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from striate.data.cachesize import readable
 from striate.data.headers import Header
-from striate.data.store import readable
 from striate.preprocess import Preprocess
 
 _MOST_NAMES = 10
@@ -69,15 +69,26 @@ def of_result(
     return said
 
 
-def of_kept(name: str, size: int, folder: Path) -> str:
-    """About decoded images that are kept for next time."""
-    return f"decoded once: {readable(size)} of {name} images are kept in {folder}; --cache-size limits that folder"
+def of_places(made: Mapping[str, int], folder: Path, asked: Mapping[str, int], workers: int, why: str) -> list[str]:
+    """About where decoded images are.
 
-
-def of_lazy(name: str, size: int, workers: int, why: str) -> str:
-    """About images that are decoded again and again, and why."""
-    by = f"{workers} processes" if workers > 1 else "1 process"
-    return f"the {name} images, {readable(size)} decoded, are decoded in every epoch, by {by}: {why}; see --cache-size"
+    Args:
+        made: by split, the bytes of the images that were decoded into the cache.
+        folder: the cache.
+        asked: by split, the bytes of those that are decoded whenever they are asked for.
+        workers: how many processes decode them.
+        why: why they are not in the cache.
+    """
+    said = []
+    if made:
+        said.append(
+            f"kept {readable(sum(made.values()))} of decoded images in {folder}; --cache-size limits that folder"
+        )
+    if asked:
+        by = f"{workers} processes" if workers > 1 else "1 process"
+        size = readable(sum(asked.values()))
+        said.append(f"the images of {', '.join(asked)} ({size} decoded) are decoded in every epoch, by {by}: {why}")
+    return said
 
 
 def _files(count: int) -> str:

@@ -5,7 +5,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from striate.data.lazy import Images, LazyImages
 from striate.data.places import Progress
 from striate.data.store import NoRoomError, mapped
 from striate.data.tally import Known, Tally, known_of
+from striate.data.workers import worker_count
 from striate.errors import StorageError
 
 IN_MEMORY = 256 * 10**6  # bytes of pixels that are decoded into memory where the cache is of no use
@@ -37,7 +38,7 @@ class Read(NamedTuple):
 
 
 class Reader:
-    """Reads the splits of a data set; `notes` tells what was decided, in sentences to be said aloud.
+    """Reads the splits of a data set.
 
     Args:
         classes: the names; labels are positions in it.
@@ -62,7 +63,9 @@ class Reader:
         self.cache = cache
         self.skip_bad = skip_bad
         self.progress = progress
-        self.notes: list[str] = []
+        self._made: dict[str, int] = {}  # by split, the bytes decoded into the cache
+        self._asked: dict[str, int] = {}  # by split, the bytes that will be decoded when asked for
+        self._why = "there is no cache"
 
     def read(self, name: str, entries: Sequence[Entry], labels: Tensor) -> Read:
         """The images of a split.
@@ -75,18 +78,24 @@ class Reader:
         Raises:
             DataError: if there is not memory enough.
         """
-        why, size = "there is no cache", math.prod(self._shape(len(entries)))
+        size = math.prod(self._shape(len(entries)))
         if self.cache is not None and entries:
             try:
                 return self._through(self.cache, name, entries, labels)
             except NoRoomError as error:
-                why = str(error)
+                self._why = str(error)
             except (OSError, StorageError) as error:
-                why = f"the cache can't be used: {error}"
+                self._why = f"the cache can't be used: {error}".rstrip(".")
         if size <= IN_MEMORY:
             return self._into_memory(name, entries)
-        self.notes.append(notes.of_lazy(name, size, self.decoders.workers, why.rstrip(".")))
+        self._asked[name] = size
         return self._when_asked(name, entries, labels)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was decided so far, in sentences to be said aloud."""
+        folder = self.cache.store.folder if self.cache is not None else Path()
+        return notes.of_places(self._made, folder, self._asked, self.decoders.workers, self._why)
 
     def _into_memory(self, name: str, entries: Sequence[Entry]) -> Read:
         images, count = np.empty(self._shape(len(entries)), dtype=np.uint8), 0
@@ -118,7 +127,7 @@ class Reader:
             raise OSError(errno.ENOENT, "what was just written is gone", str(part))
         if any(entry.stamp != self.stamps[entry] for entry in entries):
             cache.store.forget(key)  # nobody knows which of its contents a file had when it was decoded
-        self.notes.append(notes.of_kept(name, math.prod(shape), cache.store.folder))
+        self._made[name] = math.prod(shape)
         return Read(images, problems, known)
 
     def _build(self, path: Path, name: str, entries: Sequence[Entry], labels: Tensor) -> tuple[dict[Entry, str], Known]:
@@ -174,8 +183,12 @@ class Reader:
     def _still_bad(self, entries: Sequence[Entry], kept: Kept) -> dict[Entry, str] | None:
         """The reasons of the images that were bad, or None if one no longer is."""
         bad = [entries[position] for position in kept.bad]
-        problems = self.decoders.decode(bad).problems
-        return None if len(problems) < len(bad) else {bad[position]: reason for position, reason in problems.items()}
+        problems: dict[Entry, str] = {}
+        here = Decoders(self.decoders.preprocess, worker_count(len(bad)), processes=False)  # they are few
+        with closing(here):
+            for chunk in here.stream(bad):
+                problems |= {bad[chunk.start + position]: reason for position, reason in chunk.problems.items()}
+        return problems if len(problems) == len(bad) else None
 
     def _good(self, name: str, entries: Sequence[Entry], problems: dict[Entry, str]) -> Iterator[np.ndarray]:
         """The images that can be decoded, uint8 (n, H, W, C) at a time; the others are added to `problems`."""

@@ -30,7 +30,7 @@ def load(
     cache_size: int | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Load a data set whole into memory.
+    """Load a data set: named ones and small folders into memory, large folders into a cache on disk.
 
     Args:
         source: "digits", "mnist", "fashion-mnist", or the path of a folder that has one folder of images a class, or
@@ -43,12 +43,15 @@ def load(
         channels: 1 (grey) or 3 (red, green, blue); None keeps what the images have.
         fit: what happens to images of other proportions, see `Preprocess`.
         skip_bad: leave out files that can't be decoded, instead of raising for all of them together.
-        cache_size: how many bytes the decoded images of folders may take on disk, of all data sets together.
+        cache_size: how many bytes of disk the decoded images of folders may take, those of all data sets together: a
+            second start then decodes nothing. None means $STRIATE_CACHE_SIZE, or else 20 GB, but at most half of what
+            the disk has free. What does not fit is decoded anew in every epoch; 0 keeps nothing.
         progress: called now and then with what is being done, how much of it is done, and how much there is (0 where
             that is unknown).
 
     Returns:
-        images uint8 (N, H, W, C) and labels int64 (N,) for each split; what was decided for the user is in `notes`.
+        images uint8 (N, H, W, C), a tensor or `LazyImages`, and labels int64 (N,) for each split; what was decided for
+        the user is in `notes`.
 
     Raises:
         ArgumentError: for a name that is neither a data set nor a folder, or for a size or channels that can't be.

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from striate.data.cachesize import readable
 from striate.errors import CheckpointError
 from striate.files import read_json, write_json
 
@@ -116,6 +117,11 @@ class Store:
             weakref.finalize(pixels, _give_back, _taken(place / f"used-{uuid.uuid4().hex}.lock"))
         return pixels
 
+    def trim(self) -> None:
+        """Remove what is beyond the limit, and what is half-built."""
+        with self._alone():
+            self._free(0)
+
     def forget(self, key: str) -> None:
         """Have `key` made again next time; who has it open keeps it."""
         (self.folder / key / "about.json").unlink(missing_ok=True)
@@ -129,9 +135,20 @@ class Store:
             yield
 
     def _make_room(self, size: int) -> None:
-        """Remove what is half-built, and of the rest what was used longest ago, until `size` bytes more fit."""
+        """See that `size` bytes more fit."""
         if size > self.limit:
             raise NoRoomError(f"the cache may take {readable(self.limit)}")
+        excess, shortage = self._free(size)
+        if shortage > 0:
+            raise NoRoomError(f"the disk of {self.folder} is too full by {readable(shortage)}")
+        if excess > 0:
+            raise NoRoomError(f"the cache may take {readable(self.limit)}, and other processes are using what is in it")
+
+    def _free(self, size: int) -> tuple[int, int]:
+        """Remove until `size` bytes more fit; returns by how much they exceed the limit even so, and the disk.
+
+        What is half-built goes first, then what was used longest ago.
+        """
         sizes = {place: _size(place) for place in self.folder.iterdir() if place.is_dir()}
         excess = sum(sizes.values()) + size - self.limit
         shortage = size + _SPARE - shutil.disk_usage(self.folder).free
@@ -140,10 +157,7 @@ class Store:
             if (not whole or max(excess, shortage) > 0) and not _in_use(place):
                 shutil.rmtree(place)
                 excess, shortage = excess - sizes[place], shortage - sizes[place]
-        if shortage > 0:
-            raise NoRoomError(f"the disk of {self.folder} is too full by {readable(shortage)}")
-        if excess > 0:
-            raise NoRoomError(f"the cache may take {readable(self.limit)}, and other processes are using what is in it")
+        return excess, shortage
 
 
 def mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -154,12 +168,6 @@ def mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if not math.prod(shape):
         return np.empty(shape, dtype=np.uint8)
     return np.memmap(path, dtype=np.uint8, mode="c", shape=shape)
-
-
-def readable(size: int) -> str:
-    """Bytes for people, as in 1.2 GB: 10⁹ of them are a GB."""
-    power = min(4, max(0, len(str(size)) - 1) // 3)
-    return f"{size / 1000**power:.1f}".removesuffix(".0") + f" {('bytes', 'KB', 'MB', 'GB', 'TB')[power]}"
 
 
 def _taken(path: Path) -> FileLock:

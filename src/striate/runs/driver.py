@@ -14,6 +14,7 @@ from striate import models
 from striate.data import Dataset, load
 from striate.data.conform import conformed
 from striate.data.sources import NAMES
+from striate.data.workers import thread_count
 from striate.errors import CheckpointError, ShapeError
 from striate.files import write_atomic, write_json
 from striate.models import Architecture
@@ -66,7 +67,8 @@ def train(
         module = model
         _try_out(module, data, preprocess)
     target = pick(device)
-    with new_folder(Path(out) if out else None, f"{name}-{Path(data.source).name}") as path:
+    folder = new_folder(Path(out) if out else None, f"{name}-{Path(data.source).name}")
+    with _threads(thread_count(torch.get_num_threads())), folder as path:
         run = Run(
             path=path,
             architecture=_architecture(module),
@@ -204,7 +206,7 @@ def _write_split(path: Path, data: Dataset) -> None:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """As many threads as the run began with: sums over another number of them round differently."""
+    """Compute with so many threads. A resumed run has those it began with: other sums round differently."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

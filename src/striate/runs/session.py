@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,7 @@ class Session:
             run.recipe.seed,
             vary=policy if policy.steps else None,
             device=device,
+            classes=len(data.classes),
         )
         self.training = Training(module.to(device), batches, run.recipe)
         self.totals = _Totals()
@@ -88,7 +89,7 @@ class Session:
         training, batches = self.training, self.training.batches
         self.observer(Begun(self.run, self.data, training.steps, batches.steps_per_epoch, training.step, tuple(notes)))
         saved_at = time.monotonic()
-        with _interrupts() as interrupted, self._explained():
+        with _interrupts() as interrupted, self._explained(), closing(batches):
             for step in training:
                 self.totals.add(step)
                 self.observer(step)
