@@ -1,6 +1,7 @@
 """`striate data`: what a data set holds, in numbers and as a picture, before anything is trained on it."""
 
 import io
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def data(
-    source: Annotated[str, typer.Argument(help="digits, mnist, fashion-mnist, or a folder of images.")] = "digits",
+    source: Annotated[
+        str, typer.Argument(help="digits, mnist, fashion-mnist, a folder of images, {train,val}-0.tar, or hf:NAME.")
+    ] = "digits",
     image_size: Annotated[int | None, typer.Option(help="Side to bring the images to, in pixels.")] = None,
     channels: Annotated[int | None, typer.Option(help="1 (grey) or 3 (colour).")] = None,
     fit: Annotated[str, typer.Option(help="Other proportions: letterbox, crop or stretch.")] = "letterbox",
@@ -24,8 +27,11 @@ def data(
     out: Annotated[Path | None, typer.Option(help="Where the contact sheet goes: a PNG file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the facts as one JSON object.")] = False,
 ) -> None:
-    """Check a data set: decode all of it, count its classes, and draw a contact sheet."""
-    out = out or Path(f"{Path(source).resolve().name}-contact-sheet.png")
+    """Check a data set: decode all of it, count its classes, and draw a contact sheet.
+
+    `striate data pack` writes a folder of images as tar shards; a folder named pack is ./pack.
+    """
+    out = out or Path(re.sub(r"[^-.\w]+", "-", Path(source).resolve().name) + "-contact-sheet.png")
     if out.suffix.lower() != ".png":
         raise ArgumentError(f"--out {out}: the contact sheet is a PNG; choose a name in .png.")
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def train(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="A model's name, as 'striate describe' takes it.")] = "lenet5",
-    data: Annotated[str, typer.Option(help="digits, mnist, fashion-mnist, or a folder of images.")] = "digits",
+    data: Annotated[
+        str, typer.Option(help="digits, mnist, fashion-mnist, a folder of images, {train,val}-0.tar, or hf:NAME.")
+    ] = "digits",
     recipe: Annotated[
         str | None, typer.Option(help="modern; paper: what the authors did; fine-tune: with --weights the usual one.")
     ] = None,

@@ -20,11 +20,11 @@ def load_folder(source: str, options: Options | None = None) -> Dataset:
     """
     layout = read_layout(Path(source))
     said = notes.of_layout(layout.others, layout.ignored)
-    plan = _plan(layout, Path(source))
+    plan = plan_of(layout, Path(source))
     return collect(source, layout.classes, plan, options or Options(), said=said, divided="all" in layout.splits)
 
 
-def _plan(layout: Layout, root: Path) -> dict[str, list[tuple[Entry, int]]]:
+def plan_of(layout: Layout, root: Path) -> dict[str, list[tuple[Entry, int]]]:
     """Which files go into which split, sorted by class and path."""
     plan: dict[str, list[tuple[Entry, int]]] = {}
     for split, classes in layout.splits.items():

@@ -18,7 +18,7 @@ def of_layout(others: Counter[str], ignored: Sequence[str]) -> list[str]:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
         said.append(f"passed over {_files(others.total())}: {kinds}")
     if ignored:
-        said.append(f"passed over folders beside train: {_some(ignored)}")
+        said.append(f"passed over folders beside train: {some(ignored)}")
     return said
 
 
@@ -63,7 +63,7 @@ def of_result(
         said.append(f"split class by class: {totals} images; each file's name decides, so it is the same next time")
         tested = counts.get("test", [0] * len(classes))
         if lacking := [name for name, count in zip(classes, tested, strict=True) if not count]:
-            said.append(f"too few images to hold one out for test: {_some(lacking)}")
+            said.append(f"too few images to hold one out for test: {some(lacking)}")
     if not mirror:
         said.append("the classes are digits or letters: images are not mirrored for variation")
     return said
@@ -95,6 +95,7 @@ def _files(count: int) -> str:
     return f"{count} file{'s' if count != 1 else ''}"
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Names in a row, shortened where there are many."""
     more = len(names) - _MOST_NAMES
     return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""`load`: one grammar for every source of data. A known name is that data set; anything else is a path to a folder."""
+"""`load`: one grammar for every source of data: a known name, hf:NAME, tar shards, or a folder."""
 
 import os
 from dataclasses import replace
@@ -9,8 +9,11 @@ from striate.data.conform import conformed, target
 from striate.data.dataset import Dataset
 from striate.data.digits import load_digits
 from striate.data.folder import load_folder
+from striate.data.huggingface import PREFIX, load_hugging_face
 from striate.data.mnist import SOURCES, load_mnist
 from striate.data.places import Progress
+from striate.data.shardnames import are_shards
+from striate.data.shards import load_shards
 from striate.errors import ArgumentError, unknown
 from striate.preprocess import Fit
 
@@ -31,7 +34,10 @@ def load(
 
     Args:
         source: "digits", "mnist", "fashion-mnist", or the path of a folder that has one folder of images a class, or
-            train/ and val/ or test/ with such folders in each. A folder that has one of the names is "./mnist".
+            train/ and val/ or test/ with such folders in each; or tar shards in the WebDataset convention: a pattern
+            such as "shards-{000..063}.tar" or "{train-{00..07},val-00}.tar", one .tar file, or a folder of them; or a
+            data set of Hugging Face: "hf:OWNER/NAME", "hf:OWNER/NAME/CONFIG" or "hf:FOLDER", with "#COLUMN" at the end
+            to choose among labels. A folder that has one of the names is "./mnist".
         image_size: height and width in pixels, or one number for both; None keeps the images' own size. Images in a
             folder that differ in size, or are larger than 224 pixels, are brought to 64×64 then.
         channels: 1 (grey) or 3 (red, green, blue); None keeps what the images have.
@@ -58,7 +64,14 @@ def load(
     if name in NAMES:
         loaded = load_digits() if name == "digits" else load_mnist(name, progress)
         return replace(conformed(loaded, size, channels, fit), sized=size is not None)
+    options = Options(size, channels, fit, skip_bad, cache_size, progress)
+    if name.startswith(PREFIX):
+        return replace(load_hugging_face(name, options), sized=size is not None)
+    if are_shards(name):
+        return replace(load_shards(name, options), sized=size is not None)
     if Path(name).name == name and not Path(name).exists():
-        raise ArgumentError(f"{unknown('data set', name, NAMES)} The path of a folder of images works too.")
-    loaded = load_folder(name, Options(size, channels, fit, skip_bad, cache_size, progress))
-    return replace(loaded, sized=size is not None)
+        raise ArgumentError(
+            f"{unknown('data set', name, NAMES)} The path of a folder of images works too, and so do tar shards "
+            "(shards-{000..063}.tar) and data sets of Hugging Face (hf:NAME)."
+        )
+    return replace(load_folder(name, options), sized=size is not None)
