@@ -152,12 +152,15 @@ def test_any_names_come_back(tmp_path_factory: pytest.TempPathFactory, names: se
     same(root / "set", root / "out")
 
 
-def test_bad_files_are_all_named_and_nothing_is_written(folder: Folder, tmp_path: Path) -> None:
+def test_bad_files_are_all_named_and_nothing_is_written(folder: Folder, paint: Paint, tmp_path: Path) -> None:
     root = folder(cats=6, dogs=6)
     cut = (root / "cats" / "001.png").read_bytes()[:-60]
     (root / "cats" / "001.png").write_bytes(cut)
     (root / "dogs" / "002.png").write_text("no image")
+    photograph = paint(root / "dogs" / "large.jpg", size=(300, 200))
+    photograph.write_bytes(photograph.read_bytes()[:-2000])
     problems = {str(root / "cats" / "001.png"): "truncated", str(root / "dogs" / "002.png"): "not an image"}
+    problems[str(photograph)] = "truncated"
     with pytest.raises(BadFilesError) as caught:
         pack(root, tmp_path / "out")
     assert caught.value.problems == problems

@@ -31,7 +31,7 @@ def data(
 
     `striate data pack` writes a folder of images as tar shards; a folder named pack is ./pack.
     """
-    out = out or Path(re.sub(r"[^-.\w]+", "-", Path(source).resolve().name) + "-contact-sheet.png")
+    out = out or Path(re.sub(r"[^.\w]+", "-", Path(source).resolve().name).strip("-") + "-contact-sheet.png")
     if out.suffix.lower() != ".png":
         raise ArgumentError(f"--out {out}: the contact sheet is a PNG; choose a name in .png.")
 
