@@ -37,6 +37,8 @@ LAYERS: list[tuple[nn.Module, tuple[int, ...], tuple[int, ...]]] = [
     (layers.Subsampling2d(4), IMAGE, (2, 4, 3, 3)),
     (layers.PartialConv2d(TABLE, in_channels=4, kernel_size=(3, 2)), IMAGE, (2, 3, 5, 5)),
     (layers.RBFOutput(layers.digit_prototypes()), (2, 84), (2, 10)),
+    (layers.Add(), IMAGE, IMAGE),
+    (layers.PaddedShortcut(4, 7, stride=2), IMAGE, (2, 7, 4, 3)),
 ]
 cases = pytest.mark.parametrize(
     ("layer", "given", "shape"), LAYERS, ids=[f"{i}-{type(case[0]).__name__}" for i, case in enumerate(LAYERS)]

@@ -26,6 +26,8 @@ _WORDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
     ("partial conv", (layers.PartialConv2d,)),
     ("subsample", (layers.Subsampling2d,)),
     ("RBF", (layers.RBFOutput,)),
+    ("add", (layers.Add,)),
+    ("padded shortcut", (layers.PaddedShortcut,)),
     ("depthwise max pool", (layers.DepthwiseMaxPool2d,)),
     ("depthwise avg pool", (layers.DepthwiseAvgPool2d,)),
     ("global avg pool", (layers.GlobalAvgPool2d,)),

@@ -11,15 +11,18 @@ from striate.layers.lenet import (
     fan_in_uniform_,
 )
 from striate.layers.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
+from striate.layers.residual import Add, PaddedShortcut
 
 __all__ = [
     "LENET5_C3_TABLE",
+    "Add",
     "AvgPool2d",
     "DepthwiseAvgPool2d",
     "DepthwiseMaxPool2d",
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
     "MaxPool2d",
+    "PaddedShortcut",
     "PartialConv2d",
     "RBFOutput",
     "ScaledTanh",

@@ -1,6 +1,20 @@
 """Architectures, one a file, each opening with its table."""
 
-from striate.models import fashion_cnn, lenet5, mlp  # noqa: F401  (importing a model enters it)
+from striate.models import fashion_cnn, lenet5, mlp, resnet  # noqa: F401  (importing a model enters it)
+from striate.models.finetuning import depths, freeze_backbone, frozen_norms, head
 from striate.models.registry import Architecture, Facts, Option, Outputs, create, facts, names, parse
 
-__all__ = ["Architecture", "Facts", "Option", "Outputs", "create", "facts", "names", "parse"]
+__all__ = [
+    "Architecture",
+    "Facts",
+    "Option",
+    "Outputs",
+    "create",
+    "depths",
+    "facts",
+    "freeze_backbone",
+    "frozen_norms",
+    "head",
+    "names",
+    "parse",
+]
