@@ -44,7 +44,7 @@ _WORDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
     ("group norm", (nn.GroupNorm,)),
     ("layer norm", (nn.LayerNorm,)),
     ("RMS norm", (nn.RMSNorm,)),
-    ("local response norm", (nn.LocalResponseNorm,)),
+    ("local response norm", (layers.LocalResponseNorm, nn.LocalResponseNorm)),
     ("attention", (nn.MultiheadAttention,)),
     ("embedding", (nn.Embedding,)),
     ("flatten", (nn.Flatten,)),

@@ -1,6 +1,7 @@
 """Layers that PyTorch lacks, or has with other semantics; one idea a file."""
 
 from striate.layers.depthwise import DepthwiseAvgPool2d, DepthwiseMaxPool2d
+from striate.layers.inception import Inception, conv_relu
 from striate.layers.lenet import (
     LENET5_C3_TABLE,
     PartialConv2d,
@@ -10,6 +11,7 @@ from striate.layers.lenet import (
     digit_prototypes,
     fan_in_uniform_,
 )
+from striate.layers.normalization import LocalResponseNorm
 from striate.layers.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from striate.layers.residual import Add, PaddedShortcut
 
@@ -21,12 +23,15 @@ __all__ = [
     "DepthwiseMaxPool2d",
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
+    "Inception",
+    "LocalResponseNorm",
     "MaxPool2d",
     "PaddedShortcut",
     "PartialConv2d",
     "RBFOutput",
     "ScaledTanh",
     "Subsampling2d",
+    "conv_relu",
     "digit_prototypes",
     "fan_in_uniform_",
 ]
