@@ -220,7 +220,9 @@ def test_errors_say_what_to_do() -> None:
         describe(nn.Sequential(nn.ReLU()))
     with pytest.raises(ShapeError, match=r"input_shape=\(1, 28\): expected \(channels, height, width\)"):
         describe(nn.ReLU(), (1, 28))  # type: ignore[arg-type]
-    with pytest.raises(ShapeError, match=r"FashionCNN can't take an image of 3×28×28 .*to have 1 channels.*Pass"):
+    with pytest.raises(
+        ShapeError, match=r"FashionCNN can't take an image of 3×28×28 .*to have 1 channels.*It is made for 1×28×28"
+    ):
         describe(striate.create("fashion_cnn"), (3, 28, 28))
     with pytest.raises(ArgumentError, match="lazy layers"):
         describe(nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), (1, 2, 2))

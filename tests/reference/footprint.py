@@ -67,12 +67,14 @@ def outputs(model: nn.Module, shape: tuple[int, int, int], layers: list[str]) ->
     return image, made
 
 
-def footprint(image: Tensor, made: Tensor, *unit: int) -> tuple[int, int, int, int]:
+def footprint(image: Tensor, made: Tensor, *unit: int) -> tuple[int, int, int, int] | None:
     """First row, first column, first row after and first column after of what the unit at (row, column) sees.
 
-    For units without a place, as of dense layers, `unit` is a position in each map or feature vector.
+    `None` for a unit that sees padding only.
     """
     value = made[(0, slice(None), *unit)].sum()
     (gradient,) = torch.autograd.grad(value, image, retain_graph=True)
     rows, columns = (gradient[0].abs().sum(0).sum(axis).nonzero().flatten() for axis in (1, 0))
+    if not len(rows):
+        return None
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

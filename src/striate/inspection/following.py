@@ -29,7 +29,7 @@ class Follower(TorchDispatchMode):
     """
 
     def __init__(self, image: Tensor):
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._known: dict[int, tuple[Tensor, Sight | None]] = {id(image): (image, Sight.image(image.shape))}
         self._views: dict[int, tuple[Tensor, Tensor, View]] = {}  # id -> a view, what it shows, and how
 

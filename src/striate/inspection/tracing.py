@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from striate.errors import ShapeError
 from striate.inspection import vocabulary as words
 from striate.inspection.field import Field, field_of
 from striate.inspection.following import Follower
+from striate.inspection.subject import like, taking
 
 INPUT = -1  # stands for the network's input where a call's source is named
 
@@ -90,8 +90,8 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int], every: bool = Fal
     Raises:
         ShapeError: if the model can't take such an image.
     """
-    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    image = torch.zeros(1, *input_shape, device=like.device, dtype=like.dtype)
+    weights = like(model)
+    image = torch.zeros(1, *input_shape, device=weights.device, dtype=weights.dtype)
     record = Trace(image)
     handles: list[RemovableHandle] = []
     with evaluating(model), torch.no_grad():
@@ -99,13 +99,8 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int], every: bool = Fal
             modules = [(name, module) for name, module in model.named_modules() if name] if every else []
             for name, layer in modules or layers_of(model):
                 handles += record.hook(name, layer)
-            with record.follower:
+            with taking(model, input_shape), record.follower:
                 model(image)
-        except Exception as error:
-            raise ShapeError(
-                f"{type(model).__name__} can't take an image of {words.by(input_shape)} (channels×height×width): "
-                f"{str(error).rstrip('.')}. Pass the input_shape that it is made for."
-            ) from error
         finally:
             for handle in handles:
                 handle.remove()
