@@ -76,7 +76,7 @@ def compare(
 
 def _length(epochs: int | None, budget: str | None, settings: list[str]) -> dict[str, float | str | None]:
     """How long each run trains: the one of both that is given."""
-    by_hand = [setting for setting in settings if setting.partition("=")[0].strip() in ("epochs", "budget")]
+    by_hand = [setting for setting in settings if setting.partition("=")[0].strip() in ("epochs", "budget", "steps")]
     if by_hand:
         raise ArgumentError(f"--set {by_hand[0]}: use --epochs or --budget.")
     if (epochs is None) == (budget is None):

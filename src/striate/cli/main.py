@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from striate import __version__
+from striate.cli.augment import augment
 from striate.cli.compare import compare
 from striate.cli.console import say, show
 from striate.cli.data import data
@@ -42,7 +43,7 @@ def _root(
     pass
 
 
-for command in (train, evaluate, compare, predict, report, describe, data):
+for command in (train, evaluate, compare, predict, report, describe, data, augment):
     app.command()(command)
 
 

@@ -19,7 +19,15 @@ def train(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="A model's name, as 'striate describe' takes it.")] = "lenet5",
     data: Annotated[str, typer.Option(help="digits, mnist, fashion-mnist, or a folder of images.")] = "digits",
-    recipe: Annotated[str, typer.Option(help="modern, or paper: what the authors did.")] = "modern",
+    recipe: Annotated[
+        str | None, typer.Option(help="modern; paper: what the authors did; fine-tune: with --weights the usual one.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Begin with these weights: a file, torchvision's for example, or a run.")
+    ] = None,
+    freeze_backbone: Annotated[
+        bool, typer.Option("--freeze-backbone", help="Train the last layer alone; the others keep their --weights.")
+    ] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples a step.")] = None,
     seed: Annotated[int | None, typer.Option(help="What everything random is drawn from.")] = None,
@@ -48,15 +56,28 @@ def train(
         from striate.data import load
         from striate.training import recipe as named
 
-        facts = models.facts(model)
+        if freeze_backbone and weights is None:
+            raise ArgumentError("--freeze-backbone keeps weights as they are: name them with --weights.")
+        recipe = recipe or ("modern" if weights is None else "fine-tune")
+        name, _ = models.parse(model)
         options = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "augment": augment}
-        _with_settings(named(recipe, model), options, settings or [])  # a mistake here shows before the data is read
+        options |= {"freeze_backbone": True} if freeze_backbone else {}
+        _with_settings(named(recipe, name), options, settings or [])  # a mistake here shows before the data is read
         with loading() as report:
-            size = facts.image_size if image_size is None else image_size
+            size = runs.wanted_size(model, weights) if image_size is None else image_size
             dataset = load(data, image_size=size, fit=cast("Fit", fit), skip_bad=skip_bad, progress=report)
-        chosen = _with_settings(named(recipe, model, len(dataset.train)), options, settings or [])
+        chosen = _with_settings(named(recipe, name, len(dataset.train)), options, settings or [])
         with Progress() as progress:
-            run = runs.train(model, dataset, chosen, out=out, device=device, tensorboard=tensorboard, observer=progress)
+            run = runs.train(
+                model,
+                dataset,
+                chosen,
+                weights=weights,
+                out=out,
+                device=device,
+                tensorboard=tensorboard,
+                observer=progress,
+            )
     _tell(run, json)
 
 

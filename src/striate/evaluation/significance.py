@@ -1,8 +1,8 @@
 """What a difference between two models is worth: intervals, a paired test, and a correction for testing many pairs.
 
 Two things make one model look better than another by luck: which images happened to be in the test set, and which seeds
-the trainings happened to have. Dietterich (1998) names both among the four sources of variation that a test must
-answer for.
+the trainings happened to have. Dietterich (1998) names both among the sources of variation that a test should answer
+for; another, the choice of the training images, is not answered for here, since all models learn from the same.
 
 The images are answered for by the exact sign-flip test: if two models are equally good, then for every image either was
 as likely as the other to do better on it, so all signs of the per-image differences are equally probable (Fisher 1935,

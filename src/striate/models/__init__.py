@@ -13,10 +13,12 @@ from striate.models import (  # noqa: F401  (importing a model enters it)
 )
 from striate.models.finetuning import depths, freeze_backbone, frozen_norms, head
 from striate.models.registry import Architecture, Facts, Option, Outputs, create, facts, names, parse
+from striate.models.weights import Normalization, trained_size
 
 __all__ = [
     "Architecture",
     "Facts",
+    "Normalization",
     "Option",
     "Outputs",
     "create",
@@ -27,4 +29,5 @@ __all__ = [
     "head",
     "names",
     "parse",
+    "trained_size",
 ]

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from striate.layers import LocalResponseNorm, MaxPool2d
 from striate.layers.padding import output_size
+from striate.models.initial import he_normal
 from striate.models.registry import Facts, register
 from striate.models.stem import STEM, check_size
 
@@ -39,7 +40,8 @@ class AlexNet(nn.Module):
     dense layers follow the image's size. Both sides at least 67 pixels, 15 with stem=small.
 
     Weights start as section 5 says: normal with deviation 0.01, biases at 1 in C3, C6, C7, F9 and F10 and at 0 in C1,
-    C5 and the last layer.
+    C5 and the last layer. That was for grey levels of 0 … 255 and windows of 11×11; with stem=small hardly anything of
+    the image would reach the last layer, and weights start as He et al. (2015) draw them, the last layer at 0.
 
     Args:
         stem: "imagenet", the table above, or "small".
@@ -78,11 +80,17 @@ class AlexNet(nn.Module):
         self.dense10 = nn.Linear(units, units)
         self.relu10 = nn.ReLU()
         self.output = nn.Linear(units, classes)
+        if stem == "imagenet":
+            self._start_as_published()
+        else:
+            he_normal(self, self.output)
+
+    def _start_as_published(self) -> None:
+        ones = {self.conv3, self.conv6, self.conv7, self.dense9, self.dense10}
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.normal_(module.weight, std=0.01)
-                ones = module in (self.conv3, self.conv6, self.conv7, self.dense9, self.dense10)
-                nn.init.constant_(module.bias, float(ones))  # type: ignore[arg-type]
+                nn.init.constant_(module.bias, float(module in ones))  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch."""

@@ -27,8 +27,9 @@ def freeze_backbone(model: nn.Module) -> None:
 
     Batch normalisation would still gather statistics in training mode: see `frozen_norms`.
     """
+    trained = head(model)
     model.requires_grad_(False)
-    head(model).requires_grad_(True)
+    trained.requires_grad_(True)
 
 
 def frozen_norms(model: nn.Module) -> list[nn.Module]:

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 from striate.layers import AvgPool2d, GlobalAvgPool2d, Inception, LocalResponseNorm, MaxPool2d, conv_relu
 from striate.layers.padding import output_size
+from striate.models.initial import he_normal
 from striate.models.registry import Facts, Option, Outputs, register
 from striate.models.stem import STEM
 
@@ -131,12 +132,7 @@ class GoogLeNet(nn.Module):
         self.avgpool = GlobalAvgPool2d()
         self.dropout = nn.Dropout(0.4)
         self.fc = nn.Linear(1024, classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-        for last in (self.fc, *(head.fc2 for head in (self.aux1, self.aux2) if head is not None)):
-            nn.init.zeros_(last.weight)
+        he_normal(self, self.fc, *(head.fc2 for head in (self.aux1, self.aux2) if head is not None))
 
     def forward(self, x: Tensor) -> Tensor | Outputs:
         """Logits of a batch, in training mode with those of the heads."""

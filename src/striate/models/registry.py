@@ -94,12 +94,11 @@ class Architecture:
         """What `create` takes as the model's name: the name and the options that differ from their defaults."""
         known = _MODELS[self.name][0].options if self.name in _MODELS else {}
         defaults = {key: option.default(self.image_size) for key, option in known.items()}
-        chosen = [f"{key}={str(value).lower()}" for key, value in self.options.items() if value != defaults.get(key)]
-        return f"{self.name}:{','.join(chosen)}" if chosen else self.name
+        return _text(self.name, {key: value for key, value in self.options.items() if value != defaults.get(key)})
 
     def make(self, seed: int | None = None) -> nn.Module:
         """The model with fresh weights."""
-        return create(self.text, self.classes, self.channels, self.image_size, seed)
+        return create(_text(self.name, self.options), self.classes, self.channels, self.image_size, seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -240,6 +239,10 @@ def _fitting(
                 other = make({**options, "stem": value})
                 model = other if fits(other, file) else model
     return model
+
+
+def _text(name: str, options: Mapping[str, Value]) -> str:
+    return f"{name}:{','.join(f'{key}={str(value).lower()}' for key, value in options.items())}" if options else name
 
 
 def _value(model: str, key: str, given: Value) -> Value:

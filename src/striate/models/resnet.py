@@ -32,14 +32,13 @@ from torch import Tensor, nn
 from striate.errors import ShapeError
 from striate.layers import Add, GlobalAvgPool2d, PaddedShortcut
 from striate.models.registry import Facts, Option, register
+from striate.models.stem import STEM, check_size
 from striate.models.weights import IMAGENET
 
 SOURCE = "He, Zhang, Ren, Sun 2015"
-OPTIONS = {
-    "stem": Option(("imagenet", "small"), small="small"),
-    "downsample": Option(("v1.5", "v1")),
-    "zero_gamma": Option((False, True)),
-}
+OPTIONS = {"stem": STEM, "downsample": Option(("v1.5", "v1")), "zero_gamma": Option((False, True))}
+SMALLEST = {"imagenet": 17, "small": 5}  # sides of which the last stage still has two pixels to halve
+SMALLEST_CIFAR = 3
 
 
 class BasicBlock(nn.Module):
@@ -132,10 +131,8 @@ class ResNet(nn.Module):
         zero_gamma: bool = False,
     ):
         super().__init__()
-        if stem == "imagenet":
-            _check(image_size, 5, "a residual network with stem=imagenet", " or stem=small")
-        else:
-            _check(image_size, 3, "a residual network with stem=small")
+        layers = 2 + sum(blocks) * (3 if block is Bottleneck else 2)
+        check_size(f"resnet{layers}", stem, image_size, SMALLEST)
         kernel, stride = (7, 2) if stem == "imagenet" else (3, 1)
         wide = 4 if block is Bottleneck else 1
         make = partial(Bottleneck, downsample=downsample) if block is Bottleneck else BasicBlock
@@ -179,7 +176,11 @@ class CifarResNet(nn.Module):
 
     def __init__(self, classes: int, channels: int, image_size: tuple[int, int], n: int):
         super().__init__()
-        _check(image_size, 2, f"resnet{6 * n + 2}")
+        if min(image_size) < SMALLEST_CIFAR:
+            raise ShapeError(
+                f"resnet{6 * n + 2} needs images of at least {SMALLEST_CIFAR}×{SMALLEST_CIFAR} pixels, "
+                f"got {image_size[0]}×{image_size[1]}: pass a larger --image-size."
+            )
         self.conv1 = nn.Conv2d(channels, 16, kernel_size=3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.relu = nn.ReLU()
@@ -226,16 +227,6 @@ def _initialize(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-
-def _check(image_size: tuple[int, int], halvings: int, what: str, advice: str = "") -> None:
-    """Refuse images whose sides are a single pixel before the last halving."""
-    smallest = 2 ** (halvings - 1) + 1
-    if min(image_size) < smallest:
-        raise ShapeError(
-            f"{what} halves the image {halvings} times and needs at least {smallest}×{smallest} pixels, got "
-            f"{image_size[0]}×{image_size[1]}: pass a larger --image-size{advice}."
-        )
 
 
 _TABLE_1: dict[int, tuple[Block, tuple[int, int, int, int]]] = {

@@ -29,6 +29,7 @@ there are maps.
 from torch import Tensor, nn
 
 from striate.layers import MaxPool2d
+from striate.models.initial import he_normal
 from striate.models.registry import Facts, register
 from striate.models.stem import STEM, check_size
 
@@ -44,8 +45,8 @@ class VGG16(nn.Module):
     138,357,544 parameters for colour images and 1,000 classes, whatever the image's size. Both sides at least 32
     pixels; any size with stem=small.
 
-    Convolutions start as He et al. (2015) draw them, by what goes out, dense layers normal with deviation 0.01 (as He
-    et al. draw them with stem=small), biases at 0.
+    Convolutions start as He et al. (2015) draw them, by what goes out, dense layers normal with deviation 0.01, biases
+    at 0, as torchvision has it; with stem=small all as He et al. draw them, by what comes in, and the last layer at 0.
 
     Args:
         stem: "imagenet", the table above, or "small".
@@ -69,6 +70,7 @@ class VGG16(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(7) if large else nn.Identity()
         pixels = 7 * 7 if large else -(-image_size[0] // 32) * -(-image_size[1] // 32)
         self.flatten = nn.Flatten()
+        output = nn.Linear(units, classes)
         self.classifier = nn.Sequential(
             nn.Linear(512 * pixels, units),
             nn.ReLU(),
@@ -76,17 +78,20 @@ class VGG16(nn.Module):
             nn.Linear(units, units),
             nn.ReLU(),
             nn.Dropout(0.5),
-            nn.Linear(units, classes),
+            output,
         )
+        if large:
+            self._start_as_torchvision()
+        else:
+            he_normal(self, output)
+
+    def _start_as_torchvision(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
             elif isinstance(module, nn.Linear):
-                if large:
-                    nn.init.normal_(module.weight, std=0.01)
-                else:
-                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.normal_(module.weight, std=0.01)
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -76,6 +76,23 @@ def normalization(file: WeightFile, published: Normalization | None, channels: i
     return (_spread(mean, channels), _spread(std, channels)) if mean else None
 
 
+def trained_size(weights: str | Path, published: Normalization | None) -> tuple[int, int] | None:
+    """Height and width of the images that weights were trained with, in pixels.
+
+    Args:
+        weights: a file or a run's folder, see `read`; a run says it itself.
+        published: the model's published normalisation: torchvision's weights, which it is for, are from 224×224.
+
+    Returns:
+        `None` where it is not known.
+    """
+    kept = read(weights).header.get("architecture")
+    if kept:
+        height, width = kept["image_size"]
+        return height, width
+    return (224, 224) if published else None
+
+
 def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     return values if len(values) == channels else (sum(values) / len(values),) * channels
 
@@ -125,7 +142,7 @@ def _adapt_channels(model: nn.Module, own: dict[str, Tensor], tensors: dict[str,
 def _adapt_classes(model: nn.Module, own: dict[str, Tensor], tensors: dict[str, Tensor]) -> list[str]:
     notes = []
     for name, module in _ends(model).items():
-        keys = [f"{name}.{key}" for key in module.state_dict()]
+        keys = [f"{name}.{key}".removeprefix(".") for key in module.state_dict()]
         there = [tuple(tensors[key].shape) for key in keys if key in tensors]
         here = [tuple(own[key].shape) for key in keys]
         if there != here and [shape[1:] for shape in there] == [shape[1:] for shape in here]:
@@ -156,11 +173,11 @@ def _misfits(model: nn.Module, tensors: dict[str, Tensor]) -> str:
         if name in tensors and tensors[name].shape != own[name].shape
     ]
     parts = (
-        ("tensors missing from the file", [name for name in own if name not in tensors]),
-        ("tensors in the file alone", [name for name in tensors if name not in own]),
-        ("tensors of another shape", shapes),
+        ("missing", [name for name in own if name not in tensors]),
+        ("surplus", [name for name in tensors if name not in own]),
+        ("of another shape", shapes),
     )
-    return "; ".join(f"{len(which)} {what} ({_few(which)})" for what, which in parts if which)
+    return "; ".join(f"{what}: {len(which)} ({_few(which)})" for what, which in parts if which)
 
 
 def _few(items: list[str]) -> str:
@@ -175,7 +192,7 @@ def _name(model: nn.Module) -> str:
 def _advice(model: nn.Module, file: WeightFile, adapt: bool) -> str:
     """What the file is, and what to do about it."""
     if not adapt and fits(model, file):
-        return "They differ in channels or classes only: pass adapt=True (--adapt) to adapt them."
+        return "They can be adapted to it: pass adapt=True (--adapt)."
     kept = file.header.get("architecture")
     if kept:
         height, width = kept["image_size"]
