@@ -81,7 +81,9 @@ def collect(
         stamps = dict(zip(entries, settled(entries), strict=True))
     decoders = Decoders(preprocess, worker_count(len(entries)), processes=not quick)
     reader = Reader(classes, decoders, stamps, cache, options.skip_bad, options.progress)
-    splits = {name: _read_split(name, part, problems, reader) for name, part in plan.items()}
+    splits = {
+        name: _read_split(name, part, problems, reader) for name in ("train", "val", "test") if (part := plan.get(name))
+    }
     if not any(isinstance(split.images, LazyImages) for split in splits.values()):
         decoders.close()
     told += about_images + reader.notes
