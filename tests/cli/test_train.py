@@ -237,3 +237,10 @@ def test_a_terminal_gets_a_live_display(tmp_path: Path):
     assert process.returncode == 0
     assert b"\x1b[" in seen
     assert b"images/s" in seen
+
+
+def test_the_size_of_the_cache_is_read_before_anything_is_loaded(striate, pictures: Path, tmp_path: Path):
+    assert_one_line(striate("train", "--data", pictures, "--cache-size", "8 bananas"), 2, "8 bananas", "8GB")
+    assert_one_line(striate("train", "--resume", tmp_path, "--cache-size", "0"), 2, "leave out cache_size")
+    answer = striate("train", *QUICK, "--data", pictures, "--cache-size", "0", "--out", tmp_path / "run")
+    assert answer.code == 0

@@ -90,9 +90,9 @@ def test_its_threads_use_one_core_and_all_others_as_many_as_before():
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("end", ["", "raise ValueError", "os._exit(0)", "ahead.close()"])
+@pytest.mark.parametrize("end", ["", "raise ValueError"])
 def test_a_program_ends_with_work_under_way(end):
-    code = "import os, time\nfrom striate.data.ahead import Ahead\n"
+    code = "import time\nfrom striate.data.ahead import Ahead\n"
     code += f"ahead = Ahead(lambda step: time.sleep(0.2), 2, 2)\nahead[0]\nprint('used', flush=True)\n{end}"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout == "used\n"

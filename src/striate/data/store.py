@@ -70,8 +70,12 @@ class Store:
             self._make_room(size)
             part.mkdir()
             self._making[key] = _taken(part / "making.lock")
-            with (part / "pixels").open("wb") as file:
-                _set_aside(file.fileno(), size)
+            try:
+                with (part / "pixels").open("wb") as file:
+                    _set_aside(file.fileno(), size)
+            except BaseException:
+                self.drop(key)
+                raise
         return part
 
     def keep(self, key: str, about: Any) -> None:
@@ -80,8 +84,11 @@ class Store:
         write_json(part / "about.json", about)
         with self._alone():
             _give_back(self._making.pop(key))
-            if place.exists():  # it was forgotten, but someone may still have it open
+            if _in_use(place):  # it was forgotten, but someone still has it open
+                (place / "about.json").unlink(missing_ok=True)
                 os.replace(place, self.folder / f"{key}.{uuid.uuid4().hex}")
+            elif place.exists():
+                shutil.rmtree(place)
             os.replace(part, place)
 
     def drop(self, key: str) -> None:
@@ -120,7 +127,7 @@ class Store:
     def trim(self) -> None:
         """Remove what is beyond the limit, and what is half-built."""
         with self._alone():
-            self._free(0)
+            self._make_room(0)
 
     def forget(self, key: str) -> None:
         """Have `key` made again next time; who has it open keeps it."""
@@ -135,29 +142,25 @@ class Store:
             yield
 
     def _make_room(self, size: int) -> None:
-        """See that `size` bytes more fit."""
-        if size > self.limit:
-            raise NoRoomError(f"the cache may take {readable(self.limit)}")
-        excess, shortage = self._free(size)
-        if shortage > 0:
-            raise NoRoomError(f"the disk of {self.folder} is too full by {readable(shortage)}")
-        if excess > 0:
-            raise NoRoomError(f"the cache may take {readable(self.limit)}, and other processes are using what is in it")
-
-    def _free(self, size: int) -> tuple[int, int]:
-        """Remove until `size` bytes more fit; returns by how much they exceed the limit even so, and the disk.
-
-        What is half-built goes first, then what was used longest ago.
-        """
+        """Remove what is half-built, and then what was used longest ago, until `size` bytes more fit."""
         sizes = {place: _size(place) for place in self.folder.iterdir() if place.is_dir()}
+        removable = [place for place in sorted(sizes, key=_last_used) if not _in_use(place)]
         excess = sum(sizes.values()) + size - self.limit
         shortage = size + _SPARE - shutil.disk_usage(self.folder).free
-        for place in sorted(sizes, key=_last_used):
-            whole = (place / "about.json").exists()
-            if (not whole or max(excess, shortage) > 0) and not _in_use(place):
+        if size:  # what can't succeed removes nothing
+            self._check(size, excess, shortage, sum(sizes[place] for place in removable))
+        for place in removable:
+            if max(excess, shortage) > 0 or not (place / "about.json").exists():
                 shutil.rmtree(place)
                 excess, shortage = excess - sizes[place], shortage - sizes[place]
-        return excess, shortage
+
+    def _check(self, size: int, excess: int, shortage: int, removable: int) -> None:
+        if size > self.limit:
+            raise NoRoomError(f"the cache may take {readable(self.limit)}")
+        if shortage > removable:
+            raise NoRoomError(f"the disk of {self.folder} is too full by {readable(shortage - removable)}")
+        if excess > removable:
+            raise NoRoomError(f"the cache may take {readable(self.limit)}, and other processes are using what is in it")
 
 
 def mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
