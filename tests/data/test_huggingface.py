@@ -120,6 +120,11 @@ def test_rows_without_labels_are_left_out_and_told_of(part: Callable, save: Save
     assert {name: len(split) for name, split in dataset.splits()} == {"train": 32, "val": 4, "test": 4}
 
 
+def test_a_data_set_without_any_label_is_refused(part: Callable, save: Save) -> None:
+    with pytest.raises(DataError, match="no image with a label to train on"):
+        load(save(part(6, label=datasets.Value("string"), values=[None] * 6)))
+
+
 def test_rows_that_can_not_be_used_are_named(part: Callable, save: Save, png: Png) -> None:
     images = [{"bytes": png(number), "path": None} for number in range(6)]
     images[2], images[3]["bytes"] = None, png(3)[:-60]
@@ -223,6 +228,12 @@ def test_names_and_their_configurations_are_passed_on(monkeypatch: pytest.Monkey
         with pytest.raises(ArgumentError, match=r"no data set of this name on the Hugging Face Hub"):
             load(source)
     assert asked == [("mnist", None), ("ylecun/mnist", None), ("owner/name", "config"), ("owner/name", "config")]
+
+
+@pytest.mark.parametrize("name", ["", "./none", "/no/such/folder", "~/no/such/folder"])
+def test_a_folder_that_is_not_there_is_not_looked_for_elsewhere(name: str) -> None:
+    with pytest.raises(ArgumentError, match=f"there is no folder '{name}'"):
+        load(f"hf:{name}")
 
 
 def test_whatever_the_library_raises_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

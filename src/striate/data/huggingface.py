@@ -37,7 +37,10 @@ def load_hugging_face(source: str, options: Options | None = None) -> Dataset:
         DataError: if the data set can't be fetched, or its columns or splits are not those of images with labels.
         BadFilesError: naming the rows without an image, and those whose image can't be decoded, unless `skip_bad`.
     """
+    options = options or Options()
     name, _, column = source.removeprefix(PREFIX).partition("#")
+    if options.progress is not None:
+        options.progress(f"fetching {source}", 0, 0)
     parts, said = _by_split(source, _fetched(source, name))
     columns = _columns(source, parts, column)
     splits: dict[str, list[Labelled]] = {}
@@ -55,7 +58,7 @@ def load_hugging_face(source: str, options: Options | None = None) -> Dataset:
         classes = named(source, (sample.label for samples in splits.values() for sample in samples))
     else:
         classes = dict(enumerate(columns.classes))
-    return collect_labelled(source, splits, classes, problems, options or Options(), said)
+    return collect_labelled(source, splits, classes, problems, options, said)
 
 
 def _fetched(source: str, name: str) -> "Mapping[str, datasets.Dataset]":
@@ -72,13 +75,17 @@ def _fetched(source: str, name: str) -> "Mapping[str, datasets.Dataset]":
             "pip install --upgrade 'striate[huggingface]'."
         )
     folder = Path(name).expanduser()
-    owner, _, config = name.rpartition("/") if name.count("/") == 2 and not folder.exists() else (name, "", None)
+    if not name or (name.startswith(("/", ".", "~")) and not folder.exists()):
+        raise ArgumentError(f"{source}: there is no folder '{name}'. Names are like hf:OWNER/NAME or hf:FOLDER.")
     try:
         with _quiet():
             if any((folder / file).is_file() for file in _SAVED):
                 loaded = datasets.load_from_disk(str(folder), keep_in_memory=False)
+            elif folder.exists():
+                loaded = datasets.load_dataset(str(folder), keep_in_memory=False)
             else:
-                loaded = datasets.load_dataset(str(folder) if folder.exists() else owner, config, keep_in_memory=False)
+                owner, config = name.rsplit("/", 1) if name.count("/") == 2 else (name, None)
+                loaded = datasets.load_dataset(owner, config, keep_in_memory=False)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise ArgumentError(
             f"{source}: there is no folder {name}, and no data set of this name on the Hugging Face Hub that you may "
