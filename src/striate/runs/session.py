@@ -68,7 +68,7 @@ class Session:
         observer: Observer,
     ):
         self.run, self.data, self.device, self.observer = run, data, device, observer
-        policy = parse(run.recipe.augment)
+        policy = parse(run.recipe.augment).fitted(data.train.images)
         batches = Batches(
             data.train,
             run.preprocess,
