@@ -33,6 +33,7 @@ FENCES = {
     "PIL.Image.open": ("data/decode.py",),
     "sklearn.datasets": ("data/digits.py",),
     "datasets": ("data/columns.py", "data/huggingface.py"),
+    "huggingface_hub": ("data/huggingface.py",),
     "pyarrow": ("data/arrowrows.py",),
     "pickle": (),
     "cloudpickle": (),
