@@ -25,6 +25,7 @@ def test_small_networks_show_every_layer_with_its_activation() -> None:
 def test_deep_networks_show_their_blocks() -> None:
     assert names("googlenet", 64, 3)[-3:] == ["pool4", "inception5a", "inception5b"]
     resnet = names("resnet18", 32)
+    assert resnet[:2] == ["relu", "layer1.0"]  # small ones have no pooling, and what stands there hands its input on
     assert len(resnet) <= MOST
     assert [name for name in resnet if name.startswith("layer")] == [
         f"layer{n}.{k}" for n in range(1, 5) for k in (0, 1)

@@ -16,7 +16,7 @@ def stages(model: nn.Module, input_shape: tuple[int, int, int]) -> list[Call]:
     Of a network with many layers its blocks stand for what is in them, as deep down as `MOST` allows; where it is not
     divided into blocks, every so-manieth layer is taken.
     """
-    calls = {call.name: call for call in trace(model, input_shape, every=True) if call.name}
+    calls = {call.name: call for call in trace(model, input_shape, every=True) if call.name and not call.unchanged}
     leaves = {name for name, _ in layers_of(model)}
     depths = range(1, 1 + max((name.count(".") + 1 for name in calls), default=0))
     cuts = [_settled([call for name, call in calls.items() if _in_cut(name, depth, leaves)]) for depth in depths]
