@@ -22,7 +22,7 @@ LEVELS = (
     ("training",),
     ("runs",),
     ("evaluation", "inspection", "export"),
-    ("serving",),
+    ("serving", "explanation"),
     ("cli",),
 )
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}

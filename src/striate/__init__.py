@@ -22,13 +22,17 @@ _HOME = {
     "create": "striate.models",
     "describe": "striate.inspection",
     "evaluate": "striate.evaluation",
+    "explain": "striate.explanation",
     "load": "striate.data",
     "predict": "striate.evaluation",
     "report": "striate.evaluation",
     "resume": "striate.runs",
     "train": "striate.runs",
 }
-_PACKAGES = ("augmentation", "data", "errors", "evaluation", "inspection", "layers", "models", "runs", "training")
+_PACKAGES = (
+    *("augmentation", "data", "errors", "evaluation", "explanation", "inspection", "layers", "models"),
+    *("runs", "training"),
+)
 
 __all__ = [
     "Comparison",
@@ -47,6 +51,8 @@ __all__ = [
     "errors",
     "evaluate",
     "evaluation",
+    "explain",
+    "explanation",
     "inspection",
     "layers",
     "load",
@@ -60,10 +66,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from striate import augmentation, data, errors, evaluation, inspection, layers, models, runs, training
+    from striate import augmentation, data, errors, evaluation, explanation, inspection, layers, models, runs, training
     from striate.data import Dataset, Split, load
     from striate.errors import StriateError
     from striate.evaluation import Comparison, Evaluation, compare, evaluate, predict, report
+    from striate.explanation import explain
     from striate.inspection import describe
     from striate.models import create
     from striate.preprocess import Preprocess

@@ -14,6 +14,7 @@ from striate.cli.console import say, show
 from striate.cli.data import data
 from striate.cli.describe import describe
 from striate.cli.evaluate import evaluate
+from striate.cli.explain import explain
 from striate.cli.pack import pack
 from striate.cli.predict import predict
 from striate.cli.report import report
@@ -55,7 +56,7 @@ def _root(
     pass
 
 
-for command in (train, evaluate, compare, predict, report, describe, data, augment):
+for command in (train, evaluate, compare, predict, explain, report, describe, data, augment):
     app.command()(command)
 app.command("data pack")(pack)
 

@@ -72,7 +72,7 @@ def first_filters(model: nn.Module, preprocess: Preprocess) -> list[str]:
 
 
 def data_uri(pixels: np.ndarray) -> str:
-    """An image, uint8 (h, w, 1 or 3), as a PNG in a data: address."""
+    """An image, uint8 (h, w, 1, 3 or 4), the fourth its opacity, as a PNG in a data: address."""
     file = io.BytesIO()
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -4,21 +4,27 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from striate.evaluation.text import duration, percent
 
 
-def render(template: str, values: Mapping[str, Any]) -> bytes:
-    """The page that a template of this package makes of the values, in UTF-8."""
+def render(template: str, values: Mapping[str, Any], package: str = "striate.evaluation") -> bytes:
+    """The page that a template makes of the values, in UTF-8.
+
+    Args:
+        template: a file in the templates of `package`; those of this package can be built upon.
+        values: what the template calls for, all of it.
+    """
     environment = Environment(
-        loader=PackageLoader("striate.evaluation"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("striate.evaluation")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "shown": _shown, "duration": duration, "basename": os.path.basename}
+    environment.filters["decimals"] = _decimals
     return environment.get_template(template).render(values).encode("utf-8", "replace")
 
 
@@ -33,3 +39,8 @@ def _shown(value: Any) -> str:
 
 def _percent(fraction: float | None, digits: int = 2) -> str:
     return percent(fraction, digits).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _decimals(value: float, digits: int = 2) -> str:
+    """A number with a minus sign that is as wide as a plus."""
+    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
