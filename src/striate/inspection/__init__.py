@@ -1,6 +1,27 @@
-"""Inspection: what a network is made of."""
+"""Inspection: what a network is made of, what its layers see, and what they make of images."""
 
 from striate.inspection.architecture import describe
+from striate.inspection.attribution import grad_cam, integrated_gradients
+from striate.inspection.effective import EffectiveField, effective_field
+from striate.inspection.features import Excitation, features, top_images
+from striate.inspection.field import Field
+from striate.inspection.receptive import receptive_fields
+from striate.inspection.sanity import randomised, rank_correlation
 from striate.inspection.table import ArchitectureTable, LayerRow
 
-__all__ = ["ArchitectureTable", "LayerRow", "describe"]
+__all__ = [
+    "ArchitectureTable",
+    "EffectiveField",
+    "Excitation",
+    "Field",
+    "LayerRow",
+    "describe",
+    "effective_field",
+    "features",
+    "grad_cam",
+    "integrated_gradients",
+    "randomised",
+    "rank_correlation",
+    "receptive_fields",
+    "top_images",
+]
