@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from striate.cli.antialias import HELP, with_blur
 from striate.cli.console import say, show, show_json
 from striate.errors import ArgumentError
 
@@ -24,6 +25,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="What everything random is drawn from.")] = None,
     augment: Annotated[str | None, typer.Option(help="Augmentation, e.g. 'flip,shift=0.1', or 'none'.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any other recipe setting, as key=value.")] = None,
+    antialias: Annotated[bool, typer.Option("--antialias", help=HELP)] = False,
     image_size: Annotated[int | None, typer.Option(help="Side of the network's input, in pixels.")] = None,
     fit: Annotated[str, typer.Option(help="Mixed sizes: letterbox, crop or stretch.")] = "letterbox",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that can't be decoded.")] = False,
@@ -47,6 +49,7 @@ def train(
         from striate.data import load
         from striate.training import recipe as named
 
+        model = with_blur(model, antialias)
         facts = models.facts(model)
         options = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "augment": augment}
         _with_settings(named(recipe, model), options, settings or [])  # a mistake here shows before the data is read

@@ -1,5 +1,6 @@
 """Layers that PyTorch lacks, or has with other semantics; one idea a file."""
 
+from striate.layers.blur import DEFAULT_FILTER, FILTERS, BlurPool2d, BlurredConv2d, MaxBlurPool2d
 from striate.layers.depthwise import DepthwiseAvgPool2d, DepthwiseMaxPool2d
 from striate.layers.lenet import (
     LENET5_C3_TABLE,
@@ -13,12 +14,17 @@ from striate.layers.lenet import (
 from striate.layers.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 
 __all__ = [
+    "DEFAULT_FILTER",
+    "FILTERS",
     "LENET5_C3_TABLE",
     "AvgPool2d",
+    "BlurPool2d",
+    "BlurredConv2d",
     "DepthwiseAvgPool2d",
     "DepthwiseMaxPool2d",
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
+    "MaxBlurPool2d",
     "MaxPool2d",
     "PartialConv2d",
     "RBFOutput",

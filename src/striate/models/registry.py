@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from striate import seeding
 from striate.errors import ArgumentError, ShapeError, unknown
+from striate.layers import DEFAULT_FILTER, FILTERS
+from striate.models.antialias import antialias
 
 SMALL = 64  # pixels; images with a shorter side get a model's small form unless another is asked for
 
@@ -105,6 +107,9 @@ class Architecture:
         return cls(values["name"], values["classes"], values["channels"], size, values.get("options", {}))
 
 
+# The one option that every model has; True means the default filter.
+ANTIALIAS = Option(("none", *FILTERS))
+
 Builder = Callable[..., nn.Module]
 _MODELS: dict[str, tuple[Facts, Builder]] = {}
 
@@ -162,7 +167,8 @@ def create(
         channels: 1 for grey images, 3 for colour.
         image_size: height and width of its input in pixels; one number means a square.
         seed: makes the weights reproducible; without it they come from PyTorch's default generator.
-        options: choices that the model offers, see `facts(name).options`.
+        options: choices that the model offers, see `facts(name).options`; and for every model with strided layers
+            `antialias`, True or one of the filters in `layers.FILTERS`, see `antialias`.
 
     Returns:
         A module from float32 (N, channels, height, width) to logits (N, classes), with `model.architecture` set. In
@@ -191,16 +197,17 @@ def create(
         with seeding.scoped(seed, "weights"):
             model = build(classes, channels, size, **settled)
     model.architecture = Architecture(name, classes, channels, size, settled)  # type: ignore[assignment]
-    return model
+    filter = str(chosen.get("antialias", "none"))
+    return model if filter == "none" else antialias(model, filter)
 
 
 def _value(model: str, key: str, given: Value) -> Value:
     """The option's value that `given` is or spells."""
-    options = _MODELS[model][0].options
+    options = {**_MODELS[model][0].options, "antialias": ANTIALIAS}
     if key not in options:
-        if not options:
-            raise ArgumentError(f"{model} has no options, got '{key}'.")
         raise unknown(f"option of {model}", key, options)
+    if key == "antialias" and str(given).lower() in ("true", "false"):
+        return DEFAULT_FILTER if str(given).lower() == "true" else "none"
     values = options[key].values
     for value in values:
         if given == value or str(given).lower() == str(value).lower():
