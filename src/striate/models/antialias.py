@@ -84,7 +84,7 @@ def antialias(
 
 @dataclass(frozen=True)
 class _Call:
-    """One call of a layer: the tensors it took and made, by id and version; an operation in place makes a new version."""
+    """One call of a layer: the tensors it took and made, by id and version; operations in place make new versions."""
 
     module: nn.Module
     taken: tuple[int, int]
