@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "Comparison": "striate.evaluation",
     "Dataset": "striate.data",
     "Evaluation": "striate.evaluation",
     "Preprocess": "striate.preprocess",
@@ -17,6 +18,7 @@ _HOME = {
     "Run": "striate.runs",
     "Split": "striate.data",
     "StriateError": "striate.errors",
+    "compare": "striate.evaluation",
     "create": "striate.models",
     "describe": "striate.inspection",
     "evaluate": "striate.evaluation",
@@ -29,6 +31,7 @@ _HOME = {
 _PACKAGES = ("augmentation", "data", "errors", "evaluation", "inspection", "layers", "models", "runs", "training")
 
 __all__ = [
+    "Comparison",
     "Dataset",
     "Evaluation",
     "Preprocess",
@@ -37,6 +40,7 @@ __all__ = [
     "Split",
     "StriateError",
     "augmentation",
+    "compare",
     "create",
     "data",
     "describe",
@@ -59,7 +63,7 @@ if TYPE_CHECKING:
     from striate import augmentation, data, errors, evaluation, inspection, layers, models, runs, training
     from striate.data import Dataset, Split, load
     from striate.errors import StriateError
-    from striate.evaluation import Evaluation, evaluate, predict, report
+    from striate.evaluation import Comparison, Evaluation, compare, evaluate, predict, report
     from striate.inspection import describe
     from striate.models import create
     from striate.preprocess import Preprocess

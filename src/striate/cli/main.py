@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from striate import __version__
+from striate.cli.compare import compare
 from striate.cli.console import say, show
 from striate.cli.data import data
 from striate.cli.describe import describe
@@ -41,7 +42,7 @@ def _root(
     pass
 
 
-for command in (train, evaluate, predict, report, describe, data):
+for command in (train, evaluate, compare, predict, report, describe, data):
     app.command()(command)
 
 

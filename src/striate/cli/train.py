@@ -1,5 +1,6 @@
 """`striate train`: learn, show how it goes, leave a run."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -73,7 +74,12 @@ def _refuse_settings(context: typer.Context) -> None:
 
 
 def _with_settings(recipe: "Recipe", options: dict[str, int | str | None], settings: list[str]) -> "Recipe":
-    changes: dict[str, int | str] = {key: value for key, value in options.items() if value is not None}
+    return recipe.replace(**given(options, settings))
+
+
+def given(options: Mapping[str, float | str | None], settings: Iterable[str]) -> dict[str, float | str]:
+    """The recipe settings that were given, as options of their own or as key=value with --set."""
+    changes: dict[str, float | str] = {key: value for key, value in options.items() if value is not None}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
@@ -81,7 +87,7 @@ def _with_settings(recipe: "Recipe", options: dict[str, int | str | None], setti
         if key.strip() in changes:
             raise ArgumentError(f"--set {setting}: {key.strip()} is given twice; leave one of them out.")
         changes[key.strip()] = value.strip()
-    return recipe.replace(**changes)
+    return changes
 
 
 def _tell(run: "Run", json: bool) -> None:

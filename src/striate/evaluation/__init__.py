@@ -1,8 +1,27 @@
-"""How good a run is: `evaluate`, `predict`, and `report`, which shows it."""
+"""How good a run is: `evaluate`, `predict`, `report`, which shows it, and `compare`, which sets runs side by side."""
 
+from striate.evaluation.comparison import Comparison, Pair, Row, compare
+from striate.evaluation.comparison_page import report_comparison
 from striate.evaluation.measure import Evaluation, evaluate
+from striate.evaluation.outcome import Outcome, outcome
 from striate.evaluation.page import report
 from striate.evaluation.prediction import Prediction, predict
+from striate.evaluation.significance import Difference
 from striate.evaluation.text import predictions_text
 
-__all__ = ["Evaluation", "Prediction", "evaluate", "predict", "predictions_text", "report"]
+__all__ = [
+    "Comparison",
+    "Difference",
+    "Evaluation",
+    "Outcome",
+    "Pair",
+    "Prediction",
+    "Row",
+    "compare",
+    "evaluate",
+    "outcome",
+    "predict",
+    "predictions_text",
+    "report",
+    "report_comparison",
+]

@@ -1,10 +1,8 @@
 """One HTML file that shows what a run learned. It holds all it needs and asks the network for nothing."""
 
-import os
 from pathlib import Path
 from typing import Any, Protocol
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from torch import nn
 
 from striate import models
@@ -12,9 +10,10 @@ from striate.data import Dataset
 from striate.errors import ArgumentError, DataError
 from striate.evaluation.measure import Evaluation, measured
 from striate.evaluation.pictures import first_filters, worst_mistakes
+from striate.evaluation.rendering import render
 from striate.evaluation.reproduce import command
 from striate.evaluation.samples import samples_of
-from striate.evaluation.text import most_confused, percent
+from striate.evaluation.text import most_confused
 from striate.files import write_atomic
 from striate.runs import Run
 from striate.training import Recipe
@@ -63,7 +62,7 @@ def report(
     module = run.model(model)
     page = {**_about(run, module), **_measurements(run, module, data, device), **_architecture(architecture)}
     page |= _drawings(page["history"], page["evaluation"])
-    write_atomic(path, _template().render(page).encode("utf-8", "replace"))
+    write_atomic(path, render("report.html.j2", page))
     return path
 
 
@@ -137,36 +136,3 @@ def _architecture(table: Table | None) -> dict[str, Any]:
     layers = values["layers"]
     columns = [key for key in layers[0] if any(layer[key] not in (None, "", 0) for layer in layers)]
     return {"columns": columns, "layers": layers, "totals": values["totals"]}
-
-
-def _shown(value: Any) -> str:
-    """A value of a table for people: 48,120 and 5×5, and nothing where there is nothing."""
-    if value is None:
-        return ""
-    if isinstance(value, list | tuple):
-        return "×".join(map(str, value))
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _percent(fraction: float | None, digits: int = 2) -> str:
-    return percent(fraction, digits).replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as "4.2 s", "3 min 20 s" or "2 h 5 min"."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("striate.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": _percent, "shown": _shown, "duration": _duration, "basename": os.path.basename}
-    return environment.get_template("report.html.j2")

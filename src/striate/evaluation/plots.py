@@ -1,20 +1,32 @@
 """The report's drawings, as SVG that takes its colours from the page around it. The one module that draws."""
 
+from __future__ import annotations
+
 import io
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
+from numpy.typing import NDArray
+
+from striate.evaluation.placement import place
+
+if TYPE_CHECKING:
+    from striate.evaluation.comparison import Row
+    from striate.evaluation.ilsvrc import Winner
 
 # Matplotlib wants colours that it knows; in the SVG they become what follows light and dark mode.
 _INK, _LINE, _BLUE, _ORANGE = "#010101", "#020202", "#030303", "#040404"
+KEYS = 8  # colours that tell models apart; what comes after has them again, with other marks
 _CSS = {_INK: "currentColor", _LINE: "var(--line)", _BLUE: "var(--blue)", _ORANGE: "var(--orange)"}
+_CSS |= {f"#0{key}0501": f"var(--key{key})" for key in range(1, KEYS + 1)}
+_MARKS = "osD^vPX"
 _STYLE: Any = {
     "font.size": 10,
     "text.color": _INK,
@@ -75,8 +87,146 @@ def heat_map(confusion: Sequence[Sequence[int]]) -> Markup:
         return _svg(figure, "confusion matrix")
 
 
+def accuracy_by_time(rows: Sequence[Row]) -> Markup | None:
+    """Accuracy after each epoch against training time, and where each model ended with its 95 % interval.
+
+    Args:
+        rows: of a comparison; those without a training time are left out, and without any there is no drawing.
+    """
+    timed = [(number, row, row.train_seconds) for number, row in enumerate(rows) if row.train_seconds]
+    if not timed:
+        return None
+    longest, shortest = (choose(seconds for _, _, seconds in timed) for choose in (max, min))
+    name = "hours" if longest >= 7200 else "minutes" if longest >= 120 else "seconds"
+    unit = {"hours": 3600, "minutes": 60, "seconds": 1}[name]
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _blank(5.6, 3.5)
+        axes.set_xlabel(f"training time, {name}")
+        lowest, _ = axes.set_ylim(_heights(timed, 0.9))
+        if longest > 5 * shortest:
+            shown = [time for _, row, _ in timed for time, score in row.curve if score >= lowest]
+            _logarithmic(axes, min([*shown, shortest]) / unit, longest / unit)
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        else:
+            axes.set_xlim(0, 1.35 * longest / unit)
+        lines = []
+        for number, row, _ in timed:
+            if row.curve:
+                line = np.array(row.curve) / (unit, 1)
+                axes.plot(*line.T, color=_key(number), linewidth=1.3)
+                lines.append(line)
+        return _ends(figure, axes, [(n, row, x / unit) for n, row, x in timed], lines, "accuracy by training time")
+
+
+def accuracy_by_size(rows: Sequence[Row], quantity: str) -> Markup | None:
+    """Accuracy, with its 95 % interval, against a model's size.
+
+    Args:
+        rows: of a comparison; those whose size is not known are left out, and without any there is no drawing.
+        quantity: "parameters" or "multiply_adds".
+    """
+    sized = [(number, row, size) for number, row in enumerate(rows) if (size := getattr(row, quantity))]
+    if not sized:
+        return None
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _blank(4.4, 3.0)
+        text = quantity.replace("_", "-")
+        axes.set_xlabel(text if quantity == "parameters" else f"{text} for one image")
+        _logarithmic(axes, min(size for _, _, size in sized), max(size for _, _, size in sized))
+        axes.xaxis.set_major_formatter(EngFormatter(sep="\N{NO-BREAK SPACE}"))
+        axes.set_ylim(_heights(sized, 0.35))
+        return _ends(figure, axes, sized, [], f"accuracy by {text}")
+
+
+def errors_by_year(winners: Sequence[Winner]) -> Markup:
+    """The top-five errors of contest winners as bars, those that are convolutional networks in blue."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _blank(4.4, 2.8)
+        for each in winners:
+            axes.bar(each.year, each.top5_error, color=_BLUE if each.network else _LINE, width=0.7)
+            axes.annotate(
+                f"{100 * each.top5_error:.1f}",
+                (each.year, each.top5_error),
+                (0, 2),
+                textcoords="offset points",
+                ha="center",
+            )
+        axes.set_xticks([each.year for each in winners])
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %", decimals=0))
+        axes.set_ylabel("top-five error")
+        axes.margins(y=0.1)
+        return _svg(figure, "top-five error of the ILSVRC winners by year")
+
+
+def _heights(points: Sequence[tuple[int, Row, float]], below: float) -> tuple[float, float]:
+    """The ends of the y axis: all the marks, and room under them in units of how far they lie apart."""
+    heights = [row.accuracy for _, row, _ in points]
+    apart = max(max(heights) - min(heights), 0.01)
+    return max(-0.02, min(heights) - below * apart), min(max(heights) + 0.3 * apart, 1 + 0.05 * apart)
+
+
+def _ends(
+    figure: Figure,
+    axes: Axes,
+    points: Sequence[tuple[int, Row, float]],
+    lines: Sequence[NDArray[np.float64]],
+    label: str,
+) -> Markup:
+    """Finish a drawing of accuracies: a mark, an interval and a name for each model at its number and x.
+
+    The names keep clear of the lines, float64 (points, 2), that are drawn already.
+    """
+    for number, row, x in points:
+        axes.plot([x, x], row.interval, color=_key(number), linewidth=1)
+        axes.plot([x], [row.accuracy], color=_key(number), marker=_MARKS[number % len(_MARKS)], markersize=5)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    axes.grid(axis="y", color=_LINE)
+    axes.set_axisbelow(True)
+    figure.draw_without_rendering()  # so that the axes know their place
+    all_lines = [*lines, *(np.array([(x, row.interval[0]), (x, row.interval[1])]) for _, row, x in points)]
+    covered = [tuple(spot) for line in all_lines for spot in _along(axes.transData.transform(line))]
+    spots = [tuple(axes.transData.transform((x, row.accuracy))) for _, row, x in points]
+    sizes = [(5.6 * len(row.name), 11.0) for _, row, _ in points]
+    corners = place(spots, sizes, axes.bbox.extents, covered)
+    for (number, row, x), spot, corner in zip(points, spots, corners, strict=True):
+        axes.annotate(
+            row.name,
+            (x, row.accuracy),
+            (corner[0] - spot[0], corner[1] - spot[1] + 2),
+            textcoords="offset points",
+            fontsize=9,
+            color=_key(number),
+            parse_math=False,
+        )
+    return _svg(figure, label)
+
+
+def _along(line: NDArray[np.float64], step: float = 3.0) -> NDArray[np.float64]:
+    """Points on a line, (points, 2), at most `step` apart."""
+    lengths = np.hypot(*np.diff(line, axis=0).T)
+    parts = [
+        np.linspace(start, end, int(length / step) + 2)
+        for start, end, length in zip(line[:-1], line[1:], lengths, strict=True)
+    ]
+    return np.concatenate([line[:1], *parts])
+
+
+def _logarithmic(axes: Axes, low: float, high: float) -> None:
+    """A logarithmic x axis with a few round numbers on it, and some room on both sides."""
+    decades = np.log10(high / low)
+    axes.set_xscale("log")
+    axes.set_xlim(low / 10 ** (0.1 + 0.08 * decades), high * 10 ** (0.1 + 0.08 * decades))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if decades > 2 else (1, 3) if decades > 0.8 else (1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _key(number: int) -> str:
+    """The colour of the model in this row of the comparison."""
+    return f"#0{number % KEYS + 1}0501"
+
+
 def _blank(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=72)  # an SVG's unit is the point
     return figure, figure.add_subplot()
 
 

@@ -39,6 +39,14 @@ def percent(fraction: float | None, digits: int = 2) -> str:
     return "–" if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 
+def duration(seconds: float) -> str:
+    """Seconds as "4.2 s", "3 min 20 s" or "2 h 5 min"."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def evaluation_text(evaluation: Evaluation) -> str:
     """Headline numbers, a table of classes, and the confusion matrix where it fits a screen."""
     low, high = evaluation.interval

@@ -71,7 +71,7 @@ def train(
         run = Run(
             path=path,
             architecture=_architecture(module),
-            source=_lasting(data.source),
+            source=lasting(data.source),
             skip_bad=bool(data.skipped),
             classes=data.classes,
             preprocess=preprocess,
@@ -147,7 +147,7 @@ def _architecture(module: nn.Module) -> Architecture | None:
     return made if shapes[0] == shapes[1] else None
 
 
-def _lasting(source: str) -> str:
+def lasting(source: str) -> str:
     """The source as it can be loaded from any working directory: a folder by its absolute path, else as it is."""
     return os.path.abspath(source) if source not in NAMES and os.path.exists(source) else source
 

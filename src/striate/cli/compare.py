@@ -1,0 +1,141 @@
+"""`striate compare`: several models on equal terms, and which differences between them are real."""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from striate.cli.console import say, show, show_json
+from striate.cli.duration import seconds
+from striate.cli.train import given
+from striate.errors import ArgumentError, InterruptedRunError, RunError
+
+if TYPE_CHECKING:
+    from striate.data import Dataset
+    from striate.evaluation import Comparison
+    from striate.preprocess import Fit
+    from striate.runs import Run
+    from striate.runs.events import Observer
+    from striate.runs.series import Job
+
+
+def compare(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Models, as 'striate train' takes them.")],
+    data: Annotated[str, typer.Option(help="digits, mnist, fashion-mnist, or a folder of images.")] = "digits",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training data, for every model.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Or training time for each run: 90s, 10m, 1h30m.")] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each model, with the seeds 0, 1, and so on.")] = 3,
+    augment: Annotated[str | None, typer.Option(help="Augmentation for all, e.g. 'flip,shift=0.1', or 'none'.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe setting for all: key=value.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of every network's input, in pixels.")] = None,
+    fit: Annotated[str, typer.Option(help="Mixed sizes: letterbox, crop or stretch.")] = "letterbox",
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that can't be decoded.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The folder, new or to continue; under runs/ if not given.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Train several models alike, measure them on the same images, and tell real differences from luck.
+
+    Stopped, it continues when called again with the same --out; models and seeds may be added there later.
+    """
+    from striate.models import facts
+    from striate.runs.series import Series, claimed, misfits, record, seen, train_all
+    from striate.training import pick
+
+    sizes = {model: facts(model).image_size if image_size is None else image_size for model in models}
+    changes = given({**_length(epochs, budget, settings or []), "augment": augment}, settings or [])
+    about = {"source": data, "image_size": image_size, "fit": fit, "skip_bad": skip_bad}
+    Series(tuple(models), seeds, changes, about)  # a mistake here shows before the data is read
+    pick(device)
+    load = _loader(data, fit, skip_bad)
+    series = Series(tuple(models), seeds, changes, {**about, "seen": seen(load(image_size))})
+
+    def data_of(model: str) -> "Dataset":
+        return load(sizes[model])
+
+    without = misfits(series, data_of)
+    for model, reason in without.items():
+        say(f"{model} is left out: {reason}")
+    with claimed(out, series) as folder, _continued(folder, out is not None):
+        runs, failures = train_all(series, folder, data_of, _display, device, without)
+        comparison = _measured(runs, data_of, failures, device)
+        record(folder, series, comparison.to_dict())
+        page = _page(comparison, folder)
+    if json:
+        show_json({**comparison.to_dict(), "folder": str(folder), "page": str(page)})
+    else:
+        show(comparison.text())
+        say(f"The runs are in {folder}, the page with plots is {page}")
+    if failures:
+        raise RunError(f"not all of it could be trained: {', '.join(failures)}; the reasons are told above.")
+
+
+def _length(epochs: int | None, budget: str | None, settings: list[str]) -> dict[str, float | str | None]:
+    """How long each run trains: the one of both that is given."""
+    by_hand = [setting for setting in settings if setting.partition("=")[0].strip() in ("epochs", "budget")]
+    if by_hand:
+        raise ArgumentError(f"--set {by_hand[0]}: use --epochs or --budget.")
+    if (epochs is None) == (budget is None):
+        raise ArgumentError("say how long each model trains, the same for all: either --epochs 10 or --budget 10m.")
+    return {"epochs": epochs} if budget is None else {"budget": seconds(budget)}
+
+
+def _loader(source: str, fit: str, skip_bad: bool) -> Callable[[int | None], "Dataset"]:
+    """The data by image size, read once for each."""
+    from striate.cli.progress import loading
+    from striate.data import load
+
+    known: dict[int | None, Dataset] = {}
+
+    def of_size(size: int | None) -> "Dataset":
+        if size not in known:
+            with loading() as report:
+                known[size] = load(source, image_size=size, fit=cast("Fit", fit), skip_bad=skip_bad, progress=report)
+        return known[size]
+
+    return of_size
+
+
+@contextmanager
+def _display(job: "Job") -> Iterator["Observer"]:
+    from striate.cli.progress import Progress
+
+    say(f"\n{job.name} ({job.number} of {job.total})")
+    with Progress() as progress:
+        yield progress
+
+
+@contextmanager
+def _continued(folder: Path, named: bool) -> Iterator[None]:
+    """Say how to go on from where Ctrl-C stopped it."""
+    try:
+        yield
+    except (InterruptedRunError, KeyboardInterrupt):
+        again = shlex.join(["striate", *sys.argv[1:], *([] if named else ["--out", str(folder)])])
+        raise InterruptedRunError(f"stopped, all of it saved; continue with: {again}") from None
+
+
+def _measured(
+    runs: dict[str, list["Run"]], data_of: Callable[[str], "Dataset"], failures: dict[str, str], device: str
+) -> "Comparison":
+    from striate.evaluation import compare as compare_outcomes
+    from striate.evaluation import outcome
+    from striate.inspection import describe
+
+    if not runs:
+        raise RunError("no model could be trained: " + " ".join(f"{name}: {why}" for name, why in failures.items()))
+    say(f"\nmeasuring {sum(map(len, runs.values()))} runs")
+    outcomes = {model: [outcome(run, data_of(model), device=device) for run in each] for model, each in runs.items()}
+    tables = {model: describe(each[0]) for model, each in runs.items()}
+    counts = {model: None if table.unknown else table.multiply_adds for model, table in tables.items()}
+    return compare_outcomes(outcomes, multiply_adds=counts, failures=failures)
+
+
+def _page(comparison: "Comparison", folder: Path) -> Path:
+    from striate.evaluation import report_comparison
+
+    return report_comparison(comparison, out=folder / "comparison.html", command=shlex.join(["striate", *sys.argv[1:]]))

@@ -1,0 +1,244 @@
+"""Several models, several seeds, the same data and recipe settings: a folder of runs that continues where it stopped.
+
+comparison.json        what is asked for, written before the first run; the result is added when all runs have ended
+MODEL/seed-N/          the runs
+comparison.html        the page, if it was asked for
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from striate import models
+from striate.data import Dataset
+from striate.errors import ArgumentError, CheckpointError, DataError, DivergedError, ShapeError
+from striate.files import read_json, write_json
+from striate.runs.driver import fingerprint, lasting, resume, train
+from striate.runs.events import Observer
+from striate.runs.folder import locked, new_folder
+from striate.runs.run import Run
+from striate.training import Recipe
+
+FILE = "comparison.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a series: the model, the seed, and that it is the `number`th of `total`."""
+
+    model: str
+    seed: int
+    number: int
+    total: int
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.model}, seed {self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Its run's place in the series' folder."""
+        return Path(_safe(self.model)) / f"seed-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Series:
+    """What a series asks for.
+
+    Args:
+        models: names as `striate.create` takes them, options included.
+        seeds: how many trainings of each model; their seeds are 0, 1, and so on.
+        settings: recipe settings for all models, over the `modern` recipe of each; never the seed.
+        data: what decides the data: arguments of `load`, and what `seen` makes of the result.
+
+    Raises:
+        ArgumentError: if a model is named twice or not at all, or for impossible seeds or settings.
+    """
+
+    models: tuple[str, ...]
+    seeds: int
+    settings: dict[str, Any]
+    data: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise ArgumentError("name at least one model to compare.")
+        if self.seeds < 1:
+            raise ArgumentError(f"seeds={self.seeds}: every model is trained at least once.")
+        if "seed" in self.settings:
+            raise ArgumentError("seed can't be set for a comparison: it trains with the seeds 0, 1, …; see --seeds.")
+        places: dict[str, str] = {}
+        for model in self.models:
+            other = places.setdefault(_safe(model).lower(), model)  # some file systems know no capitals
+            if list(self.models).count(model) > 1:
+                raise ArgumentError(f"{model} is named twice: leave one of them out.")
+            if other != model:
+                raise ArgumentError(f"{other} and {model} would share a folder: compare them one after the other.")
+        recipe = Recipe(**self.settings)
+        object.__setattr__(self, "settings", {key: getattr(recipe, key) for key in self.settings})
+
+    def jobs(self) -> list[Job]:
+        """The runs: every model with the first seed, then every model with the next."""
+        pairs = [(model, seed) for seed in range(self.seeds) for model in self.models]
+        return [Job(model, seed, number, len(pairs)) for number, (model, seed) in enumerate(pairs, start=1)]
+
+    def recipe(self, seed: int) -> Recipe:
+        """What is asked of each training; the rest is left to the model's own recipe."""
+        return Recipe(**{"name": "modern", **self.settings, "seed": seed})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "models": list(self.models),
+            "seeds": self.seeds,
+            "settings": self.settings,
+            "data": {**self.data, "source": lasting(self.data["source"])},
+        }
+
+
+def seen(data: Dataset) -> str:
+    """The SHA-256 of what models learn from and are measured on.
+
+    Raises:
+        DataError: if the data holds no images out.
+    """
+    if data.held_out is None:
+        raise DataError(f"{data.source} holds no images out to measure the models on: give it a val or a test split.")
+    _, images = data.held_out
+    return f"{fingerprint(data)} {fingerprint(replace(data, train=images))}"
+
+
+def misfits(series: Series, data_of: Callable[[str], Dataset]) -> dict[str, str]:
+    """The models that can't take the images, and why: each is made once, so that this is known before any training.
+
+    Raises:
+        ArgumentError: for a name or an option that does not exist.
+        ShapeError: if none of the models fits.
+    """
+    reasons = {}
+    for model in series.models:
+        data = data_of(model)
+        _, height, width, channels = data.train.images.shape
+        try:
+            models.create(model, len(data.classes), channels, (height, width), seed=0)
+        except ShapeError as error:
+            reasons[model] = str(error)
+            if len(reasons) == len(series.models):
+                raise
+    return reasons
+
+
+@contextmanager
+def claimed(out: Path | None, series: Series) -> Iterator[Path]:
+    """The series' folder, which no other process may use meanwhile: a new one, or one that holds this series already.
+
+    Models and seeds may have come in addition; comparison.json says so from then on.
+
+    Raises:
+        CheckpointError: if the folder holds anything else, another series, or is in use; it says what differs.
+        StorageError: if it can't be written.
+    """
+    with ExitStack() as stack:
+        if out is not None and (out / FILE).exists():
+            stack.enter_context(locked(out))
+            folder, result = out, _demand_same(out, series)
+        else:
+            name = f"compare-{Path(series.data['source']).name}"
+            folder, result = stack.enter_context(new_folder(out, name)), None
+        record(folder, series, result)
+        yield folder
+
+
+def train_all(
+    series: Series,
+    folder: Path,
+    data_of: Callable[[str], Dataset],
+    begin: Callable[[Job], AbstractContextManager[Observer]],
+    device: str = "auto",
+    without: dict[str, str] | None = None,
+) -> tuple[dict[str, list[Run]], dict[str, str]]:
+    """Bring every run of a series to its end: finished ones are kept, begun ones continued.
+
+    Args:
+        series: what is asked for.
+        folder: claimed for it.
+        data_of: the data in the size that a model was drawn for, or its own.
+        begin: told of each job, gives the observer of its run.
+        device: "auto", "cpu" or "cuda".
+        without: models to leave out, and why.
+
+    Returns:
+        the finished runs of each model, by seed; and what failed, with the reasons. A run that diverges or can't be
+        continued fails alone.
+
+    Raises:
+        InterruptedRunError, StorageError: as `train` does; what was done is kept.
+    """
+    failures = dict(without or {})
+    runs: dict[str, list[Run]] = {}
+    for job in series.jobs():
+        if job.model in (without or {}):
+            continue
+        path, data = folder / job.folder, _watched(data_of(job.model))
+        try:
+            with begin(job) as observer:
+                if (path / "run.json").exists():
+                    run = resume(path, data=data, device=device, observer=observer)
+                else:
+                    run = train(job.model, data, series.recipe(job.seed), out=path, device=device, observer=observer)
+            runs.setdefault(job.model, []).append(run)
+        except (CheckpointError, DivergedError, ShapeError) as error:
+            failures[job.name] = str(error)
+    return runs, failures
+
+
+def record(folder: Path, series: Series, result: dict[str, Any] | None) -> None:
+    """Write comparison.json."""
+    write_json(folder / FILE, {"format": FORMAT, "request": series.to_dict(), "result": result})
+
+
+def _watched(data: Dataset) -> Dataset:
+    """The data with the accuracy after each epoch measured on held-out images, so that it can be drawn against time.
+
+    Where there is no val split it is the test split that is watched; nothing is chosen by what is seen there.
+    """
+    return data if data.val is not None and len(data.val) else replace(data, val=data.test)
+
+
+def _demand_same(folder: Path, series: Series) -> dict[str, Any] | None:
+    """Raise unless the folder's series asks for no more than this one, and for nothing else; its result, if it is."""
+    values = read_json(folder / FILE)
+    try:
+        if values["format"] != FORMAT:
+            raise CheckpointError(f"{folder / FILE} has format {values['format']}; this Striate reads {FORMAT}.")
+        before, now = values["request"], series.to_dict()
+        asked = [{**each["data"], **each["settings"]} for each in (before, now)]
+        lost = [model for model in before["models"] if model not in now["models"]]
+        fewer = before["seeds"] > now["seeds"]
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / FILE} is damaged: choose another folder with --out.") from error
+    other = "or choose another folder with --out."
+    for key in sorted(set(asked[0]) | set(asked[1]), key=lambda key: key == "seen"):
+        old, new = (each.get(key) for each in asked)
+        if old != new and key == "seen":
+            raise CheckpointError(
+                f"the images of {now['data']['source']} have changed since {folder} was begun: {other}"
+            )
+        if old != new:
+            said = [f"without {key}" if value is None else f"with {key}={value}" for value in (old, new)]
+            raise CheckpointError(f"{folder} was begun {said[0]}, not {said[1]}: ask for the same, {other}")
+    if lost:
+        raise CheckpointError(f"{folder} compares {', '.join(lost)} too: name all of its models, {other}")
+    if fewer:
+        raise CheckpointError(f"{folder} has {before['seeds']} seeds, not {now['seeds']}: ask for as many, {other}")
+    return values.get("result") if before == now else None
+
+
+def _safe(model: str) -> str:
+    """A model's name with its options, as a folder's name: "resnet18:stem=small" is resnet18-stem-small."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", model).strip("-.")
