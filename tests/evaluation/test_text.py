@@ -4,9 +4,10 @@ import pytest
 import torch
 from rich.cells import cell_len
 
+from striate.drawing import aligned, percent
 from striate.evaluation.measure import Evaluation
 from striate.evaluation.metrics import class_scores, confusion_matrix
-from striate.evaluation.text import aligned, most_confused, percent
+from striate.evaluation.text import most_confused
 
 
 def made_up(classes: tuple[str, ...], mistakes: int) -> Evaluation:
