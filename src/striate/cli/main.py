@@ -12,8 +12,10 @@ from striate.cli.console import say, show
 from striate.cli.data import data
 from striate.cli.describe import describe
 from striate.cli.evaluate import evaluate
+from striate.cli.invariance import invariance
 from striate.cli.predict import predict
 from striate.cli.report import report
+from striate.cli.show import app as show_app
 from striate.cli.train import train
 from striate.errors import StriateError
 
@@ -42,8 +44,9 @@ def _root(
     pass
 
 
-for command in (train, evaluate, compare, predict, report, describe, data):
+for command in (train, evaluate, compare, predict, report, describe, invariance, data):
     app.command()(command)
+app.add_typer(show_app, name="show")
 
 
 def main() -> None:

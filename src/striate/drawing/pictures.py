@@ -10,7 +10,7 @@ from torch import Tensor
 
 def data_uri(pixels: Tensor | np.ndarray) -> str:
     """An image, uint8 (h, w, 1 or 3), as a PNG in a data: address."""
-    pixels = np.asarray(pixels)
+    pixels = np.ascontiguousarray(pixels)
     file = io.BytesIO()
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
