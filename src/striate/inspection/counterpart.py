@@ -19,8 +19,9 @@ def counterpart(run: Run) -> tuple[str, nn.Module] | None:
     """
     if run.architecture is None:
         return None
+    name = f"{run.name} without its blur, same weights"
     options = {key: value for key, value in run.architecture.options.items() if key != "antialias"}
     if options == run.architecture.options:
+        name = f"{run.name} with a blur, same weights"
         options["antialias"] = DEFAULT_FILTER
-    other = replace(run.architecture, options=options)
-    return f"{other.text}, same weights", run.model(other.make())
+    return name, run.model(replace(run.architecture, options=options).make())

@@ -67,7 +67,7 @@ PERTURBATIONS = (
     Perturbation("rotation", "degrees, to the left or to the right", (5, 10, 20, 30, 45, 90, 180), _rotated),
     Perturbation("scale", "times as large, about the middle", (0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5), _scaled),
     Perturbation("mirror", "left and right exchanged", (1,), _mirrored),
-    Perturbation("brightness", "share of the full range added", (-0.4, -0.2, -0.1, 0.1, 0.2, 0.4), _brighter),
-    Perturbation("contrast", "times the difference from the image's mean", (0.25, 0.5, 0.75, 1.5, 2, 3), _contrasted),
-    Perturbation("noise", "standard deviation, as a share of the full range", (0.05, 0.1, 0.2, 0.3, 0.4), _noisy),
+    Perturbation("brightness", "share of the range added", (-0.4, -0.2, -0.1, 0.1, 0.2, 0.4), _brighter),
+    Perturbation("contrast", "times the difference from the mean", (0.25, 0.5, 0.75, 1.5, 2, 3), _contrasted),
+    Perturbation("noise", "standard deviation, share of the range", (0.05, 0.1, 0.2, 0.3, 0.4), _noisy),
 )
