@@ -54,6 +54,16 @@ def test_uniform_agrees_with_slow_integers(seed, index, draws):
     assert numbers("augment", 3, seed=seed, index=index, draws=draws).tolist() == expected
 
 
+def test_several_keys_at_once_are_each_key_by_itself():
+    keys = [("augment", "flip", 0, 3), ("augment", "shift", 1, 3), ("other",)]
+    index = np.array([5, 0, 2**40])
+    together = seeding.uniforms(9, keys, index=index, draws=4)
+    assert together.shape == (3, 3, 4)
+    for key, each in zip(keys, together, strict=True):
+        assert torch.equal(each, seeding.uniform(9, *key, index=index, draws=4))
+        assert torch.equal(each[:, :2], seeding.uniform(9, *key, index=index, draws=2)), "more draws change none"
+
+
 def test_numbers_do_not_change_between_versions():
     """A run resumed by a later Striate draws what it drew before: these change only with a major version."""
     assert seeding.derive(0, "order", 0) == 4819849257279361181

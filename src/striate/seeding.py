@@ -5,7 +5,7 @@ were made before it.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -53,9 +53,14 @@ def uniform(seed: int, *key: int | str, index: np.ndarray, draws: int) -> torch.
     Returns:
         float64 (N, draws) in [0, 1): SplitMix64 (Steele, Lea and Flood, 2014) run from a counter.
     """
-    stream = np.uint64(derive(seed, *key))
-    start = _mix(stream ^ _mix(index.astype(np.uint64) * _GOLDEN))[:, None]
-    counter = np.arange(1, draws + 1, dtype=np.uint64)[None, :]
+    return uniforms(seed, [key], index=index, draws=draws)[0]
+
+
+def uniforms(seed: int, keys: Sequence[tuple[int | str, ...]], *, index: np.ndarray, draws: int) -> torch.Tensor:
+    """`uniform` for several keys, in the time of one: float64 (keys, N, draws)."""
+    streams = np.array([derive(seed, *key) for key in keys], dtype=np.uint64)[:, None]
+    start = _mix(streams ^ _mix(index.astype(np.uint64) * _GOLDEN))[:, :, None]
+    counter = np.arange(1, draws + 1, dtype=np.uint64)
     bits = _mix(start + counter * _GOLDEN) >> np.uint64(11)
     return torch.from_numpy(bits.astype(np.float64) * 2.0**-53)
 

@@ -1,6 +1,8 @@
 """Policies: the text that names them, and variation that depends on each sample alone."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,11 +12,13 @@ from hypothesis import strategies as st
 from strategies import quick
 
 from striate import seeding
-from striate.augmentation import TRANSFORMS, parse
-from striate.augmentation.transforms import affine
+from striate.augmentation import TRANSFORMS, Transform, parse
+from striate.augmentation.geometry import affine
 from striate.errors import ArgumentError
 
 ALL = "flip,shift=0.2,rotate=30,zoom=0.2,squeeze=0.2,shear=0.2,flip=1"
+SINGLE = [name for name, transform in TRANSFORMS.items() if isinstance(transform, Transform)]
+MIXTURES = [name for name in TRANSFORMS if name not in SINGLE]
 
 
 def noise(*shape):
@@ -22,11 +26,12 @@ def noise(*shape):
 
 
 def written(text):
-    return [(name, strength) for name, _, strength in parse(text).steps]
+    policy = parse(text)
+    return [(name, strength) for name, _, strength in policy.steps + policy.mixtures]
 
 
 def vary(text, images, index, seed=0, epoch=0):
-    return parse(text)(images, seed=seed, epoch=epoch, index=np.asarray(index))
+    return parse(text).fitted(images)(images, seed=seed, epoch=epoch, index=np.asarray(index))
 
 
 def test_a_text_is_names_with_strengths_in_order():
@@ -46,6 +51,22 @@ def test_nothing_and_none_are_no_steps():
         assert torch.equal(vary(text, images, [0, 1]), images)
 
 
+def test_mixtures_come_last_and_a_policy_says_what_it_does():
+    policy = parse("cutmix,flip,mixup=1,shift")
+    assert [name for name, _, _ in policy.steps] == ["flip", "shift"]
+    assert [name for name, _, _ in policy.mixtures] == ["cutmix", "mixup"]
+    assert (policy.varies, policy.mixes) == (True, True)
+    assert (parse("flip").varies, parse("flip").mixes) == (True, False)
+    assert (parse("mixup").varies, parse("mixup").mixes) == (True, True)
+    assert parse("mixup").steps == ()
+    assert (parse("none").varies, parse("none").mixes) == (False, False)
+
+
+def test_alexnet_is_the_papers_recipe():
+    # Section 4.1: patches of 224 from 256, mirror images, and a normal change of light with standard deviation 0.1
+    assert written("alexnet") == [("crop", 1 - 224 / 256), ("flip", 0.5), ("lighting", 0.1)]
+
+
 def test_lenet5_is_the_papers_set_of_distortions():
     # Section III.A: translation, scaling, squeezing, horizontal shearing
     assert [name for name, _ in written("lenet5")] == ["shift", "zoom", "squeeze", "shear"]
@@ -55,7 +76,10 @@ def test_lenet5_is_the_papers_set_of_distortions():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("flop", "unknown augmentation 'flop'. Did you mean 'flip'? Known: flip, lenet5, none, rotate, "),
+        (
+            "flop",
+            "unknown augmentation 'flop'. Did you mean 'flip'? Known: alexnet, brightness, contrast, crop, cutmix, ",
+        ),
         ("flip,=3", "unknown augmentation ''"),
         ("shift=1.01", "augmentation 'shift=1.01': shift takes 0 to 1 (the largest move, as a share of the side)."),
         ("shift=-0.1", "shift takes 0 to 1"),
@@ -72,9 +96,11 @@ def test_what_is_no_policy_is_refused(text, message):
         parse(text)
 
 
-@pytest.mark.parametrize("text", [*TRANSFORMS, ALL, "lenet5"])
+@pytest.mark.parametrize("text", [*SINGLE, ALL, "lenet5", "alexnet"])
 @pytest.mark.parametrize("shape", [(5, 8, 8, 1), (5, 7, 12, 3)])
 def test_varied_images_are_new_and_of_the_same_kind(text, shape):
+    if (text, shape[3]) == ("lighting-imagenet", 1):
+        pytest.skip("for colour only")
     images = noise(*shape)
     before = images.clone()
     varied = vary(text, images, range(5))
@@ -82,18 +108,69 @@ def test_varied_images_are_new_and_of_the_same_kind(text, shape):
     assert varied.shape == shape
     assert torch.equal(images, before)
     assert varied.data_ptr() != images.data_ptr()
-    assert not torch.equal(varied, images)
+    assert torch.equal(varied, images) == ((text, shape[3]) == ("saturation", 1)), "grey has no colour to lose"
+
+
+@pytest.mark.parametrize("text", SINGLE)
+@pytest.mark.parametrize("shape", [(9, 8, 8, 3), (2, 7, 12, 3), (1, 1, 5, 3), (3, 32, 31, 3)])
+def test_strength_nought_changes_nothing(text, shape):
+    images = noise(*shape)
+    assert torch.equal(vary(f"{text}=0", images, range(shape[0])), images)
 
 
 @quick
-@given(st.permutations(range(7)), st.integers(1, 6), st.sampled_from([ALL, "lenet5", "flip,shift"]))
+@given(st.permutations(range(7)), st.integers(1, 6), st.sampled_from([ALL, *SINGLE, "lenet5", "alexnet"]))
 def test_a_samples_variation_does_not_depend_on_its_batch(order, cut, text):
-    images, index = noise(7, 6, 5, 1), np.array([3, 0, 100, 7, 8, 9, 5])
-    whole = vary(text, images, index)
+    images, index = noise(7, 6, 5, 3), np.array([3, 0, 100, 7, 8, 9, 5])
+    policy = parse(text).fitted(images)
+    vary = partial(policy, seed=0, epoch=0)
+    whole = vary(images, index=index)
     order = np.array(order)
-    assert torch.equal(vary(text, images[order], index[order]), whole[order])
-    parts = [vary(text, images[part], index[part]) for part in (slice(cut), slice(cut, None))]
+    assert torch.equal(vary(images[order], index=index[order]), whole[order])
+    parts = [vary(images[part], index=index[part]) for part in (slice(cut), slice(cut, None))]
     assert torch.equal(torch.cat(parts), whole)
+
+
+@pytest.mark.parametrize("text", [ALL, "alexnet,trivial,noise,contrast,erase"])
+def test_one_worker_or_four_and_one_thread_or_four_make_the_same(text):
+    images = noise(64, 20, 20, 3)
+    policy = parse(text).fitted(images)
+
+    def batch(start):
+        part = slice(start, start + 16)
+        return policy(images[part], seed=0, epoch=1, index=np.arange(64)[part])
+
+    alone = [batch(start) for start in range(0, 64, 16)]
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        with ThreadPoolExecutor(4) as workers:
+            together = list(workers.map(batch, range(0, 64, 16)))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("text", [*SINGLE, ALL, "alexnet"])
+def test_a_gpu_makes_the_same(text):
+    """Up to a level, where interpolation rounds otherwise."""
+    images = noise(16, 20, 24, 3)
+    varied = vary(text, images.cuda(), range(16))
+    assert varied.is_cuda
+    assert (varied.cpu().int() - vary(text, images, range(16)).int()).abs().max() <= 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("text", MIXTURES)
+def test_a_gpu_mixes_the_same(text):
+    images, labels = noise(16, 20, 24, 3), torch.arange(16) % 3
+    mixed, targets = parse(text).mix(images.cuda(), labels.cuda(), 3, seed=0, epoch=0, index=np.arange(16))
+    here, right = parse(text).mix(images, labels, 3, seed=0, epoch=0, index=np.arange(16))
+    assert (mixed.cpu().int() - here.int()).abs().max() <= 1
+    torch.testing.assert_close(targets.cpu(), right)
 
 
 def test_samples_epochs_and_seeds_differ_and_come_again():

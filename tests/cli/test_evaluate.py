@@ -37,6 +37,16 @@ def test_people_get_a_table(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "95 % interval" in out
 
 
+def test_views_are_averaged(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert striate(monkeypatch, "evaluate", run.path, "--tta", "shifts", "--json") == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["tta"] == "shifts"
+    assert run.result is not None
+    assert values["loss"] != run.result["loss"]
+    assert striate(monkeypatch, "evaluate", run.path, "--tta", "shift") == 2
+    assert "Did you mean 'shifts'?" in capsys.readouterr().err
+
+
 def test_what_cant_be_evaluated_is_one_line(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

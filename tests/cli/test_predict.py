@@ -40,6 +40,18 @@ def test_json_is_one_object(
     assert err == ""
 
 
+def test_views_are_averaged(
+    run: Run, images: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sure = {}
+    for tta in ("none", "ten-crop"):
+        assert striate(monkeypatch, "predict", run.path, images[0], "--tta", tta, "--json") == 0
+        sure[tta] = json.loads(capsys.readouterr().out)["predictions"][0]["probabilities"]
+    assert sure["none"].keys() == sure["ten-crop"].keys()
+    assert sure["none"] != sure["ten-crop"]
+    assert sum(sure["ten-crop"].values()) == pytest.approx(1)
+
+
 def test_people_get_a_line_an_image(
     run: Run, images: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

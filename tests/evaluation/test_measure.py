@@ -46,7 +46,7 @@ def test_json_has_the_keys_and_nothing_it_cant_hold(run: Run, shapes: Dataset) -
     values = evaluate(run, shapes).to_dict()
     assert list(values) == [
         *("accuracy", "interval", "top1_error", "top5_error", "loss", "calibration_error", "n", "split"),
-        *("per_class", "confusion"),
+        *("tta", "per_class", "confusion"),
     ]
     assert json.loads(json.dumps(values, allow_nan=False)) == values
 
@@ -181,3 +181,20 @@ def test_equal_classes_rank_by_number_and_nan_comes_last() -> None:
 def test_an_unknown_device_is_refused(run: Run, shapes: Dataset) -> None:
     with pytest.raises(ArgumentError, match="device"):
         evaluate(run, shapes, device="tpu")
+
+
+def test_test_time_augmentation_is_used_and_told(run: Run, shapes: Dataset) -> None:
+    plain, averaged = evaluate(run, shapes), evaluate(run, shapes, tta="flip")
+    assert shapes.test is not None
+    mirrored = replace(shapes, test=Split(shapes.test.images.flip(2), shapes.test.labels))
+    mean = (plain.probabilities + evaluate(run, mirrored).probabilities) / 2
+    torch.testing.assert_close(averaged.probabilities, mean, atol=1e-6, rtol=0)
+    assert not torch.allclose(averaged.probabilities, plain.probabilities, atol=1e-3)
+    assert (plain.to_dict()["tta"], averaged.to_dict()["tta"]) == ("none", "flip")
+    assert "test-time augmentation" not in plain.text()
+    assert averaged.text().startswith("shapes, test: 20 images, test-time augmentation: flip\n")
+
+
+def test_an_unknown_test_time_augmentation_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="unknown test-time augmentation 'mirror'"):
+        evaluate(tmp_path / "no-run", tta="mirror")

@@ -21,10 +21,13 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.png"), key=lambda path: path.name)
 
 
-def test_it_agrees_with_evaluation_on_the_same_pixels(run: Run, shapes: Dataset, save: Save, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tta", ["none", "flip,shifts"])
+def test_it_agrees_with_evaluation_on_the_same_pixels(
+    run: Run, shapes: Dataset, save: Save, tmp_path: Path, tta: str
+) -> None:
     assert shapes.test is not None
-    predictions = predict(run, files(save(shapes.test, tmp_path)), top=3)
-    evaluation = evaluate(run, shapes)
+    predictions = predict(run, files(save(shapes.test, tmp_path)), top=3, tta=tta)
+    evaluation = evaluate(run, shapes, tta=tta)
     for prediction, probabilities, predicted in zip(
         predictions, evaluation.probabilities.tolist(), evaluation.predicted.tolist(), strict=True
     ):

@@ -62,6 +62,12 @@ def test_tables_are_the_published_ones(name: str, published: str) -> None:
     assert [cells(row) for row in describe(striate.create(name)).rows] == table(published)
 
 
+def test_fields_stand_in_their_column() -> None:
+    found = [each.field for each in describe(striate.create("fashion_cnn")).rows]
+    assert found == ["", "7×7", "8×8", "12×12", "16×16", "18×18", "26×26", "34×34", "38×38", "38×38", *["all"] * 3]
+    assert [each.field for each in describe(Odd(), (1, 2, 3)).rows][-2:] == ["", ""]  # nothing calls them
+
+
 def test_lenet5_totals_are_the_paper_s() -> None:
     described = describe(striate.create("lenet5", image_size=32))
     assert (described.name, described.input_shape) == ("lenet5", (1, 32, 32))
@@ -214,7 +220,9 @@ def test_errors_say_what_to_do() -> None:
         describe(nn.Sequential(nn.ReLU()))
     with pytest.raises(ShapeError, match=r"input_shape=\(1, 28\): expected \(channels, height, width\)"):
         describe(nn.ReLU(), (1, 28))  # type: ignore[arg-type]
-    with pytest.raises(ShapeError, match=r"FashionCNN can't take an image of 3×28×28 .*to have 1 channels.*Pass"):
+    with pytest.raises(
+        ShapeError, match=r"FashionCNN can't take an image of 3×28×28 .*to have 1 channels.*It is made for 1×28×28"
+    ):
         describe(striate.create("fashion_cnn"), (3, 28, 28))
     with pytest.raises(ArgumentError, match="lazy layers"):
         describe(nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), (1, 2, 2))

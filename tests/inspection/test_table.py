@@ -13,7 +13,7 @@ from striate.inspection import describe
 def test_text_is_aligned_and_fits_a_terminal(name: str) -> None:
     lines = describe(striate.create(name)).text().splitlines()
     rule = lines[1]
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 120
     assert lines.count(rule) == 2
     gaps = [i for i, mark in enumerate(rule) if mark == " "]
     assert all(line[i : i + 1].strip() == "" for line in lines for i in gaps)
@@ -24,17 +24,20 @@ def test_text_is_aligned_and_fits_a_terminal(name: str) -> None:
 
 def test_text_of_lenet5() -> None:
     text = describe(striate.create("lenet5")).text()
-    assert "c3       partial conv    16  10×10  5×5/1 valid  scaled tanh       1,516      151,600    150,000\n" in text
+    assert (
+        "c3       partial conv    16  10×10  5×5/1 valid  14×14  scaled tanh       1,516      151,600    150,000\n"
+        in text
+    )
     assert text.splitlines()[-1].split() == ["total", "60,000", "340,908", "328,096"]
 
 
 def test_markdown_has_every_column_in_every_row() -> None:
     described = describe(striate.create("lenet5"))
     lines = described.markdown().splitlines()
-    assert {line.count("|") for line in lines} == {12}
-    assert lines[0].startswith("| layer | type | maps | size | kernel | stride | padding | activation | parameters |")
+    assert {line.count("|") for line in lines} == {13}
+    assert lines[0].startswith("| layer | type | maps | size | kernel | stride | padding | field | activation |")
     assert lines[1].count("---:") == 4
-    assert "| s2 | subsample | 6 | 14×14 | 2×2 | 2 | valid | scaled tanh | 12 | 5,880 | 1,176 |" in lines
+    assert "| s2 | subsample | 6 | 14×14 | 2×2 | 2 | valid | 6×6 | scaled tanh | 12 | 5,880 | 1,176 |" in lines
     assert len(lines) == 2 + len(described.rows) + 1
 
 
@@ -44,6 +47,11 @@ def test_json_keeps_numbers() -> None:
     assert values["input_shape"] == [1, 28, 28]
     assert values["layers"][2]["kernel"] == [5, 5]
     assert values["layers"][-1]["kernel"] is None
+    assert [layer["field"] for layer in values["layers"]][-4:] == ["32×32", "all", "all", "all"]
+    assert len(values["fields"]) == len(values["layers"])
+    c3 = {"size": [14, 14], "stride": [2, 2], "start": [-2, -2], "centre": [4.5, 4.5], "whole": False}
+    assert values["fields"][0] is None
+    assert values["fields"][4] == c3
 
 
 def test_what_is_not_known_is_not_hidden() -> None:

@@ -14,7 +14,7 @@ def check_layer(layer: nn.Module, x: Tensor, shape: tuple[int, ...]) -> None:
     assert expected.shape == shape
     assert expected.dtype == x.dtype
     assert torch.isfinite(expected).all()
-    assert repr(layer).count("\n") == 0
+    assert repr(layer).count("\n") == 0 or any(True for _ in layer.children())
     check_layouts(layer, x, expected)
     check_batches(layer, x, expected)
     check_precision(layer, x, expected)

@@ -40,10 +40,15 @@ LAYERS: list[tuple[nn.Module, tuple[int, ...], tuple[int, ...]]] = [
     (layers.DepthwiseMaxPool2d(3, stride=2, padding="same"), IMAGE, (2, 2, 7, 6)),
     (layers.DepthwiseAvgPool2d(2, stride=1), IMAGE, (2, 3, 7, 6)),
     (layers.DepthwiseAvgPool2d(3, padding="same"), IMAGE, (2, 2, 7, 6)),
+    (layers.LocalResponseNorm(3, alpha=1, beta=0.75, k=1), IMAGE, IMAGE),
+    (layers.LocalResponseNorm(5, alpha=0.5, beta=1, k=2), IMAGE, IMAGE),
+    (layers.Inception(4, 2, (2, 3), (2, 2), 2), IMAGE, (2, 9, 7, 6)),
     (layers.ScaledTanh(), IMAGE, IMAGE),
     (layers.Subsampling2d(4), IMAGE, (2, 4, 3, 3)),
     (layers.PartialConv2d(TABLE, in_channels=4, kernel_size=(3, 2)), IMAGE, (2, 3, 5, 5)),
     (layers.RBFOutput(layers.digit_prototypes()), (2, 84), (2, 10)),
+    (layers.Add(), IMAGE, IMAGE),
+    (layers.PaddedShortcut(4, 7, stride=2), IMAGE, (2, 7, 4, 3)),
 ]
 cases = pytest.mark.parametrize(
     ("layer", "given", "shape"), LAYERS, ids=[f"{i}-{type(case[0]).__name__}" for i, case in enumerate(LAYERS)]

@@ -125,18 +125,37 @@ def test_a_residual_block_of_torchvision_s_kind():
     torch.testing.assert_close(blurred(x), (block.bn2(block.conv2(branch)) + shortcut).relu())
 
 
-@pytest.mark.parametrize("name", ["lenet5", "lenet5_modern", "fashion_cnn"])
+@pytest.mark.parametrize("name", ["lenet5", "lenet5_modern", "fashion_cnn", "resnet20", "resnet18", "googlenet"])
 def test_our_models_take_it_as_an_option(name):
     model, blurred = models.create(name, seed=3), models.create(f"{name}:antialias=bin-5", seed=3)
-    assert blurred.architecture == Architecture(name, 10, 1, (28, 28), {"antialias": "bin-5"})
+    own = model.architecture.options
+    assert blurred.architecture == Architecture(name, 10, 1, (28, 28), {**own, "antialias": "bin-5"})
     assert blurred.architecture.text == f"{name}:antialias=bin-5"
     assert Architecture.from_dict(blurred.architecture.to_dict()).make(3).architecture == blurred.architecture
     assert all(torch.equal(value, blurred.state_dict()[key]) for key, value in model.state_dict().items())
     assert len(blurred.state_dict()) == len(model.state_dict())
     assert {m.filter for m in blurred.modules() if isinstance(m, BlurPool2d)} == {"bin-5"}
-    assert models.create(name, antialias=True).architecture.options == {"antialias": "tri-4"}
+    assert models.create(name, antialias=True).architecture.options == {**own, "antialias": "tri-4"}
     assert models.create(name, antialias=False).architecture == model.architecture
     assert models.create(f"{name}:antialias=none").architecture.text == name
+
+
+def test_weights_of_a_run_bring_its_blur_along(tmp_path):
+    """And weights of a network without blur load into one with it."""
+    model = models.create("resnet20", seed=1)
+    torch.save(model.state_dict(), tmp_path / "plain.pt")
+    blurred = models.create("resnet20:antialias=tri-3", weights=tmp_path / "plain.pt")
+    assert torch.equal(blurred.conv1.weight, model.conv1.weight)
+    assert blurred.architecture.options["antialias"] == "tri-3"
+
+
+def test_every_step_down_of_a_residual_network_is_blurred():
+    """Section 3.2's networks: the branch's convolution behind its ReLU, and the shortcut."""
+    for name in ("resnet20", "resnet18:stem=small"):
+        blurred = models.create(f"{name},antialias=true" if ":" in name else f"{name}:antialias=true")
+        assert not any(isinstance(m, nn.Conv2d) and m.stride != (1, 1) for m in blurred.modules())
+        behind = [type(m.relu1[0]).__name__ for m in blurred.modules() if isinstance(getattr(m, "relu1", None), nn.Sequential)]
+        assert behind == ["ReLU"] * (2 if name == "resnet20" else 3)
 
 
 def test_the_blur_of_fashion_cnn_stands_behind_its_relus():

@@ -12,7 +12,15 @@ import torch
 from small_run import CLASSES, Dropping, dataset, recipe, split
 
 import striate
-from striate.errors import ArgumentError, CheckpointError, DivergedError, InterruptedRunError, ShapeError, StorageError
+from striate.errors import (
+    ArgumentError,
+    CheckpointError,
+    DivergedError,
+    InterruptedRunError,
+    RunError,
+    ShapeError,
+    StorageError,
+)
 from striate.runs import Begun, Ended, EpochEnded, Run, resume, session, train
 from striate.training import Recipe, Step, score
 
@@ -367,3 +375,27 @@ def test_checkpoints_of_a_run_without_a_run_file_are_not_continued(tmp_path: Pat
 def test_a_source_that_is_no_path_keeps_its_name(finished: Run):
     assert finished.source == "shapes"
     assert finished.result["data"] == "shapes"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_too_little_memory_asks_for_a_smaller_batch(tmp_path: Path, error: Exception):
+    def fail():
+        raise error
+
+    with pytest.raises(RunError, match=r"ran out of memory in steps of 16 images.*--batch-size 8"):
+        train("mlp", dataset(), recipe(), out=tmp_path / "run", observer=StopAt(2, fail))
+
+
+def test_another_runtime_error_is_not_taken_for_too_little_memory(tmp_path: Path):
+    def fail():
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        train("mlp", dataset(), recipe(), out=tmp_path / "run", observer=StopAt(2, fail))

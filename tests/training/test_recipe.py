@@ -117,7 +117,9 @@ def test_papers_recipes_are_what_the_papers_say():
 
 
 def test_an_unknown_recipe_is_answered_with_the_nearest():
-    with pytest.raises(ArgumentError, match=r"unknown recipe 'papers'\. Did you mean 'paper'\? Known: modern, paper"):
+    with pytest.raises(
+        ArgumentError, match=r"unknown recipe 'papers'\. Did you mean 'paper'\? Known: fine-tune, modern, paper"
+    ):
         recipe("papers", "mlp")
 
 

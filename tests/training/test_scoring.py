@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from strategies import quick
 from torch import nn
 
+from striate.augmentation import views
 from striate.data import Split
+from striate.errors import ArgumentError
 from striate.preprocess import Preprocess
 from striate.training import Score, logits_of, ranks, score, score_of
 
@@ -111,3 +113,27 @@ def test_the_mode_is_given_back_even_after_a_failure(training):
     with pytest.raises(RuntimeError):
         logits_of(model, torch.zeros(2, 9, 9, 1, dtype=torch.uint8), PREPROCESS)
     assert all(module.training == training for module in model.modules())
+
+
+@pytest.mark.parametrize("tta", ["flip", "flip,shifts"])
+def test_probabilities_of_all_views_are_averaged(tta):
+    model, data = Watched(), split(7)
+    averaged = logits_of(model, data.images, PREPROCESS, batch_size=3, tta=tta)
+    expected = 0
+    for weight, view in views(tta)(data.images):
+        expected = expected + weight * logits_of(model, view, PREPROCESS).double().softmax(dim=1)
+    np.testing.assert_allclose(averaged.exp().numpy(), expected.numpy(), atol=1e-6)
+    assert averaged.dtype == torch.float32
+    assert averaged.device.type == "cpu"
+    np.testing.assert_allclose(averaged.softmax(dim=1).sum(dim=1), 1, atol=1e-6)
+
+
+def test_without_views_logits_are_untouched_and_an_impossible_class_stays_finite():
+    model, data = Watched(), split(3)
+    assert torch.equal(logits_of(model, data.images, PREPROCESS, tta="none"), logits_of(model, data.images, PREPROCESS))
+    model.linear.bias.data = torch.tensor([0.0, 1000.0, -1000.0])
+    averaged = logits_of(model, data.images, PREPROCESS, tta="flip")
+    assert averaged.isfinite().all()
+    with pytest.raises(ArgumentError, match="unknown test-time augmentation 'flips'"):
+        logits_of(model, data.images, PREPROCESS, tta="flips")
+    assert model.training

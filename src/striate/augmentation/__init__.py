@@ -1,6 +1,8 @@
 """Random variation of training images: drawn for each sample by its own seed, applied to whole batches."""
 
 from striate.augmentation.policy import Policy, parse
-from striate.augmentation.transforms import TRANSFORMS, Transform
+from striate.augmentation.table import TRANSFORMS
+from striate.augmentation.test_time import VIEWS, views
+from striate.augmentation.transform import Mixing, Transform
 
-__all__ = ["TRANSFORMS", "Policy", "Transform", "parse"]
+__all__ = ["TRANSFORMS", "VIEWS", "Mixing", "Policy", "Transform", "parse", "views"]

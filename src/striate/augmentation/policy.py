@@ -1,29 +1,67 @@
 """A policy: a short text such as "flip,shift=0.1" that says how training images are varied."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
+import torch.nn.functional as F
 from torch import Tensor
 
 from striate import seeding
-from striate.augmentation.transforms import TRANSFORMS, Transform, affine
+from striate.augmentation.geometry import affine
+from striate.augmentation.lighting import Images, components, draw_lighting
+from striate.augmentation.table import TRANSFORMS
+from striate.augmentation.transform import Mixing, Transform
 from striate.errors import ArgumentError, unknown
 
-# Policies with a name. "lenet5" is the set of planar affine distortions of LeCun et al. 1998, section III.A:
-# translation, scaling, squeezing and horizontal shearing. The paper gives no ranges; with these, 0.69 %
-# test error on MNIST (three seeds; the paper: 0.8 %).
-NAMED = {"none": "", "lenet5": "shift=0.07,zoom=0.12,squeeze=0.12,shear=0.2"}
+# Policies with a name.
+NAMED = {
+    "none": "",
+    # The planar affine distortions of LeCun et al. 1998, section III.A: translation, scaling, squeezing and horizontal
+    # shearing. The paper gives no ranges; with these, 0.69 % test error on MNIST (three seeds; the paper: 0.8 %).
+    "lenet5": "shift=0.07,zoom=0.12,squeeze=0.12,shear=0.2",
+    # Krizhevsky et al. 2012, section 4.1: 224×224 patches of 256×256 images, mirror images, lighting. Here images come
+    # at the network's size, so a patch with 224/256 of each side is enlarged to it; `--tta ten-crop` is the same at
+    # test time.
+    "alexnet": "crop=0.125,flip,lighting=0.1",
+}
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Transforms with their strengths, applied in the order written.
+    """Transforms with their strengths, applied in the order written, and then mixtures.
 
     Draws depend on (seed, epoch, each sample's own index), so the same image is varied in the same way whatever batch
-    it is in.
+    it is in. Only what it is mixed with depends on the batch.
     """
 
     steps: tuple[tuple[str, Transform, float], ...]
+    mixtures: tuple[tuple[str, Mixing, float], ...] = ()
+
+    @property
+    def varies(self) -> bool:
+        """Whether there is anything to do, here or in `mix`."""
+        return bool(self.steps or self.mixtures)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether `mix` is to be called."""
+        return bool(self.mixtures)
+
+    def fitted(self, images: Images) -> "Policy":
+        """The policy with what it has to know of the training images: for "lighting", their colours.
+
+        Args:
+            images: uint8 (N, H, W, C), in memory or mapped from a file; up to 2,000 of them, evenly spaced, are read.
+        """
+        if all(name != "lighting" for name, _, _ in self.steps):
+            return self
+        draw = partial(draw_lighting, components(images))
+        steps = (
+            (name, replace(transform, draw=draw) if name == "lighting" else transform, strength)
+            for name, transform, strength in self.steps
+        )
+        return replace(self, steps=tuple(steps))
 
     def __call__(self, images: Tensor, *, seed: int, epoch: int, index: np.ndarray) -> Tensor:
         """Vary a batch.
@@ -35,10 +73,14 @@ class Policy:
 
         Returns:
             uint8 (N, H, W, C); the input is not changed (and is what returns where there are no steps).
+
+        Raises:
+            ArgumentError: if the policy has "lighting" and is not fitted, or images have other channels than fit it.
         """
         matrix = None
-        for position, (name, transform, strength) in enumerate(self.steps):
-            draws = seeding.uniform(seed, "augment", name, position, epoch, index=index, draws=transform.draws)
+        for (_, transform, strength), draws in zip(
+            self.steps, _draws(self.steps, seed, "augment", epoch, index), strict=True
+        ):
             parameters = transform.draw(draws, strength)
             if transform.apply is affine:  # neighbours are multiplied first: resampling twice would blur twice
                 matrix = parameters if matrix is None else matrix @ parameters
@@ -48,6 +90,39 @@ class Policy:
             images = transform.apply(images, parameters)
         return images if matrix is None else affine(images, matrix)
 
+    def mix(
+        self, images: Tensor, labels: Tensor, classes: int, *, seed: int, epoch: int, index: np.ndarray
+    ) -> tuple[Tensor, Tensor]:
+        """Mix the images of a batch, each with the one before it, and their labels in the same shares.
+
+        Args:
+            images: uint8 (N, H, W, C), on any device.
+            labels: int64 (N,), on the same.
+            classes: how many there are.
+            seed, epoch, index: as in a call; how much is mixed depends on them, and with what on the batch.
+
+        Returns:
+            uint8 (N, H, W, C) and float32 (N, classes), each row of sum 1.
+        """
+        targets = F.one_hot(labels, classes).float()
+        for (_, mixing, strength), draws in zip(
+            self.mixtures, _draws(self.mixtures, seed, "mix", epoch, index), strict=True
+        ):
+            images, targets = mixing.apply(images, targets, mixing.draw(draws, strength))
+        return images, targets
+
+
+def _draws(
+    steps: tuple[tuple[str, Transform | Mixing, float], ...], seed: int, purpose: str, epoch: int, index: np.ndarray
+) -> list[Tensor]:
+    """The uniform numbers of each step, float64 (N, its draws)."""
+    if not steps:
+        return []
+    most = max(transform.draws for _, transform, _ in steps)
+    keys = [(purpose, name, position, epoch) for position, (name, _, _) in enumerate(steps)]
+    numbers = seeding.uniforms(seed, keys, index=index, draws=most)
+    return [each[:, : transform.draws] for each, (_, transform, _) in zip(numbers, steps, strict=True)]
+
 
 def parse(text: str) -> Policy:
     """The policy a text describes: comma-separated names, each with an optional "=strength", or names in `NAMED`.
@@ -55,7 +130,8 @@ def parse(text: str) -> Policy:
     Raises:
         ArgumentError: for an unknown name, listing those there are, or a strength out of range, saying the range.
     """
-    steps = []
+    steps: list[tuple[str, Transform, float]] = []
+    mixtures: list[tuple[str, Mixing, float]] = []
     spelled_out = ",".join(NAMED.get(part.strip(), part) for part in text.split(","))
     for item in filter(None, (part.strip() for part in spelled_out.split(","))):
         name, given, value = (piece.strip() for piece in item.partition("="))
@@ -71,5 +147,8 @@ def parse(text: str) -> Policy:
         low, high = transform.bounds
         if not low <= strength <= high:
             raise ArgumentError(f"augmentation '{item}': {name} takes {low:g} to {high:g} ({transform.unit}).")
-        steps.append((name, transform, strength))
-    return Policy(tuple(steps))
+        if isinstance(transform, Mixing):
+            mixtures.append((name, transform, strength))
+        else:
+            steps.append((name, transform, strength))
+    return Policy(tuple(steps), tuple(mixtures))

@@ -1,5 +1,6 @@
 """A picture of a data set: a row of examples for each class."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -32,22 +33,37 @@ def contact_sheet(dataset: Dataset, columns: int = 10) -> Image.Image:
     Returns:
         An RGB image.
     """
-    font = _font()
-    shown = enumerate(dataset.classes[:_MOST_CLASSES])
-    names = [_shortened(name if name == str(label) else f"{label}: {name}", font) for label, name in shown]
+    rows = [
+        (name if name == str(label) else f"{label}: {name}", _examples(dataset, label, columns))
+        for label, name in enumerate(dataset.classes[:_MOST_CLASSES])
+    ]
     if len(dataset.classes) > _MOST_CLASSES:
-        names.append(f"and {len(dataset.classes) - _MOST_CLASSES} more classes")
+        rows.append((f"and {len(dataset.classes) - _MOST_CLASSES} more classes", dataset.train.images[:0]))
+    return grid(rows, columns)
+
+
+def grid(rows: Sequence[tuple[str, torch.Tensor]], columns: int) -> Image.Image:
+    """Rows of equally large images, each with its name.
+
+    Args:
+        rows: the names, and uint8 (n, H, W, C) with n up to `columns`.
+        columns: how many images a row has room for.
+
+    Returns:
+        An RGB image.
+    """
+    font = _font()
+    names = [_shortened(name, font) for name, _ in rows]
     margin = round(max(font.getlength(name) for name in names)) + 3 * _GAP
-    height, width = _cell(*dataset.train.images.shape[1:3])
+    height, width = _cell(*rows[0][1].shape[1:3])
     size = (margin + columns * (width + _GAP), _GAP + len(names) * (height + _GAP))
     sheet = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(sheet)
-    for row, name in enumerate(names):
+    for row, (name, (_, images)) in enumerate(zip(names, rows, strict=True)):
         top = _GAP + row * (height + _GAP)
         draw.text((_GAP, top + (height - _TEXT) // 2), name, fill=_INK, font=font)
-        if row < _MOST_CLASSES:
-            for column, image in enumerate(_examples(dataset, row, columns)):
-                sheet.paste(_scaled(image, height, width), (margin + column * (width + _GAP), top))
+        for column, image in enumerate(images):
+            sheet.paste(_scaled(image, height, width), (margin + column * (width + _GAP), top))
     return sheet
 
 

@@ -1,6 +1,7 @@
 """How good a run is: `evaluate`, `predict`, `report`, which shows it, and `compare`, which sets runs side by side."""
 
-from striate.evaluation.comparison import Comparison, Pair, Row, compare
+from striate.evaluation.comparing import compare
+from striate.evaluation.comparison import Comparison, Pair, Row
 from striate.evaluation.comparison_page import report_comparison
 from striate.evaluation.measure import Evaluation, evaluate
 from striate.evaluation.outcome import Outcome, outcome

@@ -40,6 +40,8 @@ def method(comparison: Comparison) -> list[str]:
             f"With one training of a model, {test} decides, at 5 % for all pairs together (Holm): its verdict is on "
             "these trained networks, and another seed may turn it round."
         )
+    if comparison.pairs:
+        said.append("Luck in the choice of the training images, the same for all, is not answered for.")
     return said
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from striate.augmentation import views
 from striate.data import Dataset
 from striate.evaluation.metrics import (
     ClassScore,
@@ -37,6 +38,7 @@ class Evaluation:
         per_class: precision, recall, F1 and number of images of each.
         confusion: how many images of each class (rows) were taken for each class (columns).
         notes: what to know about these images, in sentences.
+        tta: the test-time augmentation.
         probabilities: float64 (N, classes).
         labels, predicted: int64 (N,), positions in `classes`.
     """
@@ -54,6 +56,7 @@ class Evaluation:
     per_class: tuple[ClassScore, ...]
     confusion: list[list[int]]
     notes: tuple[str, ...] = ()
+    tta: str = "none"
     probabilities: Tensor = field(default_factory=lambda: torch.empty(0, 0), repr=False, compare=False)
     labels: Tensor = field(default_factory=lambda: torch.empty(0), repr=False, compare=False)
     predicted: Tensor = field(default_factory=lambda: torch.empty(0), repr=False, compare=False)
@@ -69,6 +72,7 @@ class Evaluation:
             "calibration_error": finite(self.calibration_error),
             "n": self.n,
             "split": self.split,
+            "tta": self.tta,
             "per_class": [each.to_dict() for each in self.per_class],
             "confusion": self.confusion,
         }
@@ -84,6 +88,7 @@ def evaluate(
     *,
     device: str = "auto",
     model: nn.Module | None = None,
+    tta: str = "none",
 ) -> Evaluation:
     """Measure a run on labelled images it was not trained on.
 
@@ -93,19 +98,22 @@ def evaluate(
             data holds out.
         device: "auto", "cpu" or "cuda".
         model: for a run whose model Striate did not create, a module of the same structure.
+        tta: test-time augmentation: "flip", "shifts", "ten-crop", or several with commas, see `augmentation.views`.
 
     Raises:
+        ArgumentError: for an unknown test-time augmentation.
         DataError: if there are no such images, or if classes are unknown to the run or missing in the data.
         CheckpointError: if the run has no usable weights.
     """
+    views(tta)  # a mistake here shows before the data is read
     run = run if isinstance(run, Run) else Run.open(run)
-    return measured(run, samples_of(run, data), run.model(model), device)
+    return measured(run, samples_of(run, data), run.model(model), device, tta)
 
 
-def measured(run: Run, samples: Samples, model: nn.Module, device: str = "auto") -> Evaluation:
+def measured(run: Run, samples: Samples, model: nn.Module, device: str = "auto", tta: str = "none") -> Evaluation:
     """The evaluation of a trained model on these samples, in their order."""
     target, labels = pick(device), samples.split.labels
-    logits = logits_of(model.to(target), samples.split.images, run.preprocess, target)
+    logits = logits_of(model.to(target), samples.split.images, run.preprocess, target, tta=tta)
     score = score_of(logits, labels)
     predicted = best_first(logits)[:, 0]
     probabilities = logits.double().softmax(dim=1)
@@ -123,6 +131,7 @@ def measured(run: Run, samples: Samples, model: nn.Module, device: str = "auto")
         per_class=class_scores(labels, predicted, run.classes),
         confusion=confusion_matrix(labels, predicted, len(run.classes)),
         notes=samples.notes,
+        tta=tta,
         probabilities=probabilities,
         labels=labels,
         predicted=predicted,

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.data.decode import UndecodableError, decode
+from striate.data.decode import UndecodableError
+from striate.data.prepare import prepare
 from striate.errors import ArgumentError, BadFilesError
 from striate.evaluation.measure import best_first
 from striate.runs import Run
@@ -48,6 +49,7 @@ def predict(
     top: int = 5,
     device: str = "auto",
     model: nn.Module | None = None,
+    tta: str = "none",
 ) -> list[Prediction]:
     """Classify image files, of any size and format Pillow reads, prepared exactly as the training images were.
 
@@ -57,11 +59,13 @@ def predict(
         top: how many of the most probable classes each prediction lists, at least 1.
         device: "auto", "cpu" or "cuda".
         model: for a run whose model Striate did not create, a module of the same structure.
+        tta: test-time augmentation: "flip", "shifts", "ten-crop", or several with commas, see `augmentation.views`.
 
     Returns:
         One prediction an image, in the order given.
 
     Raises:
+        ArgumentError: for no image, no class to list, or an unknown test-time augmentation.
         BadFilesError: naming all files that can't be decoded.
         CheckpointError: if the run has no usable weights.
     """
@@ -73,7 +77,7 @@ def predict(
         raise ArgumentError(f"top={top}: at least 1 class must be listed.")
     target = pick(device)
     pixels = _decoded(run, paths)
-    logits = logits_of(run.model(model, target), pixels, run.preprocess, target)
+    logits = logits_of(run.model(model, target), pixels, run.preprocess, target, tta=tta)
     return [_prediction(run, path, row, top) for path, row in zip(paths, logits, strict=True)]
 
 
@@ -82,7 +86,7 @@ def _decoded(run: Run, paths: list[Path]) -> Tensor:
     pixels, problems = [], {}
     for path in paths:
         try:
-            pixels.append(torch.from_numpy(run.preprocess.conform(decode(path)).copy()))
+            pixels.append(torch.from_numpy(prepare(path, run.preprocess).copy()))
         except UndecodableError as error:
             problems[str(path)] = error.reason
     if problems:

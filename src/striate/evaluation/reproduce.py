@@ -26,6 +26,7 @@ def command(run: Run) -> str | None:
         words += ["--image-size", str(preprocess.height)]
     words += ["--fit", preprocess.fit] if preprocess.fit != "letterbox" else []
     words += ["--skip-bad"] if run.skip_bad else []
+    words += ["--weights", run.weights] if run.weights else []
     recipe, usual = _usual(run.recipe.name, name)
     settings = run.recipe.model_dump()
     if run.recipe.budget and run.result:  # another machine, or hour, would fit other steps into the same time

@@ -1,8 +1,8 @@
 """What a difference between two models is worth: intervals, a paired test, and a correction for testing many pairs.
 
 Two things make one model look better than another by luck: which images happened to be in the test set, and which seeds
-the trainings happened to have. Dietterich (1998) names both among the four sources of variation that a test must
-answer for.
+the trainings happened to have. Dietterich (1998) names both among the sources of variation that a test should answer
+for; another, the choice of the training images, is not answered for here, since all models learn from the same.
 
 The images are answered for by the exact sign-flip test: if two models are equally good, then for every image either was
 as likely as the other to do better on it, so all signs of the per-image differences are equally probable (Fisher 1935,
@@ -45,16 +45,22 @@ class Difference:
     seeds: bool
 
 
-def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
+def mean_interval(values: Sequence[float], step: float = 0.0, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """The interval that holds the mean of what the values were drawn from with the given confidence (Student 1908).
 
+    Args:
+        values: at least two.
+        step: what they are multiples of, as accuracies on n images are of 1/n. Rounding to it hides a variance of
+            step²/12 (Sheppard 1898), which is added: equal values don't make a mean certain.
+        confidence: in (0, 1).
+
     Raises:
-        ArgumentError: for fewer than two values, or a confidence outside 0 … 1.
+        ArgumentError: for fewer values, or another confidence.
     """
     if len(values) < 2 or not 0 < confidence < 1:
         raise ArgumentError(f"no interval for the mean of {len(values)} values at confidence {confidence}.")
-    mean = float(np.mean(values))
-    half = _t_quantile((1 + confidence) / 2, len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    mean, variance = float(np.mean(values)), float(np.var(values, ddof=1)) + step**2 / 12
+    half = _t_quantile((1 + confidence) / 2, len(values) - 1) * math.sqrt(variance / len(values))
     return mean - half, mean + half
 
 

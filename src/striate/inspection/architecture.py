@@ -2,17 +2,14 @@
 
 from collections.abc import Iterable
 
-import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
-from striate.errors import ArgumentError, ShapeError
 from striate.inspection import vocabulary as words
 from striate.inspection.counting import count
 from striate.inspection.folding import Draft, fold
+from striate.inspection.subject import architecture_of, input_shape_of, module_of
 from striate.inspection.table import ArchitectureTable, LayerRow
 from striate.inspection.tracing import layers_of, trace
-from striate.models import Architecture
 from striate.runs import Run
 
 MODEL = "(model)"  # the layer's name where the model itself is the layer
@@ -24,7 +21,7 @@ def describe(model: nn.Module | Run, input_shape: tuple[int, int, int] | None = 
     Rows are the layers in the order they are called. Activations and dropout stand in the row of the layer whose output
     they take; an activation behind a max pooling stands with the layer before it, where papers print it, if both
     commute. One whose input no layer made (a sum of two branches) has a row of its own. What is computed outside
-    modules (`x + y`, `F.relu`) is not seen.
+    modules (`x + y`, `F.relu`) has no row, but receptive fields know of it.
 
     Args:
         model: any module, or a run, whose model is then made afresh.
@@ -38,10 +35,9 @@ def describe(model: nn.Module | Run, input_shape: tuple[int, int, int] | None = 
             its first batch, and for a run whose model Striate did not make.
         ShapeError: if the model can't take such an image.
     """
-    module = _module(model)
-    made = getattr(module, "architecture", None)
-    architecture = made if isinstance(made, Architecture) else None
-    shape = _input_shape(module, architecture, input_shape)
+    module = module_of(model)
+    shape = input_shape_of(module, input_shape)
+    architecture = architecture_of(module)
     first, *drafts = fold(trace(module, shape))
     seen: set[int] = set()
     maps, size = _extent(None, (1, *shape))
@@ -49,38 +45,6 @@ def describe(model: nn.Module | Run, input_shape: tuple[int, int, int] | None = 
     rows += [_row(draft, seen) for draft in drafts]
     rows += _left_over(module, seen)
     return ArchitectureTable(architecture.text if architecture else type(module).__name__, shape, tuple(rows))
-
-
-def _module(model: nn.Module | Run) -> nn.Module:
-    if isinstance(model, Run):
-        if model.architecture is None:
-            raise ArgumentError(
-                f"{model.path} was trained from a module of yours: describe that module, with its input_shape."
-            )
-        return model.fresh_model()
-    wrapped = getattr(model, "_orig_mod", model)  # what torch.compile wraps
-    module = wrapped if isinstance(wrapped, nn.Module) else model
-    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
-        raise ArgumentError("TorchScript hides its layers: describe the module that it was made from.")
-    if any(is_lazy(parameter) for parameter in module.parameters()):
-        raise ArgumentError(
-            f"{type(module).__name__} has lazy layers without a shape yet: run one batch through it first."
-        )
-    return module
-
-
-def _input_shape(
-    module: nn.Module, architecture: Architecture | None, given: tuple[int, int, int] | None
-) -> tuple[int, int, int]:
-    if given is None:
-        if architecture is None:
-            raise ArgumentError(
-                f"{type(module).__name__} does not say what it takes: pass input_shape=(channels, height, width)."
-            )
-        return (architecture.channels, *architecture.image_size)
-    if len(given) != 3 or min(given) < 1:
-        raise ShapeError(f"input_shape={given}: expected (channels, height, width), each at least 1.")
-    return (given[0], given[1], given[2])
 
 
 def _extent(module: nn.Module | None, made: tuple[int, ...]) -> tuple[int | None, tuple[int, ...] | None]:
@@ -107,11 +71,13 @@ def _row(draft: Draft, seen: set[int]) -> LayerRow:
         kernel=window.kernel,
         stride=window.stride,
         padding=window.padding,
+        field="?" if draft.call.field is None else draft.call.field.text,
         activation=draft.text,
         parameters=trainable,
         frozen=frozen,
         connections=connections,
         multiply_adds=multiply_adds,
+        receptive=draft.call.field,
     )
 
 

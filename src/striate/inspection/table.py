@@ -1,8 +1,9 @@
 """The architecture table: its rows, its totals, and how it is written."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from striate.inspection.field import Field
 from striate.inspection.vocabulary import by
 
 _NUMBERS = ("maps", "parameters", "connections", "multiply-adds", "mult-adds")
@@ -19,11 +20,14 @@ class LayerRow:
         size: cells of the output along each axis, (height, width) for maps; `None` for units.
         kernel, stride: along each axis, `None` where there is no window; across channels for depthwise pooling.
         padding: "valid", "same" or the cells added on each side; empty where there is no window.
+        field: height and width of the receptive field in pixels of the image, "all" where every unit sees all of it,
+            "?" where it is not known.
         activation: what is applied to the output, and dropout.
         parameters: trainable ones, counted at the first row that has them.
         frozen: parameters that are not trainable, counted likewise.
         connections: inputs of all output units, plus their biases; `None` where unknown.
         multiply_adds: for one image; `None` where unknown.
+        receptive: the receptive field with its stride, start and centre; `None` where unknown.
     """
 
     layer: str
@@ -33,11 +37,13 @@ class LayerRow:
     kernel: tuple[int, ...] | None = None
     stride: tuple[int, ...] | None = None
     padding: str = ""
+    field: str = ""
     activation: str = ""
     parameters: int = 0
     frozen: int = 0
     connections: int | None = 0
     multiply_adds: int | None = 0
+    receptive: Field | None = None
 
 
 @dataclass(frozen=True)
@@ -74,35 +80,35 @@ class ArchitectureTable:
         return tuple(row.layer for row in self.rows if row.connections is None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; what does not apply or is unknown is `None`."""
+        """Plain values for JSON; what does not apply or is unknown is `None`. "fields" has an entry for each layer."""
         totals = {key: getattr(self, key) for key in ("parameters", "frozen", "connections", "multiply_adds")}
-        layers = [
-            {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(row).items()}
-            for row in self.rows
-        ]
+        columns = [column.name for column in fields(LayerRow) if column.name != "receptive"]
+        layers = [{name: _plain(getattr(row, name)) for name in columns} for row in self.rows]
         return {
             "name": self.name,
             "input_shape": list(self.input_shape),
             "layers": layers,
+            "fields": [row.receptive.to_dict() if row.receptive else None for row in self.rows],
             "totals": totals,
             "unknown": list(self.unknown),
         }
 
     def markdown(self) -> str:
         """A Markdown table with the totals in its last row."""
-        header = ["layer", "type", "maps", "size", "kernel", "stride", "padding", "activation"]
+        header = ["layer", "type", "maps", "size", "kernel", "stride", "padding", "field", "activation"]
         header += ["parameters", "connections", "multiply-adds"]
-        rows = [[*_place(row), *_window(row), row.activation, *_counts(row)] for row in self.rows]
-        rows.append(["total", *[""] * 7, *self._totals()])
+        rows = [[*_place(row), *_window(row), row.field, row.activation, *_counts(row)] for row in self.rows]
+        rows.append(["total", *[""] * 8, *self._totals()])
         marks = ["---:" if name in _NUMBERS else "---" for name in header]
         lines = [[cell.replace("|", "\\|") for cell in row] for row in [header, marks, *rows]]
         return "\n".join([*("| " + " | ".join(line) + " |" for line in lines), *self._notes("\n")])
 
     def text(self) -> str:
         """An aligned table for terminals. Kernel, stride and padding share a column, as in "3×3/1 same"."""
-        header = ["layer", "type", "maps", "size", "window", "activation", "parameters", "connections", "mult-adds"]
-        rows = [[*_place(row), _joined(row), row.activation, *_counts(row)] for row in self.rows]
-        totals = ["total", *[""] * 5, *self._totals()]
+        header = ["layer", "type", "maps", "size", "window", "field", "activation"]
+        header += ["parameters", "connections", "mult-adds"]
+        rows = [[*_place(row), _joined(row), row.field, row.activation, *_counts(row)] for row in self.rows]
+        totals = ["total", *[""] * 6, *self._totals()]
         widths = [max(map(len, column)) for column in zip(header, *rows, totals, strict=True)]
         rule = ["─" * width for width in widths]
         lines = [
@@ -122,9 +128,15 @@ class ArchitectureTable:
         notes = []
         if self.frozen:
             notes.append(f"{before}{self.frozen:,} more parameters are not trainable.")
+        if any(row.field == "?" for row in self.rows):
+            notes.append(f"{before}field ?: behind an operation of which it is not known what it looks at.")
         if self.unknown:
             notes.append(f"{before}?: not known for a layer of this type; the totals leave it out.")
         return notes
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _place(row: LayerRow) -> list[str]:

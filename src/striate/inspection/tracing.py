@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from striate.errors import ShapeError
 from striate.inspection import vocabulary as words
+from striate.inspection.field import Field, field_of
+from striate.inspection.following import Follower
+from striate.inspection.subject import like, taking
 
 INPUT = -1  # stands for the network's input where a call's source is named
 
@@ -24,6 +26,7 @@ class Call:
         received, made: shapes of the first tensor it took and of the first it returned; empty where there is none.
         source: the position of the call that made its input, `INPUT`, or `None` where something else came between.
         unchanged: its output is its input.
+        field: what its output's units see of the image, or `None` where that is not known.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Call:
     made: tuple[int, ...]
     source: int | None
     unchanged: bool
+    field: Field | None = None
 
 
 class Trace:
@@ -39,6 +43,8 @@ class Trace:
 
     def __init__(self, image: Tensor):
         self.calls: list[Call] = []
+        self.follower = Follower(image)
+        self._size = (image.shape[-2], image.shape[-1])
         self._made: dict[int, tuple[Tensor, int, int]] = {}  # id -> the tensor, its version, the call that made it
         self._open: dict[int, tuple[Tensor | None, int | None, int]] = {}
         self._keep(image, INPUT)
@@ -54,7 +60,9 @@ class Trace:
             taken, source, version = self._open.pop(id(module))
             given = first_tensor(output)
             unchanged = given is taken and _version(given) == version
-            self.calls.append(Call(name, module, _shape(taken), _shape(given), source, unchanged))
+            sight = None if given is None else self.follower.sight(given)
+            field = None if sight is None else field_of(sight, self._size)
+            self.calls.append(Call(name, module, _shape(taken), _shape(given), source, unchanged, field))
             if given is not None:
                 self._keep(given, len(self.calls) - 1)
 
@@ -72,29 +80,27 @@ class Trace:
         return call if tensor is not None and version == tensor._version else None
 
 
-def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> list[Call]:
+def trace(model: nn.Module, input_shape: tuple[int, int, int], every: bool = False) -> list[Call]:
     """The calls of all layers, in the order they end, for one image of zeros; the model stays as it was.
 
     Args:
         input_shape: channels, height, width.
+        every: also those of the modules that layers stand in, the network's own left out.
 
     Raises:
         ShapeError: if the model can't take such an image.
     """
-    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    image = torch.zeros(1, *input_shape, device=like.device, dtype=like.dtype)
+    weights = like(model)
+    image = torch.zeros(1, *input_shape, device=weights.device, dtype=weights.dtype)
     record = Trace(image)
     handles: list[RemovableHandle] = []
-    with _evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         try:
-            for name, layer in layers_of(model):
+            modules = [(name, module) for name, module in model.named_modules() if name] if every else []
+            for name, layer in modules or layers_of(model):
                 handles += record.hook(name, layer)
-            model(image)
-        except Exception as error:
-            raise ShapeError(
-                f"{type(model).__name__} can't take an image of {words.by(input_shape)} (channels×height×width): "
-                f"{str(error).rstrip('.')}. Pass the input_shape that it is made for."
-            ) from error
+            with taking(model, input_shape), record.follower:
+                model(image)
         finally:
             for handle in handles:
                 handle.remove()
@@ -129,7 +135,7 @@ def first_tensor(value: Any) -> Tensor | None:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Every module in evaluation mode, and afterwards each in its own again."""
     modes = [(module, module.training) for module in model.modules()]
     try:

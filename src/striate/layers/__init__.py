@@ -2,6 +2,7 @@
 
 from striate.layers.blur import DEFAULT_FILTER, FILTERS, BlurPool2d, BlurredConv2d, MaxBlurPool2d
 from striate.layers.depthwise import DepthwiseAvgPool2d, DepthwiseMaxPool2d
+from striate.layers.inception import Inception, conv_relu
 from striate.layers.lenet import (
     LENET5_C3_TABLE,
     PartialConv2d,
@@ -11,12 +12,15 @@ from striate.layers.lenet import (
     digit_prototypes,
     fan_in_uniform_,
 )
+from striate.layers.normalization import LocalResponseNorm
 from striate.layers.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
+from striate.layers.residual import Add, PaddedShortcut
 
 __all__ = [
     "DEFAULT_FILTER",
     "FILTERS",
     "LENET5_C3_TABLE",
+    "Add",
     "AvgPool2d",
     "BlurPool2d",
     "BlurredConv2d",
@@ -24,12 +28,16 @@ __all__ = [
     "DepthwiseMaxPool2d",
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
+    "Inception",
+    "LocalResponseNorm",
     "MaxBlurPool2d",
     "MaxPool2d",
+    "PaddedShortcut",
     "PartialConv2d",
     "RBFOutput",
     "ScaledTanh",
     "Subsampling2d",
+    "conv_relu",
     "digit_prototypes",
     "fan_in_uniform_",
 ]

@@ -1,7 +1,35 @@
 """Architectures, one a file, each opening with its table."""
 
-from striate.models import fashion_cnn, lenet5, mlp  # noqa: F401  (importing a model enters it)
+from striate.models import (  # noqa: F401  (importing a model enters it)
+    alexnet,
+    alexnet_torchvision,
+    fashion_cnn,
+    googlenet,
+    googlenet_torchvision,
+    lenet5,
+    mlp,
+    resnet,
+    vgg,
+)
 from striate.models.antialias import antialias
+from striate.models.finetuning import depths, freeze_backbone, frozen_norms, head
 from striate.models.registry import Architecture, Facts, Option, Outputs, create, facts, names, parse
+from striate.models.weights import Normalization, trained_size
 
-__all__ = ["Architecture", "Facts", "Option", "Outputs", "antialias", "create", "facts", "names", "parse"]
+__all__ = [
+    "Architecture",
+    "Facts",
+    "Normalization",
+    "Option",
+    "Outputs",
+    "antialias",
+    "create",
+    "depths",
+    "facts",
+    "freeze_backbone",
+    "frozen_norms",
+    "head",
+    "names",
+    "parse",
+    "trained_size",
+]

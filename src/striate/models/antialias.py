@@ -25,7 +25,8 @@ from striate.errors import ArgumentError, ShapeError
 
 LARGE = 64  # pixels; on images of this side and more, a convolution that sees the image itself keeps its stride
 
-Strided = nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d | layers.MaxPool2d | layers.AvgPool2d | layers.Subsampling2d
+Pool = nn.MaxPool2d | nn.AvgPool2d | layers.MaxPool2d | layers.AvgPool2d | layers.Subsampling2d
+Strided = nn.Conv2d | Pool | layers.PaddedShortcut
 _NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d)
 _ACTIVATIONS = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.Sigmoid,

@@ -1,7 +1,10 @@
 """The models by name: what each is, and how one is made."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
@@ -10,6 +13,8 @@ from striate import seeding
 from striate.errors import ArgumentError, ShapeError, unknown
 from striate.layers import DEFAULT_FILTER, FILTERS
 from striate.models.antialias import antialias
+from striate.models.weight_file import WeightFile, read
+from striate.models.weights import Normalization, fits, load, normalization
 
 SMALL = 64  # pixels; images with a shorter side get a model's small form unless another is asked for
 
@@ -59,6 +64,7 @@ class Facts:
         image_size: the side the architecture was drawn for, in pixels, if it does not follow the data.
         mean, std: the published normalisation (black is 0, full intensity 1), if it is not computed from the data.
         options: the choices it offers, by name.
+        normalization: mean and standard deviation that its published weights expect, one value a channel.
     """
 
     name: str
@@ -69,6 +75,7 @@ class Facts:
     mean: float | None = None
     std: float | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
+    normalization: Normalization | None = None
 
 
 @dataclass(frozen=True)
@@ -89,12 +96,11 @@ class Architecture:
         """What `create` takes as the model's name: the name and the options that differ from their defaults."""
         known = _MODELS[self.name][0].options if self.name in _MODELS else {}
         defaults = {key: option.default(self.image_size) for key, option in known.items()}
-        chosen = [f"{key}={str(value).lower()}" for key, value in self.options.items() if value != defaults.get(key)]
-        return f"{self.name}:{','.join(chosen)}" if chosen else self.name
+        return _text(self.name, {key: value for key, value in self.options.items() if value != defaults.get(key)})
 
     def make(self, seed: int | None = None) -> nn.Module:
         """The model with fresh weights."""
-        return create(self.name, self.classes, self.channels, self.image_size, seed, **self.options)
+        return create(_text(self.name, self.options), self.classes, self.channels, self.image_size, seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -157,9 +163,11 @@ def create(
     channels: int = 1,
     image_size: int | tuple[int, int] = 28,
     seed: int | None = None,
+    weights: str | Path | None = None,
+    adapt: bool = False,
     **options: Value,
 ) -> nn.Module:
-    """Make a model with fresh weights.
+    """Make a model, with fresh weights or with those in a file.
 
     Args:
         name: one of `names()`; options may follow a colon, as in "resnet18:stem=small".
@@ -167,16 +175,21 @@ def create(
         channels: 1 for grey images, 3 for colour.
         image_size: height and width of its input in pixels; one number means a square.
         seed: makes the weights reproducible; without it they come from PyTorch's default generator.
+        weights: a .safetensors or PyTorch file, torchvision's among them, or the folder of a finished run. Options that
+            are not chosen are then what the file was made with, as far as it shows: the stem, and all in a run's.
+        adapt: whether the file may be for another number of channels or classes; see `weights.load`.
         options: choices that the model offers, see `facts(name).options`; and for every model with strided layers
             `antialias`, True or one of the filters in `layers.FILTERS`, see `antialias`.
 
     Returns:
-        A module from float32 (N, channels, height, width) to logits (N, classes), with `model.architecture` set. In
-        training mode a network with auxiliary classifiers returns `Outputs`.
+        A module from float32 (N, channels, height, width) to logits (N, classes). In training mode a network with
+        auxiliary classifiers returns `Outputs`. Set on it are `architecture`; `notes`, what was changed in the file's
+        weights; and `normalization`, the mean and standard deviation of images that these weights expect, or `None`.
 
     Raises:
         ArgumentError: for an unknown name or option, or an impossible number.
         ShapeError: for an image size the architecture can't take.
+        CheckpointError: if the file can't be used, or does not fit the model.
     """
     name, chosen = parse(name)
     if twice := set(chosen) & set(options):
@@ -189,16 +202,55 @@ def create(
         raise ArgumentError(f"channels={channels}: an image has at least 1.")
     if min(size) < 1:
         raise ShapeError(f"image_size={image_size}: both sides must be at least 1 pixel.")
-    known, build = _MODELS[name]
-    settled = {key: chosen.get(key, option.default(size)) for key, option in known.options.items()}
-    if seed is None:
-        model = build(classes, channels, size, **settled)
-    else:
-        with seeding.scoped(seed, "weights"):
-            model = build(classes, channels, size, **settled)
-    model.architecture = Architecture(name, classes, channels, size, settled)  # type: ignore[assignment]
-    filter = str(chosen.get("antialias", "none"))
+    if adapt and weights is None:
+        raise ArgumentError("adapt=True is about weights from a file: pass weights=.")
+    known, _ = _MODELS[name]
+    settled = {key: option.default(size) for key, option in known.options.items()} | chosen
+    make = partial(_made, name, classes, channels, size, seed)
+    if weights is None:
+        return make(settled)
+    file = read(weights)
+    stem = known.options.get("stem")
+    model = _fitting(file, make, {**settled, **_of_run(file, name), **chosen}, stem if "stem" not in chosen else None)
+    vars(model)["notes"] = load(model, file, adapt)
+    vars(model)["normalization"] = normalization(file, known.normalization, channels)
+    return model
+
+
+def _made(
+    name: str, classes: int, channels: int, size: tuple[int, int], seed: int | None, options: dict[str, Value]
+) -> nn.Module:
+    """A model with fresh weights."""
+    own = {key: value for key, value in options.items() if key != "antialias"}
+    with seeding.scoped(seed, "weights") if seed is not None else nullcontext():
+        model = _MODELS[name][1](classes, channels, size, **own)
+    vars(model).update(architecture=Architecture(name, classes, channels, size, own), notes=(), normalization=None)
+    filter = str(options.get("antialias", "none"))
     return model if filter == "none" else antialias(model, filter)
+
+
+def _of_run(file: WeightFile, name: str) -> dict[str, Value]:
+    """The options of the run whose weights these are, if it is one of this model."""
+    kept = file.header.get("architecture") or {"name": None}
+    options = kept.get("options", {}) if kept["name"] == name else {}
+    return {key: _value(name, key, value) for key, value in options.items()}
+
+
+def _fitting(
+    file: WeightFile, make: Callable[[dict[str, Value]], nn.Module], options: dict[str, Value], stem: Option | None
+) -> nn.Module:
+    """A fresh model with the stem that the file's weights fit; with the default one if they fit none."""
+    model = make(options)
+    for value in stem.values if stem else ():
+        if not fits(model, file):
+            with suppress(ShapeError):  # the image is too small for this stem
+                other = make({**options, "stem": value})
+                model = other if fits(other, file) else model
+    return model
+
+
+def _text(name: str, options: Mapping[str, Value]) -> str:
+    return f"{name}:{','.join(f'{key}={str(value).lower()}' for key, value in options.items())}" if options else name
 
 
 def _value(model: str, key: str, given: Value) -> Value:

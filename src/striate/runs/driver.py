@@ -1,7 +1,6 @@
 """Train a model and keep everything it takes to continue, explain and use it."""
 
 import csv
-import hashlib
 import io
 import os
 from collections.abc import Iterator
@@ -15,7 +14,8 @@ from striate import models
 from striate.data import Dataset, load
 from striate.data.conform import conformed
 from striate.data.sources import NAMES
-from striate.errors import CheckpointError, ShapeError
+from striate.data.workers import thread_count
+from striate.errors import ArgumentError, CheckpointError, ShapeError
 from striate.files import write_atomic, write_json
 from striate.models import Architecture
 from striate.preprocess import Preprocess
@@ -25,7 +25,8 @@ from striate.runs.events import Observer
 from striate.runs.folder import locked, new_folder
 from striate.runs.run import Run
 from striate.runs.session import Session
-from striate.training import Recipe, logits_of, modern, pick
+from striate.training import Recipe, logits_of, pick
+from striate.training import recipe as named
 
 
 def train(
@@ -33,18 +34,21 @@ def train(
     data: str | Dataset = "digits",
     recipe: Recipe | None = None,
     *,
+    weights: str | Path | None = None,
     out: str | Path | None = None,
     device: str = "auto",
     tensorboard: bool = False,
     observer: Observer = lambda event: None,
 ) -> Run:
-    """Train a model from scratch and return its run.
+    """Train a model, from fresh weights or from those in a file, and return its run.
 
     Args:
         model: a name for `striate.create`, or a module from (N, C, H, W) to logits (N, classes).
         data: a data set, or a source for `striate.load`. If no size was asked for, the images are brought to the one
-            the model was drawn for.
-        recipe: how; what it does not give, or without one, `modern` for the model decides.
+            the model was drawn for, or its weights were trained with.
+        recipe: how; what it does not give, or without one, `modern` for the model decides, or with weights `fine-tune`.
+        weights: a file of weights or a run's folder to begin with, see `striate.create`; they are adapted to the data's
+            channels and classes, and images are normalised as they expect. For a model given by name.
         out: the run's folder, which must not hold a run yet; without one, a new folder under runs/.
         device: "auto", "cpu" or "cuda".
         tensorboard: whether to log for TensorBoard as well, in the folder's tensorboard/.
@@ -55,19 +59,21 @@ def train(
     """
     name, facts = _identity(model)
     if isinstance(data, str):
-        data = load(data, image_size=facts.image_size if facts else None)
-    data = _sized(data, facts)
-    usual = modern(name, len(data.train))
+        data = load(data, image_size=wanted_size(model, weights))
+    data = _sized(data, wanted_size(model, weights))
+    usual = named("modern" if weights is None else "fine-tune", name, len(data.train))
     recipe = (recipe.over(usual) if recipe else usual).resolved(facts.loss if facts else "cross-entropy", data)
-    preprocess = _preprocess(data, facts)
-    size = (preprocess.height, preprocess.width)
+    _, height, width, channels = data.train.images.shape
     if isinstance(model, str):
-        module = models.create(model, len(data.classes), preprocess.channels, size, seed=recipe.seed)
+        adapt = weights is not None
+        module = models.create(model, len(data.classes), channels, (height, width), recipe.seed, weights, adapt)
+        preprocess = _preprocess(data, facts, getattr(module, "normalization", None))
     else:
-        module = model
+        module, preprocess = model, _preprocess(data, facts, None)
         _try_out(module, data, preprocess)
     target = pick(device)
-    with new_folder(Path(out) if out else None, f"{name}-{Path(data.source).name}") as path:
+    folder = new_folder(Path(out) if out else None, f"{name}-{Path(data.source).name}")
+    with _threads(thread_count(torch.get_num_threads())), folder as path:
         run = Run(
             path=path,
             architecture=_architecture(module),
@@ -78,6 +84,7 @@ def train(
             recipe=recipe,
             environment=environment(target),
             fingerprint=fingerprint(data),
+            weights=None if weights is None else os.path.abspath(weights),
         )
         session = Session(run, module, data, target, tensorboard, observer)
         checkpoints.forget_after(session.folder, -1)  # a run that never began may have left some
@@ -123,10 +130,7 @@ def resume(
 
 def fingerprint(data: Dataset) -> str:
     """The SHA-256 of the training images and labels, of the classes' names and of the shapes."""
-    digest = hashlib.sha256(repr((data.classes, tuple(data.train.images.shape))).encode())
-    for tensor in (data.train.images, data.train.labels):
-        digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()
+    return data.fingerprint()
 
 
 def _identity(model: str | nn.Module) -> tuple[str, models.Facts | None]:
@@ -152,11 +156,24 @@ def lasting(source: str) -> str:
     return os.path.abspath(source) if source not in NAMES and os.path.exists(source) else source
 
 
-def _sized(data: Dataset, facts: models.Facts | None) -> Dataset:
-    """The data, in the size the model was drawn for unless another was asked for."""
-    if facts is None or facts.image_size is None or data.sized:
-        return data
-    return conformed(data, (facts.image_size, facts.image_size), None, data.fit)
+def wanted_size(model: str | nn.Module, weights: str | Path | None = None) -> tuple[int, int] | None:
+    """Height and width in pixels that images get if nobody asks for others: what the weights were trained with, or else
+    what the model was drawn for; `None` where images keep their own.
+
+    Raises:
+        ArgumentError: for weights beside a module, which has its own.
+    """
+    _, facts = _identity(model)
+    if weights is not None:
+        if not isinstance(model, str):
+            raise ArgumentError("weights= begins a model given by its name: load them into your module yourself.")
+        return models.trained_size(weights, models.facts(model).normalization)
+    return (facts.image_size, facts.image_size) if facts and facts.image_size else None
+
+
+def _sized(data: Dataset, size: tuple[int, int] | None) -> Dataset:
+    """The data in this size, unless one was asked for."""
+    return data if size is None or data.sized else conformed(data, size, None, data.fit)
 
 
 def _try_out(module: nn.Module, data: Dataset, preprocess: Preprocess) -> None:
@@ -175,14 +192,17 @@ def _try_out(module: nn.Module, data: Dataset, preprocess: Preprocess) -> None:
         )
 
 
-def _preprocess(data: Dataset, facts: models.Facts | None) -> Preprocess:
+def _preprocess(data: Dataset, facts: models.Facts | None, published: models.Normalization | None) -> Preprocess:
+    """The data's size and channels; normalised as the weights expect, or else the model, or else by the data."""
     _, height, width, channels = data.train.images.shape
     for name, split in data.splits():
         if split.images.shape[1:] != data.train.images.shape[1:]:
             raise ShapeError(f"{data.source}: the images of {name} have another size than those of train.")
+    if published is not None:
+        return Preprocess(height, width, channels, data.fit, *published)
     if facts is None or facts.mean is None or facts.std is None:
         blank = Preprocess(height, width, channels, data.fit, (0.0,) * channels, (1.0,) * channels)
-        return blank.with_statistics(data.train.images)
+        return blank.with_levels(data.train.levels())
     return Preprocess(height, width, channels, data.fit, (facts.mean,) * channels, (facts.std,) * channels)
 
 
@@ -208,7 +228,7 @@ def _write_split(path: Path, data: Dataset) -> None:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """As many threads as the run began with: sums over another number of them round differently."""
+    """Compute with so many threads. A resumed run has those it began with: other sums round differently."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

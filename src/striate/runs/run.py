@@ -40,6 +40,7 @@ class Run:
         recipe: how it was trained, nothing left open.
         environment: software, machine, threads.
         fingerprint: the SHA-256 of the training images and labels.
+        weights: the file or run whose weights it began with, or `None` for fresh ones.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class Run:
     recipe: Recipe
     environment: dict[str, Any]
     fingerprint: str
+    weights: str | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
@@ -78,6 +80,7 @@ class Run:
                 recipe=Recipe(**values["recipe"]),
                 environment=values["environment"],
                 fingerprint=values["data"]["fingerprint"],
+                weights=values.get("weights"),
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, StriateError):
@@ -90,6 +93,7 @@ class Run:
             "format": FORMAT,
             "model": self.architecture.to_dict() if self.architecture else None,
             "data": {"source": self.source, "skip_bad": self.skip_bad, "fingerprint": self.fingerprint},
+            "weights": self.weights,
             "classes": list(self.classes),
             "preprocess": self.preprocess.to_dict(),
             "recipe": self.recipe.model_dump(),

@@ -14,7 +14,15 @@ from typing import Any
 
 from striate import models
 from striate.data import Dataset
-from striate.errors import ArgumentError, CheckpointError, DataError, DivergedError, ShapeError
+from striate.errors import (
+    ArgumentError,
+    CheckpointError,
+    DataError,
+    InterruptedRunError,
+    RunError,
+    ShapeError,
+    StorageError,
+)
 from striate.files import read_json, write_json
 from striate.runs.driver import fingerprint, lasting, resume, train
 from striate.runs.events import Observer
@@ -173,8 +181,8 @@ def train_all(
         without: models to leave out, and why.
 
     Returns:
-        the finished runs of each model, by seed; and what failed, with the reasons. A run that diverges or can't be
-        continued fails alone.
+        the finished runs of each model, by seed; and what failed, with the reasons. A run that diverges, has
+        not enough memory or can't be continued fails alone.
 
     Raises:
         InterruptedRunError, StorageError: as `train` does; what was done is kept.
@@ -192,7 +200,9 @@ def train_all(
                 else:
                     run = train(job.model, data, series.recipe(job.seed), out=path, device=device, observer=observer)
             runs.setdefault(job.model, []).append(run)
-        except (CheckpointError, DivergedError, ShapeError) as error:
+        except (CheckpointError, RunError, ShapeError) as error:
+            if isinstance(error, InterruptedRunError | StorageError):
+                raise
             failures[job.name] = str(error)
     return runs, failures
 
@@ -227,7 +237,7 @@ def _demand_same(folder: Path, series: Series) -> dict[str, Any] | None:
         old, new = (each.get(key) for each in asked)
         if old != new and key == "seen":
             raise CheckpointError(
-                f"the images of {now['data']['source']} have changed since {folder} was begun: {other}"
+                f"the images of {now['data']['source']} have changed since {folder} was begun: bring them back, {other}"
             )
         if old != new:
             said = [f"without {key}" if value is None else f"with {key}={value}" for value in (old, new)]

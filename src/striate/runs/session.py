@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from striate import models
 from striate.augmentation import parse
 from striate.data import Dataset, Split
 from striate.data.batches import Batches
@@ -70,15 +71,18 @@ class Session:
         observer: Observer,
     ):
         self.run, self.data, self.device, self.observer = run, data, device, observer
-        policy = parse(run.recipe.augment)
+        policy = parse(run.recipe.augment).fitted(data.train.images)
         batches = Batches(
             data.train,
             run.preprocess,
             run.recipe.batch_size,
             run.recipe.seed,
-            vary=policy if policy.steps else None,
+            vary=policy if policy.varies else None,
             device=device,
+            classes=len(data.classes),
         )
+        if run.recipe.freeze_backbone:
+            models.freeze_backbone(module)
         self.training = Training(module.to(device), batches, run.recipe)
         self.totals = _Totals()
         self.before, self.began = 0.0, time.monotonic()
@@ -87,12 +91,12 @@ class Session:
 
     def drive(self) -> Run:
         """Take the steps that are left, save on the way, and write down how it ended."""
-        notes = self._restore()
+        notes = [*getattr(self.training.model, "notes", ()), *self._restore()]
         training, batches = self.training, self.training.batches
         budget = self._budget()
         self.observer(Begun(self.run, self.data, training.steps, batches.steps_per_epoch, training.step, tuple(notes)))
         saved_at = time.monotonic()
-        with _interrupts() as interrupted, self._explained():
+        with _interrupts() as interrupted, self._explained(), closing(batches):
             for step in training:
                 self.totals.add(step)
                 self.observer(step)
@@ -144,6 +148,14 @@ class Session:
             yield
         except DivergedError as error:
             raise DivergedError(f"{error} The last good checkpoint stays in {self.folder}.") from None
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            size = self.run.recipe.batch_size
+            raise RunError(
+                f"{self.device} ran out of memory in steps of {size} images: train again with a new --out and a "
+                f"smaller batch, such as --batch-size {max(size // 2, 1)}, or smaller images (--image-size)."
+            ) from error
         except RunError as error:
             kept = f"continue with: striate train --resume {self.run.path}"
             raise type(error)(f"{str(error).rstrip('.')}; {kept}") from error
@@ -236,6 +248,11 @@ class Session:
             result |= {"split": split, **score(training.model, images, run.preprocess, self.device).to_dict()}
         write_json(run.path / "result.json", result)
         return result
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Python's and CUDA's errors have a class of their own; that of PyTorch's memory on the CPU is a RuntimeError."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _short(number: float) -> float:

@@ -20,7 +20,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from striate import seeding
 from striate.data.batches import Batches
 from striate.errors import DivergedError
-from striate.models import Outputs
+from striate.models import Outputs, frozen_norms
 from striate.training.losses import loss_of
 from striate.training.optimizers import optimizer_of
 from striate.training.plan import Plan
@@ -92,6 +92,8 @@ class Training:
 
     def _set_mode(self) -> None:
         self.model.train()
+        for norm in frozen_norms(self.model):
+            norm.eval()
         if self.plan.done(self.step) > self.recipe.early_dropout:
             for module in self.model.modules():
                 if isinstance(module, _DropoutNd):

@@ -42,6 +42,10 @@ class Recipe(BaseModel):
     early_dropout: float = Field(1.0, ge=0, le=1, description="share of the steps, from the first, with dropout on")
     loss: Literal["auto", "cross-entropy", "map"] = Field("auto", description="auto: what the model was published with")
     map_penalty: float = Field(10.0, gt=0, description="j, the rubbish class's penalty in LeNet-5's MAP loss")
+    freeze_backbone: bool = Field(False, description="train the last layer alone, the others being loaded weights")
+    first_layer_rate: float = Field(
+        1.0, gt=0, le=1, description="the first layer's learning rate as a share of the last one's (discriminative)"
+    )
     augment: str = Field("auto", description="an augmentation policy; auto: flips and shifts where the data allows")
     seed: int = Field(0, ge=0, description="what weights, order, variation and dropout are drawn from")
 

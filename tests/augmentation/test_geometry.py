@@ -1,4 +1,4 @@
-"""Each transform against NumPy, loops or SciPy, the range of what it draws, and which way it goes."""
+"""Each move against NumPy, loops, SciPy or Pillow, the range of what it draws, and which way it goes."""
 
 import math
 
@@ -8,9 +8,11 @@ import scipy.ndimage
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from strategies import quick, seeds
 
-from striate.augmentation.transforms import TRANSFORMS, affine, flip, shift
+from striate.augmentation import TRANSFORMS
+from striate.augmentation.geometry import affine, crop, flip, shift
 
 sides = st.integers(1, 11)
 channels = st.sampled_from([1, 3])
@@ -123,12 +125,28 @@ def test_each_goes_the_way_its_name_says():
     assert size("shear", 0.0) == pytest.approx([40, 20], abs=1)
 
 
-@pytest.mark.parametrize("shape", [(2, 8, 8, 1), (2, 7, 12, 3), (1, 1, 5, 1), (1, 64, 65, 3)])
-@pytest.mark.parametrize("name", [*AFFINE, "shift", "flip"])
-def test_strength_nought_changes_nothing(name, shape):
-    images = noise(0, *shape)
-    uniform = np.random.default_rng(0).random((shape[0], TRANSFORMS[name].draws))
-    assert torch.equal(TRANSFORMS[name].apply(images, draw(name, 0, uniform)), images)
+@quick
+@given(seeds, shapes, st.integers(0, 7), st.integers(0, 7))
+def test_crop_is_pillows(seed, shape, down, right):
+    """Pillow's bilinear enlargement of a box, which it gives in pixels."""
+    images = noise(seed, *shape)
+    _, height, width, _ = shape
+    left, top, part = right / 16, down / 16, 9 / 16
+    cut = crop(images, torch.tensor([[left, top, part, part]], dtype=torch.float64).expand(shape[0], 4))
+    box = (left * width, top * height, (left + part) * width, (top + part) * height)
+    for before, after in zip(images.numpy(), cut.numpy(), strict=True):
+        for plane in range(shape[3]):
+            picture = Image.fromarray(np.ascontiguousarray(before[:, :, plane]))
+            expected = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, box=box))
+            np.testing.assert_allclose(after[:, :, plane], expected, rtol=0, atol=1)
+
+
+def test_each_image_has_its_own_box():
+    images = noise(0, 2, 8, 8, 1)
+    cut = crop(images, torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.5, 0.0, 0.5, 0.5]]))
+    assert torch.equal(cut[0], images[0])
+    assert torch.equal(cut[1], crop(images[1:], torch.tensor([[0.5, 0.0, 0.5, 0.5]]))[0])
+    assert cut[1, 0, -1] == images[1, 0, -1], "the upper right corner stays in its corner"
 
 
 unit = st.floats(0, 1, exclude_max=True)
@@ -165,6 +183,33 @@ def test_draws_fill_their_range_evenly():
     np.testing.assert_allclose(angles.numpy(), np.linspace(-40, 40, 2001)[1::2], atol=1e-9)
     larger = (draw("zoom", 0.5, uniform)[:, 0, 0] < 1).sum()
     assert larger == 500, "as often larger as smaller"
+
+
+@quick
+@given(unit, unit, unit, unit, st.floats(0, 0.99))
+def test_crops_lie_in_the_image(a, b, c, d, strength):
+    for name, numbers in (("crop", [[a, b]]), ("resized-crop", [[a, b, c, d]])):
+        ((left, top, width, height),) = draw(name, strength, numbers).tolist()
+        assert min(left, top) >= 0
+        assert max(left + width, top + height) <= 1 + 1e-12
+        if name == "crop":
+            assert width == height == pytest.approx(1 - strength)
+        else:
+            assert 1 - strength - 1e-9 <= width * height <= 1 + 1e-9
+            assert 3 / 4 - 1e-9 <= width / height <= 4 / 3 + 1e-9
+
+
+def test_resized_crops_are_of_all_areas_proportions_and_places():
+    uniform = np.random.default_rng(0).random((4000, 4))
+    left, top, width, height = draw("resized-crop", 0.92, uniform).unbind(dim=1)
+    area = (width * height).numpy()
+    np.testing.assert_allclose(np.quantile(area, [0, 0.5, 1]), [0.08, 0.54, 1], atol=0.02)
+    small = torch.from_numpy(area < 0.5)
+    proportion = (width / height).log()[small].numpy()
+    np.testing.assert_allclose(np.quantile(proportion, [0, 0.5, 1]), np.log([3 / 4, 1, 4 / 3]), atol=0.02)
+    for start, side in ((left, width), (top, height)):
+        room = (1 - side)[small]
+        np.testing.assert_allclose(np.quantile(start[small] / room, [0, 0.5, 1]), [0, 0.5, 1], atol=0.03)
 
 
 def test_defaults_lie_within_bounds():

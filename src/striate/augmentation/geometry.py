@@ -1,0 +1,141 @@
+"""Where pixels go: mirror, shift, crop, and the linear maps of the plane.
+
+Images are uint8 (N, H, W, C); what moves in from outside the image is black, the background of handwriting and of
+product pictures.
+"""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+STRETCH = 4 / 3  # the most that a resized crop's proportions differ from the image's (Szegedy et al. 2014, section 6)
+
+
+def flip(images: Tensor, mirrored: Tensor) -> Tensor:
+    """Mirror left and right where `mirrored`, bool (N,), is true."""
+    chosen = torch.arange(len(images)) + len(images) * mirrored
+    # Copying whole images is several times faster than choosing pixel by pixel, as torch.where does.
+    return torch.cat([images, images.flip(2)]).index_select(0, chosen.to(images.device))
+
+
+def shift(images: Tensor, offsets: Tensor) -> Tensor:
+    """Move each image down and right by `offsets`, float (N, 2): shares of height and width, to whole pixels.
+
+    The images lie in one buffer with black margins; an image moved is a window of the buffer that begins elsewhere, so
+    that whole rows are copied and no pixel is looked up.
+    """
+    count, height, width, channels = images.shape
+    pixels = (offsets * torch.tensor([height, width])).round().long()
+    down, right = pixels.abs().amax(dim=0).tolist()
+    margins = (right * channels, right * channels, down, down)
+    buffer = F.pad(images.reshape(count, height, width * channels), margins)
+    image, row, _ = buffer.stride()
+    starts = buffer.numel() - (height - 1) * row - width * channels + 1
+    windows = buffer.as_strided((starts, height, width * channels), (1, row, 1))
+    unmoved = torch.arange(0, count * image, image) + (down * row + right * channels)
+    start = unmoved - pixels @ torch.tensor([row, channels])
+    return windows.index_select(0, start.to(images.device)).view(images.shape)
+
+
+def crop(images: Tensor, boxes: Tensor) -> Tensor:
+    """Enlarge a part of each image to the size of the whole, bilinearly.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        boxes: float (N, 4): left, top, width and height of the part, as shares of the image's sides.
+    """
+    left, top, width, height = boxes.unbind(dim=1)
+    zero = torch.zeros_like(left)
+    rows = [torch.stack([width, zero, 2 * left + width - 1]), torch.stack([zero, height, 2 * top + height - 1])]
+    return _resampled(images, torch.stack(rows).permute(2, 0, 1), outside="border")
+
+
+def affine(images: Tensor, matrices: Tensor) -> Tensor:
+    """Resample each image, bilinearly, so that the pixel at q shows what was at M q; positions are from the centre.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        matrices: (N, 2, 2), acting on (x, y) in pixels.
+    """
+    count, height, width, _ = images.shape
+    half = torch.tensor([width / 2, height / 2], dtype=torch.float64)
+    # grid_sample measures in half-sides, where a rotation of a rectangle is no rotation.
+    scaled = matrices.double() * half[None, None, :] / half[None, :, None]
+    return _resampled(images, torch.cat([scaled, torch.zeros(count, 2, 1, dtype=torch.float64)], dim=2), "zeros")
+
+
+def _resampled(images: Tensor, theta: Tensor, outside: Literal["border", "zeros"]) -> Tensor:
+    """`theta`, (N, 2, 3), leads from each new pixel to its old place, in half-sides from the centre."""
+    count, height, width, channels = images.shape
+    shape = [count, channels, height, width]
+    grid = F.affine_grid(theta.to(images.device, torch.float32), shape, align_corners=False)
+    source = images.permute(0, 3, 1, 2).to(torch.float32)
+    resampled = F.grid_sample(source, grid, mode="bilinear", padding_mode=outside, align_corners=False)
+    return resampled.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def draw_flip(uniform: Tensor, share: float) -> Tensor:
+    """Which images are mirrored."""
+    return uniform[:, 0] < share
+
+
+def draw_shift(uniform: Tensor, strength: float) -> Tensor:
+    """Down and right, each evenly within ± strength."""
+    return _symmetric(uniform, strength)
+
+
+def draw_crop(uniform: Tensor, strength: float) -> Tensor:
+    """A box with sides shorter by `strength`, anywhere in the image."""
+    sides = torch.full_like(uniform, 1 - strength)
+    return torch.cat([uniform * strength, sides], dim=1)
+
+
+def draw_resized_crop(uniform: Tensor, strength: float) -> Tensor:
+    """A box of 1 − strength to the whole of the area, anywhere in the image.
+
+    Its proportions, evenly in their logarithm, differ from the image's by up to `STRETCH`, or for a large box by as
+    much as fits; boxes that don't fit are thus not drawn again, as elsewhere.
+    """
+    area = 1 - strength * uniform[:, 0]
+    widest = (-area.log()).clamp(max=math.log(STRETCH))
+    proportion = _symmetric(uniform[:, 1], widest).exp()
+    sides = torch.stack([(area * proportion).sqrt(), (area / proportion).sqrt()], dim=1).clamp(max=1)
+    return torch.cat([uniform[:, 2:] * (1 - sides), sides], dim=1)
+
+
+def draw_rotate(uniform: Tensor, degrees: float) -> Tensor:
+    """Evenly within ± degrees."""
+    angle = _symmetric(uniform[:, 0], math.radians(degrees))
+    return _matrices(angle.cos(), angle.sin(), -angle.sin(), angle.cos())
+
+
+def draw_zoom(uniform: Tensor, strength: float) -> Tensor:
+    """Larger or smaller, evenly in the factor's logarithm."""
+    factor = torch.exp(_symmetric(uniform[:, 0], math.log1p(strength)))
+    zero = torch.zeros_like(factor)
+    return _matrices(1 / factor, zero, zero, 1 / factor)
+
+
+def draw_squeeze(uniform: Tensor, strength: float) -> Tensor:
+    """Narrower and taller by the same factor or the reverse, evenly in its logarithm."""
+    factor = torch.exp(_symmetric(uniform[:, 0], math.log1p(strength)))
+    zero = torch.zeros_like(factor)
+    return _matrices(factor, zero, zero, 1 / factor)
+
+
+def draw_shear(uniform: Tensor, strength: float) -> Tensor:
+    """Slanted to either side, evenly in the slope."""
+    slope = _symmetric(uniform[:, 0], strength)
+    one, zero = torch.ones_like(slope), torch.zeros_like(slope)
+    return _matrices(one, slope, zero, one)
+
+
+def _symmetric(uniform: Tensor, strength: float | Tensor) -> Tensor:
+    return (2 * uniform - 1) * strength
+
+
+def _matrices(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    return torch.stack([torch.stack([a, b], dim=-1), torch.stack([c, d], dim=-1)], dim=-2)

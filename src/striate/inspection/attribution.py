@@ -1,0 +1,119 @@
+"""Which pixels speak for a class: Grad-CAM and integrated gradients.
+
+Both are short and stand here whole, so that they work on any module and need no further package. Gradients are taken
+with respect to copies of what layers made, so activations in place don't disturb them.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from striate.errors import ArgumentError
+from striate.inspection.features import capture, last_maps, output_of
+from striate.inspection.subject import input_of, module_of, taking
+from striate.inspection.tracing import evaluating, first_tensor
+
+Classes = int | Tensor | None
+
+
+def grad_cam(model: nn.Module, images: Tensor, classes: Classes = None, layer: str | None = None) -> Tensor:
+    """Where a layer's maps speak for a class: Grad-CAM (Selvaraju et al. 2017, equations 1 and 2).
+
+    Each map is weighted with the mean gradient of the class's logit, the sum is rectified and scaled up bilinearly.
+
+    Args:
+        model: any module from images to logits.
+        images: float (N, channels, height, width), normalised as the model expects.
+        classes: which logit to explain, one number for all images or int64 (N,); the largest if not given.
+        layer: its path; the last layer or block whose maps have more than one pixel if not given.
+
+    Returns:
+        (N, height, width), at least 0, in units of the logit; on the model's device.
+
+    Raises:
+        ArgumentError: for a layer that does not exist or has no maps, or a model without any.
+        ShapeError: if the model can't take such images.
+    """
+    model, images = module_of(model), input_of(module_of(model), images)
+    chosen = layer or last_maps(model, _shape(images))
+    with evaluating(model), torch.enable_grad(), capture(model, chosen) as made:
+        logits = _logits(model, images.clone().requires_grad_().clone())  # it may be written to
+        maps = output_of(made, chosen, model)
+        if maps.dim() != 4:
+            raise ArgumentError(
+                f"layer '{chosen}' of {type(model).__name__} has no maps, its output is {tuple(maps.shape)}: "
+                f"choose one before it, for example '{last_maps(model, _shape(images))}'."
+            )
+        (gradient,) = torch.autograd.grad(_chosen(logits, classes).sum(), maps, allow_unused=True)
+    if gradient is None:
+        raise ArgumentError(f"the logits of {type(model).__name__} don't depend on layer '{chosen}'.")
+    weights = gradient.mean((2, 3), keepdim=True)  # (N, maps, 1, 1)
+    spoken = F.relu((weights * maps.detach()).sum(1, keepdim=True))
+    return F.interpolate(spoken, size=images.shape[2:], mode="bilinear")[:, 0]
+
+
+def integrated_gradients(
+    model: nn.Module,
+    images: Tensor,
+    classes: Classes = None,
+    baseline: Tensor | None = None,
+    steps: int = 64,
+    batch_size: int = 64,
+) -> Tensor:
+    """How much each pixel adds to a class's logit: integrated gradients (Sundararajan et al. 2017, equation 1).
+
+    The gradient is averaged on the straight line from the baseline to the image, at the middles of `steps` equal
+    pieces, and multiplied with their difference. So what all pixels add comes to the difference of the logits, up to
+    the error of the sum, which more steps make smaller ("completeness").
+
+    Args:
+        model, images, classes: see `grad_cam`.
+        baseline: an image without anything on it, of a shape that broadcasts to `images`, normalised likewise; zeros if
+            not given, which is the mean colour where images are normalised by mean and deviation.
+        steps: at least 1.
+        batch_size: how many images at a time.
+
+    Returns:
+        (N, channels, height, width), on the model's device.
+
+    Raises:
+        ArgumentError: for fewer than one step.
+        ShapeError: if the model can't take such images.
+    """
+    if steps < 1:
+        raise ArgumentError(f"steps={steps}: at least 1.")
+    model, images = module_of(model), input_of(module_of(model), images)
+    start = torch.zeros_like(images) if baseline is None else baseline.to(images).expand_as(images)
+    with evaluating(model):
+        with torch.no_grad():
+            targets = torch.cat([_logits(model, chunk) for chunk in images.split(batch_size)]).argmax(1)
+        if classes is not None:
+            targets = torch.as_tensor(classes, device=images.device).expand(len(images))
+        total = torch.zeros_like(images)
+        for step in range(steps):
+            for part in torch.arange(len(images)).split(batch_size):
+                point = torch.lerp(start[part], images[part], (step + 0.5) / steps).requires_grad_()
+                with torch.enable_grad():
+                    score = _chosen(_logits(model, point.clone()), targets[part]).sum()
+                total[part] += torch.autograd.grad(score, point)[0]
+    return (images - start) * total / steps
+
+
+def _shape(images: Tensor) -> tuple[int, int, int]:
+    return images.shape[1], images.shape[2], images.shape[3]
+
+
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    with taking(model, _shape(images)):
+        logits = first_tensor(model(images))
+    if logits is None or logits.dim() != 2:
+        raise ArgumentError(f"{type(model).__name__} makes no logits (N, classes) of images.")
+    return logits
+
+
+def _chosen(logits: Tensor, classes: Classes) -> Tensor:
+    """The logit to explain of each image: (N,)."""
+    wanted = logits.argmax(1) if classes is None else torch.as_tensor(classes, device=logits.device).expand(len(logits))
+    if not 0 <= int(wanted.min()) <= int(wanted.max()) < logits.shape[1]:
+        raise ArgumentError(f"classes={classes}: the model has {logits.shape[1]}, counted from 0.")
+    return logits.gather(1, wanted[:, None])[:, 0]

@@ -1,0 +1,73 @@
+"""Which part of a network is its head, and how far from it each parameter lies: what fine-tuning trains, and how much.
+
+Source of rates that differ from layer to layer: Howard and Ruder, "Universal Language Model Fine-tuning for Text
+Classification", 2018, section 3.2.
+"""
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from striate.errors import ArgumentError
+from striate.models.weights import AUXILIARY
+
+
+def head(model: nn.Module) -> nn.Module:
+    """The layer that turns features into classes: the last registered one with weights, auxiliary classifiers apart.
+
+    Weights are parameters of two or more dimensions. LeNet-5's prototypes are none, so its head is F6.
+
+    Raises:
+        ArgumentError: for a network without weights.
+    """
+    return _layers(model)[-1][1]
+
+
+def freeze_backbone(model: nn.Module) -> None:
+    """Let training change the head alone: no other parameter has a gradient afterwards.
+
+    Batch normalisation would still gather statistics in training mode: see `frozen_norms`.
+    """
+    trained = head(model)
+    model.requires_grad_(False)
+    trained.requires_grad_(True)
+
+
+def frozen_norms(model: nn.Module) -> list[nn.Module]:
+    """The batch normalisations with parameters of which none is trained. In training they belong in evaluation mode,
+    or their running statistics, which are part of what was learnt, drift."""
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, _BatchNorm)
+        and module.weight is not None
+        and not any(parameter.requires_grad for parameter in module.parameters())
+    ]
+
+
+def depths(model: nn.Module) -> dict[str, float]:
+    """How far from the input each parameter lies, by name: 0 for the first layer, 1 for the head.
+
+    Layers with weights are counted in the order in which they are registered; biases, scales and normalisations belong
+    to the layer before them. A learning rate of rate × factor ** (1 − depth) goes from rate × factor in the first layer
+    to rate in the head in equal ratios.
+    """
+    starts = {path for path, _ in _layers(model)}
+    depth, found = -1, {}
+    for path, module in model.named_modules():
+        depth += path in starts
+        for name, _ in module.named_parameters(prefix=path, recurse=False):
+            found[name] = max(depth, 0) / (len(starts) - 1) if len(starts) > 1 else 1.0
+    return found
+
+
+def _layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Path and module of every layer that has weights of its own, without those of auxiliary classifiers."""
+    found = [
+        (path, module)
+        for path, module in model.named_modules()
+        if path.split(".")[0] not in AUXILIARY
+        and any(parameter.ndim > 1 for parameter in module.parameters(recurse=False))
+    ]
+    if not found:
+        raise ArgumentError(f"{type(model).__name__} has no layer with weights, so there is no head to train.")
+    return found

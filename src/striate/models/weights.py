@@ -1,0 +1,205 @@
+"""Weights from a file into a model: what fits as it is, what can be adapted, and what does not belong together."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from striate.errors import CheckpointError
+from striate.layers import RBFOutput
+from striate.models.weight_file import WeightFile, read
+
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation, one value a channel
+
+# What torchvision's models were trained with, and what its GoogLeNet turns that into before its first layer.
+IMAGENET: Normalization = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF: Normalization = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+AUXILIARY = ("aux1", "aux2")  # what torchvision calls the classifiers that GoogLeNet has for training only
+PREFIXES = ("module.", "_orig_mod.", "model.")  # of DistributedDataParallel, torch.compile and Lightning
+SHOWN = 3  # names of tensors in an error
+
+
+def load(model: nn.Module, weights: str | Path | WeightFile, adapt: bool = False) -> tuple[str, ...]:
+    """Load the weights in a file into a model, all of them.
+
+    Without `adapt` nothing is changed but this: prefixes that all names share, because the model was wrapped when it
+    was saved, are taken off; auxiliary classifiers that the model does not have are left out; and batch
+    normalisation's count of batches, which old files lack and nothing reads, may be missing.
+
+    With `adapt`, the first convolution is brought from colour to grey by summing its weights over the input channels,
+    which gives what the file's model gives for grey images in three equal channels, normalised alike; from grey to
+    colour, each channel gets an equal share. Layers that end in classes keep the model's own weights if the file tells
+    another number of classes apart, and auxiliary classifiers if the file has none.
+
+    Args:
+        model: any module; one made by `create` is named in errors.
+        weights: a file or a run's folder, see `read`.
+        adapt: whether to adapt channels and classes.
+
+    Returns:
+        What was changed, a sentence each.
+
+    Raises:
+        CheckpointError: if the file can't be used, or does not fit: then all that differs is named together, and what
+            the file is likely to be. The model stays as it was.
+    """
+    file = weights if isinstance(weights, WeightFile) else read(weights)
+    tensors, notes = _adapted(model, file, adapt)
+    problems = _misfits(model, tensors)
+    if problems:
+        name = _name(model)
+        raise CheckpointError(f"the weights in {file.path} don't fit {name}: {problems}. {_advice(model, file, adapt)}")
+    model.load_state_dict(tensors)
+    return tuple(notes)
+
+
+def fits(model: nn.Module, file: WeightFile) -> bool:
+    """Whether the file's weights can be loaded, adapted where need be; only shapes are looked at."""
+    return not _misfits(model, _adapted(model, file, adapt=True)[0])
+
+
+def normalization(file: WeightFile, published: Normalization | None, channels: int) -> Normalization | None:
+    """How images are to be normalised for these weights.
+
+    Args:
+        file: weights of one of Striate's runs say it themselves.
+        published: what holds for all other files.
+        channels: of the model. One channel gets the average of three; it has no better value, because the weights of
+            the three are summed. Three channels get one's value each.
+
+    Returns:
+        Mean and standard deviation in units where black is 0 and full intensity 1; `None` where it is not known.
+    """
+    kept = file.header.get("preprocess")
+    mean, std = (tuple(kept["mean"]), tuple(kept["std"])) if kept else published or ((), ())
+    return (_spread(mean, channels), _spread(std, channels)) if mean else None
+
+
+def trained_size(weights: str | Path, published: Normalization | None) -> tuple[int, int] | None:
+    """Height and width of the images that weights were trained with, in pixels.
+
+    Args:
+        weights: a file or a run's folder, see `read`; a run says it itself.
+        published: the model's published normalisation: torchvision's weights, which it is for, are from 224×224.
+
+    Returns:
+        `None` where it is not known.
+    """
+    kept = read(weights).header.get("architecture")
+    if kept:
+        height, width = kept["image_size"]
+        return height, width
+    return (224, 224) if published else None
+
+
+def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    return values if len(values) == channels else (sum(values) / len(values),) * channels
+
+
+def _adapted(model: nn.Module, file: WeightFile, adapt: bool) -> tuple[dict[str, Tensor], list[str]]:
+    """The file's tensors as the model takes them, as far as that can be, and a sentence on each change."""
+    own, notes = model.state_dict(), []
+    tensors = _unwrapped(file.tensors, own)
+    tensors |= {name: own[name] for name in own if name.endswith(".num_batches_tracked") and name not in tensors}
+    for head in AUXILIARY:
+        here, there = ({name for name in each if name.startswith(f"{head}.")} for each in (own, tensors))
+        if there and not here:
+            tensors = {name: tensor for name, tensor in tensors.items() if name not in there}
+            notes.append(f"The auxiliary classifier {head} of the file was left out: the model has none.")
+        elif here and not there and adapt:
+            tensors |= {name: own[name] for name in here}
+            notes.append(f"The auxiliary classifier {head} begins afresh: the file has none.")
+    if adapt:
+        notes += [*_adapt_channels(model, own, tensors), *_adapt_classes(model, own, tensors)]
+    return tensors, notes
+
+
+def _unwrapped(tensors: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]:
+    """The tensors without prefixes that all names share and the model's names don't have."""
+    if tensors.keys() & set(own):
+        return dict(tensors)
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            return _unwrapped({name.removeprefix(prefix): tensor for name, tensor in tensors.items()}, own)
+    return dict(tensors)
+
+
+def _adapt_channels(model: nn.Module, own: dict[str, Tensor], tensors: dict[str, Tensor]) -> list[str]:
+    first = next((name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)), None)
+    key = f"{first}.weight"
+    if first is None or key not in tensors or tensors[key].ndim != 4:
+        return []
+    there, here = tensors[key].shape, own[key].shape
+    if there[1] == here[1] or 1 not in (there[1], here[1]) or (there[0], *there[2:]) != (here[0], *here[2:]):
+        return []
+    tensors[key] = tensors[key].sum(dim=1, keepdim=True).div(here[1]).expand(here)
+    if here[1] == 1:
+        return [f"The first convolution, {first}, takes grey images: its weights were summed over {there[1]} channels."]
+    return [f"The first convolution, {first}, takes {here[1]} channels: each got 1/{here[1]} of the weights for one."]
+
+
+def _adapt_classes(model: nn.Module, own: dict[str, Tensor], tensors: dict[str, Tensor]) -> list[str]:
+    notes = []
+    for name, module in _ends(model).items():
+        keys = [f"{name}.{key}".removeprefix(".") for key in module.state_dict()]
+        there = [tuple(tensors[key].shape) for key in keys if key in tensors]
+        here = [tuple(own[key].shape) for key in keys]
+        if there != here and [shape[1:] for shape in there] == [shape[1:] for shape in here]:
+            tensors |= {key: own[key] for key in keys}
+            notes.append(
+                f"The last layer, {name}, begins afresh: the file tells {there[0][0]:,} classes apart, "
+                f"the model {here[0][0]:,}."
+            )
+    return notes
+
+
+def _ends(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers whose outputs are the classes: the last one of the network, and of each auxiliary classifier."""
+    ends: dict[str, tuple[str, nn.Module]] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | RBFOutput):
+            part = name.split(".")[0]
+            ends[part if part in AUXILIARY else ""] = (name, module)
+    return dict(ends.values())
+
+
+def _misfits(model: nn.Module, tensors: dict[str, Tensor]) -> str:
+    """All that keeps the tensors from being loaded, named together; empty if nothing does."""
+    own = model.state_dict()
+    shapes = [
+        f"{name} is {tuple(tensors[name].shape)} and should be {tuple(own[name].shape)}"
+        for name in own
+        if name in tensors and tensors[name].shape != own[name].shape
+    ]
+    parts = (
+        ("missing", [name for name in own if name not in tensors]),
+        ("surplus", [name for name in tensors if name not in own]),
+        ("of another shape", shapes),
+    )
+    return "; ".join(f"{what}: {len(which)} ({_few(which)})" for what, which in parts if which)
+
+
+def _few(items: list[str]) -> str:
+    return ", ".join(items[:SHOWN]) + (", …" if len(items) > SHOWN else "")
+
+
+def _name(model: nn.Module) -> str:
+    made = getattr(model, "architecture", None)
+    return made.text if made is not None else type(model).__name__
+
+
+def _advice(model: nn.Module, file: WeightFile, adapt: bool) -> str:
+    """What the file is, and what to do about it."""
+    if not adapt and fits(model, file):
+        return "They can be adapted to it: pass adapt=True (--adapt)."
+    kept = file.header.get("architecture")
+    if kept:
+        height, width = kept["image_size"]
+        size = f"{kept['classes']} classes and images of {kept['channels']}×{height}×{width}"
+        return f"They are those of {kept['name']} for {size} (channels×height×width)."
+    from striate.models.likeness import likely  # not above: it imports the registry, which imports this module
+
+    made = getattr(model, "architecture", None)
+    other = likely(file, made.image_size if made else (224, 224))
+    return f"They fit {other}: create that." if other else "They fit none of Striate's models."
