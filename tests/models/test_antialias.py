@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from foreign import Block, Tutorial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,36 +16,6 @@ from striate.models import Architecture, antialias
 
 def some(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
-
-
-class Tutorial(nn.Module):
-    """The network of PyTorch's CIFAR-10 tutorial: one pooling module for two layers, activations that are functions."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.pool = nn.Conv2d(3, 6, 5), nn.MaxPool2d(2, 2)
-        self.conv2, self.fc = nn.Conv2d(6, 16, 5), nn.Linear(16 * 5 * 5, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.pool(F.relu(self.conv1(x)))
-        x = self.pool(F.relu(self.conv2(x)))
-        return self.fc(torch.flatten(x, 1))
-
-
-class Block(nn.Module):
-    """A residual block as torchvision writes it: one ReLU, in place, for both activations, and a functional sum."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(4, 8, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(8)
-        self.relu = nn.ReLU(inplace=True)
-        self.conv2, self.bn2 = nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
-        self.downsample = nn.Sequential(nn.Conv2d(4, 8, 1, stride=2, bias=False), nn.BatchNorm2d(8))
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        out += self.downsample(x)
-        return self.relu(out)
 
 
 def plain() -> nn.Sequential:
@@ -154,7 +125,9 @@ def test_every_step_down_of_a_residual_network_is_blurred():
     for name in ("resnet20", "resnet18:stem=small"):
         blurred = models.create(f"{name},antialias=true" if ":" in name else f"{name}:antialias=true")
         assert not any(isinstance(m, nn.Conv2d) and m.stride != (1, 1) for m in blurred.modules())
-        behind = [type(m.relu1[0]).__name__ for m in blurred.modules() if isinstance(getattr(m, "relu1", None), nn.Sequential)]
+        behind = [
+            type(m.relu1[0]).__name__ for m in blurred.modules() if isinstance(getattr(m, "relu1", None), nn.Sequential)
+        ]
         assert behind == ["ReLU"] * (2 if name == "resnet20" else 3)
 
 

@@ -33,6 +33,7 @@ def invariance(
     Beside it stands the same network with the same weights and a blur (or without, if it has one).
     """
     from striate.cli.progress import loading
+    from striate.drawing import file_to_write
     from striate.evaluation.samples import samples_of
     from striate.inspection import invariance as measure
     from striate.inspection.counterpart import counterpart
@@ -43,6 +44,7 @@ def invariance(
     if images < 2:
         raise ArgumentError(f"--images {images}: invariance is measured on 2 or more.")
     opened = Run.open(run)
+    out = file_to_write(out or run / "invariance.html", "invariance.html")
     samples = samples_of(opened, data)
     notes = list(samples.notes)
     chosen, labels = _drawn(samples, images, seed)
@@ -63,7 +65,7 @@ def invariance(
                 )
             )
     source = f"{samples.source}, {samples.name}"
-    path = report_invariance(found, out or run / "invariance.html", source=source, notes=notes)
+    path = report_invariance(found, out, source=source, notes=notes)
     for note in notes:
         say(note)
     if json:

@@ -21,8 +21,7 @@ def pooling(
     from striate.inspection.pooling_effects import pooling_effects
     from striate.inspection.pooling_page import report_pooling
 
-    study = pooling_effects()
-    path = report_pooling(study, out)
+    path = report_pooling(study := pooling_effects(), out)
     if json:
         show_json(study.to_dict())
     else:
@@ -38,10 +37,12 @@ def depthwise(
 ) -> None:
     """Invariance that is learned: pooling across channels, and digits that are turned."""
     from striate.cli.progress import loading
+    from striate.drawing import file_to_write
     from striate.inspection.depthwise_page import report_depthwise
     from striate.inspection.depthwise_study import depthwise_study
     from striate.inspection.depthwise_text import depthwise_dict, depthwise_text
 
+    file_to_write(out, "depthwise.html")  # says now if it can't, and not after minutes of training
     with loading() as report:
         study = depthwise_study(seeds, progress=report)
     path = report_depthwise(study, out)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from striate import seeding
 from striate.augmentation import parse
-from striate.augmentation.transforms import affine
+from striate.augmentation.geometry import affine
 from striate.data import Split, load
 from striate.data.batches import Batches
 from striate.errors import ArgumentError
@@ -155,7 +155,7 @@ def depthwise_study(
         raise ArgumentError(f"seeds={seeds}: choose 1 to {MOST_SEEDS}.")
     data = load("digits", image_size=SIDE)
     _, test = data.held_out or ("train", data.train)
-    preprocess = Preprocess(SIDE, SIDE, 1).with_statistics(data.train.images)
+    preprocess = Preprocess(SIDE, SIDE, 1).with_statistics(data.train.images[:])
     total, done = seeds * len(ARMS), 0
     arms, grouped = [], []
     for name, filters, group in ARMS:
@@ -193,7 +193,7 @@ def _train(model: nn.Module, train: Split, preprocess: Preprocess, recipe: Recip
 
 def _by_angle(model: nn.Module, test: Split, preprocess: Preprocess) -> Tensor:
     """Accuracy and consistency at each angle: float64 (angles, 2)."""
-    said = {angle: logits_of(model, turned(test.images, angle), preprocess).argmax(1) for angle in ANGLES}
+    said = {angle: logits_of(model, turned(test.images[:], angle), preprocess).argmax(1) for angle in ANGLES}
     right = [(each == test.labels).double().mean() for each in said.values()]
     same = [(each == said[0]).double().mean() for each in said.values()]
     return torch.stack([torch.stack(right), torch.stack(same)], 1)

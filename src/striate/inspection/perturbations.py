@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from striate import seeding
-from striate.augmentation.transforms import affine
+from striate.augmentation.geometry import affine
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from striate import seeding
-from striate.augmentation.transforms import shift
+from striate.augmentation.geometry import shift
 
 
 def crop(images: Tensor, by: Tensor, greatest: int) -> Tensor:
