@@ -35,7 +35,11 @@ def networks() -> dict[str, tuple[nn.Module, Tensor]]:
         strange = residual()
     for _, statistics in ((0, m) for m in strange.modules() if isinstance(m, nn.BatchNorm2d)):
         statistics.running_mean.uniform_(-0.2, 0.2, generator=torch.Generator().manual_seed(0))
-    return {"plain": (plain, pictures(40, 14, 1)), "residual": (strange, pictures(40, 15, 3))}
+    found = {"plain": (plain, pictures(40, 14, 1)), "residual": (strange, pictures(40, 15, 3))}
+    for model, images in found.values():  # each class as probable as the others, so that a shift may change the first
+        with torch.no_grad():
+            model[-1].bias -= model.eval()(images.permute(0, 3, 1, 2) / 255).mean(0)
+    return found
 
 
 @pytest.fixture(scope="module", params=["plain", "residual"])
@@ -61,8 +65,8 @@ def test_shift_consistency_is_that_of_an_independent_script(measured):
             moves = torch.stack(offsets(4, greatest, np.arange(len(images))), 1).numpy()
             assert point.consistency == shift_consistency(classify, images.numpy(), moves, protocol, greatest)
             values.add(point.consistency)
-    assert len(values) > 3
-    assert max(values) < 1, "a network for which there is something to measure"
+    assert len(values) > 3, "a network for which there is something to measure"
+    assert min(values) < 0.9
 
 
 def test_accuracy_and_consistency_of_the_right(measured):
