@@ -162,7 +162,10 @@ def _reached(call: _Call) -> float | None:
 
 
 def _strides(model: nn.Module, inputs: Tensor, calls: int) -> list[tuple[float, float] | None]:
-    """Pixels from one cell to the next, of each call: the image's growth over that of the maps."""
+    """Pixels from one cell to the next, of each call: the image's growth over that of the maps.
+
+    Receptive fields tell it too, but not of maps whose borders wrap around, which are what circular shifts are for.
+    """
     sizes = []
     for more in (0, GROWTH):
         grown = nn.functional.pad(inputs, (0, more, 0, more))
