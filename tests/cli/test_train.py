@@ -273,3 +273,10 @@ def test_published_weights_are_adapted_and_frozen(monkeypatch, capsys, tmp_path)
         in_process(monkeypatch, "train", "resnet18", "--weights", tmp_path / "none.pth", "--out", tmp_path / "no") == 2
     )
     assert "none.pth" in capsys.readouterr().err
+
+
+def test_the_size_of_the_cache_is_read_before_anything_is_loaded(striate, pictures: Path, tmp_path: Path):
+    assert_one_line(striate("train", "--data", pictures, "--cache-size", "8 bananas"), 2, "8 bananas", "8GB")
+    assert_one_line(striate("train", "--resume", tmp_path, "--cache-size", "0"), 2, "leave out cache_size")
+    answer = striate("train", *QUICK, "--data", pictures, "--cache-size", "0", "--out", tmp_path / "run")
+    assert answer.code == 0

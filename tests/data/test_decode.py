@@ -349,5 +349,5 @@ def test_very_large_images_are_decoded_one_at_a_time(
         turns.append(True)
         yield
 
-    decode(content.getvalue(), lambda width, height: (100, 100), turn())
+    decode(content.getvalue(), lambda width, height: (100, 100), turn=turn())
     assert bool(turns) is taken

@@ -1,5 +1,6 @@
 """Data sets of Hugging Face, saved on the spot. Skipped where the library is not installed."""
 
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
@@ -120,6 +121,11 @@ def test_rows_without_labels_are_left_out_and_told_of(part: Callable, save: Save
     assert {name: len(split) for name, split in dataset.splits()} == {"train": 32, "val": 4, "test": 4}
 
 
+def test_a_data_set_without_any_label_is_refused(part: Callable, save: Save) -> None:
+    with pytest.raises(DataError, match="no image with a label to train on"):
+        load(save(part(6, label=datasets.Value("string"), values=[None] * 6)))
+
+
 def test_rows_that_can_not_be_used_are_named(part: Callable, save: Save, png: Png) -> None:
     images = [{"bytes": png(number), "path": None} for number in range(6)]
     images[2], images[3]["bytes"] = None, png(3)[:-60]
@@ -202,6 +208,28 @@ def test_a_folder_of_parquet_files_is_a_data_set_too(
     assert dataset.classes == ("dog", "cat")
 
 
+def test_the_library_is_quiet_while_it_fetches_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(*arguments: object, **options: object) -> None:
+        state.append((logging.getLogger("huggingface_hub").isEnabledFor(logging.WARNING), *bars()))
+        raise ConnectionError
+
+    def bars() -> tuple[bool, bool]:
+        return datasets.are_progress_bars_disabled(), huggingface_hub.utils.are_progress_bars_disabled()
+
+    import huggingface_hub.utils
+
+    state: list[tuple[bool, bool, bool]] = []
+    told: list[tuple[str, int, int]] = []
+    before = (logging.getLogger("huggingface_hub").level, bars())
+    monkeypatch.setattr(datasets, "load_dataset", fetch)
+    for progress in (None, lambda *entry: told.append(entry)):
+        with pytest.raises(DataError, match="ConnectionError"):
+            load("hf:owner/name", progress=progress)
+    assert state == [(False, False, False), (False, True, True)]
+    assert (logging.getLogger("huggingface_hub").level, bars()) == before
+    assert told == [("fetching hf:owner/name", 0, 0)]
+
+
 def test_without_a_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*arguments: object, **options: object) -> None:
         raise ConnectionError("Couldn't reach 'owner/name' on the Hub (OfflineModeIsEnabled)")
@@ -223,6 +251,12 @@ def test_names_and_their_configurations_are_passed_on(monkeypatch: pytest.Monkey
         with pytest.raises(ArgumentError, match=r"no data set of this name on the Hugging Face Hub"):
             load(source)
     assert asked == [("mnist", None), ("ylecun/mnist", None), ("owner/name", "config"), ("owner/name", "config")]
+
+
+@pytest.mark.parametrize("name", ["", "./none", "/no/such/folder", "~/no/such/folder"])
+def test_a_folder_that_is_not_there_is_not_looked_for_elsewhere(name: str) -> None:
+    with pytest.raises(ArgumentError, match=f"there is no folder '{name}'"):
+        load(f"hf:{name}")
 
 
 def test_whatever_the_library_raises_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

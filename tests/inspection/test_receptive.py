@@ -165,6 +165,11 @@ def framed(x: Tensor) -> Tensor:
     return y
 
 
+def two_scales(x: Tensor) -> Tensor:
+    """Two maps that see one pixel, and two that see nine."""
+    return torch.cat([x[:, :, 1:-1, 1:-1], F.avg_pool2d(x, 3, 1)], dim=1)
+
+
 def on_channels_last(x: Tensor) -> Tensor:
     """A dense layer on every pixel's maps, as ConvNeXt has it."""
     return (x.permute(0, 2, 3, 1) @ torch.ones(2, 3)).permute(0, 3, 1, 2)
@@ -179,6 +184,7 @@ UNPADDED = {
     "unevenly adapted": nn.Sequential(nn.AdaptiveAvgPool2d((5, 4)), conv(2)),
     "shuffled pixels": nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(8, 4, 2), nn.PixelShuffle(2)),
     "groups of branches": nn.Sequential(Stack(conv(1), nn.ZeroPad2d(0)), nn.Conv2d(4, 4, 3, groups=2)),
+    "groups kept apart": nn.Sequential(Call(two_scales), nn.Conv2d(4, 6, 1, groups=2), Call(lambda x: x[:, :3])),
     "sliced": nn.Sequential(Call(lambda x: x[:, :, 1::3, :-1]), conv(2)),
     "rolled": Call(lambda x: torch.roll(x, (2, 1), (2, 3)) + x),
     "channels last": nn.Sequential(conv(3), Call(on_channels_last)),

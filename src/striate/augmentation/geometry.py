@@ -69,12 +69,20 @@ def affine(images: Tensor, matrices: Tensor) -> Tensor:
 
 def _resampled(images: Tensor, theta: Tensor, outside: Literal["border", "zeros"]) -> Tensor:
     """`theta`, (N, 2, 3), leads from each new pixel to its old place, in half-sides from the centre."""
-    count, height, width, channels = images.shape
-    shape = [count, channels, height, width]
-    grid = F.affine_grid(theta.to(images.device, torch.float32), shape, align_corners=False)
+    _, height, width, _ = images.shape
+    theta = theta.to(images.device, torch.float32)
+    # A place is a sum of what its row and its column give: several times faster than F.affine_grid's matrix product.
+    across = theta[:, :, 0, None] * _centres(width, images.device)  # (N, 2, W)
+    down = theta[:, :, 1, None] * _centres(height, images.device) + theta[:, :, 2, None]  # (N, 2, H)
+    grid = (across[:, :, None, :] + down[:, :, :, None]).permute(0, 2, 3, 1)  # (N, H, W, 2)
     source = images.permute(0, 3, 1, 2).to(torch.float32)
     resampled = F.grid_sample(source, grid, mode="bilinear", padding_mode=outside, align_corners=False)
-    return resampled.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+    return resampled.round_().permute(0, 2, 3, 1).to(torch.uint8, memory_format=torch.contiguous_format)
+
+
+def _centres(count: int, device: torch.device) -> Tensor:
+    """Where pixels lie along a side that goes from −1 to 1: float32 (count,)."""
+    return (2 * torch.arange(count, device=device) + 1) / count - 1
 
 
 def draw_flip(uniform: Tensor, share: float) -> Tensor:

@@ -14,6 +14,7 @@ from striate.cli.console import say, show
 from striate.cli.data import data
 from striate.cli.describe import describe
 from striate.cli.evaluate import evaluate
+from striate.cli.explain import explain
 from striate.cli.invariance import invariance
 from striate.cli.pack import pack
 from striate.cli.predict import predict
@@ -57,7 +58,7 @@ def _root(
     pass
 
 
-for command in (train, evaluate, compare, predict, report, describe, invariance, data, augment):
+for command in (train, evaluate, compare, predict, explain, report, describe, invariance, data, augment):
     app.command()(command)
 app.command("data pack")(pack)
 app.add_typer(show_app, name="show")

@@ -68,35 +68,44 @@ def collect(
         DataError: if a class has no usable image to train on.
         BadFilesError: naming every image that can't be decoded, unless `skip_bad`.
     """
-    entries = [entry for part in plan.values() for entry, _ in part]
-    stamps = {entry: entry.stamp for entry in entries}
-    quick, told = _is_quick(stamps), list(said)
-    cache = None if quick else _cache(options, told)
-    if cache is not None:
-        stamps = dict(zip(entries, settled(entries), strict=True))
-    preprocess, problems, about_images = _preprocess(entries, stamps, cache, options)
-    _demand_memory(preprocess)
-    if quick and len(entries) * preprocess.height * preprocess.width * preprocess.channels > IN_MEMORY:
-        quick, cache = False, _cache(options, told)
-        stamps = dict(zip(entries, settled(entries), strict=True))
-    decoders = Decoders(preprocess, worker_count(len(entries)), processes=not quick)
-    reader = Reader(classes, decoders, stamps, cache, options.skip_bad, options.progress)
+    told = list(said)
+    reader, problems = _reader(classes, plan, options, told)
     splits = {
         name: _read_split(name, part, problems, reader) for name in ("train", "val", "test") if (part := plan.get(name))
     }
     if not any(isinstance(split.images, LazyImages) for split in splits.values()):
-        decoders.close()
-    told += about_images + reader.notes
+        reader.decoders.close()
+    told += reader.notes
     skipped = {entry.label: problems[entry] for entry in sorted(problems, key=lambda entry: entry.label)}
     if skipped and not options.skip_bad:
         raise BadFilesError(skipped)
-    _demand_every_class(source, classes, splits["train"])
+    _demand_every_class(source, classes, splits.get("train"))
     mirror = not all(name.isdigit() or (len(name) == 1 and name.isalpha()) for name in classes)
     counts = {name: split.labels.bincount(minlength=len(classes)).tolist() for name, split in splits.items()}
     closing = notes.of_result(classes, counts, len(skipped), split=divided, mirror=mirror)
     val, test = (split if split is not None and len(split) else None for split in map(splits.get, ("val", "test")))
     told += closing
     return Dataset(source, tuple(classes), splits["train"], val, test, mirror, tuple(told), skipped, options.fit)
+
+
+def _reader(classes: Sequence[str], plan: Plan, options: Options, told: list[str]) -> tuple[Reader, dict[Entry, str]]:
+    """What reads the images as they were asked for, and the reasons of those whose headers are bad already.
+
+    What is decided on the way is added to `told`.
+    """
+    entries = [entry for part in plan.values() for entry, _ in part]
+    stamps = {entry: entry.stamp for entry in entries}
+    quick = _is_quick(stamps)
+    cache = None if quick else _cache(options, told)
+    if cache is not None:
+        stamps = dict(zip(entries, settled(entries), strict=True))
+    preprocess, problems = _preprocess(entries, stamps, cache, options, told)
+    size = len(entries) * _image_bytes(preprocess)
+    if quick and size > IN_MEMORY:
+        quick, cache = False, _cache(options, told)
+        stamps = dict(zip(entries, settled(entries), strict=True))
+    decoders = Decoders(preprocess, worker_count(len(entries)), processes=not quick)
+    return Reader(classes, decoders, stamps, cache, options.skip_bad, options.progress), problems
 
 
 def _is_quick(stamps: Mapping[Entry, Stamp]) -> bool:
@@ -114,21 +123,22 @@ def _cache(options: Options, told: list[str]) -> Cache | None:
 
 
 def _preprocess(
-    entries: Sequence[Entry], stamps: Mapping[Entry, Stamp], cache: Cache | None, options: Options
-) -> tuple[Preprocess, dict[Entry, str], list[str]]:
-    """What to bring the images to, the reasons of those whose headers are bad, and what to say about it.
+    entries: Sequence[Entry], stamps: Mapping[Entry, Stamp], cache: Cache | None, options: Options, told: list[str]
+) -> tuple[Preprocess, dict[Entry, str]]:
+    """What to bring the images to, and the reasons of those whose headers are bad; `told` says what was decided.
 
     The headers are read only where they have something to decide.
     """
     size, channels, fit = options.size, options.channels, options.fit
     if size is not None and channels is not None:
-        return target(size, channels, fit), {}, []
+        return target(size, channels, fit), {}
     if cache is None:
         headers, problems = read_headers(entries, options.progress)
     else:
         headers, problems = known_headers(entries, stamps, cache, options.progress)
     preprocess = _inferred(headers, size, channels, fit)
-    return preprocess, problems, notes.of_images(headers, preprocess, size, channels)
+    told += notes.of_images(headers, preprocess, size, channels)
+    return preprocess, problems
 
 
 def _inferred(headers: Collection[Header], size: tuple[int, int] | None, channels: int | None, fit: Fit) -> Preprocess:
@@ -141,10 +151,16 @@ def _inferred(headers: Collection[Header], size: tuple[int, int] | None, channel
     return target(size, channels, fit)
 
 
-def _demand_memory(preprocess: Preprocess) -> None:
+def _image_bytes(preprocess: Preprocess) -> int:
+    """The bytes of one image.
+
+    Raises:
+        DataError: if no memory would hold it.
+    """
     size = preprocess.height * preprocess.width * preprocess.channels
     if size > _LARGEST_IMAGE:
         raise DataError(f"an image would need {size / 2**30:.1f} GiB of memory: choose a smaller size.")
+    return size
 
 
 def _read_split(name: str, part: Sequence[tuple[Entry, int]], problems: dict[Entry, str], reader: Reader) -> Split:
@@ -157,7 +173,7 @@ def _read_split(name: str, part: Sequence[tuple[Entry, int]], problems: dict[Ent
     return Split(images, labels[good], tuple(part[position][0].label for position in good), known)
 
 
-def _demand_every_class(source: str, classes: Sequence[str], train: Split) -> None:
-    present = set(train.labels.tolist())
+def _demand_every_class(source: str, classes: Sequence[str], train: Split | None) -> None:
+    present = set() if train is None else set(train.labels.tolist())
     if lacking := [name for label, name in enumerate(classes) if label not in present]:
         raise DataError(f"{source}: no image to train on is left of {', '.join(lacking)}; the others can't be decoded.")

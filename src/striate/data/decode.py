@@ -76,7 +76,12 @@ def probe(source: Source) -> tuple[int, int, int]:
         return (height, width, _channels(image)) if turned else (width, height, _channels(image))
 
 
-def decode(source: Source, at_least: AtLeast | None = None, turn: AbstractContextManager[object] = TURN) -> np.ndarray:
+def decode(
+    source: Source,
+    at_least: AtLeast | None = None,
+    then: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels,
+    turn: AbstractContextManager[object] = TURN,
+) -> np.ndarray:
     """The pixels of an image, upright.
 
     A JPEG may be decoded at a half, a quarter or an eighth of its size, by leaving out the high frequencies of its
@@ -85,11 +90,12 @@ def decode(source: Source, at_least: AtLeast | None = None, turn: AbstractContex
     Args:
         source: a file's path, or the content of one as bytes.
         at_least: from the image's width and height, the width and height that are enough; without it, all pixels.
-        turn: what to hold while decoding an image of more than 25 million pixels, so that memory does not grow with
-            the number of threads, or of processes, that decode.
+        then: what to do with the pixels, and to return instead of them.
+        turn: what to hold meanwhile if there are more than 25 million pixels, so that memory does not grow with the
+            number of threads, or of processes, that decode.
 
     Returns:
-        uint8 (height, width, 1) for grey and (height, width, 3) for colour.
+        uint8 (height, width, 1) for grey and (height, width, 3) for colour, not to be written to.
 
     Raises:
         UndecodableError: if the image is damaged, cut off, too large or no image at all.
@@ -98,7 +104,7 @@ def decode(source: Source, at_least: AtLeast | None = None, turn: AbstractContex
         channels = _channels(image)
         pixels_held = _reduced(image, at_least)
         with turn if pixels_held > _MANY_PIXELS else nullcontext():
-            return _upright(image, channels, source)
+            return then(_upright(image, channels, source))
 
 
 def _reduced(image: Image.Image, at_least: AtLeast | None) -> int:
@@ -118,10 +124,11 @@ def _upright(image: Image.Image, channels: int, source: Source) -> np.ndarray:
     if image.mode[0] in "IF":
         pixels = _shallow(image, source)
     else:
-        pixels = _opaque(image).convert("L" if channels == 1 else "RGB")
+        pixels, mode = _opaque(image), "L" if channels == 1 else "RGB"
+        pixels = pixels if pixels.mode == mode else pixels.convert(mode)
     turn = _UPRIGHT.get(_orientation(image))
     upright = pixels if turn is None else pixels.transpose(turn)
-    return np.array(upright).reshape(upright.height, upright.width, channels)
+    return np.asarray(upright).reshape(upright.height, upright.width, channels)
 
 
 @contextmanager

@@ -37,8 +37,11 @@ def load_hugging_face(source: str, options: Options | None = None) -> Dataset:
         DataError: if the data set can't be fetched, or its columns or splits are not those of images with labels.
         BadFilesError: naming the rows without an image, and those whose image can't be decoded, unless `skip_bad`.
     """
+    options = options or Options()
     name, _, column = source.removeprefix(PREFIX).partition("#")
-    parts, said = _by_split(source, _fetched(source, name))
+    if options.progress is not None:
+        options.progress(f"fetching {source}", 0, 0)
+    parts, said = _by_split(source, _fetched(source, name, options.progress is not None))
     columns = _columns(source, parts, column)
     splits: dict[str, list[Labelled]] = {}
     problems: dict[str, str] = {}
@@ -55,11 +58,11 @@ def load_hugging_face(source: str, options: Options | None = None) -> Dataset:
         classes = named(source, (sample.label for samples in splits.values() for sample in samples))
     else:
         classes = dict(enumerate(columns.classes))
-    return collect_labelled(source, splits, classes, problems, options or Options(), said)
+    return collect_labelled(source, splits, classes, problems, options, said)
 
 
-def _fetched(source: str, name: str) -> "Mapping[str, datasets.Dataset]":
-    """The parts of the data set `name`, by the names that they have there."""
+def _fetched(source: str, name: str, told: bool) -> "Mapping[str, datasets.Dataset]":
+    """The parts of the data set `name`, by the names that they have there; `told` if the user sees our own progress."""
     try:
         import datasets
     except ImportError as error:
@@ -72,13 +75,17 @@ def _fetched(source: str, name: str) -> "Mapping[str, datasets.Dataset]":
             "pip install --upgrade 'striate[huggingface]'."
         )
     folder = Path(name).expanduser()
-    owner, _, config = name.rpartition("/") if name.count("/") == 2 and not folder.exists() else (name, "", None)
+    if not name or (name.startswith(("/", ".", "~")) and not folder.exists()):
+        raise ArgumentError(f"{source}: there is no folder '{name}'. Names are like hf:OWNER/NAME or hf:FOLDER.")
     try:
-        with _quiet():
+        with _quiet(bars=told):
             if any((folder / file).is_file() for file in _SAVED):
                 loaded = datasets.load_from_disk(str(folder), keep_in_memory=False)
+            elif folder.exists():
+                loaded = datasets.load_dataset(str(folder), keep_in_memory=False)
             else:
-                loaded = datasets.load_dataset(str(folder) if folder.exists() else owner, config, keep_in_memory=False)
+                owner, config = name.rsplit("/", 1) if name.count("/") == 2 else (name, None)
+                loaded = datasets.load_dataset(owner, config, keep_in_memory=False)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise ArgumentError(
             f"{source}: there is no folder {name}, and no data set of this name on the Hugging Face Hub that you may "
@@ -99,17 +106,29 @@ def _line(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """The library's own warnings are left out, such as one for each of five tries to reach the network."""
+def _quiet(bars: bool) -> Iterator[None]:
+    """The libraries' own warnings are left out, such as one for each of five tries to reach the network.
+
+    Args:
+        bars: whether to leave out their progress bars too.
+    """
+    import datasets
+    import huggingface_hub.utils
+
     loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
     levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+    shown = [each for each in (datasets, huggingface_hub.utils) if bars and not each.are_progress_bars_disabled()]
     try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        for each in shown:
+            each.disable_progress_bars()
         yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+        for each in shown:
+            each.enable_progress_bars()
 
 
 def _by_split(source: str, parts: "Mapping[str, datasets.Dataset]") -> "tuple[dict[str, datasets.Dataset], list[str]]":

@@ -93,6 +93,8 @@ def planned(
             places = hold_out([sample.key for sample in part]) if split == "all" else [split] * len(part)
             for sample, place in zip(part, places, strict=True):
                 plan.setdefault(place, []).append((sample.entry, position))
+    if not plan.get("train"):
+        raise DataError(f"{source}: no image with a label to train on.")
     trained = {position for _, position in plan.get("train", ())}
     if lacking := [name for position, name in enumerate(classes.values()) if position not in trained]:
         raise DataError(f"{source}: no image to train on of {notes.some(lacking)}.")

@@ -35,7 +35,7 @@ def prepare(source: Source, preprocess: Preprocess, turn: AbstractContextManager
         wide, high = preprocess.scaled(width, height)
         return MARGIN * wide, MARGIN * high
 
-    return preprocess.conform(decode(source, at_least, turn))
+    return decode(source, at_least, preprocess.conform, turn)
 
 
 def prepare_all(

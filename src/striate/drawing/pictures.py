@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def data_uri(pixels: Tensor | np.ndarray) -> str:
-    """An image, uint8 (h, w, 1 or 3), as a PNG in a data: address."""
+    """An image, uint8 (h, w, 1, 3 or 4), the fourth its opacity, as a PNG in a data: address."""
     pixels = np.ascontiguousarray(pixels)
     file = io.BytesIO()
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, format="PNG", optimize=True)

@@ -24,6 +24,7 @@ def render(package: str, template: str, values: Mapping[str, Any]) -> bytes:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "shown": _shown, "duration": duration, "basename": os.path.basename}
+    environment.filters["decimals"] = _decimals
     return environment.get_template(template).render(values).encode("utf-8", "replace")
 
 
@@ -50,3 +51,8 @@ def _shown(value: Any) -> str:
 
 def _percent(fraction: float | None, digits: int = 2) -> str:
     return percent(fraction, digits).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _decimals(value: float, digits: int = 2) -> str:
+    """A number with a minus sign that is as wide as a plus."""
+    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
