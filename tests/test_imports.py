@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1] / "src" / "striate"
 LEVELS = (
     ("errors",),  # everybody raises them, so they stand below their level's other two
     ("files", "seeding"),
-    ("preprocess", "layers"),
+    ("preprocess", "layers", "drawing"),
     ("data", "augmentation", "models"),
     ("training",),
     ("runs",),

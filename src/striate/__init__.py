@@ -23,6 +23,7 @@ _HOME = {
     "describe": "striate.inspection",
     "evaluate": "striate.evaluation",
     "explain": "striate.explanation",
+    "invariance": "striate.inspection",
     "load": "striate.data",
     "predict": "striate.evaluation",
     "report": "striate.evaluation",
@@ -54,6 +55,7 @@ __all__ = [
     "explain",
     "explanation",
     "inspection",
+    "invariance",
     "layers",
     "load",
     "models",
@@ -71,7 +73,7 @@ if TYPE_CHECKING:
     from striate.errors import StriateError
     from striate.evaluation import Comparison, Evaluation, compare, evaluate, predict, report
     from striate.explanation import explain
-    from striate.inspection import describe
+    from striate.inspection import describe, invariance
     from striate.models import create
     from striate.preprocess import Preprocess
     from striate.runs import Run, resume, train

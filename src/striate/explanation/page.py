@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from striate.data import Dataset
 from striate.data.decode import decode
+from striate.drawing import data_uri, render
 from striate.errors import ArgumentError, DataError
 from striate.evaluation import predict
-from striate.evaluation.pictures import data_uri, first_filters
-from striate.evaluation.rendering import render
+from striate.evaluation.pictures import first_filters
 from striate.explanation import evidence
 from striate.explanation.examples import Example, Examples
 from striate.explanation.pictures import heat, map_pictures, over
@@ -73,7 +73,7 @@ def explain(
     page |= {"layer": layer, "no_cam": why, "missing": missing}
     page |= subject.attributions(run.classes.index(prediction.label), layer)
     page |= subject.training(examples, layer) | subject.layers(examples)
-    write_atomic(path, render("explain.html.j2", page, package="striate.explanation"))
+    write_atomic(path, render("striate.explanation", "explain.html.j2", page))
     return path
 
 

@@ -5,7 +5,7 @@ from markupsafe import Markup, escape
 from PIL import Image
 from torch import Tensor
 
-from striate.evaluation.pictures import data_uri
+from striate.drawing import data_uri
 
 WARM, COLD = (234, 88, 12), (37, 99, 235)  # for and against
 LARGEST = 96  # pixels of a map's longer side; larger ones are made smaller

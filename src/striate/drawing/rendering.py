@@ -2,22 +2,22 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from striate.evaluation.text import duration, percent
+from striate.drawing.words import duration, percent
+from striate.errors import ArgumentError
 
 
-def render(template: str, values: Mapping[str, Any], package: str = "striate.evaluation") -> bytes:
-    """The page that a template makes of the values, in UTF-8.
+def render(package: str, template: str, values: Mapping[str, Any]) -> bytes:
+    """The page that a template of a package, say "striate.evaluation", makes of the values, in UTF-8.
 
-    Args:
-        template: a file in the templates of `package`; those of this package can be built upon.
-        values: what the template calls for, all of it.
+    Templates extend "base.html.j2" of this package: a page that holds all it needs and asks the network for nothing.
     """
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader(package), PackageLoader("striate.evaluation")]),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("striate.drawing")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -26,6 +26,18 @@ def render(template: str, values: Mapping[str, Any], package: str = "striate.eva
     environment.filters |= {"percent": _percent, "shown": _shown, "duration": duration, "basename": os.path.basename}
     environment.filters["decimals"] = _decimals
     return environment.get_template(template).render(values).encode("utf-8", "replace")
+
+
+def file_to_write(path: str | Path, example: str) -> Path:
+    """The path itself.
+
+    Raises:
+        ArgumentError: if it is a folder; `example` is a name in it that would do.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ArgumentError(f"{path} is a folder: name the file to write, for example --out {path / example}.")
+    return path
 
 
 def _shown(value: Any) -> str:
