@@ -17,3 +17,9 @@ settings.load_profile("striate")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests first: what is marked `slow` runs last, each group in its usual order."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or fills the cache of whoever runs it."""
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -14,7 +14,7 @@ from strategies import quick
 
 from striate import files
 from striate.errors import CheckpointError, StorageError
-from striate.files import read_json, sha256, write_atomic, write_json
+from striate.files import new_folder, read_json, sha256, write_atomic, write_json
 
 OLD, NEW = b"old", b"new" * 1000
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions and limits")
@@ -179,3 +179,66 @@ def test_sha256_is_the_standards():
     assert sha256(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256(NEW) == hashlib.new("sha256", NEW).hexdigest()
     assert files.sha256(b"") != files.sha256(b"\0")
+
+
+def test_a_new_folder_is_there_when_all_of_it_is(tmp_path):
+    with new_folder(tmp_path / "deep" / "out") as place:
+        (place / "file").write_bytes(NEW)
+        assert [path.name[:5] for path in (tmp_path / "deep").iterdir()] == [".out."]
+    assert content(tmp_path / "deep" / "out") == {"file": NEW}
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
+    if os.name == "posix":
+        (tmp_path / "plain").mkdir()
+        assert (tmp_path / "deep" / "out").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_new_folder_takes_the_place_of_an_empty_one_only(tmp_path):
+    (tmp_path / "out").mkdir()
+    with new_folder(tmp_path / "out") as place:
+        (place / "file").write_bytes(NEW)
+    assert content(tmp_path / "out") == {"file": NEW}
+    with pytest.raises(StorageError, match="can't write"), new_folder(tmp_path / "out") as place:
+        (place / "other").write_bytes(NEW)
+    assert content(tmp_path / "out") == {"file": NEW}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_a_new_folder_that_is_not_finished_is_removed(tmp_path, error):
+    def stopped():
+        with new_folder(tmp_path / "out") as place:
+            (place / "file").write_bytes(NEW)
+            raise error
+
+    with pytest.raises(error):
+        stopped()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_new_folder(tmp_path):
+    complaint = r"^no space left to write .*out: free some space, or choose another place\.$"
+    with pytest.raises(StorageError, match=complaint), new_folder(tmp_path / "out"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_folder_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    happened = []
+    fsync, rename = os.fsync, os.rename
+
+    def flushed(handle):
+        mode = os.fstat(handle)
+        happened.append("folder" if stat.S_ISDIR(mode.st_mode) else f"{mode.st_size} bytes")
+        fsync(handle)
+
+    def renamed(source, target):
+        happened.append("rename")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(os, "rename", renamed)
+    with new_folder(tmp_path / "out") as place:
+        (place / "file").write_bytes(NEW)
+    assert [step for step in happened if step != "folder"] == ["3000 bytes", "rename"]
+    if os.name == "posix":
+        assert happened == ["3000 bytes", "folder", "rename", "folder"]

@@ -32,6 +32,8 @@ EXEMPT = {"__init__.py", "__main__.py"}  # the root's lazy names, and `python -m
 FENCES = {
     "PIL.Image.open": ("data/decode.py",),
     "sklearn.datasets": ("data/digits.py",),
+    "datasets": ("data/columns.py", "data/huggingface.py"),
+    "pyarrow": ("data/arrowrows.py",),
     "pickle": (),
     "cloudpickle": (),
     "dill": (),

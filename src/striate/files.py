@@ -5,7 +5,9 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +41,40 @@ def write_atomic(path: Path, data: bytes) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
-def cannot_write(path: Path, error: OSError) -> StorageError:
-    """The error for a write that failed: what the system said, and what to do about it."""
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to write files into, which becomes `path` once the block is done, and is removed if the block fails.
+
+    It lies beside `path` meanwhile, under a name that begins with a dot. `path` must not exist, or be an empty folder.
+
+    Raises:
+        StorageError: for any OSError in the block too: a full disk, a place that can't be written.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        for file in temporary.iterdir():
+            _flush(file)
+        _flush_folder(temporary)
+        if path.is_dir():
+            path.rmdir()
+        temporary.rename(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error, "") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def cannot_write(path: Path, error: OSError, option: str = " with --out") -> StorageError:
+    """The error for a write that failed: what the system said, and what to do about it; `option` says how."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return StorageError(f"no space left to write {path}: free some space, or choose another place with --out.")
-    return StorageError(f"can't write {path}: {error.strerror}; choose a place you may write to with --out.")
+        return StorageError(f"no space left to write {path}: free some space, or choose another place{option}.")
+    return StorageError(f"can't write {path}: {error.strerror}; choose a place you may write to{option}.")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -68,6 +99,11 @@ def read_json(path: Path) -> Any:
 def sha256(data: bytes) -> str:
     """The SHA-256 of `data`, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+def _flush(file: Path) -> None:
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
 
 
 def _flush_folder(folder: Path) -> None:

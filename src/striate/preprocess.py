@@ -1,13 +1,15 @@
 """From an image of any size to what the network sees. One definition for training, evaluation and prediction."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from PIL import Image
 
 from striate.errors import ArgumentError, ShapeError
+
+if TYPE_CHECKING:  # the processes that decode images do without it, and start ten times as fast
+    import torch
 
 Fit = Literal["crop", "letterbox", "stretch"]
 FITS: tuple[Fit, ...] = ("crop", "letterbox", "stretch")
@@ -55,8 +57,10 @@ class Preprocess:
         picture = self._fitted(picture.convert("L" if self.channels == 1 else "RGB"))
         return np.asarray(picture).reshape(self.height, self.width, self.channels)
 
-    def conform_all(self, images: torch.Tensor) -> torch.Tensor:
+    def conform_all(self, images: "torch.Tensor") -> "torch.Tensor":
         """`conform` for a stack: uint8 (N, h, w, c) to uint8 (N, height, width, channels)."""
+        import torch
+
         if images.shape[1:] == (self.height, self.width, self.channels):
             return images
         result = torch.empty((len(images), self.height, self.width, self.channels), dtype=torch.uint8)
@@ -64,21 +68,36 @@ class Preprocess:
             result[position] = torch.from_numpy(self.conform(image).copy())
         return result
 
-    def normalize(self, images: torch.Tensor) -> torch.Tensor:
+    def normalize(self, images: "torch.Tensor") -> "torch.Tensor":
         """Pixels to input: (N, H, W, C) in 0 … 255 to float32 (N, C, H, W), channels-last in memory.
 
         Each value becomes (pixel / 255 − mean) / std.
         """
+        import torch
+
         scales = [1 / (255 * s) for s in self.std]
         offsets = [-m / s for m, s in zip(self.mean, self.std, strict=True)]
         scale = torch.tensor(scales, dtype=torch.float32, device=images.device)
         offset = torch.tensor(offsets, dtype=torch.float32, device=images.device)
         return torch.addcmul(offset, images.to(torch.float32), scale).permute(0, 3, 1, 2)
 
-    def with_statistics(self, images: torch.Tensor) -> "Preprocess":
+    def with_statistics(self, images: "torch.Tensor") -> "Preprocess":
         """This preprocess with the mean and standard deviation of `images`, uint8 (N, height, width, channels)."""
-        histograms = [torch.bincount(images[..., c].reshape(-1), minlength=256).double() for c in range(self.channels)]
+        import torch
+
+        counts = [torch.bincount(images[..., c].reshape(-1), minlength=256) for c in range(self.channels)]
+        return self.with_levels(torch.stack(counts))
+
+    def with_levels(self, counts: "torch.Tensor") -> "Preprocess":
+        """This preprocess with the mean and standard deviation of images that have `counts` pixels of each level.
+
+        Args:
+            counts: int64 (channels, 256).
+        """
+        import torch
+
         levels = torch.arange(256, dtype=torch.float64) / 255
+        histograms = list(counts.double())
         means = [float((h * levels).sum() / h.sum()) for h in histograms]
         spreads = [
             float(((h * (levels - m) ** 2).sum() / h.sum()).sqrt()) for h, m in zip(histograms, means, strict=True)
@@ -97,13 +116,19 @@ class Preprocess:
         """The inverse of `to_dict`."""
         return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
-    def _fitted(self, picture: Image.Image) -> Image.Image:
+    def scaled(self, width: int, height: int) -> tuple[int, int]:
+        """The width and height to which `conform` resizes an image, before it pads or cuts it."""
         if self.fit == "stretch":
-            return picture.resize((self.width, self.height), Image.Resampling.BILINEAR)
-        ratios = (self.width / picture.width, self.height / picture.height)
+            return self.width, self.height
+        ratios = (self.width / width, self.height / height)
         ratio = max(ratios) if self.fit == "crop" else min(ratios)
-        width, height = (max(1, round(side * ratio)) for side in picture.size)
+        return max(1, round(width * ratio)), max(1, round(height * ratio))
+
+    def _fitted(self, picture: Image.Image) -> Image.Image:
+        width, height = self.scaled(*picture.size)
         scaled = picture.resize((width, height), Image.Resampling.BILINEAR)
+        if (width, height) == (self.width, self.height):
+            return scaled
         fitted = Image.new(picture.mode, (self.width, self.height))
         fitted.paste(scaled, ((self.width - width) // 2, (self.height - height) // 2))
         return fitted

@@ -49,7 +49,8 @@ def test_it_trains_measures_and_shows_and_goes_on_with_more(striate, tmp_path: P
     assert Path(values["page"]).read_text().count("<svg") == 4
 
     third = striate(*more)
-    assert (third.code, "epoch 1/1" in third.err) == (0, False)  # nothing is trained again
+    assert (third.code, third.err.count("finished before, and kept")) == (0, 4)
+    assert "epoch 1/1" not in third.err
 
     assert_one_line(striate(*more, "--augment", "none"), 2, "was begun without augment", "--out")
     assert_one_line(striate(*more, "--set", "momentum=0.5"), 2, "was begun without momentum, not with momentum=0.5")
@@ -95,6 +96,7 @@ def test_where_nothing_can_be_trained_it_says_why(striate, tmp_path: Path):
     wild = ("--set", "learning_rate=1e30", "--set", "clip_norm=0", "--set", "warmup=0", "--set", "optimizer=sgd")
     answer = striate("compare", "mlp", *ONE, *wild, "--out", tmp_path / "out")
     assert_one_line(answer, 1, "no model could be trained: mlp, seed 0: ", "Try --set learning_rate")
+    assert "\nmlp, seed 0 failed: " in answer.err
     assert answer.out == ""
 
 

@@ -86,3 +86,9 @@ def test_bad_files_are_told_of_after_all_else_or_left_out(pets: Path, tmp_path: 
 def test_a_contact_sheet_that_is_no_png_is_refused_before_loading(pets: Path) -> None:
     with pytest.raises(ArgumentError, match=r"choose a name in \.png"):
         run(pets, "--out", "sheet.jpg")
+
+
+def test_the_size_of_the_cache_is_taken(pets: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="8 bananas"):
+        run(pets, "--cache-size", "8 bananas")
+    assert "cats" in run(pets, "--cache-size", "1.5GB", "--out", tmp_path / "a.png")[0]

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from command_line import striate as in_process
 from PIL import Image
 
+from striate import models
 from striate.files import sha256
 
 QUICK = ("mlp", "--epochs", 1)
@@ -237,3 +240,43 @@ def test_a_terminal_gets_a_live_display(tmp_path: Path):
     assert process.returncode == 0
     assert b"\x1b[" in seen
     assert b"images/s" in seen
+
+
+def test_a_budget_is_time_in_words(monkeypatch, capsys, tmp_path):
+    assert in_process(monkeypatch, "train", "mlp", "--budget", "1s", "--out", tmp_path / "run", "--json") == 0
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert "fit into 1 s" in captured.err
+    assert int(result["steps"].split(",")[0]) > 1
+    for arguments, match in (
+        (("--budget", "10"), "no length of time"),
+        (("--budget", "9s", "--epochs", 2), "--epochs and"),
+    ):
+        assert in_process(monkeypatch, "train", "mlp", *arguments, "--out", tmp_path / "no") == 2
+        assert match in capsys.readouterr().err
+
+
+def test_published_weights_are_adapted_and_frozen(monkeypatch, capsys, tmp_path):
+    torch.save(models.create("resnet18:stem=imagenet", 1000, 3, 32, seed=0).state_dict(), tmp_path / "w.pth")
+    settings = ("--epochs", 1, "--image-size", 17, "--out", tmp_path / "run", "--set", "batch_size=512")
+    assert (
+        in_process(monkeypatch, "train", "resnet18", "--weights", tmp_path / "w.pth", "--freeze-backbone", *settings)
+        == 0
+    )
+    told = capsys.readouterr().err
+    assert "recipe fine-tune" in told
+    assert "takes grey images" in told
+    assert "fc, begins afresh" in told
+    assert in_process(monkeypatch, "train", "resnet18", "--freeze-backbone", "--out", tmp_path / "no") == 2
+    assert "name them with --weights" in capsys.readouterr().err
+    assert (
+        in_process(monkeypatch, "train", "resnet18", "--weights", tmp_path / "none.pth", "--out", tmp_path / "no") == 2
+    )
+    assert "none.pth" in capsys.readouterr().err
+
+
+def test_the_size_of_the_cache_is_read_before_anything_is_loaded(striate, pictures: Path, tmp_path: Path):
+    assert_one_line(striate("train", "--data", pictures, "--cache-size", "8 bananas"), 2, "8 bananas", "8GB")
+    assert_one_line(striate("train", "--resume", tmp_path, "--cache-size", "0"), 2, "leave out cache_size")
+    answer = striate("train", *QUICK, "--data", pictures, "--cache-size", "0", "--out", tmp_path / "run")
+    assert answer.code == 0

@@ -1,5 +1,7 @@
 """Images and folders of images, made on the spot."""
 
+import io
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,3 +42,32 @@ def folder(tmp_path: Path, paint: Paint) -> Callable[..., Path]:
         return tmp_path / "set"
 
     return folder
+
+
+@pytest.fixture
+def png() -> Callable[[int], bytes]:
+    """`png(seed)`: the bytes of an image file of its own pixels, 9 wide and 7 high."""
+
+    def png(seed: int = 0) -> bytes:
+        stream = io.BytesIO()
+        Image.fromarray(np.random.default_rng(seed).integers(0, 256, (7, 9, 3), dtype=np.uint8)).save(stream, "PNG")
+        return stream.getvalue()
+
+    return png
+
+
+@pytest.fixture
+def shard(tmp_path: Path) -> Callable[..., Path]:
+    """`shard("train-0.tar", {"a.png": bytes, "a.cls": b"0"})`: a tar file of these members, in this order."""
+
+    def shard(name: str, members: dict[str, bytes] | list[tuple[str, bytes]]) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(path, "w") as archive:
+            for called, content in members.items() if isinstance(members, dict) else members:
+                member = tarfile.TarInfo(called)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        return path
+
+    return shard

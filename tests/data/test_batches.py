@@ -1,5 +1,7 @@
 """Training batches: each sample once an epoch, and any step's batch without those before it."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,9 @@ from hypothesis import strategies as st
 from strategies import quick
 
 from striate.augmentation import parse
-from striate.data import Split
+from striate.data import LazyImages, Split
 from striate.data.batches import Batches
+from striate.errors import ArgumentError, DataError
 from striate.preprocess import Preprocess
 
 PREPROCESS = Preprocess(2, 3, 1, mean=(0.5,), std=(0.25,))
@@ -80,14 +83,15 @@ def test_five_images_fill_a_part_of_one_batch():
 
 @pytest.mark.parametrize(("step", "epoch"), [(0, 0), (4, 0), (5, 1), (13, 2)])
 def test_variation_is_told_the_epoch_and_each_samples_own_index(step, epoch):
-    told = {}
+    calls = []
 
     def vary(images, **words):
-        told.update(words, images=images.clone())
+        calls.append({**words, "images": images.clone()})
         return 255 - images
 
     made = batches(40, 8, seed=3, vary=vary)
     batch = made[step]
+    told = calls[0]  # the others are of the steps after it, made ahead
     assert (told["seed"], told["epoch"]) == (3, epoch)
     assert told["index"].dtype == np.int64
     assert told["index"].tolist() == batch.targets.tolist() == told["images"][:, 0, 0, 0].tolist()
@@ -106,3 +110,91 @@ def test_a_sample_is_varied_alike_in_batches_of_any_size():
     assert torch.equal(*seen)
     assert torch.equal(split.images, images)
     assert not torch.equal(seen[0], preprocess.normalize(images))
+
+
+class Mixing:
+    """A policy that mixes each image with the next, half and half."""
+
+    mixes = True
+
+    def __call__(self, images, **drawn):
+        return 255 - images
+
+    def mix(self, images, labels, classes, *, seed, epoch, index):
+        assert (seed, epoch, index.tolist()) == (5, 0, labels.tolist())
+        shares = torch.nn.functional.one_hot(labels, classes).float()
+        return (images // 2 + images.roll(1, 0) // 2), (shares + shares.roll(1, 0)) / 2
+
+
+def test_mixing_comes_after_variation_and_gives_shares_of_the_classes():
+    split = Split(torch.arange(0, 60, 2, dtype=torch.uint8)[:, None, None, None].repeat(1, 2, 3, 1), torch.arange(30))
+    batch = Batches(split, PREPROCESS, 8, 5, Mixing(), classes=30)[1]
+    order = Batches(split, PREPROCESS, 8, 5).order(0)[8:16]
+    assert batch.targets.dtype == torch.float32
+    assert batch.targets.shape == (8, 30)
+    assert batch.targets.nonzero()[:, 1].reshape(8, 2).tolist() == [
+        sorted((int(here), int(before))) for here, before in zip(order, order.roll(1), strict=True)
+    ]
+    pixels = [
+        (255 - 2 * int(here)) // 2 + (255 - 2 * int(before)) // 2
+        for here, before in zip(order, order.roll(1), strict=True)
+    ]
+    np.testing.assert_allclose(batch.inputs[:, 0, 0, 0], (np.array(pixels) / 255 - 0.5) / 0.25, rtol=1e-5)
+
+
+def test_mixing_needs_the_number_of_classes():
+    with pytest.raises(ArgumentError, match="how many classes"):
+        Batches(Split(torch.zeros(2, 2, 3, 1, dtype=torch.uint8), torch.arange(2)), PREPROCESS, 8, 5, Mixing())
+
+
+def test_batches_of_images_made_when_asked_for_are_the_same():
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (30, 6, 6, 1), dtype=np.uint8))
+    lazy = LazyImages(images.shape, lambda positions: images[torch.from_numpy(positions)])
+    one, other = (
+        Batches(Split(each, torch.arange(30)), Preprocess(6, 6, 1), 7, 0, parse("lenet5")) for each in (images, lazy)
+    )
+    for step in (0, 1, 2, 9, 4):
+        assert torch.equal(one[step].inputs, other[step].inputs)
+        assert torch.equal(one[step].targets, other[step].targets)
+
+
+def test_a_batch_made_ahead_is_the_batch_made_at_once():
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (64, 9, 7, 3), dtype=np.uint8))
+    made = Batches(
+        Split(images, torch.arange(64)), Preprocess(9, 7, 3, mean=(0.1,) * 3, std=(0.3,) * 3), 10, 0, parse("lenet5")
+    )
+    for step in (0, 1, 2, 3, 11, 12):
+        for ahead, alone in zip(made[step], made._make(step), strict=True):
+            assert torch.equal(ahead, alone)
+
+
+def test_what_goes_wrong_is_raised_at_its_own_step():
+    def vary(images, *, epoch, **drawn):
+        if epoch == 1:
+            raise DataError("gone")
+        return images
+
+    made = batches(4, 4, vary=vary)
+    assert made[0].targets.tolist()
+    with pytest.raises(DataError, match="gone"):
+        made[1]
+    assert made[2].targets.tolist()
+    made.close()
+
+
+def test_no_thread_is_left_when_it_is_closed_or_forgotten():
+    made, other = batches(40, 8), batches(40, 8)
+    made[0], other[0]
+    assert threads_of("striate-batches")
+    made.close()
+    made.close()
+    del other
+    for thread in threads_of("striate-batches"):
+        thread.join(timeout=30)
+    assert not threads_of("striate-batches")
+    assert torch.equal(made[1].targets, batches(40, 8)[1].targets)  # it begins again
+    made.close()
+
+
+def threads_of(prefix):
+    return [thread for thread in threading.enumerate() if thread.name.startswith(prefix)]

@@ -5,7 +5,9 @@ import struct
 import time
 import warnings
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -245,3 +247,107 @@ def test_threads_leave_the_warning_filters_alone(pixels: np.ndarray, monkeypatch
 def test_suffixes_are_lower_case_with_their_dot() -> None:
     assert {".png", ".jpg", ".jpeg", ".webp", ".bmp"} <= SUFFIXES
     assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in SUFFIXES)
+
+
+def photograph(width: int, height: int) -> Image.Image:
+    """Smooth colours with sharp edges between them."""
+    noise = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
+    picture.paste((250, 240, 20), (width // 4, height // 3, width // 2, height // 2))
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("least", "expected"),
+    [
+        ((400, 240), (240, 400)),
+        ((399, 239), (240, 400)),
+        ((201, 100), (240, 400)),
+        ((200, 120), (120, 200)),
+        ((101, 10), (120, 200)),
+        ((100, 60), (60, 100)),
+        ((50, 30), (30, 50)),
+        ((1, 1), (30, 50)),
+        ((4000, 2400), (240, 400)),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_enough(
+    options: dict[str, object], least: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    content = saved(photograph(400, 240), "JPEG", quality=92, **options)
+    asked = []
+
+    def at_least(width: int, height: int) -> tuple[int, int]:
+        asked.append((width, height))
+        return least
+
+    found = decode(content, at_least)
+    assert asked == [(400, 240)]
+    assert found.shape == (*expected, 3)
+    shrunk = Image.fromarray(decode(content)).resize(expected[::-1], Image.Resampling.BOX)
+    assert np.abs(found.astype(int) - np.asarray(shrunk)).mean() < 3
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_jpegs_of_other_modes_are_reduced_too(mode: str) -> None:
+    content = saved(photograph(160, 80).convert(mode), "JPEG")
+    found = decode(content, lambda width, height: (20, 10))
+    assert found.shape == (10, 20, 1 if mode == "L" else 3)
+    full = Image.fromarray(decode(content).squeeze()).resize((20, 10), Image.Resampling.BOX)
+    assert np.abs(found.squeeze().astype(int) - np.asarray(full)).mean() < 4
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_reduced_photograph_is_upright_and_asked_for_as_such(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(STORED_AT[orientation](np.asarray(photograph(320, 160)))))
+    asked = []
+
+    def at_least(width: int, height: int) -> tuple[int, int]:
+        asked.append((width, height))
+        return 80, 30
+
+    found = decode(saved(stored, "JPEG", exif=exif, subsampling=0), at_least)
+    assert asked == [(320, 160)]
+    assert found.shape == (40, 80, 3)
+    upright = decode(saved(photograph(320, 160), "JPEG", subsampling=0), at_least)
+    assert np.abs(found.astype(int) - upright).mean() < 2
+
+
+def test_only_jpegs_are_reduced() -> None:
+    picture = photograph(64, 48)
+    assert np.array_equal(decode(saved(picture, "PNG"), lambda width, height: (4, 3)), np.asarray(picture))
+
+
+def test_a_truncated_jpeg_is_found_at_a_reduced_scale_too() -> None:
+    content = saved(photograph(640, 480), "JPEG")
+    for cut in (2, 100, len(content) // 2):
+        with pytest.raises(UndecodableError, match="truncated"):
+            decode(content[:-cut], lambda width, height: (10, 10))
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "taken"),
+    [
+        ((2000, 1000), {"format": "PNG"}, False),
+        ((6000, 5000), {"format": "PNG"}, True),
+        ((6000, 5000), {"format": "JPEG"}, False),  # reduced to 750×625
+        ((6000, 5000), {"format": "JPEG", "progressive": True}, True),
+    ],
+)
+def test_very_large_images_are_decoded_one_at_a_time(
+    size: tuple[int, int], options: dict[str, object], taken: bool
+) -> None:
+    content = io.BytesIO()
+    Image.new("L", size).save(content, **options)
+    turns = []
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        turns.append(True)
+        yield
+
+    decode(content.getvalue(), lambda width, height: (100, 100), turn=turn())
+    assert bool(turns) is taken

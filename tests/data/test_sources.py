@@ -16,6 +16,8 @@ def test_an_unknown_name_is_told_the_known_ones() -> None:
         load("digitss")
     assert "digits, fashion-mnist, mnist" in str(caught.value)
     assert "The path of a folder of images works too" in str(caught.value)
+    assert "shards-{000..063}.tar" in str(caught.value)
+    assert "hf:NAME" in str(caught.value)
 
 
 def test_a_path_that_does_not_exist_is_no_misspelt_name() -> None:
@@ -61,3 +63,16 @@ def test_arrays_are_brought_to_the_size_and_channels_asked_for() -> None:
 def test_what_can_not_be_is_refused_before_anything_is_read(arguments: dict, error: type) -> None:
     with pytest.raises(error):
         load("no/such/folder", **arguments)
+
+
+def test_each_kind_of_source_goes_to_its_reader() -> None:
+    for source, complaint in (
+        ("no/such/shards-{0..1}.tar", "2 of 2 shards are missing"),
+        ("no/such/{train,val}.tar", "2 of 2 shards are missing"),
+        ("no/such.tar", "a shard is missing"),
+        ("no/such.tar/cats", "no/such.tar/cats does not exist"),
+    ):
+        with pytest.raises(DataError, match=complaint):
+            load(source)
+    with pytest.raises((ArgumentError, DataError), match=r"^hf:no/such/set/name"):
+        load("hf:no/such/set/name")

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from outcomes import CLASSES, made_up, of_seeds
-from scipy import stats
 from small_run import recipe
 
 from striate.data import Dataset, Split
 from striate.errors import ArgumentError, DataError
 from striate.evaluation import compare, evaluate, outcome
 from striate.evaluation.metrics import wilson_interval
-from striate.evaluation.significance import holm, paired
+from striate.evaluation.significance import holm, mean_interval, paired
 from striate.runs import Run, train
 
 THREE = {"small": of_seeds("small", 0.80), "tall": of_seeds("tall", 0.90), "wide": of_seeds("wide", 0.90)}
@@ -27,7 +26,7 @@ def test_rows_are_means_over_seeds_best_first():
     accuracies = [float(each.correct.mean()) for each in THREE["small"]]
     assert small.accuracies == tuple(accuracies)
     assert small.accuracy == pytest.approx(np.mean(accuracies))
-    assert small.interval == pytest.approx(stats.t.interval(0.95, 2, np.mean(accuracies), stats.sem(accuracies)))
+    assert small.interval == pytest.approx(mean_interval(accuracies, step=1 / 1000))
     assert small.top1_error == pytest.approx(1 - small.accuracy)
     assert (small.seeds, small.train_seconds, small.images_per_second) == ((0, 1, 2), 61, 101)
     assert [row.multiply_adds for row in comparison.rows] == [None, None, 7]

@@ -129,6 +129,12 @@ def test_the_mean_interval_is_students(values: list[float]):
     assert mean_interval(values) == pytest.approx(expected, abs=1e-9)
 
 
+def test_equal_accuracies_do_not_make_the_mean_certain():
+    low, high = mean_interval([0.9, 0.9, 0.9], step=0.01)
+    assert (low + high) / 2 == pytest.approx(0.9)
+    assert high - low == pytest.approx(2 * stats.t.ppf(0.975, 2) * 0.01 / np.sqrt(12 * 3))
+
+
 def test_one_value_has_no_interval():
     with pytest.raises(ArgumentError, match="1 values"):
         mean_interval([0.5])

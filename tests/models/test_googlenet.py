@@ -1,5 +1,8 @@
 """GoogLeNet against its paper's table 1, section 5 and figure 3, and against functional PyTorch."""
 
+import importlib
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -63,6 +66,22 @@ def test_parameters_are_exact():
     assert count(model.fc) == 1_025_000
     assert drawn("googlenet").parameters == count(model) == 13_378_280
     assert drawn("googlenet:auxiliary=false").parameters == 6_998_552
+
+
+@pytest.mark.parametrize("name", ["googlenet", "googlenet_torchvision"])
+def test_the_table_in_the_docstring_is_the_model(name):
+    lines = importlib.import_module(f"striate.models.{name}").__doc__.splitlines()
+    written = {line.split()[0]: line for line in lines if re.match(r"(conv|inception|fc)", line)}
+    model, made = sketch(name), outputs(drawn(name))
+    assert len(written) == 3 + 9 + 1
+    for layer, line in written.items():
+        assert f" {count(getattr(model, layer)):,}" in line
+        if layer.startswith("conv"):
+            maps, height, width = made[f"{layer}.conv"]
+            assert f" {height}×{width}×{maps} " in line
+        elif layer in (f"inception{row}" for row in PUBLISHED):
+            size, maps, *_ = PUBLISHED[layer.removeprefix("inception")]
+            assert f" {size}×{size}×{maps} " in line
 
 
 def test_multiply_adds_and_the_order_of_figure_3():

@@ -8,7 +8,7 @@ from models.test_googlenet import PUBLISHED, Composition, without_dropout
 from torch import nn
 
 from striate import models
-from striate.errors import ArgumentError, ShapeError
+from striate.errors import ShapeError
 from striate.models import Outputs
 
 
@@ -50,7 +50,6 @@ def test_names_and_shapes_are_torchvisions(auxiliary, parameters, size):
     text = f"googlenet_torchvision:auxiliary={auxiliary}"
     assert list(shapes(sketch(text, size)).items()) == list(expected_state(auxiliary).items())
     assert count(sketch(text, size)) == parameters
-    assert list(shapes(sketch(f"{text},transform_input=true", size))) == list(expected_state(auxiliary))
 
 
 def test_a_state_of_torchvisions_loads_strictly():
@@ -119,18 +118,13 @@ def test_the_network_and_its_heads_are_the_weights_in_functional_pytorch(stem, s
     torch.testing.assert_close(model.eval()(pictures(2, 2, *size)), composed[0], rtol=1e-5, atol=1e-5)
 
 
-def test_transformed_input_is_what_the_weights_were_trained_on():
-    """An image normalised with ImageNet's values gives what the same image normalised with 0.5 and 0.5 gives."""
-    text = "googlenet_torchvision:auxiliary=false"
-    plain = models.create(text, 4, 3, 32, seed=0).eval()
-    changed = models.create(f"{text},transform_input=true", 4, 3, 32, seed=0).eval()
-    changed.load_state_dict(filled(plain), strict=True)
-    pixels = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+def test_images_are_normalised_as_torchvision_does_in_the_end():
+    """`transform_input` of its pretrained networks takes images normalised with ImageNet's values."""
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    ours = changed((pixels - mean[:, None, None]) / std[:, None, None])
-    torch.testing.assert_close(ours, plain((pixels - 0.5) / 0.5), rtol=1e-5, atol=1e-5)
-    with pytest.raises(ArgumentError, match="transform_input=true is for images of 3 channels, got 1: leave it out"):
-        sketch("googlenet_torchvision:transform_input=true", 224, channels=1)
+    pixels = torch.rand(5, 3, generator=torch.Generator().manual_seed(0))
+    transformed = (pixels - mean) / std * (std / 0.5) + (mean - 0.5) / 0.5
+    ours = [torch.tensor(each) for each in models.facts("googlenet_torchvision").normalization]
+    torch.testing.assert_close((pixels - ours[0]) / ours[1], transformed)
 
 
 def test_weights_start_as_torchvisions():

@@ -13,7 +13,7 @@ from torch import nn
 from striate import models
 from striate.errors import ArgumentError, CheckpointError
 from striate.models import weights
-from striate.models.likeness import likely
+from striate.models.likeness import _Undrawn, likely
 from striate.models.weight_file import WeightFile, read
 
 CREATED = {"classes": 10, "channels": 3, "image_size": 32}
@@ -208,7 +208,7 @@ def test_another_stem_is_recognised_even_where_the_image_is_too_small_for_it(tmp
     state = models.create("resnet18", stem="imagenet").state_dict()
     file = saved(tmp_path / "a.safetensors", state)
     with pytest.raises(CheckpointError, match=r"conv1.weight is .*They fit resnet18:stem=imagenet: create that\."):
-        models.create("resnet18:stem=small", weights=file)
+        models.create("resnet18:stem=small", image_size=28, weights=file)
     with pytest.raises(CheckpointError, match=r"conv1.weight is .*They fit none of Striate's models\."):
         models.create("resnet18", image_size=16, weights=file)
 
@@ -331,10 +331,43 @@ def run_of(folder, model, preprocess=None):
     return folder
 
 
+def test_what_is_not_given_is_what_the_file_is_for(tmp_path, source):
+    file = saved(tmp_path / "a.pth", source.state_dict())
+    made = models.create("resnet20", image_size=32, weights=file)
+    assert (made.architecture, made.notes) == (source.architecture, ())
+    assert same(source, made)
+    assert models.create("resnet20", weights=file).architecture.image_size == (28, 28)
+    grey = models.create("resnet20", channels=1, weights=file, adapt=True)
+    assert (grey.architecture.classes, grey.architecture.channels) == (10, 1)
+    published = saved(tmp_path / "b.pth", models.create("resnet18", 12, 3, 64).state_dict())
+    made = models.create("resnet18", weights=published)
+    assert made.architecture.to_dict() == {
+        "name": "resnet18",
+        "classes": 12,
+        "channels": 3,
+        "image_size": [224, 224],
+        "options": {"stem": "imagenet", "downsample": "v1.5", "zero_gamma": False},
+    }
+    dense = saved(tmp_path / "c.pth", models.create("mlp", 7).state_dict())
+    assert models.create("mlp", weights=dense).architecture.classes == 7
+
+
+@pytest.mark.parametrize("name", ["alexnet_torchvision", "vgg16", "googlenet_torchvision", "googlenet", "resnet50"])
+def test_classes_and_channels_of_the_published_networks_are_seen(name):
+    with torch.device("meta"), _Undrawn():
+        theirs = models.create(name, 1000, 3, 224)
+        ours = models.create(name, 10, 1, 224)
+    file = WeightFile("a.pth", theirs.state_dict(), {})
+    assert weights.fits(ours, file)
+    assert weights.intended(ours, file) == (1000, 3)
+    if name == "vgg16":
+        assert weights.intended(ours, WeightFile("b.pth", {"bn.weight": torch.zeros(3)}, {})) == (None, None)
+
+
 def test_a_runs_weights_bring_their_options(tmp_path):
     one = models.create("resnet50", 2, 1, 20, downsample="v1", stem="imagenet", seed=0)
     run = run_of(tmp_path / "run", one)
-    made = models.create("resnet50", 2, 1, 20, weights=run)
+    made = models.create("resnet50", weights=run)
     assert made.architecture == one.architecture
     assert same(one, made)
     chosen = models.create("resnet50", 2, 1, 20, weights=run / "model.safetensors", downsample="v1.5")

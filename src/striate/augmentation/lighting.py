@@ -6,6 +6,8 @@ image and epoch. The paper does not say on which scale λ is; as everywhere sinc
 one component, so it becomes brighter or darker as a whole.
 """
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,7 +27,18 @@ _IMAGENET_VECTORS = torch.tensor(
 IMAGENET = _IMAGENET_VECTORS * _IMAGENET_VALUES
 
 
-def components(images: Tensor) -> Tensor:
+class Images(Protocol):
+    """A tensor of images, uint8 (N, H, W, C), or what gives the images at some positions as such a tensor does."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Tensor, /) -> Tensor: ...
+
+
+def components(images: Images) -> Tensor:
     """The principal components of the pixels' colours, each as long as its eigenvalue.
 
     Args:

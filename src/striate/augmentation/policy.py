@@ -9,7 +9,7 @@ from torch import Tensor
 
 from striate import seeding
 from striate.augmentation.geometry import affine
-from striate.augmentation.lighting import components, draw_lighting
+from striate.augmentation.lighting import Images, components, draw_lighting
 from striate.augmentation.table import TRANSFORMS
 from striate.augmentation.transform import Mixing, Transform
 from striate.errors import ArgumentError, unknown
@@ -48,7 +48,7 @@ class Policy:
         """Whether `mix` is to be called."""
         return bool(self.mixtures)
 
-    def fitted(self, images: Tensor) -> "Policy":
+    def fitted(self, images: Images) -> "Policy":
         """The policy with what it has to know of the training images: for "lighting", their colours.
 
         Args:

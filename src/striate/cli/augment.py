@@ -63,7 +63,8 @@ def _rows(dataset: "Dataset", policy: "Policy", count: int, variants: int, seed:
     train = dataset.train
     order = train.labels.argsort(stable=True).numpy()
     index = order[np.linspace(0, len(order) - 1, min(count, len(order))).astype(np.int64)]
-    images, labels = train.images[index], train.labels[index]
+    chosen = torch.from_numpy(index)
+    images, labels = train.images[chosen], train.labels[chosen]
     columns = [images, torch.full_like(images, 255)]
     for epoch in range(variants):
         varied = policy(images, seed=seed, epoch=epoch, index=index)

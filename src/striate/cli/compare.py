@@ -12,7 +12,7 @@ import typer
 from striate.cli.console import say, show, show_json
 from striate.cli.duration import seconds
 from striate.cli.train import given
-from striate.errors import ArgumentError, InterruptedRunError, RunError
+from striate.errors import ArgumentError, InterruptedRunError, RunError, StorageError, StriateError
 
 if TYPE_CHECKING:
     from striate.data import Dataset
@@ -105,8 +105,15 @@ def _display(job: "Job") -> Iterator["Observer"]:
     from striate.cli.progress import Progress
 
     say(f"\n{job.name} ({job.number} of {job.total})")
-    with Progress() as progress:
-        yield progress
+    try:
+        with Progress() as progress:
+            yield progress
+    except StriateError as error:
+        if not isinstance(error, InterruptedRunError | StorageError):  # these two end it all, and are told there
+            say(f"{job.name} failed: {error}")
+        raise
+    if progress.begun is None:
+        say("finished before, and kept")
 
 
 @contextmanager

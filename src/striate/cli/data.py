@@ -1,6 +1,7 @@
 """`striate data`: what a data set holds, in numbers and as a picture, before anything is trained on it."""
 
 import io
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -15,22 +16,29 @@ if TYPE_CHECKING:
 
 
 def data(
-    source: Annotated[str, typer.Argument(help="digits, mnist, fashion-mnist, or a folder of images.")] = "digits",
+    source: Annotated[
+        str, typer.Argument(help="digits, mnist, fashion-mnist, a folder of images, {train,val}-0.tar, or hf:NAME.")
+    ] = "digits",
     image_size: Annotated[int | None, typer.Option(help="Side to bring the images to, in pixels.")] = None,
     channels: Annotated[int | None, typer.Option(help="1 (grey) or 3 (colour).")] = None,
     fit: Annotated[str, typer.Option(help="Other proportions: letterbox, crop or stretch.")] = "letterbox",
     skip_bad: Annotated[bool, typer.Option(help="Leave out files that can't be decoded.")] = False,
+    cache_size: Annotated[str | None, typer.Option(help="Disk for decoded images, e.g. 8GB; 0 keeps none.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the contact sheet goes: a PNG file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the facts as one JSON object.")] = False,
 ) -> None:
-    """Check a data set: decode all of it, count its classes, and draw a contact sheet."""
-    out = out or Path(f"{Path(source).resolve().name}-contact-sheet.png")
+    """Check a data set: decode all of it, count its classes, and draw a contact sheet.
+
+    `striate data pack` writes a folder of images as tar shards; a folder named pack is ./pack.
+    """
+    out = out or Path(re.sub(r"[^.\w]+", "-", Path(source).resolve().name).strip("-") + "-contact-sheet.png")
     if out.suffix.lower() != ".png":
         raise ArgumentError(f"--out {out}: the contact sheet is a PNG; choose a name in .png.")
 
     from striate import files
     from striate.cli.progress import loading
     from striate.data import load
+    from striate.data.cachesize import bytes_of
     from striate.data.contact_sheet import contact_sheet
     from striate.errors import BadFilesError
 
@@ -41,6 +49,7 @@ def data(
             channels=channels,
             fit=cast("Fit", fit),  # `load` says so if it is another word
             skip_bad=True,
+            cache_size=None if cache_size is None else bytes_of(cache_size),
             progress=report,
         )
     for note in dataset.notes:
@@ -61,7 +70,7 @@ def _facts(dataset: "Dataset") -> dict[str, Any]:
     from striate.data.conform import target
 
     _, height, width, channels = dataset.train.images.shape
-    statistics = target((height, width), channels, dataset.fit).with_statistics(dataset.train.images)
+    statistics = target((height, width), channels, dataset.fit).with_levels(dataset.train.levels())
     counts = {name: split.labels.bincount(minlength=len(dataset.classes)).tolist() for name, split in dataset.splits()}
     return {
         "source": dataset.source,

@@ -2,9 +2,10 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from striate import __version__
 from striate.cli.augment import augment
@@ -14,6 +15,7 @@ from striate.cli.data import data
 from striate.cli.describe import describe
 from striate.cli.evaluate import evaluate
 from striate.cli.explain import explain
+from striate.cli.pack import pack
 from striate.cli.predict import predict
 from striate.cli.report import report
 from striate.cli.train import train
@@ -21,8 +23,18 @@ from striate.errors import StriateError
 
 INTERRUPTED = 130  # 128 + SIGINT
 
+
+class _Commands(TyperGroup):
+    """Commands whose names may be two words: "data pack" is one beside "data", and is tried first."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        words = [" ".join(args[:2]), *args[2:]] if " ".join(args[:2]) in self.commands else args
+        return super().resolve_command(ctx, words)
+
+
 app = typer.Typer(
     name="striate",
+    cls=_Commands,
     help="Train convolutional image classifiers, measure them, and see what they learned.",
     no_args_is_help=True,
     add_completion=False,
@@ -46,6 +58,7 @@ def _root(
 
 for command in (train, evaluate, compare, predict, explain, report, describe, data, augment):
     app.command()(command)
+app.command("data pack")(pack)
 
 
 def main() -> None:

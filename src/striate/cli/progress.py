@@ -1,5 +1,6 @@
 """How training looks from outside: a live display on a terminal, plain lines elsewhere. All of it on standard error."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -7,10 +8,14 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from striate.cli.console import say
+from striate.data import LazyImages
+from striate.data.cachesize import readable
+from striate.data.workers import cores
 from striate.runs import Begun, EpochEnded
 from striate.training import Step
 
 SECONDS_BETWEEN_LINES = 15.0
+MUCH_WAITING = 0.2  # the share of an epoch from which on there is advice
 SMOOTHING = 0.95  # of the displayed loss, accuracy and speed, per step
 
 
@@ -24,6 +29,7 @@ class Progress:
         self.epochs = 0
         self.average: dict[str, float] = {}
         self.told = time.monotonic()
+        self.advised = False
 
     def __enter__(self) -> Self:
         return self
@@ -39,6 +45,9 @@ class Progress:
             self._step(event)
         elif isinstance(event, EpochEnded):
             self._line(_epoch_line(event.metrics, self.epochs))
+            if event.metrics["waiting"] > MUCH_WAITING and self.begun is not None and not self.advised:
+                self._line(f"  {advice(self.begun)}")
+                self.advised = True
 
     def _begin(self, event: Begun) -> None:
         self.begun, self.epochs = event, -(-event.steps // event.steps_per_epoch)
@@ -118,6 +127,20 @@ def _epoch_line(metrics: dict[str, Any], epochs: int) -> str:
         f"accuracy {metrics['train_accuracy']:.2%}{val}  {metrics['images_per_second']:,.0f} images/s  "
         f"waiting {metrics['waiting']:.0%}  {metrics['seconds']:.1f} s"
     )
+
+
+def advice(begun: Begun) -> str:
+    """What a run that waits for its data could do about it."""
+    images, recipe = begun.data.train.images, begun.run.recipe
+    size = math.prod(images.shape)
+    if isinstance(images, LazyImages):
+        return (
+            f"waiting for images to be decoded, with all {cores()} cores in use: let each be decoded only once, with "
+            f"--cache-size {math.ceil(1.05 * size / 1e9)}GB and as much free disk, or choose a smaller --image-size"
+        )
+    if recipe.augment not in ("", "none") and begun.run.environment["device"] == "cpu":
+        return f"waiting for images to be varied: --augment '{recipe.augment}' costs more than a fifth of the time"
+    return f"waiting for images to be fetched: {readable(size)} of them; a smaller --image-size lets memory hold them"
 
 
 @contextmanager

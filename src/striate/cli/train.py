@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from striate.cli.console import say, show, show_json
+from striate.cli.duration import seconds
 from striate.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 def train(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="A model's name, as 'striate describe' takes it.")] = "lenet5",
-    data: Annotated[str, typer.Option(help="digits, mnist, fashion-mnist, or a folder of images.")] = "digits",
+    data: Annotated[
+        str, typer.Option(help="digits, mnist, fashion-mnist, a folder of images, {train,val}-0.tar, or hf:NAME.")
+    ] = "digits",
     recipe: Annotated[
         str | None, typer.Option(help="modern; paper: what the authors did; fine-tune: with --weights the usual one.")
     ] = None,
@@ -29,6 +32,7 @@ def train(
         bool, typer.Option("--freeze-backbone", help="Train the last layer alone; the others keep their --weights.")
     ] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Or as many as fit into this time: 90s, 10m, 1h30m.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples a step.")] = None,
     seed: Annotated[int | None, typer.Option(help="What everything random is drawn from.")] = None,
     augment: Annotated[str | None, typer.Option(help="Augmentation, e.g. 'flip,shift=0.1', or 'none'.")] = None,
@@ -36,6 +40,7 @@ def train(
     image_size: Annotated[int | None, typer.Option(help="Side of the network's input, in pixels.")] = None,
     fit: Annotated[str, typer.Option(help="Mixed sizes: letterbox, crop or stretch.")] = "letterbox",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that can't be decoded.")] = False,
+    cache_size: Annotated[str | None, typer.Option(help="Disk for decoded images, e.g. 8GB; 0 keeps none.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; a new one under runs/ if not given.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     resume: Annotated[Path | None, typer.Option(help="Continue this run; its own settings hold.")] = None,
@@ -54,18 +59,34 @@ def train(
         from striate import models
         from striate.cli.progress import loading
         from striate.data import load
+        from striate.data.cachesize import bytes_of
         from striate.training import recipe as named
 
         if freeze_backbone and weights is None:
             raise ArgumentError("--freeze-backbone keeps weights as they are: name them with --weights.")
+        if epochs is not None and budget is not None:
+            raise ArgumentError("--epochs and --budget both say how long to train: give one of them.")
         recipe = recipe or ("modern" if weights is None else "fine-tune")
         name, _ = models.parse(model)
-        options = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "augment": augment}
+        options: dict[str, float | str | None] = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "seed": seed,
+            "augment": augment,
+        }
+        options |= {"budget": seconds(budget)} if budget else {}
         options |= {"freeze_backbone": True} if freeze_backbone else {}
         _with_settings(named(recipe, name), options, settings or [])  # a mistake here shows before the data is read
+        cache_bytes = None if cache_size is None else bytes_of(cache_size)
         with loading() as report:
-            size = runs.wanted_size(model, weights) if image_size is None else image_size
-            dataset = load(data, image_size=size, fit=cast("Fit", fit), skip_bad=skip_bad, progress=report)
+            dataset = load(
+                data,
+                image_size=runs.wanted_size(model, weights) if image_size is None else image_size,
+                fit=cast("Fit", fit),
+                skip_bad=skip_bad,
+                cache_size=cache_bytes,
+                progress=report,
+            )
         chosen = _with_settings(named(recipe, name, len(dataset.train)), options, settings or [])
         with Progress() as progress:
             run = runs.train(
@@ -91,7 +112,7 @@ def _refuse_settings(context: typer.Context) -> None:
             )
 
 
-def _with_settings(recipe: "Recipe", options: dict[str, int | str | None], settings: list[str]) -> "Recipe":
+def _with_settings(recipe: "Recipe", options: Mapping[str, float | str | None], settings: list[str]) -> "Recipe":
     return recipe.replace(**given(options, settings))
 
 

@@ -1,6 +1,20 @@
 """Data: `load` turns a name or a folder into a `Dataset` of uint8 images with labels."""
 
-from striate.data.dataset import Dataset, Split
-from striate.data.sources import load
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Dataset", "Split", "load"]
+_HOME = {"Dataset": "dataset", "LazyImages": "lazy", "Split": "dataset", "load": "sources"}
+
+__all__ = ["Dataset", "LazyImages", "Split", "load"]
+
+if TYPE_CHECKING:
+    from striate.data.dataset import Dataset, Split
+    from striate.data.lazy import LazyImages
+    from striate.data.sources import load
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562): a process that decodes images needs no PyTorch."""
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+from torch import Tensor
+
 from striate.data.dataset import Dataset, Split
+from striate.data.lazy import Images, applied, is_large
 from striate.preprocess import Fit, Preprocess
 
 
@@ -21,6 +24,17 @@ def conformed(dataset: Dataset, size: tuple[int, int] | None, channels: int | No
     _, height, width, native = dataset.train.images.shape
     preprocess = target(size or (height, width), channels or native, fit)
     splits = {
-        name: Split(preprocess.conform_all(split.images), split.labels, split.files) for name, split in dataset.splits()
+        name: Split(conformed_images(split.images, preprocess), split.labels, split.files)
+        for name, split in dataset.splits()
     }
     return replace(dataset, train=splits["train"], val=splits.get("val"), test=splits.get("test"), fit=fit)
+
+
+def conformed_images(images: Images, preprocess: Preprocess) -> Images:
+    """`Preprocess.conform` for each image: at once, or where that would fill the memory, when it is asked for."""
+    shape = (preprocess.height, preprocess.width, preprocess.channels)
+    if images.shape[1:] == shape:
+        return images
+    if isinstance(images, Tensor) and not is_large((len(images), *shape)):
+        return preprocess.conform_all(images)
+    return applied(preprocess.conform_all, images, shape)

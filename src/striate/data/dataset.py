@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from striate.data.lazy import Images
+from striate.data.tally import Known, fingerprint_of, levels_of, name_of
 from striate.errors import DataError
 from striate.preprocess import Fit
 
@@ -14,14 +16,16 @@ class Split:
     """Images with their labels.
 
     Args:
-        images: uint8 (N, H, W, C), C being 1 or 3.
+        images: uint8 (N, H, W, C), C being 1 or 3: a tensor, or something that makes one of those asked for.
         labels: int64 (N,), positions in the data set's `classes`.
         files: where each image came from, or empty if the source has no files for single images.
+        known: what was gathered of the images while they were decoded.
     """
 
-    images: torch.Tensor
+    images: Images
     labels: torch.Tensor
     files: tuple[str, ...] = ()
+    known: Known | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[3] not in (1, 3):
@@ -37,6 +41,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def levels(self) -> torch.Tensor:
+        """How many pixels of each channel have each level: int64 (channels, 256)."""
+        return levels_of(self.images) if self.known is None else self.known.levels
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,16 @@ class Dataset:
             split = getattr(self, name)
             if split is not None and not (name == "val" and split is self.test):
                 yield name, split
+
+    def fingerprint(self) -> str:
+        """The SHA-256 of the training images and labels, of the classes' names and of the shapes.
+
+        Of files it was computed when they were decoded, and holds as long as no file has changed.
+        """
+        train = self.train
+        if train.known is not None and train.known.of == name_of(self.classes, train.images.shape, train.labels):
+            return train.known.fingerprint
+        return fingerprint_of(self.classes, train.images, train.labels)
 
     @property
     def held_out(self) -> tuple[str, Split] | None:

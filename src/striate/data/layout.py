@@ -10,7 +10,7 @@ from pathlib import Path
 from striate.data.decode import SUFFIXES
 from striate.errors import DataError
 
-_SPLITS = {
+SPLITS = {  # what folders and files of a split are called
     "train": "train",
     "training": "train",
     "val": "val",
@@ -86,7 +86,7 @@ def _parts(root: Path, folders: Mapping[str, Path]) -> dict[str, Path]:
     """The folders of the splits, or nothing if `root` has class folders."""
     parts: dict[str, Path] = {}
     for name, path in folders.items():
-        split = _SPLITS.get(name.lower())
+        split = SPLITS.get(name.lower())
         if split in parts:
             raise DataError(f"{root} has both {parts[split].name} and {name}: keep one of them.")
         if split:

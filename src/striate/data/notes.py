@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from striate.data.reading import Header
+from striate.data.cachesize import readable
+from striate.data.headers import Header
 from striate.preprocess import Preprocess
 
 _MOST_NAMES = 10
@@ -16,12 +18,12 @@ def of_layout(others: Counter[str], ignored: Sequence[str]) -> list[str]:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
         said.append(f"passed over {_files(others.total())}: {kinds}")
     if ignored:
-        said.append(f"passed over folders beside train: {_some(ignored)}")
+        said.append(f"passed over folders beside train: {some(ignored)}")
     return said
 
 
 def of_images(
-    headers: Sequence[Header], preprocess: Preprocess, size: tuple[int, int] | None, channels: int | None
+    headers: Counter[Header], preprocess: Preprocess, size: tuple[int, int] | None, channels: int | None
 ) -> list[str]:
     """About the size and the channels, where `size` or `channels` was not given. Sizes are width×height."""
     said = []
@@ -33,9 +35,9 @@ def of_images(
         smallest, largest = (f"{width}×{height}" for width, height in (sizes[0], sizes[-1]))
         found = f"the images are {largest}" if len(sizes) == 1 else f"the images differ, from {smallest} to {largest}"
         said.append(f"{found} pixels: brought to {goal} by {preprocess.fit}; --image-size sets another size")
-    grey = sum(header.channels == 1 for header in headers)
-    if channels is None and 0 < grey < len(headers):
-        said.append(f"{grey} of {len(headers)} images are grey: all are brought to 3 channels")
+    grey = sum(count for header, count in headers.items() if header.channels == 1)
+    if channels is None and 0 < grey < headers.total():
+        said.append(f"{grey} of {headers.total()} images are grey: all are brought to 3 channels")
     elif channels is None and grey:
         said.append("all images are grey: 1 channel")
     return said
@@ -61,9 +63,31 @@ def of_result(
         said.append(f"split class by class: {totals} images; each file's name decides, so it is the same next time")
         tested = counts.get("test", [0] * len(classes))
         if lacking := [name for name, count in zip(classes, tested, strict=True) if not count]:
-            said.append(f"too few images to hold one out for test: {_some(lacking)}")
+            said.append(f"too few images to hold one out for test: {some(lacking)}")
     if not mirror:
         said.append("the classes are digits or letters: images are not mirrored for variation")
+    return said
+
+
+def of_places(made: Mapping[str, int], folder: Path, asked: Mapping[str, int], workers: int, why: str) -> list[str]:
+    """About where decoded images are.
+
+    Args:
+        made: by split, the bytes of the images that were decoded into the cache.
+        folder: the cache.
+        asked: by split, the bytes of those that are decoded whenever they are asked for.
+        workers: how many processes decode them.
+        why: why they are not in the cache.
+    """
+    said = []
+    if made:
+        said.append(
+            f"kept {readable(sum(made.values()))} of decoded images in {folder}; --cache-size limits that folder"
+        )
+    if asked:
+        by = f"{workers} processes" if workers > 1 else "1 process"
+        size = readable(sum(asked.values()))
+        said.append(f"the images of {', '.join(asked)} ({size} decoded) are decoded in every epoch, by {by}: {why}")
     return said
 
 
@@ -71,6 +95,7 @@ def _files(count: int) -> str:
     return f"{count} file{'s' if count != 1 else ''}"
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Names in a row, shortened where there are many."""
     more = len(names) - _MOST_NAMES
     return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

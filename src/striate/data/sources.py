@@ -1,15 +1,19 @@
-"""`load`: one grammar for every source of data. A known name is that data set; anything else is a path to a folder."""
+"""`load`: one grammar for every source of data: a known name, hf:NAME, tar shards, or a folder."""
 
 import os
 from dataclasses import replace
 from pathlib import Path
 
+from striate.data.collecting import Options
 from striate.data.conform import conformed, target
 from striate.data.dataset import Dataset
 from striate.data.digits import load_digits
 from striate.data.folder import load_folder
+from striate.data.huggingface import PREFIX, load_hugging_face
 from striate.data.mnist import SOURCES, load_mnist
 from striate.data.places import Progress
+from striate.data.shardnames import are_shards
+from striate.data.shards import load_shards
 from striate.errors import ArgumentError, unknown
 from striate.preprocess import Fit
 
@@ -23,23 +27,31 @@ def load(
     channels: int | None = None,
     fit: Fit = "letterbox",
     skip_bad: bool = False,
+    cache_size: int | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Load a data set whole into memory.
+    """Load a data set: named ones and small folders into memory, large folders into a cache on disk.
 
     Args:
         source: "digits", "mnist", "fashion-mnist", or the path of a folder that has one folder of images a class, or
-            train/ and val/ or test/ with such folders in each. A folder that has one of the names is "./mnist".
+            train/ and val/ or test/ with such folders in each; or tar shards in the WebDataset convention: a pattern
+            such as "shards-{000..063}.tar" or "{train-{00..07},val-00}.tar", one .tar file, or a folder of them; or a
+            data set of Hugging Face: "hf:OWNER/NAME", "hf:OWNER/NAME/CONFIG" or "hf:FOLDER", with "#COLUMN" at the end
+            to choose among labels. A folder that has one of the names is "./mnist".
         image_size: height and width in pixels, or one number for both; None keeps the images' own size. Images in a
             folder that differ in size, or are larger than 224 pixels, are brought to 64×64 then.
         channels: 1 (grey) or 3 (red, green, blue); None keeps what the images have.
         fit: what happens to images of other proportions, see `Preprocess`.
         skip_bad: leave out files that can't be decoded, instead of raising for all of them together.
+        cache_size: how many bytes of disk the decoded images of folders may take, those of all data sets together: a
+            second start then decodes nothing. None means $STRIATE_CACHE_SIZE, or else 20 GB, but at most half of what
+            the disk has free. What does not fit is decoded anew in every epoch; 0 keeps nothing.
         progress: called now and then with what is being done, how much of it is done, and how much there is (0 where
             that is unknown).
 
     Returns:
-        images uint8 (N, H, W, C) and labels int64 (N,) for each split; what was decided for the user is in `notes`.
+        images uint8 (N, H, W, C), a tensor or `LazyImages`, and labels int64 (N,) for each split; what was decided for
+        the user is in `notes`.
 
     Raises:
         ArgumentError: for a name that is neither a data set nor a folder, or for a size or channels that can't be.
@@ -52,7 +64,14 @@ def load(
     if name in NAMES:
         loaded = load_digits() if name == "digits" else load_mnist(name, progress)
         return replace(conformed(loaded, size, channels, fit), sized=size is not None)
+    options = Options(size, channels, fit, skip_bad, cache_size, progress)
+    if name.startswith(PREFIX):
+        return replace(load_hugging_face(name, options), sized=size is not None)
+    if are_shards(name):
+        return replace(load_shards(name, options), sized=size is not None)
     if Path(name).name == name and not Path(name).exists():
-        raise ArgumentError(f"{unknown('data set', name, NAMES)} The path of a folder of images works too.")
-    loaded = load_folder(name, size=size, channels=channels, fit=fit, skip_bad=skip_bad, progress=progress)
-    return replace(loaded, sized=size is not None)
+        raise ArgumentError(
+            f"{unknown('data set', name, NAMES)} The path of a folder of images works too, and so do tar shards "
+            "(shards-{000..063}.tar) and data sets of Hugging Face (hf:NAME)."
+        )
+    return replace(load_folder(name, options), sized=size is not None)

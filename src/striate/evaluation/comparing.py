@@ -121,7 +121,7 @@ def _row(name: str, group: list[Outcome], multiply_adds: int | None) -> Row:
         raise ArgumentError(f"{name} has more than one run with seed {twice}: they are the same training twice.")
     accuracies = tuple(float(each.correct.mean()) for each in group)
     if len(group) > 1:
-        low, high = mean_interval(accuracies)
+        low, high = mean_interval(accuracies, step=1 / len(group[0].correct))
     else:
         low, high = wilson_interval(int(group[0].correct.sum()), len(group[0].correct))
     accuracy = float(np.mean(accuracies))

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.data.decode import UndecodableError, decode
+from striate.data.decode import UndecodableError
+from striate.data.prepare import prepare
 from striate.errors import ArgumentError, BadFilesError
 from striate.evaluation.measure import best_first
 from striate.runs import Run
@@ -85,7 +86,7 @@ def _decoded(run: Run, paths: list[Path]) -> Tensor:
     pixels, problems = [], {}
     for path in paths:
         try:
-            pixels.append(torch.from_numpy(run.preprocess.conform(decode(path)).copy()))
+            pixels.append(torch.from_numpy(prepare(path, run.preprocess).copy()))
         except UndecodableError as error:
             problems[str(path)] = error.reason
     if problems:

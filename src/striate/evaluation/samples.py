@@ -6,7 +6,9 @@ from pathlib import Path
 import torch
 
 from striate.data import Dataset, Split, load
+from striate.data.conform import conformed_images
 from striate.data.layout import read_layout
+from striate.data.lazy import joined
 from striate.data.sources import NAMES
 from striate.errors import BadFilesError, DataError
 from striate.runs import Run, fingerprint
@@ -56,7 +58,7 @@ def samples_of(run: Run, data: Dataset | str | Path | None = None) -> Samples:
         notes.append(f"{run.source} has changed since the run was trained: it may have seen some of these images.")
     if name == "train":
         notes.append(f"{dataset.source} has no test or val split: these are its {len(split)} training images.")
-    images = run.preprocess.conform_all(split.images)
+    images = conformed_images(split.images, run.preprocess)
     return Samples(dataset.source, name, Split(images, labels[split.labels], split.files), tuple(notes))
 
 
@@ -90,7 +92,7 @@ def _held_out(dataset: Dataset) -> tuple[str, Split]:
 def _everything(dataset: Dataset) -> Split:
     splits = [split for _, split in dataset.splits()]
     return Split(
-        torch.cat([split.images for split in splits]),
+        joined([split.images for split in splits]),
         torch.cat([split.labels for split in splits]),
         tuple(file for split in splits for file in split.files),
     )

@@ -45,16 +45,22 @@ class Difference:
     seeds: bool
 
 
-def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
+def mean_interval(values: Sequence[float], step: float = 0.0, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """The interval that holds the mean of what the values were drawn from with the given confidence (Student 1908).
 
+    Args:
+        values: at least two.
+        step: what they are multiples of, as accuracies on n images are of 1/n. Rounding to it hides a variance of
+            step²/12 (Sheppard 1898), which is added: equal values don't make a mean certain.
+        confidence: in (0, 1).
+
     Raises:
-        ArgumentError: for fewer than two values, or a confidence outside 0 … 1.
+        ArgumentError: for fewer values, or another confidence.
     """
     if len(values) < 2 or not 0 < confidence < 1:
         raise ArgumentError(f"no interval for the mean of {len(values)} values at confidence {confidence}.")
-    mean = float(np.mean(values))
-    half = _t_quantile((1 + confidence) / 2, len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    mean, variance = float(np.mean(values)), float(np.var(values, ddof=1)) + step**2 / 12
+    half = _t_quantile((1 + confidence) / 2, len(values) - 1) * math.sqrt(variance / len(values))
     return mean - half, mean + half
 
 

@@ -28,13 +28,20 @@ from striate.layers import MaxPool2d
 from striate.models.alexnet import UNITS, left
 from striate.models.registry import Facts, register
 from striate.models.stem import STEM, check_size
+from striate.models.weights import IMAGENET
 
 SOURCE = "Krizhevsky 2014, One weird trick for parallelizing convolutional neural networks"
 SMALLEST = {"imagenet": 63, "small": 15}  # sides that leave one pixel behind features.12
 
 
 @register(
-    Facts("alexnet_torchvision", "torchvision's AlexNet, the one-weird-trick variant", SOURCE, options={"stem": STEM})
+    Facts(
+        "alexnet_torchvision",
+        "torchvision's AlexNet, the one-weird-trick variant",
+        SOURCE,
+        options={"stem": STEM},
+        normalization=IMAGENET,
+    )
 )
 class AlexNetTorchvision(nn.Module):
     """(N, channels, height, width) to logits (N, classes).

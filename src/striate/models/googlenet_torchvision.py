@@ -24,39 +24,22 @@ fc           dense              1000         1,025,000   softmax (in the loss)
 What differs from the paper: the "5×5" branches have windows of 3×3, every convolution a batch normalisation in the
 place of its bias, there is no local response normalisation, maxpool4 is 2×2, poolings keep what is left over at the
 border ("ceil") instead of padding, dropout is 0.2, and the heads average adaptively to 4×4 pixels. Names and shapes are
-torchvision's, so that its weights load as they are.
+torchvision's, so that its weights load as they are. They were trained on images normalised with 0.5 and 0.5: the
+option `transform_input` with which torchvision uses them undoes ImageNet's normalisation in favour of that one.
 
 With stem=small, for images of about 32 pixels, conv1 is 3×3 at a stride of 1 and maxpool1 is left out.
 """
 
-import torch
 from torch import Tensor, nn
 
-from striate.errors import ArgumentError
 from striate.layers import GlobalAvgPool2d, Inception, conv_relu
 from striate.models.googlenet import AUXILIARY, OPTIONS, TABLE, Head
-from striate.models.registry import Facts, Option, Outputs, register
+from striate.models.registry import Facts, Outputs, register
 from striate.models.stem import check_size
+from striate.models.weights import HALF
 
 SOURCE = "Szegedy et al. 2014, as torchvision.models.googlenet builds it"
 SMALLEST = {"imagenet": 15, "small": 4}  # sides whose poolings still have a window to start
-IMAGENET = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))  # mean and deviation of red, green and blue
-
-
-class _FromImageNet(nn.Module):
-    """Images normalised with ImageNet's means and deviations to those with 0.5 and 0.5, which the weights expect."""
-
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        mean, std = torch.tensor(IMAGENET).T[..., None, None]
-        self.register_buffer("scale", std / 0.5, persistent=False)
-        self.register_buffer("shift", (mean - 0.5) / 0.5, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.scale + self.shift
 
 
 @register(
@@ -64,7 +47,8 @@ class _FromImageNet(nn.Module):
         "googlenet_torchvision",
         "torchvision's GoogLeNet, with batch normalisation",
         SOURCE,
-        options={**OPTIONS, "transform_input": Option((False, True))},
+        options=OPTIONS,
+        normalization=HALF,
     )
 )
 class GoogLeNetTorchvision(nn.Module):
@@ -79,11 +63,8 @@ class GoogLeNetTorchvision(nn.Module):
     Args:
         stem: "imagenet", the table above, or "small".
         auxiliary: whether there are classifiers on 4a and 4d. Only training uses them.
-        transform_input: whether images come normalised with ImageNet's means and deviations, while the weights were
-            trained on (x − 0.5) / 0.5; so with torchvision's own weights. Colour images only.
 
     Raises:
-        ArgumentError: for `transform_input` with other than 3 channels.
         ShapeError: for an image that is too small.
     """
 
@@ -94,16 +75,10 @@ class GoogLeNetTorchvision(nn.Module):
         image_size: tuple[int, int],
         stem: str = "imagenet",
         auxiliary: bool = True,
-        transform_input: bool = False,
     ):
         super().__init__()
         check_size("googlenet_torchvision", stem, image_size, SMALLEST)
-        if transform_input and channels != 3:
-            raise ArgumentError(
-                f"googlenet_torchvision:transform_input=true is for images of 3 channels, got {channels}: leave it out."
-            )
         large = stem == "imagenet"
-        self.transform = _FromImageNet() if transform_input else nn.Identity()
         self.conv1 = conv_relu(channels, 64, 7, stride=2, norm=True) if large else conv_relu(channels, 64, 3, norm=True)
         self.maxpool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True) if large else nn.Identity()
         self.conv2 = conv_relu(64, 64, 1, norm=True)
@@ -131,7 +106,7 @@ class GoogLeNetTorchvision(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | Outputs:
         """Logits of a batch, in training mode with those of the heads."""
-        x = self.maxpool1(self.conv1(self.transform(x)))  # (N, 64, 56, 56)
+        x = self.maxpool1(self.conv1(x))  # (N, 64, 56, 56)
         x = self.maxpool2(self.conv3(self.conv2(x)))  # (N, 192, 28, 28)
         x = self.maxpool3(self.inception3b(self.inception3a(x)))  # (N, 480, 14, 14)
         x = early = self.inception4a(x)  # (N, 512, 14, 14)

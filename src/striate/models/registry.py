@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from striate import seeding
 from striate.errors import ArgumentError, ShapeError, unknown
 from striate.models.weight_file import WeightFile, read
-from striate.models.weights import Normalization, fits, load, normalization
+from striate.models.weights import PUBLISHED_SIZE, Normalization, fits, intended, load, normalization
 
 SMALL = 64  # pixels; images with a shorter side get a model's small form unless another is asked for
 
@@ -154,9 +153,9 @@ def facts(text: str) -> Facts:
 
 def create(
     name: str,
-    classes: int = 10,
-    channels: int = 1,
-    image_size: int | tuple[int, int] = 28,
+    classes: int | None = None,
+    channels: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     seed: int | None = None,
     weights: str | Path | None = None,
     adapt: bool = False,
@@ -166,13 +165,14 @@ def create(
 
     Args:
         name: one of `names()`; options may follow a colon, as in "resnet18:stem=small".
-        classes: how many classes it tells apart, at least 2.
-        channels: 1 for grey images, 3 for colour.
-        image_size: height and width of its input in pixels; one number means a square.
+        classes: how many classes it tells apart, at least 2; 10 if not given.
+        channels: 1 for grey images, which holds if not given, 3 for colour.
+        image_size: height and width of its input in pixels; one number means a square; 28 if not given.
         seed: makes the weights reproducible; without it they come from PyTorch's default generator.
-        weights: a .safetensors or PyTorch file, torchvision's among them, or the folder of a finished run. Options that
-            are not chosen are then what the file was made with, as far as it shows: the stem, and all in a run's.
-        adapt: whether the file may be for another number of channels or classes; see `weights.load`.
+        weights: a .safetensors or PyTorch file, torchvision's among them, or the folder of a finished run. What is not
+            given is then what the file's weights were made for, as far as they show it: classes, channels, the stem;
+            with a run's, the image size and all options; with published ones, images of 224 pixels.
+        adapt: whether the file may be for other numbers of channels and classes than are given; see `weights.load`.
         options: choices that the model offers, see `facts(name).options`.
 
     Returns:
@@ -189,6 +189,25 @@ def create(
     if twice := set(chosen) & set(options):
         raise ArgumentError(f"option {min(twice)} of {name} is given twice; leave one of them out.")
     chosen |= {key: _value(name, key, value) for key, value in options.items()}
+    if weights is not None:
+        return _loaded(read(weights), adapt, name, classes, channels, image_size, seed, chosen)
+    if adapt:
+        raise ArgumentError("adapt=True is about weights from a file: pass weights=.")
+    return _made(name, classes, channels, image_size, seed, chosen)
+
+
+def _made(
+    name: str,
+    classes: int | None,
+    channels: int | None,
+    image_size: int | tuple[int, int] | None,
+    seed: int | None,
+    chosen: dict[str, Value],
+) -> nn.Module:
+    """A model with fresh weights."""
+    classes = 10 if classes is None else classes
+    channels = 1 if channels is None else channels
+    image_size = 28 if image_size is None else image_size
     size = (image_size, image_size) if isinstance(image_size, int) else (int(image_size[0]), int(image_size[1]))
     if classes < 2:
         raise ArgumentError(f"classes={classes}: a classifier needs at least 2.")
@@ -196,48 +215,48 @@ def create(
         raise ArgumentError(f"channels={channels}: an image has at least 1.")
     if min(size) < 1:
         raise ShapeError(f"image_size={image_size}: both sides must be at least 1 pixel.")
-    if adapt and weights is None:
-        raise ArgumentError("adapt=True is about weights from a file: pass weights=.")
-    known, _ = _MODELS[name]
+    known, build = _MODELS[name]
     settled = {key: chosen.get(key, option.default(size)) for key, option in known.options.items()}
-    make = partial(_made, name, classes, channels, size, seed)
-    if weights is None:
-        return make(settled)
-    file = read(weights)
-    stem = known.options.get("stem")
-    model = _fitting(file, make, {**settled, **_of_run(file, name), **chosen}, stem if "stem" not in chosen else None)
-    vars(model)["notes"] = load(model, file, adapt)
-    vars(model)["normalization"] = normalization(file, known.normalization, channels)
-    return model
-
-
-def _made(
-    name: str, classes: int, channels: int, size: tuple[int, int], seed: int | None, options: dict[str, Value]
-) -> nn.Module:
-    """A model with fresh weights."""
     with seeding.scoped(seed, "weights") if seed is not None else nullcontext():
-        model = _MODELS[name][1](classes, channels, size, **options)
-    vars(model).update(architecture=Architecture(name, classes, channels, size, options), notes=(), normalization=None)
+        model = build(classes, channels, size, **settled)
+    vars(model).update(architecture=Architecture(name, classes, channels, size, settled), notes=(), normalization=None)
     return model
 
 
-def _of_run(file: WeightFile, name: str) -> dict[str, Value]:
-    """The options of the run whose weights these are, if it is one of this model."""
-    kept = file.header.get("architecture") or {"name": None}
-    options = kept.get("options", {}) if kept["name"] == name else {}
-    return {key: _value(name, key, value) for key, value in options.items()}
-
-
-def _fitting(
-    file: WeightFile, make: Callable[[dict[str, Value]], nn.Module], options: dict[str, Value], stem: Option | None
+def _loaded(
+    file: WeightFile,
+    adapt: bool,
+    name: str,
+    classes: int | None,
+    channels: int | None,
+    image_size: int | tuple[int, int] | None,
+    seed: int | None,
+    chosen: dict[str, Value],
 ) -> nn.Module:
-    """A fresh model with the stem that the file's weights fit; with the default one if they fit none."""
-    model = make(options)
-    for value in stem.values if stem else ():
-        if not fits(model, file):
-            with suppress(ShapeError):  # the image is too small for this stem
-                other = make({**options, "stem": value})
-                model = other if fits(other, file) else model
+    """A model with a file's weights. What is `None` or not chosen is what they were made for, as far as they show."""
+    known, _ = _MODELS[name]
+    kept = file.header.get("architecture")
+    if kept and kept["name"] == name:
+        run = Architecture.from_dict(kept)
+        classes = run.classes if classes is None else classes
+        channels = run.channels if channels is None else channels
+        image_size = run.image_size if image_size is None else image_size
+        chosen = {**{key: _value(name, key, value) for key, value in run.options.items()}, **chosen}
+    elif known.normalization and image_size is None:
+        image_size = PUBLISHED_SIZE
+    model = _made(name, classes, channels, image_size, seed, chosen)
+    if "stem" in known.options and "stem" not in chosen:
+        for stem in known.options["stem"].values:
+            if not fits(model, file):
+                with suppress(ShapeError):  # the image is too small for this stem
+                    other = _made(name, classes, channels, image_size, seed, {**chosen, "stem": stem})
+                    model = other if fits(other, file) else model
+    if classes is None or channels is None:
+        theirs = intended(model, file)
+        classes, channels = classes or theirs[0], channels or theirs[1]
+        model = _made(name, classes, channels, image_size, seed, vars(model)["architecture"].options)
+    vars(model)["notes"] = load(model, file, adapt)
+    vars(model)["normalization"] = normalization(file, known.normalization, vars(model)["architecture"].channels)
     return model
 
 

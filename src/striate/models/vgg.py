@@ -32,13 +32,14 @@ from striate.layers import MaxPool2d
 from striate.models.initial import he_normal
 from striate.models.registry import Facts, register
 from striate.models.stem import STEM, check_size
+from striate.models.weights import IMAGENET
 
 SOURCE = "Simonyan, Zisserman 2015, table 1, column D"
 STACKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 SMALLEST = {"imagenet": 32}  # five poolings leave one pixel of 32
 
 
-@register(Facts("vgg16", "VGG-16, stacks of 3×3 convolutions", SOURCE, options={"stem": STEM}))
+@register(Facts("vgg16", "VGG-16, stacks of 3×3 convolutions", SOURCE, options={"stem": STEM}, normalization=IMAGENET))
 class VGG16(nn.Module):
     """(N, channels, height, width) to logits (N, classes).
 

@@ -15,6 +15,8 @@ Normalization = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard
 IMAGENET: Normalization = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF: Normalization = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
+PUBLISHED_SIZE = (224, 224)  # the images of torchvision's training
+
 AUXILIARY = ("aux1", "aux2")  # what torchvision calls the classifiers that GoogLeNet has for training only
 PREFIXES = ("module.", "_orig_mod.", "model.")  # of DistributedDataParallel, torch.compile and Lightning
 SHOWN = 3  # names of tensors in an error
@@ -59,6 +61,15 @@ def fits(model: nn.Module, file: WeightFile) -> bool:
     return not _misfits(model, _adapted(model, file, adapt=True)[0])
 
 
+def intended(model: nn.Module, file: WeightFile) -> tuple[int | None, int | None]:
+    """How many classes and channels the file's weights are for, seen with a model of their kind; `None` if unseen."""
+    tensors = _unwrapped(file.tensors, model.state_dict())
+    last = [name for name in _ends(model) if name.split(".")[0] not in AUXILIARY]
+    rows = [value.shape[0] for name in last for key, value in tensors.items() if key.startswith(f"{name}.")]
+    first = tensors.get(f"{_first(model)}.weight")
+    return (rows[0] if rows else None), (first.shape[1] if first is not None and first.ndim == 4 else None)
+
+
 def normalization(file: WeightFile, published: Normalization | None, channels: int) -> Normalization | None:
     """How images are to be normalised for these weights.
 
@@ -90,7 +101,7 @@ def trained_size(weights: str | Path, published: Normalization | None) -> tuple[
     if kept:
         height, width = kept["image_size"]
         return height, width
-    return (224, 224) if published else None
+    return PUBLISHED_SIZE if published else None
 
 
 def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
@@ -126,9 +137,9 @@ def _unwrapped(tensors: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tens
 
 
 def _adapt_channels(model: nn.Module, own: dict[str, Tensor], tensors: dict[str, Tensor]) -> list[str]:
-    first = next((name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)), None)
+    first = _first(model)
     key = f"{first}.weight"
-    if first is None or key not in tensors or tensors[key].ndim != 4:
+    if key not in tensors or tensors[key].ndim != 4:
         return []
     there, here = tensors[key].shape, own[key].shape
     if there[1] == here[1] or 1 not in (there[1], here[1]) or (there[0], *there[2:]) != (here[0], *here[2:]):
@@ -152,6 +163,11 @@ def _adapt_classes(model: nn.Module, own: dict[str, Tensor], tensors: dict[str, 
                 f"the model {here[0][0]:,}."
             )
     return notes
+
+
+def _first(model: nn.Module) -> str | None:
+    """The name of the first convolution."""
+    return next((name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)), None)
 
 
 def _ends(model: nn.Module) -> dict[str, nn.Module]:
@@ -201,5 +217,5 @@ def _advice(model: nn.Module, file: WeightFile, adapt: bool) -> str:
     from striate.models.likeness import likely  # not above: it imports the registry, which imports this module
 
     made = getattr(model, "architecture", None)
-    other = likely(file, made.image_size if made else (224, 224))
+    other = likely(file, made.image_size if made else PUBLISHED_SIZE)
     return f"They fit {other}: create that." if other else "They fit none of Striate's models."

@@ -1,7 +1,6 @@
 """Train a model and keep everything it takes to continue, explain and use it."""
 
 import csv
-import hashlib
 import io
 import os
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from striate import models
 from striate.data import Dataset, load
 from striate.data.conform import conformed
 from striate.data.sources import NAMES
+from striate.data.workers import thread_count
 from striate.errors import ArgumentError, CheckpointError, ShapeError
 from striate.files import write_atomic, write_json
 from striate.models import Architecture
@@ -72,7 +72,8 @@ def train(
         module, preprocess = model, _preprocess(data, facts, None)
         _try_out(module, data, preprocess)
     target = pick(device)
-    with new_folder(Path(out) if out else None, f"{name}-{Path(data.source).name}") as path:
+    folder = new_folder(Path(out) if out else None, f"{name}-{Path(data.source).name}")
+    with _threads(thread_count(torch.get_num_threads())), folder as path:
         run = Run(
             path=path,
             architecture=_architecture(module),
@@ -129,10 +130,7 @@ def resume(
 
 def fingerprint(data: Dataset) -> str:
     """The SHA-256 of the training images and labels, of the classes' names and of the shapes."""
-    digest = hashlib.sha256(repr((data.classes, tuple(data.train.images.shape))).encode())
-    for tensor in (data.train.images, data.train.labels):
-        digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()
+    return data.fingerprint()
 
 
 def _identity(model: str | nn.Module) -> tuple[str, models.Facts | None]:
@@ -204,7 +202,7 @@ def _preprocess(data: Dataset, facts: models.Facts | None, published: models.Nor
         return Preprocess(height, width, channels, data.fit, *published)
     if facts is None or facts.mean is None or facts.std is None:
         blank = Preprocess(height, width, channels, data.fit, (0.0,) * channels, (1.0,) * channels)
-        return blank.with_statistics(data.train.images)
+        return blank.with_levels(data.train.levels())
     return Preprocess(height, width, channels, data.fit, (facts.mean,) * channels, (facts.std,) * channels)
 
 
@@ -230,7 +228,7 @@ def _write_split(path: Path, data: Dataset) -> None:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """As many threads as the run began with: sums over another number of them round differently."""
+    """Compute with so many threads. A resumed run has those it began with: other sums round differently."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

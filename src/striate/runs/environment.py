@@ -1,6 +1,5 @@
 """What a run was made with: versions, machine, threads."""
 
-import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 
 from striate import __version__
+from striate.data.workers import cores
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -20,15 +20,10 @@ def environment(device: torch.device) -> dict[str, Any]:
         "numpy": np.__version__,
         "platform": platform.platform(),
         "processor": processor(),
-        "cores": usable_cores(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
-
-
-def usable_cores() -> int:
-    """How many cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> str:

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,7 @@ class Session:
             run.recipe.seed,
             vary=policy if policy.varies else None,
             device=device,
+            classes=len(data.classes),
         )
         if run.recipe.freeze_backbone:
             models.freeze_backbone(module)
@@ -95,7 +96,7 @@ class Session:
         budget = self._budget()
         self.observer(Begun(self.run, self.data, training.steps, batches.steps_per_epoch, training.step, tuple(notes)))
         saved_at = time.monotonic()
-        with _interrupts() as interrupted, self._explained():
+        with _interrupts() as interrupted, self._explained(), closing(batches):
             for step in training:
                 self.totals.add(step)
                 self.observer(step)

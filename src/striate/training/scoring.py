@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from striate.augmentation import views
 from striate.data import Split
+from striate.data.lazy import Images
 from striate.preprocess import Preprocess
 
 
@@ -29,7 +30,7 @@ class Score:
 
 def logits_of(
     model: nn.Module,
-    images: Tensor,
+    images: Images,
     preprocess: Preprocess,
     device: torch.device | str = "cpu",
     batch_size: int = 256,

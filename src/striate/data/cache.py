@@ -1,0 +1,99 @@
+"""Decoded images, kept so that they are decoded once: what a `Store` keeps of each list of files, and under which name.
+
+The name depends on every file's path, size and time of change, on how the images were brought to one size, and on what
+decodes them. Nothing that depends on these is ever looked up by anything less.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import PIL
+import torch
+from torch import Tensor
+
+from striate.data import cachesize, decode, prepare
+from striate.data.entries import Entry, Stamp
+from striate.data.places import cache_folder
+from striate.data.store import Store
+from striate.data.tally import Known
+from striate.preprocess import Preprocess
+
+_FORMAT = 1
+_COARSEST_CLOCK = 2 * 10**9  # ns: FAT keeps times of change in steps of two seconds
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a list of images.
+
+    Args:
+        bad: the positions of those that could not be decoded.
+        known: about the others.
+    """
+
+    bad: tuple[int, ...]
+    known: Known
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"bad": list(self.bad), "known": self.known.to_dict()}
+
+
+class Cache:
+    """The decoded images of all data sets.
+
+    Args:
+        size: how many bytes they may take; None for the usual limit.
+
+    Raises:
+        OSError: if the cache's folder can't be used.
+    """
+
+    def __init__(self, size: int | None = None):
+        folder = cache_folder() / "images"
+        self.store = Store(folder, cachesize.usual(folder) if size is None else size)
+        self.store.trim()
+
+    def kept(self, key: str) -> Kept | None:
+        """What is kept under this name."""
+        about = self.store.about(key)
+        return about and Kept(tuple(about["bad"]), Known.from_dict(about["known"]))
+
+    def opened(self, key: str, shape: tuple[int, int, int, int]) -> Tensor | None:
+        """The pixels under this name, uint8 of `shape`, over the file."""
+        pixels = self.store.open(key, shape)
+        return None if pixels is None else torch.from_numpy(pixels)
+
+
+def key_of(kind: str, stamps: Sequence[Stamp], preprocess: Preprocess | None = None) -> str:
+    """The name of what is kept of images with these stamps.
+
+    Args:
+        kind: what it is: "pixels", "survey" or "headers".
+        preprocess: what they were brought to, if it matters.
+    """
+    made = [_FORMAT, kind, decode.VERSION, prepare.VERSION, PIL.__version__]
+    if preprocess is not None:
+        made += [preprocess.height, preprocess.width, preprocess.channels, preprocess.fit]
+    digest = hashlib.blake2b(json.dumps(made).encode(), digest_size=16)
+    for stamp in stamps:
+        digest.update(json.dumps(stamp).encode())
+    return digest.hexdigest()
+
+
+def settled(entries: Sequence[Entry]) -> list[Stamp]:
+    """The stamps of these images, once a change from now on would show in them.
+
+    A file that was written a moment ago could be written again without a later time of change, where the file system's
+    clock is coarse; it is waited for until that moment is past.
+    """
+    stamps = [entry.stamp for entry in entries]
+    age = time.time_ns() - max((stamp[2] for stamp in stamps), default=0)
+    if 0 <= age < _COARSEST_CLOCK:
+        time.sleep((_COARSEST_CLOCK - age) / 1e9)
+        stamps = [entry.stamp for entry in entries]
+    return stamps

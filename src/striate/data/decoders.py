@@ -1,0 +1,195 @@
+"""Many images decoded side by side, by threads of this process or by processes of their own; the pixels are the same.
+
+Python lets one thread run at a time, and half of what it takes to open a small image is Python: processes are for long
+work and beside training, threads for what is done before processes would have begun.
+"""
+
+import contextlib
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+import numpy as np
+
+from striate.data.entries import Entry
+from striate.data.prepare import prepare_all
+from striate.errors import DataError, RunError
+from striate.preprocess import Preprocess
+
+_TASK = 32  # images a task: few enough to show progress, enough that a million images don't mean a million tasks
+_TASK_BYTES = 16 * 2**20
+
+
+class Chunk(NamedTuple):
+    """Images next to each other: uint8 (n, height, width, channels), and the reasons of the bad ones by position."""
+
+    start: int
+    pixels: np.ndarray
+    problems: dict[int, str]
+
+
+class Decoders:
+    """Threads, each of which decodes by itself or has a process do it. The processes start with the first work.
+
+    Args:
+        preprocess: what to bring the images to.
+        workers: how many.
+        processes: whether each has a process.
+    """
+
+    def __init__(self, preprocess: Preprocess, workers: int, *, processes: bool):
+        self.preprocess = preprocess
+        self.workers = workers
+        self._own = threading.local()
+        self._helpers: list[_Helper] | None = [] if processes and sys.executable else None
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="striate-decoding")
+        self._lock = _lock_file()
+        self._end = weakref.finalize(self, _stop, self._threads, self._helpers, self._lock)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images that come out."""
+        return self.preprocess.height, self.preprocess.width, self.preprocess.channels
+
+    def decode(self, entries: Sequence[Entry]) -> Chunk:
+        """These images, cut among all workers."""
+        size = max(1, min(_TASK, -(-len(entries) // self.workers)))
+        pixels = self._room(len(entries))
+        problems: dict[int, str] = {}
+        waiting = [
+            (start, self._submit(entries[start : start + size], pixels[start : start + size]))
+            for start in range(0, len(entries), size)
+        ]
+        for start, task in waiting:
+            problems |= {start + position: reason for position, reason in task.result().items()}
+        return Chunk(0, pixels, problems)
+
+    def stream(self, entries: Sequence[Entry]) -> Iterator[Chunk]:
+        """These images chunk by chunk, in order. Only a few chunks are in memory at a time."""
+        size = max(1, min(_TASK, _TASK_BYTES // math.prod(self.shape)))
+        under_way: deque[tuple[int, np.ndarray, Future[dict[int, str]]]] = deque()
+        starts = iter(range(0, len(entries), size))
+        try:
+            while True:
+                while len(under_way) < 2 * self.workers and (start := next(starts, None)) is not None:
+                    part = entries[start : start + size]
+                    pixels = self._room(len(part))
+                    under_way.append((start, pixels, self._submit(part, pixels)))
+                if not under_way:
+                    return
+                start, pixels, task = under_way.popleft()
+                yield Chunk(start, pixels, task.result())
+        finally:
+            for _, _, task in under_way:  # or an error, or Ctrl-C, would wait for all of it
+                task.cancel()
+
+    def close(self) -> None:
+        """End the threads and processes; without it, they end when nothing refers to this object any more."""
+        self._end()
+
+    def _room(self, count: int) -> np.ndarray:
+        try:
+            return np.zeros((count, *self.shape), dtype=np.uint8)
+        except MemoryError as error:
+            gibibytes = count * math.prod(self.shape) / 2**30
+            raise DataError(f"{count} images need {gibibytes:.1f} GiB of memory: choose a smaller size.") from error
+
+    def _submit(self, entries: Sequence[Entry], pixels: np.ndarray) -> "Future[dict[int, str]]":
+        task = _Task(self.preprocess, self._own, self._helpers, self._lock)
+        return self._threads.submit(task.decode, entries, pixels)
+
+
+class _Task(NamedTuple):
+    """What a thread needs. Not `Decoders` itself: its threads would keep it alive, and its processes."""
+
+    preprocess: Preprocess
+    own: threading.local
+    helpers: "list[_Helper] | None"
+    lock: Path
+
+    def decode(self, entries: Sequence[Entry], pixels: np.ndarray) -> dict[int, str]:
+        if self.helpers is None:
+            return prepare_all(entries, self.preprocess, pixels)
+        if not hasattr(self.own, "helper"):
+            self.own.helper = _Helper(self.preprocess, self.lock)
+            self.helpers.append(self.own.helper)
+        helper: _Helper = self.own.helper
+        return helper.decode(entries, pixels)
+
+
+def _lock_file() -> Path:
+    """A new empty file, for processes to take turns by."""
+    handle, path = tempfile.mkstemp(prefix="striate-", suffix=".lock")
+    os.close(handle)
+    return Path(path)
+
+
+def _stop(threads: ThreadPoolExecutor, helpers: "list[_Helper] | None", lock: Path) -> None:
+    threads.shutdown(wait=False, cancel_futures=True)
+    for helper in helpers or []:
+        helper.end()
+    lock.unlink(missing_ok=True)
+
+
+class _Helper:
+    """The process of decoding.py, seen from this side. One thread talks to it."""
+
+    def __init__(self, preprocess: Preprocess, lock: Path):
+        # What is found here is found there: the import path may have been changed since Python began.
+        program = f"import sys; sys.path[:] = {sys.path!r}; from striate.data.decoding import main; main()"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            start_new_session=True,  # Ctrl-C is for the process that trains
+        )
+        self._requests = cast(IO[bytes], self.process.stdin)
+        self._answers = cast(io.BufferedReader, self.process.stdout)
+        self._first = {"preprocess": preprocess.to_dict(), "lock": str(lock)}
+
+    def decode(self, entries: Sequence[Entry], pixels: np.ndarray) -> dict[int, str]:
+        """As `prepare_all`.
+
+        Raises:
+            RunError: if the process is no longer there.
+        """
+        try:
+            if self._first:
+                self._requests.write(_line(self._first))
+                self._first = {}
+            self._requests.write(_line([(str(each.path), each.offset, each.length) for each in entries]))
+            self._requests.flush()
+            problems = json.loads(self._answers.readline())
+            if self._answers.readinto(pixels.data.cast("B")) != pixels.nbytes:
+                raise EOFError
+        except (OSError, ValueError, EOFError) as error:
+            self.process.kill()
+            raise RunError(
+                f"a process that decodes images ended early (exit code {self.process.wait()}); if the system ended it "
+                "for want of memory, choose a smaller image size."
+            ) from error
+        return {int(position): reason for position, reason in problems.items()}
+
+    def end(self) -> None:
+        """End the process, whatever it is doing."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self._requests, self._answers):
+            with contextlib.suppress(OSError):  # a request that was not sent yet
+                pipe.close()
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(value).encode() + b"\n"

@@ -1,0 +1,75 @@
+"""What the headers of many images say, read by threads, or known from last time."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import NamedTuple
+
+from striate.data.cache import Cache, key_of
+from striate.data.decode import UndecodableError, probe
+from striate.data.entries import Entry, Stamp
+from striate.data.places import Progress
+from striate.data.workers import worker_count
+from striate.errors import StorageError
+
+_TASK = 32
+
+
+class Header(NamedTuple):
+    """What a file's header says of its image."""
+
+    width: int
+    height: int
+    channels: int
+
+
+Found = tuple[Counter[Header], dict[Entry, str]]
+
+
+def read_headers(entries: Sequence[Entry], progress: Progress | None = None) -> Found:
+    """How often each header occurs, and the reasons of the images that have none to be read."""
+    headers: Counter[Header] = Counter()
+    problems: dict[Entry, str] = {}
+    tasks = [entries[start : start + _TASK] for start in range(0, len(entries), _TASK)]
+    done = 0
+    with ThreadPoolExecutor(worker_count(len(entries))) as pool:
+        try:
+            for task, (found, bad) in zip(tasks, pool.map(_probed, tasks), strict=True):
+                headers.update(found)
+                problems |= bad
+                done += len(task)
+                if progress is not None:
+                    progress("reading headers", done, len(entries))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for all that is left
+            raise
+    return headers, problems
+
+
+def known_headers(
+    entries: Sequence[Entry], stamps: Mapping[Entry, Stamp], cache: Cache, progress: Progress | None = None
+) -> Found:
+    """`read_headers`, from what is kept if no image has changed; those that were bad are looked at again."""
+    key = key_of("headers", [stamps[entry] for entry in entries])
+    about = cache.store.about(key)
+    if about is not None:
+        bad = [entries[position] for position in about["bad"]]
+        headers, problems = read_headers(bad)
+        if not headers:
+            return Counter({Header(*each): count for *each, count in about["headers"]}), problems
+    headers, problems = read_headers(entries, progress)
+    bad_ones = [position for position, entry in enumerate(entries) if entry in problems]
+    with suppress(StorageError):  # the next start takes a little longer
+        cache.store.note(key, {"headers": [[*each, count] for each, count in headers.items()], "bad": bad_ones})
+    return headers, problems
+
+
+def _probed(entries: Sequence[Entry]) -> tuple[list[Header], dict[Entry, str]]:
+    headers, problems = [], {}
+    for entry in entries:
+        try:
+            headers.append(Header(*probe(entry.source)))
+        except UndecodableError as error:
+            problems[entry] = error.reason
+    return headers, problems

@@ -1,0 +1,166 @@
+"""Data sets of Hugging Face, by name or from disk, with the library that `pip install 'striate[huggingface]'` brings.
+
+The library fetches a data set and describes it; its images are then read where they lie in its files, as those in
+shards are. Nothing that comes with a data set is ever run.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from striate.data import notes
+from striate.data.arrowrows import read_rows
+from striate.data.collecting import Options
+from striate.data.columns import Columns, chosen
+from striate.data.dataset import Dataset
+from striate.data.labelled import Labelled, collect_labelled, named
+from striate.data.layout import SPLITS
+from striate.errors import ArgumentError, DataError
+
+if TYPE_CHECKING:
+    import datasets
+
+PREFIX = "hf:"
+_OLDEST = 4  # the first version of the library that runs no code of a data set
+_SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` writes into a folder
+
+
+def load_hugging_face(source: str, options: Options | None = None) -> Dataset:
+    """The data set that `source` names: hf:OWNER/NAME, hf:OWNER/NAME/CONFIG, or hf:FOLDER for one that was saved there.
+
+    A column of labels is chosen by #COLUMN at the end, where there are several.
+
+    Raises:
+        ArgumentError: if there is no such data set or column, or the library is not installed.
+        DataError: if the data set can't be fetched, or its columns or splits are not those of images with labels.
+        BadFilesError: naming the rows without an image, and those whose image can't be decoded, unless `skip_bad`.
+    """
+    options = options or Options()
+    name, _, column = source.removeprefix(PREFIX).partition("#")
+    if options.progress is not None:
+        options.progress(f"fetching {source}", 0, 0)
+    parts, said = _by_split(source, _fetched(source, name))
+    columns = _columns(source, parts, column)
+    splits: dict[str, list[Labelled]] = {}
+    problems: dict[str, str] = {}
+    for split, part in parts.items():
+        samples, unlabelled = _samples(source, split, part, columns, problems)
+        if unlabelled:
+            where = "" if split == "all" else f" of {split}"
+            said.append(f"left out {unlabelled} of the {part.num_rows} rows{where}: they have no label")
+        if samples:
+            splits[split] = samples
+    if list(splits) == ["train"]:  # the others have no labels, or are not there
+        splits = {"all": splits["train"]}
+    if columns.classes is None:
+        classes = named(source, (sample.label for samples in splits.values() for sample in samples))
+    else:
+        classes = dict(enumerate(columns.classes))
+    return collect_labelled(source, splits, classes, problems, options, said)
+
+
+def _fetched(source: str, name: str) -> "Mapping[str, datasets.Dataset]":
+    """The parts of the data set `name`, by the names that they have there."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise ArgumentError(
+            f"{source}: data sets of Hugging Face need a library: pip install 'striate[huggingface]'."
+        ) from error
+    if int(datasets.__version__.split(".")[0]) < _OLDEST:
+        raise ArgumentError(
+            f"{source} needs the library datasets from version {_OLDEST} on, and {datasets.__version__} is installed: "
+            "pip install --upgrade 'striate[huggingface]'."
+        )
+    folder = Path(name).expanduser()
+    if not name or (name.startswith(("/", ".", "~")) and not folder.exists()):
+        raise ArgumentError(f"{source}: there is no folder '{name}'. Names are like hf:OWNER/NAME or hf:FOLDER.")
+    try:
+        with _quiet():
+            if any((folder / file).is_file() for file in _SAVED):
+                loaded = datasets.load_from_disk(str(folder), keep_in_memory=False)
+            elif folder.exists():
+                loaded = datasets.load_dataset(str(folder), keep_in_memory=False)
+            else:
+                owner, config = name.rsplit("/", 1) if name.count("/") == 2 else (name, None)
+                loaded = datasets.load_dataset(owner, config, keep_in_memory=False)
+    except datasets.exceptions.DatasetNotFoundError as error:
+        raise ArgumentError(
+            f"{source}: there is no folder {name}, and no data set of this name on the Hugging Face Hub that you may "
+            "read. Names are like hf:OWNER/NAME; for a private one, log in with `hf auth login`."
+        ) from error
+    except ConnectionError as error:
+        raise DataError(
+            f"{source} can't be fetched: {_line(error)}. Connect to the network and try again, or elsewhere save it "
+            "with `datasets.load_dataset(…).save_to_disk('FOLDER')`, copy the folder here, and name it as hf:FOLDER."
+        ) from error
+    except Exception as error:  # the library lets through whatever was raised in it, and in a dozen others below
+        raise DataError(f"{source} can't be loaded: {_line(error)}.") from error
+    return loaded if isinstance(loaded, dict) else {"": loaded}
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The library's own warnings are left out, such as one for each of five tries to reach the network."""
+    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _by_split(source: str, parts: "Mapping[str, datasets.Dataset]") -> "tuple[dict[str, datasets.Dataset], list[str]]":
+    """The parts by split, under "all" where there is but one; and what to tell about the others."""
+    if len(parts) == 1:
+        return {"all": next(iter(parts.values()))}, []
+    found: dict[str, str] = {}
+    for name in parts:
+        split = SPLITS.get(name.lower(), "")
+        if split in found:
+            raise DataError(f"{source} has both {found[split]} and {name}: save it again with one of them.")
+        if split:
+            found[split] = name
+    if "train" not in found:
+        raise DataError(f"{source} has {', '.join(parts)} but no train.")
+    others = [name for name in parts if name not in found.values()]
+    said = [f"passed over what is neither train, val nor test: {notes.some(others)}"] if others else []
+    return {split: parts[found[split]] for split in ("train", "val", "test") if split in found}, said
+
+
+def _columns(source: str, parts: "Mapping[str, datasets.Dataset]", label: str) -> Columns:
+    every = [chosen(source, part.features, label) for part in parts.values()]
+    if any(columns != every[0] for columns in every):
+        raise DataError(f"{source}: the columns of {' and '.join(parts)} differ, or their classes do.")
+    return every[0]
+
+
+def _samples(
+    source: str, split: str, part: "datasets.Dataset", columns: Columns, problems: dict[str, str]
+) -> tuple[list[Labelled], int]:
+    """The samples of a part, and how many rows have no label. Those that can't be used are added to `problems`."""
+    rows = [row for file in part.cache_files for row in read_rows(Path(file["filename"]), columns.image, columns.label)]
+    if len(rows) != part.num_rows:
+        raise DataError(f"{source} is not kept row by row: save it with `save_to_disk`, and name that folder.")
+    samples = []
+    unlabelled = 0
+    for number, (entry, label) in enumerate(rows):
+        name = f"{source}: row {number}" + ("" if split == "all" else f" of {split}")
+        if label is None or label == "" or (isinstance(label, int) and label < 0):
+            unlabelled += 1
+        elif columns.classes is not None and label not in range(len(columns.classes)):
+            problems[name] = f"label {label} is none of the {len(columns.classes)} classes"
+        elif entry is None:
+            problems[name] = "no image"
+        else:
+            samples.append(Labelled(entry, f"{number:09}", label))
+    return samples, unlabelled

@@ -1,0 +1,118 @@
+"""Images that are made when they are asked for, for data sets that fit neither into memory nor into the cache."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.errors import DataError
+
+if TYPE_CHECKING:
+    from striate.data.decoders import Decoders
+    from striate.data.entries import Entry
+
+_LARGE = 2 * 10**9  # bytes
+
+Fetch = Callable[[np.ndarray], Tensor]
+
+
+class LazyImages:
+    """What a uint8 tensor (N, H, W, C) does for those who take images from it, without being in memory.
+
+    Args:
+        shape: (N, H, W, C).
+        fetch: from positions, int64 (n,) in 0 … N − 1, to uint8 (n, H, W, C).
+    """
+
+    dtype = torch.uint8
+    ndim = 4
+
+    def __init__(self, shape: Sequence[int], fetch: Fetch):
+        self.shape = torch.Size(shape)
+        self._fetch = fetch
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes they all would take."""
+        return self.shape.numel()
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Tensor | slice | int) -> Tensor:
+        """The images at these positions: uint8 (n, H, W, C), or (H, W, C) for a single number.
+
+        Raises:
+            IndexError: if there is no such image.
+        """
+        if isinstance(index, slice):
+            return self._fetch(np.arange(*index.indices(len(self))))
+        positions = np.atleast_1d(np.asarray(index, dtype=np.int64))
+        if len(positions) and not -len(self) <= positions.min() <= positions.max() < len(self):
+            raise IndexError(f"position {index} in {len(self)} images")
+        images = self._fetch(np.where(positions < 0, positions + len(self), positions))
+        return images[0] if np.ndim(index) == 0 else images
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        """All images in order, `size` at a time; the next ones are made while these are used."""
+        with ThreadPoolExecutor(1) as ahead:
+            starts = range(0, len(self), size)
+            coming = [ahead.submit(self.__getitem__, slice(start, start + size)) for start in starts[:1]]
+            for start in starts:
+                images = coming.pop().result()
+                if start + size < len(self):
+                    coming.append(ahead.submit(self.__getitem__, slice(start + size, start + 2 * size)))
+                yield images
+
+
+Images: TypeAlias = Tensor | LazyImages
+
+
+def decoded(entries: "Sequence[Entry]", decoders: "Decoders") -> LazyImages:
+    """The images of these entries, all of which have been decoded once without a problem."""
+
+    def fetch(positions: np.ndarray) -> Tensor:
+        wanted = [entries[position] for position in positions]
+        chunk = decoders.decode(wanted)
+        for position, reason in chunk.problems.items():
+            raise DataError(
+                f"{wanted[position].label} has changed since loading and can't be used any more: {reason}; "
+                "bring the image back as it was."
+            )
+        return torch.from_numpy(chunk.pixels)
+
+    return LazyImages((len(entries), *decoders.shape), fetch)
+
+
+def is_large(shape: Sequence[int]) -> bool:
+    """Whether images of this shape, (N, H, W, C), are better made when they are asked for than all at once."""
+    return math.prod(shape) > _LARGE
+
+
+def applied(function: Callable[[Tensor], Tensor], images: Images, shape: Sequence[int]) -> LazyImages:
+    """`images` with `function` applied to those asked for; it makes each (h, w, c) an image of `shape`, (H, W, C)."""
+    return LazyImages((len(images), *shape), lambda positions: function(images[torch.from_numpy(positions)]))
+
+
+def joined(parts: Sequence[Images]) -> Images:
+    """The images of all parts, which are of one size, one part after the other."""
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
+    if len(tensors) == len(parts) and not is_large(shape):
+        return torch.cat(tensors)
+    ends = np.cumsum([len(part) for part in parts])
+
+    def fetch(positions: np.ndarray) -> Tensor:
+        images = torch.empty((len(positions), *shape[1:]), dtype=torch.uint8)
+        owners = np.searchsorted(ends, positions, side="right")
+        for owner in np.unique(owners):
+            (places,) = np.nonzero(owners == owner)
+            start = ends[owner] - len(parts[owner])
+            images[torch.from_numpy(places)] = parts[owner][torch.from_numpy(positions[places] - start)]
+        return images
+
+    return LazyImages(shape, fetch)

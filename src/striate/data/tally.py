@@ -1,0 +1,106 @@
+"""What is worth knowing of all pixels together, gathered as they pass: the levels that occur, and a fingerprint."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.data.lazy import Images
+
+_CHUNK_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was gathered.
+
+    Args:
+        levels: int64 (channels, 256), how many pixels have each level.
+        fingerprint: the SHA-256 of the images and labels, of the classes' names and of the shapes.
+        of: what names the classes, the shape and the labels that the fingerprint is of.
+    """
+
+    levels: Tensor
+    fingerprint: str
+    of: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"levels": self.levels.tolist(), "fingerprint": self.fingerprint, "of": self.of}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Known":
+        """The inverse of `to_dict`."""
+        return cls(torch.tensor(values["levels"]), values["fingerprint"], values["of"])
+
+
+class Tally:
+    """Counts and hashes images as they pass, all of them and in order.
+
+    Args:
+        classes: the names.
+        shape: (N, H, W, C) of all images.
+        labels: int64 (N,).
+    """
+
+    def __init__(self, classes: Sequence[str], shape: Sequence[int], labels: Tensor):
+        self._labels = labels.contiguous().numpy()
+        self._digest = hashlib.sha256(_head(classes, shape))
+        self._of = name_of(classes, shape, labels)
+        self._levels = torch.zeros(shape[3], 256, dtype=torch.int64)
+
+    def add(self, images: np.ndarray) -> None:
+        """The next images, uint8 (n, H, W, C)."""
+        pixels = np.ascontiguousarray(images)
+        self._digest.update(pixels.data)
+        self._levels += levels_of(torch.from_numpy(pixels))
+
+    def known(self) -> Known:
+        """What there is to know, once all images have passed."""
+        digest = self._digest.copy()
+        digest.update(self._labels.data)
+        return Known(self._levels, digest.hexdigest(), self._of)
+
+
+def known_of(classes: Sequence[str], images: Images, labels: Tensor) -> Known:
+    """What a `Tally` gathers, of images that are all there."""
+    tally = Tally(classes, images.shape, labels)
+    for chunk in images.split(chunk_length(images)):
+        tally.add(chunk.numpy())
+    return tally.known()
+
+
+def name_of(classes: Sequence[str], shape: Sequence[int], labels: Tensor) -> str:
+    """What a `Known` of such images is filed under: changes with the classes, the shape and the labels."""
+    return hashlib.sha256(_head(classes, shape) + labels.contiguous().numpy().tobytes()).hexdigest()
+
+
+def levels_of(images: Images) -> Tensor:
+    """How many pixels of each channel have each level: int64 (channels, 256)."""
+    counts = torch.zeros(images.shape[3], 256, dtype=torch.int64)
+    for chunk in images.split(chunk_length(images)):
+        for channel in range(images.shape[3]):
+            counts[channel] += torch.bincount(chunk[..., channel].reshape(-1), minlength=256)
+    return counts
+
+
+def fingerprint_of(classes: Sequence[str], images: Images, labels: Tensor) -> str:
+    """The SHA-256 of the images and labels, of the classes' names and of the shapes."""
+    digest = hashlib.sha256(_head(classes, images.shape))
+    for chunk in images.split(chunk_length(images)):
+        digest.update(chunk.contiguous().numpy().data)
+    digest.update(labels.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def chunk_length(images: Images) -> int:
+    """How many of these images make a chunk that memory does not notice."""
+    return max(1, _CHUNK_BYTES // max(1, images.shape[1:].numel()))
+
+
+def _head(classes: Sequence[str], shape: Sequence[int]) -> bytes:
+    return repr((tuple(classes), tuple(shape))).encode()

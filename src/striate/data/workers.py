@@ -1,0 +1,80 @@
+"""How many processes and threads there is room for: the cores this process may use, not those the machine has."""
+
+import math
+import os
+from pathlib import Path, PurePosixPath
+
+_MOST = 32  # more processes than this wait for the disk and for whoever collects their images
+
+
+def cores(root: Path = Path("/")) -> int:
+    """How many cores this process may keep busy: those it is bound to, within its control groups' limit of CPU time.
+
+    Args:
+        root: of the file system, where Linux tells of control groups (version 1 or 2).
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.floor(min(bound, _quota(root))))
+
+
+def worker_count(images: int) -> int:
+    """How many processes decode `images` images: one a core, and none without work.
+
+    They are as many while a network trains on the same cores. Where decoding is what takes long, the network's threads
+    sleep meanwhile; where the network is, the decoders do, having filled a short queue.
+    """
+    return max(1, min(cores(), images, _MOST))
+
+
+def thread_count(chosen: int) -> int:
+    """How many threads PyTorch should use, which by itself knows nothing of control groups.
+
+    Args:
+        chosen: what it has chosen, or was told; a number in OMP_NUM_THREADS stays as it is.
+    """
+    return chosen if os.environ.get("OMP_NUM_THREADS", "").isdigit() else min(chosen, cores())
+
+
+def _quota(root: Path) -> float:
+    """The cores' worth of CPU time that this process's control groups allow; infinite without a limit."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return math.inf
+    limits = [math.inf]
+    for line in lines:
+        number, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if number == "0":
+            limits += [_limit_v2(folder) for folder in _upwards(root / "sys/fs/cgroup", group)]
+        elif "cpu" in controllers.split(","):
+            limits += [_limit_v1(folder) for folder in _upwards(root / "sys/fs/cgroup" / controllers, group)]
+    return min(limits)
+
+
+def _upwards(mount: Path, group: str) -> list[Path]:
+    """The folders of a control group and of those around it. A container may see its own as the top."""
+    path = PurePosixPath(group.strip("/"))
+    return [mount / each for each in (path, *path.parents)]
+
+
+def _limit_v2(folder: Path) -> float:
+    return _share(*_words(folder / "cpu.max"))
+
+
+def _limit_v1(folder: Path) -> float:
+    return _share(*_words(folder / "cpu.cfs_quota_us"), *_words(folder / "cpu.cfs_period_us"))
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
+        return []
+
+
+def _share(*words: str) -> float:
+    """Quota through period; anything but two positive numbers, such as "max" or −1, is no limit."""
+    if len(words) != 2 or not all(word.isdigit() for word in words) or not int(words[1]) or not int(words[0]):
+        return math.inf
+    return int(words[0]) / int(words[1])

@@ -1,0 +1,190 @@
+"""The store: bounded, never half-built, never pulled from under whoever uses it."""
+
+import gc
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from striate.data import store as module
+from striate.data.store import NoRoomError, Store
+
+SHAPE = (10, 2, 5, 1)
+
+
+def put(store: Store, key: str, level: int, at: float | None = None) -> None:
+    """A hundred bytes of one level, last used `at` this time."""
+    part = store.begin(key, 100)
+    assert part is not None
+    (part / "pixels").write_bytes(bytes([level] * 100))
+    store.keep(key, {"level": level})
+    if at is not None:
+        os.utime(store.folder / key / "about.json", (at, at))
+
+
+def held(store: Store) -> set[str]:
+    return {path.name for path in store.folder.iterdir() if path.is_dir()}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "images", 1000)
+
+
+def test_what_was_put_is_there_and_known(store: Store) -> None:
+    assert store.open("a", SHAPE) is None
+    assert store.about("a") is None
+    put(store, "a", 7)
+    found = store.open("a", SHAPE)
+    assert found is not None
+    assert found.shape == SHAPE
+    assert (np.asarray(found) == 7).all()
+    assert store.about("a") == {"level": 7}
+    store.note("b", ["no pixels"])
+    assert store.about("b") == ["no pixels"]
+    assert store.open("b", SHAPE) is None
+
+
+def test_nobody_changes_what_others_see(store: Store) -> None:
+    put(store, "a", 7)
+    one, other = store.open("a", SHAPE), store.open("a", SHAPE)
+    assert one is not None
+    assert other is not None
+    torch.from_numpy(one).zero_()
+    assert (np.asarray(other) == 7).all()
+    assert (store.folder / "a" / "pixels").read_bytes() == bytes([7] * 100)
+
+
+@pytest.mark.parametrize("damage", ["about.json", "pixels", "longer", "no about.json", "no pixels"])
+def test_what_is_not_whole_is_not_there(damage: str, store: Store) -> None:
+    put(store, "a", 7)
+    if damage.startswith("no "):
+        (store.folder / "a" / damage[3:]).unlink()
+    else:
+        with (store.folder / "a" / ("pixels" if damage == "longer" else damage)).open("r+b") as file:
+            file.truncate(101 if damage == "longer" else 9)
+    assert store.open("a", SHAPE) is None
+    put(store, "a", 8)
+    found = store.open("a", SHAPE)
+    assert found is not None
+    assert (np.asarray(found) == 8).all()
+
+
+def test_what_was_used_longest_ago_makes_room(store: Store) -> None:
+    for number in range(5):
+        put(store, f"{number}", number, at=1000 + number)
+    store.limit = sum(path.stat().st_size for path in store.folder.rglob("*") if path.is_file())
+    assert store.open("0", SHAPE) is not None  # used just now
+    put(store, "new", 1)
+    assert held(store) == {"0", "2", "3", "4", "new"}
+    assert sum(path.stat().st_size for path in store.folder.rglob("*") if path.is_file()) <= store.limit
+
+
+def test_the_limit_holds_for_what_is_there_too(store: Store) -> None:
+    for number in range(5):
+        put(store, f"{number}", number, at=1000 + number)
+    Store(store.folder, 250).trim()
+    assert held(store) == {"3", "4"}
+    Store(store.folder, 0).trim()
+    assert held(store) == set()
+
+
+def test_what_is_too_large_is_refused(store: Store) -> None:
+    put(store, "a", 7)
+    with pytest.raises(NoRoomError, match="the cache may take 1 KB"):
+        store.begin("b", 1001)
+    assert held(store) == {"a"}
+
+
+def test_what_is_in_use_stays_as_long_as_a_tensor_over_it(store: Store) -> None:
+    put(store, "a", 7)
+    found = store.open("a", SHAPE)
+    assert found is not None
+    view = torch.from_numpy(found)[3:].flatten()
+    del found
+    gc.collect()
+    with pytest.raises(NoRoomError, match="other processes are using"):
+        store.begin("b", 950)
+    assert int(view.sum()) == 7 * 70
+    del view
+    gc.collect()
+    assert store.begin("b", 950) is not None
+    assert held(store) == {"b.part"}
+    store.drop("b")
+    assert held(store) == set()
+
+
+def test_what_another_process_uses_or_makes_stays_until_it_is_killed(store: Store) -> None:
+    put(store, "a", 7)
+    code = (
+        "import sys, time; from pathlib import Path; from striate.data.store import Store\n"
+        f"store = Store(Path({str(store.folder)!r}), 1000)\n"
+        f"kept = store.open('a', {SHAPE}); store.begin('c', 10); print('ready', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"ready\n"
+        assert store.begin("c", 10) is None
+        Store(store.folder, 0).trim()
+        assert held(store) == {"a", "c.part"}
+        with pytest.raises(NoRoomError):
+            store.begin("b", 950)
+        other.kill()
+    assert store.about("c") is None
+    assert store.begin("b", 950) is not None
+    assert held(store) == {"b.part"}
+    store.drop("b")
+
+
+def test_two_can_t_make_the_same(store: Store) -> None:
+    other = Store(store.folder, 1000)
+    part = store.begin("a", 100)
+    assert part is not None
+    assert other.begin("a", 100) is None
+    other.drop("a")  # what it did not begin
+    (part / "pixels").write_bytes(bytes(100))
+    store.keep("a", {})
+    assert other.open("a", SHAPE) is not None
+
+
+def test_what_is_made_again_replaces_what_is_open(store: Store) -> None:
+    put(store, "a", 7)
+    old = store.open("a", SHAPE)
+    assert old is not None
+    store.forget("a")
+    assert store.open("a", SHAPE) is None
+    put(store, "a", 8)
+    new = store.open("a", SHAPE)
+    assert new is not None
+    assert (int(old[0, 0, 0, 0]), int(new[0, 0, 0, 0])) == (7, 8)
+    del old
+    gc.collect()
+    store.trim()
+    assert held(store) == {"a"}
+
+
+def test_a_full_disk_is_refused_before_anything_is_made(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, "a", 7)
+    free = module._SPARE + 50
+    usage = shutil._ntuple_diskusage(10**12, 10**12 - free, free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(NoRoomError, match=r"the disk of .* is too full by 733 bytes"):
+        store.begin("b", 900)
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "posix_fallocate", lambda *arguments: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match="No space left"):
+        store.begin("b", 800)
+    assert held(store) == {"a"}
+
+
+def test_nothing_can_be_mapped_too(store: Store) -> None:
+    assert store.begin("a", 0) is not None
+    store.keep("a", {})
+    found = store.open("a", (0, 2, 5, 1))
+    assert found is not None
+    assert found.shape == (0, 2, 5, 1)
