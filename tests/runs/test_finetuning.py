@@ -108,3 +108,9 @@ def test_the_share_is_what_a_step_takes(tmp_path: Path):
     after = one.final_weights()
     torch.testing.assert_close(after["hidden1.weight"], fresh["hidden1.weight"], rtol=0, atol=1e-6)
     assert (after["output.weight"] - fresh["output.weight"]).abs().max() > 1e-3
+
+
+def test_a_module_made_with_weights_is_given_images_as_they_expect(published: Path, tmp_path: Path):
+    module = striate.create("resnet18", 3, 1, 24, weights=published, adapt=True)
+    run = train(module, larger(), recipe(epochs=1), out=tmp_path / "run")
+    assert (run.preprocess.mean, run.preprocess.std) == module.normalization

@@ -69,7 +69,7 @@ def train(
         module = models.create(model, len(data.classes), channels, (height, width), recipe.seed, weights, adapt)
         preprocess = _preprocess(data, facts, getattr(module, "normalization", None))
     else:
-        module, preprocess = model, _preprocess(data, facts, None)
+        module, preprocess = model, _preprocess(data, facts, getattr(model, "normalization", None))
         _try_out(module, data, preprocess)
     target = pick(device)
     folder = new_folder(Path(out) if out else None, f"{name}-{short_name(data.source)}")
