@@ -17,12 +17,12 @@ ROOT = Path(__file__).parents[1] / "src" / "striate"
 LEVELS = (
     ("errors",),  # everybody raises them, so they stand below their level's other two
     ("files", "seeding"),
-    ("preprocess", "layers"),
+    ("preprocess", "layers", "drawing"),
     ("data", "augmentation", "models"),
     ("training",),
     ("runs",),
     ("evaluation", "inspection", "export"),
-    ("serving",),
+    ("serving", "explanation"),
     ("cli",),
 )
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}
@@ -33,6 +33,7 @@ FENCES = {
     "PIL.Image.open": ("data/decode.py",),
     "sklearn.datasets": ("data/digits.py",),
     "datasets": ("data/columns.py", "data/huggingface.py"),
+    "huggingface_hub": ("data/huggingface.py",),
     "pyarrow": ("data/arrowrows.py",),
     "pickle": (),
     "cloudpickle": (),

@@ -22,13 +22,18 @@ _HOME = {
     "create": "striate.models",
     "describe": "striate.inspection",
     "evaluate": "striate.evaluation",
+    "explain": "striate.explanation",
+    "invariance": "striate.inspection",
     "load": "striate.data",
     "predict": "striate.evaluation",
     "report": "striate.evaluation",
     "resume": "striate.runs",
     "train": "striate.runs",
 }
-_PACKAGES = ("augmentation", "data", "errors", "evaluation", "inspection", "layers", "models", "runs", "training")
+_PACKAGES = (
+    *("augmentation", "data", "errors", "evaluation", "explanation", "inspection", "layers", "models"),
+    *("runs", "training"),
+)
 
 __all__ = [
     "Comparison",
@@ -47,7 +52,10 @@ __all__ = [
     "errors",
     "evaluate",
     "evaluation",
+    "explain",
+    "explanation",
     "inspection",
+    "invariance",
     "layers",
     "load",
     "models",
@@ -60,11 +68,12 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from striate import augmentation, data, errors, evaluation, inspection, layers, models, runs, training
+    from striate import augmentation, data, errors, evaluation, explanation, inspection, layers, models, runs, training
     from striate.data import Dataset, Split, load
     from striate.errors import StriateError
     from striate.evaluation import Comparison, Evaluation, compare, evaluate, predict, report
-    from striate.inspection import describe
+    from striate.explanation import explain
+    from striate.inspection import describe, invariance
     from striate.models import create
     from striate.preprocess import Preprocess
     from striate.runs import Run, resume, train

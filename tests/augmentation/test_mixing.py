@@ -87,6 +87,7 @@ def test_what_is_kept_of_the_images_and_their_kind(text):
     before = images.clone()
     mixed, targets = mix(text, images, labels, index)
     assert (mixed.dtype, mixed.shape) == (torch.uint8, images.shape)
+    assert mixed.is_contiguous()
     assert (targets.dtype, targets.shape) == (torch.float32, (8, CLASSES))
     assert torch.equal(images, before)
     assert not torch.equal(mixed, images)

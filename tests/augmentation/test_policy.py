@@ -106,6 +106,7 @@ def test_varied_images_are_new_and_of_the_same_kind(text, shape):
     varied = vary(text, images, range(5))
     assert varied.dtype == torch.uint8
     assert varied.shape == shape
+    assert varied.is_contiguous(), "channels last"
     assert torch.equal(images, before)
     assert varied.data_ptr() != images.data_ptr()
     assert torch.equal(varied, images) == ((text, shape[3]) == ("saturation", 1)), "grey has no colour to lose"

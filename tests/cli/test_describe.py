@@ -69,6 +69,12 @@ def test_a_folder_that_is_no_run_does_not_hide_a_model(tmp_path: Path, monkeypat
     assert json.loads(call("lenet5", "--json"))["name"] == "mlp"
 
 
+def test_a_blur_is_asked_for_by_a_flag() -> None:
+    table, same = call("fashion_cnn", "--antialias", "--json"), call("fashion_cnn:antialias=tri-4", "--json")
+    assert table == same
+    assert [row["type"] for row in json.loads(table)["layers"]].count("blur pool") == 3
+
+
 def test_errors(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"unknown model 'lenet'\. Did you mean 'lenet5'.*fashion_cnn"):
         call("lenet")
@@ -80,5 +86,7 @@ def test_errors(tmp_path: Path) -> None:
         call(str(tmp_path))
     with pytest.raises(ArgumentError, match="is a run and has its own classes"):
         call(str(made_run(tmp_path / "run", Architecture("mlp", 2, 1, (8, 8)))), "--channels", "3")
+    with pytest.raises(ArgumentError, match="the blur is asked for twice"):
+        call("lenet5:antialias=bin-5", "--antialias")
     with pytest.raises(ArgumentError, match="describe that module"):
         call(str(made_run(tmp_path / "custom", None)))

@@ -1,5 +1,6 @@
 """Data sets of Hugging Face, saved on the spot. Skipped where the library is not installed."""
 
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
@@ -205,6 +206,28 @@ def test_a_folder_of_parquet_files_is_a_data_set_too(
     dataset = load(f"hf:{tmp_path}/pets")
     assert {name: len(split) for name, split in dataset.splits()} == {"train": 8, "test": 4}
     assert dataset.classes == ("dog", "cat")
+
+
+def test_the_library_is_quiet_while_it_fetches_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(*arguments: object, **options: object) -> None:
+        state.append((logging.getLogger("huggingface_hub").isEnabledFor(logging.WARNING), *bars()))
+        raise ConnectionError
+
+    def bars() -> tuple[bool, bool]:
+        return datasets.are_progress_bars_disabled(), huggingface_hub.utils.are_progress_bars_disabled()
+
+    import huggingface_hub.utils
+
+    state: list[tuple[bool, bool, bool]] = []
+    told: list[tuple[str, int, int]] = []
+    before = (logging.getLogger("huggingface_hub").level, bars())
+    monkeypatch.setattr(datasets, "load_dataset", fetch)
+    for progress in (None, lambda *entry: told.append(entry)):
+        with pytest.raises(DataError, match="ConnectionError"):
+            load("hf:owner/name", progress=progress)
+    assert state == [(False, False, False), (False, True, True)]
+    assert (logging.getLogger("huggingface_hub").level, bars()) == before
+    assert told == [("fetching hf:owner/name", 0, 0)]
 
 
 def test_without_a_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

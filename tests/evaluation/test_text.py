@@ -1,12 +1,10 @@
 """Results as text: columns line up, whatever the names."""
 
-import pytest
 import torch
-from rich.cells import cell_len
 
 from striate.evaluation.measure import Evaluation
 from striate.evaluation.metrics import class_scores, confusion_matrix
-from striate.evaluation.text import aligned, most_confused, percent
+from striate.evaluation.text import most_confused
 
 
 def made_up(classes: tuple[str, ...], mistakes: int) -> Evaluation:
@@ -30,17 +28,6 @@ def made_up(classes: tuple[str, ...], mistakes: int) -> Evaluation:
         per_class=class_scores(labels, predicted, classes),
         confusion=confusion_matrix(labels, predicted, len(classes)),
     )
-
-
-def test_wide_letters_count_as_two() -> None:
-    lines = aligned([("猫", "1"), ("cat", "22")], "<>").splitlines()
-    assert lines == ["猫    1", "cat  22"]
-    assert len({cell_len(line) for line in lines}) == 1
-
-
-@pytest.mark.parametrize(("fraction", "text"), [(0.98612, "98.61 %"), (None, "–"), (1.0, "100.00 %")])
-def test_percent(fraction: float | None, text: str) -> None:
-    assert percent(fraction) == text
 
 
 def test_a_few_classes_are_all_shown_with_their_matrix() -> None:

@@ -79,6 +79,19 @@ def test_a_map_that_votes_for_a_class_is_where_the_class_is() -> None:
     assert float(grad_cam(model, x, classes=1).abs().max()) == 0  # it only votes against
 
 
+def test_grad_cam_lies_where_the_units_look() -> None:
+    """3×3 units whose fields have their centres at 6, 9 and 12 of 20 pixels: scaling up would not put them there."""
+    model = nn.Sequential(nn.Conv2d(1, 1, 13, stride=3), nn.Flatten(), nn.Linear(9, 2))
+    nn.init.zeros_(model[0].weight)
+    nn.init.zeros_(model[0].bias)
+    model[0].weight.data[0, 0, 6, 6] = 1  # each unit hands on the pixel in the middle of what it sees
+    nn.init.ones_(model[2].weight)
+    x = torch.arange(400.0).view(1, 1, 20, 20)
+    found = grad_cam(model, x, 0, "0")[0]
+    assert torch.allclose(found[6:13, 6:13], x[0, 0, 6:13, 6:13], rtol=1e-4)
+    assert torch.allclose(found[:6, :6], x[0, 0, 6, 6].expand(6, 6), rtol=1e-4)
+
+
 @pytest.mark.parametrize("layer", ["conv1", "relu1", "conv2", "relu2", "pool"])
 def test_activations_in_place_make_no_difference(layer: str) -> None:
     x = noise(2, 1, 8, 8)

@@ -90,3 +90,15 @@ def test_other_ranks() -> None:
         (3, (26,), 3 * 26 * 10),
         (7, (3,), 3 * 7 * 26),
     ]
+
+
+def test_a_blur_counts_what_it_applies_and_a_blurred_convolution_both() -> None:
+    row = only(layers.BlurPool2d(4, "tri-3"), (4, 7, 6))
+    assert (row.type, row.kernel, row.stride, row.padding) == ("blur pool", (3, 3), (2, 2), "mirrored")
+    assert (row.size, row.connections, row.multiply_adds) == ((4, 3), 4 * 12 * 9, 4 * 12 * 9)
+    row = only(layers.BlurredConv2d(nn.Conv2d(4, 5, 3, stride=2, padding=1), "tri-3"), (4, 7, 6))
+    assert (row.type, row.kernel, row.stride, row.padding) == ("blurred conv", (3, 3), (2, 2), "1")
+    assert row.multiply_adds == 5 * 42 * 4 * 9 + 5 * 12 * 9, "the convolution is applied at all 42 pixels"
+    assert row.connections == row.multiply_adds + 5 * 42
+    row = only(layers.BlurredConv2d(nn.Conv2d(4, 5, 1, stride=2, bias=False), "tri-3"), (4, 7, 6))
+    assert row.connections == row.multiply_adds == 5 * 12 * 4 + 4 * 12 * 9, "a 1×1 convolution only at those left"

@@ -29,6 +29,13 @@ LAYERS: list[tuple[nn.Module, tuple[int, ...], tuple[int, ...]]] = [
     (layers.GlobalAvgPool2d(keepdim=True), IMAGE, (2, 4, 1, 1)),
     (layers.GlobalMaxPool2d(), IMAGE, (2, 4)),
     (layers.GlobalMaxPool2d(keepdim=True), IMAGE, (2, 4, 1, 1)),
+    (layers.BlurPool2d(4), IMAGE, (2, 4, 4, 3)),
+    (layers.BlurPool2d(4, "bin-5", stride=(1, 3)), IMAGE, (2, 4, 7, 2)),
+    (layers.BlurPool2d(4, "bin-5"), (2, 4, 1, 3), (2, 4, 1, 2)),
+    (layers.MaxBlurPool2d(4, 2, filter="rect-2"), IMAGE, (2, 4, 3, 3)),
+    (layers.MaxBlurPool2d(4, 3, stride=2, padding="same", filter="tri-3"), IMAGE, (2, 4, 4, 3)),
+    (layers.BlurredConv2d(nn.Conv2d(4, 3, (3, 2), stride=2, padding=1)), IMAGE, (2, 3, 4, 4)),
+    (layers.BlurredConv2d(nn.Conv2d(4, 3, 1, stride=2, bias=False), "tri-3"), IMAGE, (2, 3, 4, 3)),
     (layers.DepthwiseMaxPool2d(2), IMAGE, (2, 2, 7, 6)),
     (layers.DepthwiseMaxPool2d(3, stride=2, padding="same"), IMAGE, (2, 2, 7, 6)),
     (layers.DepthwiseAvgPool2d(2, stride=1), IMAGE, (2, 3, 7, 6)),
@@ -81,7 +88,7 @@ def test_cuda_agrees_with_the_cpu(layer: nn.Module, given: tuple[int, ...], shap
 
 
 def test_every_public_layer_is_questioned():
-    public = {getattr(layers, name) for name in layers.__all__}
+    public = [getattr(layers, name) for name in layers.__all__]
     assert {type(layer) for layer, _, _ in LAYERS} == {x for x in public if isinstance(x, type)}
 
 

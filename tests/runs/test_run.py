@@ -113,6 +113,17 @@ def test_resuming_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monke
     ]
 
 
+def test_lighting_knows_the_training_images(tmp_path: Path):
+    """Its colours are computed again on resume; the run is the one that was not stopped."""
+    settings = recipe(augment="flip,lighting=3")
+    whole = train("mlp", dataset(), settings, out=tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="as if the machine"):
+        train("mlp", dataset(), settings, out=tmp_path / "cut", observer=StopAt(10, crash))
+    resume(tmp_path / "cut", data=dataset())
+    assert weights(whole) == weights(Run.open(tmp_path / "cut"))
+    assert weights(whole) != weights(train("mlp", dataset(), recipe(augment="flip"), out=tmp_path / "unlit"))
+
+
 def test_a_run_killed_before_it_was_born_does_not_block_its_folder(finished: Run, tmp_path: Path):
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "checkpoints" / "step-000000000.safetensors").write_bytes(b"half")

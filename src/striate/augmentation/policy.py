@@ -32,7 +32,8 @@ class Policy:
     """Transforms with their strengths, applied in the order written, and then mixtures.
 
     Draws depend on (seed, epoch, each sample's own index), so the same image is varied in the same way whatever batch
-    it is in. Only what it is mixed with depends on the batch.
+    it is in, and several batches of small images are best varied at once. Only what an image is mixed with depends on
+    the batch.
     """
 
     steps: tuple[tuple[str, Transform, float], ...]

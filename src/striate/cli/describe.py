@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from striate.cli.antialias import HELP, with_blur
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -17,6 +19,7 @@ def describe(
     image_size: Annotated[
         int | None, typer.Option(help="Height and width in pixels; if not given, the model's own, or 28.")
     ] = None,
+    antialias: Annotated[bool, typer.Option("--antialias", help=HELP)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
@@ -27,14 +30,16 @@ def describe(
 
     if as_json and as_markdown:
         raise ArgumentError("--json and --markdown: choose one of them.")
-    table = describe_model(_subject(target, classes, channels, image_size))
+    table = describe_model(_subject(target, antialias, classes, channels, image_size))
     if as_json:
         show_json(table.to_dict())
     else:
         show(table.markdown() if as_markdown else table.text())
 
 
-def _subject(target: str, classes: int | None, channels: int | None, image_size: int | None) -> "nn.Module | Run":
+def _subject(
+    target: str, antialias: bool, classes: int | None, channels: int | None, image_size: int | None
+) -> "nn.Module | Run":
     """The run in a folder of this name, or else the model; a folder that is no run does not hide a model."""
     from pathlib import Path
 
@@ -44,12 +49,13 @@ def _subject(target: str, classes: int | None, channels: int | None, image_size:
 
     folder = Path(target)
     if folder.is_dir() and (target not in models.names() or (folder / "run.json").exists()):
-        if (classes, channels, image_size) != (None, None, None):
+        if antialias or (classes, channels, image_size) != (None, None, None):
             raise ArgumentError(
-                f"{target} is a run and has its own classes, channels and image size: leave out "
-                "--classes, --channels and --image-size, or name a model."
+                f"{target} is a run and has its own classes, channels, image size and blur: leave out "
+                "--classes, --channels, --image-size and --antialias, or name a model."
             )
         return Run.open(folder)
+    target = with_blur(target, antialias)
     facts = models.facts(target)
     return models.create(
         target,

@@ -14,9 +14,12 @@ from striate.cli.console import say, show
 from striate.cli.data import data
 from striate.cli.describe import describe
 from striate.cli.evaluate import evaluate
+from striate.cli.explain import explain
+from striate.cli.invariance import invariance
 from striate.cli.pack import pack
 from striate.cli.predict import predict
 from striate.cli.report import report
+from striate.cli.show import app as show_app
 from striate.cli.train import train
 from striate.errors import StriateError
 
@@ -55,9 +58,10 @@ def _root(
     pass
 
 
-for command in (train, evaluate, compare, predict, report, describe, data, augment):
+for command in (train, evaluate, compare, predict, explain, report, describe, invariance, data, augment):
     app.command()(command)
 app.command("data pack")(pack)
+app.add_typer(show_app, name="show")
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from striate.cli.antialias import HELP, with_blur
 from striate.cli.console import say, show, show_json
 from striate.cli.duration import seconds
 from striate.errors import ArgumentError
@@ -37,6 +38,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="What everything random is drawn from.")] = None,
     augment: Annotated[str | None, typer.Option(help="Augmentation, e.g. 'flip,shift=0.1', or 'none'.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any other recipe setting, as key=value.")] = None,
+    antialias: Annotated[bool, typer.Option("--antialias", help=HELP)] = False,
     image_size: Annotated[int | None, typer.Option(help="Side of the network's input, in pixels.")] = None,
     fit: Annotated[str, typer.Option(help="Mixed sizes: letterbox, crop or stretch.")] = "letterbox",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that can't be decoded.")] = False,
@@ -67,6 +69,7 @@ def train(
         if epochs is not None and budget is not None:
             raise ArgumentError("--epochs and --budget both say how long to train: give one of them.")
         recipe = recipe or ("modern" if weights is None else "fine-tune")
+        model = with_blur(model, antialias)
         name, _ = models.parse(model)
         options: dict[str, float | str | None] = {
             "epochs": epochs,

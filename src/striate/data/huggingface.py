@@ -41,7 +41,7 @@ def load_hugging_face(source: str, options: Options | None = None) -> Dataset:
     name, _, column = source.removeprefix(PREFIX).partition("#")
     if options.progress is not None:
         options.progress(f"fetching {source}", 0, 0)
-    parts, said = _by_split(source, _fetched(source, name))
+    parts, said = _by_split(source, _fetched(source, name, options.progress is not None))
     columns = _columns(source, parts, column)
     splits: dict[str, list[Labelled]] = {}
     problems: dict[str, str] = {}
@@ -61,8 +61,8 @@ def load_hugging_face(source: str, options: Options | None = None) -> Dataset:
     return collect_labelled(source, splits, classes, problems, options, said)
 
 
-def _fetched(source: str, name: str) -> "Mapping[str, datasets.Dataset]":
-    """The parts of the data set `name`, by the names that they have there."""
+def _fetched(source: str, name: str, told: bool) -> "Mapping[str, datasets.Dataset]":
+    """The parts of the data set `name`, by the names that they have there; `told` if the user sees our own progress."""
     try:
         import datasets
     except ImportError as error:
@@ -78,7 +78,7 @@ def _fetched(source: str, name: str) -> "Mapping[str, datasets.Dataset]":
     if not name or (name.startswith(("/", ".", "~")) and not folder.exists()):
         raise ArgumentError(f"{source}: there is no folder '{name}'. Names are like hf:OWNER/NAME or hf:FOLDER.")
     try:
-        with _quiet():
+        with _quiet(bars=told):
             if any((folder / file).is_file() for file in _SAVED):
                 loaded = datasets.load_from_disk(str(folder), keep_in_memory=False)
             elif folder.exists():
@@ -106,17 +106,29 @@ def _line(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """The library's own warnings are left out, such as one for each of five tries to reach the network."""
+def _quiet(bars: bool) -> Iterator[None]:
+    """The libraries' own warnings are left out, such as one for each of five tries to reach the network.
+
+    Args:
+        bars: whether to leave out their progress bars too.
+    """
+    import datasets
+    import huggingface_hub.utils
+
     loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
     levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+    shown = [each for each in (datasets, huggingface_hub.utils) if bars and not each.are_progress_bars_disabled()]
     try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        for each in shown:
+            each.disable_progress_bars()
         yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+        for each in shown:
+            each.enable_progress_bars()
 
 
 def _by_split(source: str, parts: "Mapping[str, datasets.Dataset]") -> "tuple[dict[str, datasets.Dataset], list[str]]":

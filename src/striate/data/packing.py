@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from striate import files, seeding
-from striate.data import shardinfo
+from striate.data import notes, shardinfo
 from striate.data.conform import target
 from striate.data.decoders import Decoders
 from striate.data.entries import Entry
@@ -19,7 +19,7 @@ from striate.data.layout import read_layout
 from striate.data.places import Progress
 from striate.data.shardinfo import ShardInfo
 from striate.data.workers import worker_count
-from striate.errors import ArgumentError, BadFilesError
+from striate.errors import ArgumentError, BadFilesError, DataError
 
 SHARD_SIZE = 256_000_000  # bytes
 _BLOCK = tarfile.BLOCKSIZE
@@ -32,13 +32,11 @@ class Packed:
     """What was written.
 
     Args:
-        folder: where the shards are.
-        shards: their names.
+        shards: the names of the files.
         images: how many images each split has.
         skipped: the files that were left out, each with the reason.
     """
 
-    folder: Path
     shards: tuple[str, ...]
     images: dict[str, int]
     skipped: dict[str, str]
@@ -68,8 +66,8 @@ def pack(
         progress: see `load`.
 
     Raises:
-        ArgumentError: if `out` is not empty or lies in `folder`, or no image fits in a shard of that size.
-        DataError: if `folder` is laid out in another way.
+        ArgumentError: if `out` is not empty or lies in `folder`, or for a size below 1.
+        DataError: if `folder` is laid out in another way, or has no usable image of a class to train on.
         BadFilesError: naming every image that can't be decoded, unless `skip_bad`.
         StorageError: if `out` can't be written, as when the disk is full; nothing is left of it then.
     """
@@ -84,6 +82,11 @@ def pack(
         for split in ("train", "val", "test")
         if split in plan
     }
+    trained = {label for _, label in plan["train"]}
+    if lacking := [name for label, name in enumerate(layout.classes) if label not in trained]:
+        raise DataError(
+            f"{folder}: no image to train on is left of {notes.some(lacking)}; the others can't be decoded."
+        )
     shards = {}
     for split, samples in _sampled(folder, plan).items():
         order = torch.randperm(len(samples), generator=seeding.generator(seed, "pack", split))
@@ -101,7 +104,7 @@ def pack(
                 if progress is not None:
                     progress("packing", done, total)
     skipped = {entry.label: problems[entry] for entry in problems}
-    return Packed(out, tuple(names), {split: len(part) for split, part in plan.items()}, skipped)
+    return Packed(tuple(names), {split: len(part) for split, part in plan.items()}, skipped)
 
 
 def _check(folder: Path, out: Path, shard_size: int) -> None:

@@ -1,6 +1,5 @@
 """Tar shards in the WebDataset convention as a data set; what a sample is, samples.py says."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from striate.data.places import Progress
 from striate.data.samples import Shard, read_shard
 from striate.data.shardnames import by_split, find_shards
 from striate.data.sharing import share
+from striate.data.workers import worker_count
 from striate.errors import DataError
 
 _MOST_KINDS = 5
@@ -59,7 +59,7 @@ def read_shards(paths: Sequence[Path], progress: Progress | None = None) -> list
                 broken.append(str(error))
         return len(part)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(worker_count(len(paths))) as pool:
         try:
             done = 0
             for count in pool.map(read, parts):

@@ -46,7 +46,7 @@ class Index(NamedTuple):
 
 
 def read_index(path: Path) -> Index:
-    """Read the headers of the tar file at `path`, about 30,000 a second, and check that it is whole.
+    """Read the headers of the tar file at `path`, some 20,000 a second, and check that it is whole.
 
     Raises:
         DataError: saying at which byte, if the file is cut off, damaged, compressed, no tar file or can't be read.

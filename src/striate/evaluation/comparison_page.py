@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from striate.drawing import render
 from striate.errors import ArgumentError
 from striate.evaluation.comparison import Comparison
 from striate.evaluation.comparison_text import method, points, sentence
 from striate.evaluation.ilsvrc import WINNERS
-from striate.evaluation.rendering import render
 from striate.files import write_atomic
 
 
@@ -26,6 +26,7 @@ def report_comparison(comparison: Comparison, *, out: str | Path, command: str =
         ArgumentError: if `out` is a folder.
         StorageError: if the file can't be written; what was there before stays.
     """
+    from striate.drawing.figures import KEYS
     from striate.evaluation import plots  # Matplotlib takes half a second that `compare` alone need not spend
 
     path, rows = Path(out), comparison.rows
@@ -40,7 +41,7 @@ def report_comparison(comparison: Comparison, *, out: str | Path, command: str =
         "real": [_unbroken(sentence(pair)) for pair in comparison.pairs if pair.real],
         "luck": [_unbroken(sentence(pair)) for pair in comparison.pairs if not pair.real],
         "method": method(comparison),
-        "keys": {row.name: number % plots.KEYS + 1 for number, row in enumerate(rows)},
+        "keys": {row.name: number % KEYS + 1 for number, row in enumerate(rows)},
         "curves": any(row.curve for row in rows),
         "by_time": plots.accuracy_by_time(rows),
         "by_parameters": plots.accuracy_by_size(rows, "parameters"),
@@ -48,7 +49,7 @@ def report_comparison(comparison: Comparison, *, out: str | Path, command: str =
         "winners": WINNERS,
         "by_year": plots.errors_by_year(WINNERS),
     }
-    write_atomic(path, render("comparison.html.j2", page))
+    write_atomic(path, render("striate.evaluation", "comparison.html.j2", page))
     return path
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from striate.evaluation.text import aligned, duration, percent
+from striate.drawing import aligned, duration, percent
 
 if TYPE_CHECKING:
     from striate.evaluation.comparison import Comparison, Pair, Row

@@ -7,10 +7,10 @@ from torch import nn
 
 from striate import models
 from striate.data import Dataset
+from striate.drawing import render
 from striate.errors import ArgumentError, DataError
 from striate.evaluation.measure import Evaluation, measured
 from striate.evaluation.pictures import first_filters, worst_mistakes
-from striate.evaluation.rendering import render
 from striate.evaluation.reproduce import command
 from striate.evaluation.samples import samples_of
 from striate.evaluation.text import most_confused
@@ -62,7 +62,7 @@ def report(
     module = run.model(model)
     page = {**_about(run, module), **_measurements(run, module, data, device), **_architecture(architecture)}
     page |= _drawings(page["history"], page["evaluation"])
-    write_atomic(path, render("report.html.j2", page))
+    write_atomic(path, render("striate.evaluation", "report.html.j2", page))
     return path
 
 

@@ -1,15 +1,12 @@
 """Pixels as images that a page can hold: mistakes and first-layer filters."""
 
-import base64
-import io
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from striate.data import Split
+from striate.drawing import data_uri
 from striate.evaluation.measure import Evaluation
 from striate.preprocess import Preprocess
 
@@ -69,13 +66,6 @@ def first_filters(model: nn.Module, preprocess: Preprocess) -> list[str]:
         most = max(16, min(MOST_FILTERS, MOST_FILTER_CELLS // filters[0, 0].numel()))
         return [_filter_picture(each) for each in filters[:most].detach().float().cpu()]
     return []
-
-
-def data_uri(pixels: np.ndarray) -> str:
-    """An image, uint8 (h, w, 1 or 3), as a PNG in a data: address."""
-    file = io.BytesIO()
-    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _filter_picture(weight: Tensor) -> str:

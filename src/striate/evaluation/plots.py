@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -15,30 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from numpy.typing import NDArray
 
+from striate.drawing.figures import BLUE, LINE, ORANGE, blank, key, style, svg
 from striate.evaluation.placement import place
 
 if TYPE_CHECKING:
     from striate.evaluation.comparison import Row
     from striate.evaluation.ilsvrc import Winner
 
-# Matplotlib wants colours that it knows; in the SVG they become what follows light and dark mode.
-_INK, _LINE, _BLUE, _ORANGE = "#010101", "#020202", "#030303", "#040404"
-KEYS = 8  # colours that tell models apart; what comes after has them again, with other marks
-_CSS = {_INK: "currentColor", _LINE: "var(--line)", _BLUE: "var(--blue)", _ORANGE: "var(--orange)"}
-_CSS |= {f"#0{key}0501": f"var(--key{key})" for key in range(1, KEYS + 1)}
 _MARKS = "osD^vPX"
-_STYLE: Any = {
-    "font.size": 10,
-    "text.color": _INK,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "striate",
-}
 
 
 def curves(history: Sequence[dict[str, Any]], quantity: str) -> Markup:
@@ -48,18 +29,18 @@ def curves(history: Sequence[dict[str, Any]], quantity: str) -> Markup:
         history: one dictionary an epoch, as in metrics.jsonl; at least one.
         quantity: "loss" or "accuracy".
     """
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _blank(4.4, 2.8)
+    with style():
+        figure, axes = blank(4.4, 2.8)
         epochs = [metrics["epoch"] for metrics in history]
         marker = "o" if len(epochs) <= 30 else None
-        for split, colour in (("train", _BLUE), ("val", _ORANGE)):
+        for split, colour in (("train", BLUE), ("val", ORANGE)):
             values = [metrics.get(f"{split}_{quantity}") for metrics in history]
             if any(value is not None for value in values):
                 line = np.array([np.nan if value is None else value for value in values])
                 axes.plot(epochs, line, color=colour, marker=marker, markersize=3, label=split)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
-        axes.grid(axis="y", color=_LINE)
+        axes.grid(axis="y", color=LINE)
         axes.set_axisbelow(True)
         if quantity == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
@@ -68,7 +49,7 @@ def curves(history: Sequence[dict[str, Any]], quantity: str) -> Markup:
             axes.autoscale_view()
             axes.set_ylim(bottom=0)
         axes.legend(frameon=False)
-        return _svg(figure, f"{quantity} by epoch")
+        return svg(figure, f"{quantity} by epoch")
 
 
 def heat_map(confusion: Sequence[Sequence[int]]) -> Markup:
@@ -79,12 +60,12 @@ def heat_map(confusion: Sequence[Sequence[int]]) -> Markup:
     pixels = np.empty((*share.shape, 4))
     pixels[..., :3] = np.where(hit[..., None], (0.23, 0.51, 0.96), (0.92, 0.35, 0.05))
     pixels[..., 3] = np.sqrt(share)  # so that one mistake in fifty can still be seen
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _blank(6, 6)
+    with style():
+        figure, axes = blank(6, 6)
         axes.imshow(pixels, interpolation="nearest")
         axes.set_xlabel("predicted class, by number")
         axes.set_ylabel("true class, by number")
-        return _svg(figure, "confusion matrix")
+        return svg(figure, "confusion matrix")
 
 
 def accuracy_by_time(rows: Sequence[Row]) -> Markup | None:
@@ -99,8 +80,8 @@ def accuracy_by_time(rows: Sequence[Row]) -> Markup | None:
     longest, shortest = (choose(seconds for _, _, seconds in timed) for choose in (max, min))
     name = "hours" if longest >= 7200 else "minutes" if longest >= 120 else "seconds"
     unit = {"hours": 3600, "minutes": 60, "seconds": 1}[name]
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _blank(5.6, 3.5)
+    with style():
+        figure, axes = blank(5.6, 3.5)
         axes.set_xlabel(f"training time, {name}")
         lowest, _ = axes.set_ylim(_heights(timed, 0.9))
         if longest > 5 * shortest:
@@ -113,7 +94,7 @@ def accuracy_by_time(rows: Sequence[Row]) -> Markup | None:
         for number, row, _ in timed:
             if row.curve:
                 line = np.array(row.curve) / (unit, 1)
-                axes.plot(*line.T, color=_key(number), linewidth=1.3)
+                axes.plot(*line.T, color=key(number), linewidth=1.3)
                 lines.append(line)
         return _ends(figure, axes, [(n, row, x / unit) for n, row, x in timed], lines, "accuracy by training time")
 
@@ -128,8 +109,8 @@ def accuracy_by_size(rows: Sequence[Row], quantity: str) -> Markup | None:
     sized = [(number, row, size) for number, row in enumerate(rows) if (size := getattr(row, quantity))]
     if not sized:
         return None
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _blank(4.4, 3.0)
+    with style():
+        figure, axes = blank(4.4, 3.0)
         text = quantity.replace("_", "-")
         axes.set_xlabel(text if quantity == "parameters" else f"{text} for one image")
         _logarithmic(axes, min(size for _, _, size in sized), max(size for _, _, size in sized))
@@ -140,10 +121,10 @@ def accuracy_by_size(rows: Sequence[Row], quantity: str) -> Markup | None:
 
 def errors_by_year(winners: Sequence[Winner]) -> Markup:
     """The top-five errors of contest winners as bars, those that are convolutional networks in blue."""
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _blank(4.4, 2.8)
+    with style():
+        figure, axes = blank(4.4, 2.8)
         for each in winners:
-            axes.bar(each.year, each.top5_error, color=_BLUE if each.network else _LINE, width=0.7)
+            axes.bar(each.year, each.top5_error, color=BLUE if each.network else LINE, width=0.7)
             axes.annotate(
                 f"{100 * each.top5_error:.1f}",
                 (each.year, each.top5_error),
@@ -155,7 +136,7 @@ def errors_by_year(winners: Sequence[Winner]) -> Markup:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %", decimals=0))
         axes.set_ylabel("top-five error")
         axes.margins(y=0.1)
-        return _svg(figure, "top-five error of the ILSVRC winners by year")
+        return svg(figure, "top-five error of the ILSVRC winners by year")
 
 
 def _heights(points: Sequence[tuple[int, Row, float]], below: float) -> tuple[float, float]:
@@ -177,10 +158,10 @@ def _ends(
     The names keep clear of the lines, float64 (points, 2), that are drawn already.
     """
     for number, row, x in points:
-        axes.plot([x, x], row.interval, color=_key(number), linewidth=1)
-        axes.plot([x], [row.accuracy], color=_key(number), marker=_MARKS[number % len(_MARKS)], markersize=5)
+        axes.plot([x, x], row.interval, color=key(number), linewidth=1)
+        axes.plot([x], [row.accuracy], color=key(number), marker=_MARKS[number % len(_MARKS)], markersize=5)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
-    axes.grid(axis="y", color=_LINE)
+    axes.grid(axis="y", color=LINE)
     axes.set_axisbelow(True)
     figure.draw_without_rendering()  # so that the axes know their place
     all_lines = [*lines, *(np.array([(x, row.interval[0]), (x, row.interval[1])]) for _, row, x in points)]
@@ -195,10 +176,10 @@ def _ends(
             (corner[0] - spot[0], corner[1] - spot[1] + 2),
             textcoords="offset points",
             fontsize=9,
-            color=_key(number),
+            color=key(number),
             parse_math=False,
         )
-    return _svg(figure, label)
+    return svg(figure, label)
 
 
 def _along(line: NDArray[np.float64], step: float = 3.0) -> NDArray[np.float64]:
@@ -218,27 +199,3 @@ def _logarithmic(axes: Axes, low: float, high: float) -> None:
     axes.set_xlim(low / 10 ** (0.1 + 0.08 * decades), high * 10 ** (0.1 + 0.08 * decades))
     axes.xaxis.set_major_locator(LogLocator(subs=(1,) if decades > 2 else (1, 3) if decades > 0.8 else (1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
-
-
-def _key(number: int) -> str:
-    """The colour of the model in this row of the comparison."""
-    return f"#0{number % KEYS + 1}0501"
-
-
-def _blank(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=72)  # an SVG's unit is the point
-    return figure, figure.add_subplot()
-
-
-def _svg(figure: Figure, label: str) -> Markup:
-    """The figure as an SVG element that scales with its place on the page."""
-    file = io.StringIO()
-    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(file, format="svg", transparent=True, metadata=metadata)
-    text = file.getvalue()
-    body = text[text.index(">", text.index("<svg")) + 1 :]
-    body = re.sub(r' id="[\w.]+_\d+"', "", body)  # the same in every figure, and an id must be unique on a page
-    for colour, css in _CSS.items():
-        body = body.replace(colour, css)
-    box = re.search(r'viewBox="[^"]*"', text)
-    return Markup(f'<svg {box[0] if box else ""} role="img" aria-label="{label}">{body}')

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError
 from striate.inspection.features import capture, last_maps, output_of
+from striate.inspection.field import Field
+from striate.inspection.receptive import receptive_fields
 from striate.inspection.subject import input_of, module_of, taking
 from striate.inspection.tracing import evaluating, first_tensor
 
@@ -19,7 +21,9 @@ Classes = int | Tensor | None
 def grad_cam(model: nn.Module, images: Tensor, classes: Classes = None, layer: str | None = None) -> Tensor:
     """Where a layer's maps speak for a class: Grad-CAM (Selvaraju et al. 2017, equations 1 and 2).
 
-    Each map is weighted with the mean gradient of the class's logit, the sum is rectified and scaled up bilinearly.
+    Each map is weighted with the mean gradient of the class's logit, and the sum is rectified. Its values are laid
+    where the units' receptive fields have their centres, with bilinear interpolation between them; merely scaling the
+    maps up, as is usual, would move them wherever windows lie unevenly or leave a border out.
 
     Args:
         model: any module from images to logits.
@@ -49,7 +53,7 @@ def grad_cam(model: nn.Module, images: Tensor, classes: Classes = None, layer: s
         raise ArgumentError(f"the logits of {type(model).__name__} don't depend on layer '{chosen}'.")
     weights = gradient.mean((2, 3), keepdim=True)  # (N, maps, 1, 1)
     spoken = F.relu((weights * maps.detach()).sum(1, keepdim=True))
-    return F.interpolate(spoken, size=images.shape[2:], mode="bilinear")[:, 0]
+    return _laid(spoken, receptive_fields(model, _shape(images))[chosen], _shape(images)[1:])
 
 
 def integrated_gradients(
@@ -97,6 +101,19 @@ def integrated_gradients(
                     score = _chosen(_logits(model, point.clone()), targets[part]).sum()
                 total[part] += torch.autograd.grad(score, point)[0]
     return (images - start) * total / steps
+
+
+def _laid(maps: Tensor, field: Field | None, size: tuple[int, int]) -> Tensor:
+    """Maps (N, 1, h, w) over an image: (N, height, width). Beyond the outermost centres they stay as they are there."""
+    if field is None or not all(field.stride):  # no grid whose centres could be told
+        return F.interpolate(maps, size=size, mode="bilinear")[:, 0]
+    places = []
+    for side, units, centre, step in zip(size, maps.shape[2:], field.centre, field.stride, strict=True):
+        unit = (torch.arange(side) - centre) / (step or 1)  # which unit has its centre at each pixel
+        places.append(2 * unit / max(units - 1, 1) - 1)  # −1 for the first, 1 for the last
+    rows, columns = torch.meshgrid(*places, indexing="ij")
+    grid = torch.stack([columns, rows], dim=-1).to(maps).expand(len(maps), -1, -1, -1)
+    return F.grid_sample(maps, grid, padding_mode="border", align_corners=True)[:, 0]
 
 
 def _shape(images: Tensor) -> tuple[int, int, int]:

@@ -25,6 +25,8 @@ def count(module: nn.Module, received: tuple[int, ...], made: tuple[int, ...]) -
         (connections, multiply-adds); `None` where nothing is known of a layer that has parameters.
     """
     inputs, units = math.prod(received), math.prod(made)
+    if isinstance(module, layers.BlurredConv2d):
+        return _blurred(module, received, made)
     weights = _weights(module, inputs, units)
     if weights is not None:
         return weights + units * _has_bias(module), weights
@@ -41,6 +43,8 @@ def count(module: nn.Module, received: tuple[int, ...], made: tuple[int, ...]) -
 
 def _weights(module: nn.Module, inputs: int, units: int) -> int | None:
     """How often a weight is applied; `None` for a layer that is no weighted sum."""
+    if isinstance(module, layers.BlurPool2d):
+        return units * math.prod(module.kernel_size)
     if isinstance(module, words.CONVOLUTIONS):
         return units * module.in_channels // module.groups * math.prod(module.kernel_size)
     if isinstance(module, words.TRANSPOSED):
@@ -52,6 +56,21 @@ def _weights(module: nn.Module, inputs: int, units: int) -> int | None:
     if isinstance(module, layers.RBFOutput):
         return units * module.prototypes.shape[1]
     return None
+
+
+def _blurred(module: layers.BlurredConv2d, received: tuple[int, ...], made: tuple[int, ...]) -> Counts:
+    """The convolution's own, at every pixel or, of one that stands behind its blur, at those that are left; and the
+    blur's."""
+    sides = made[2:]
+    blur = math.prod(sides) * module.blur.channels * math.prod(module.blur.kernel_size)
+    if not module.before:
+        pads = (0, 0) if isinstance(module.padding, str) else module.padding
+        lost = (d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True))
+        ends = (0, 0) if module.padding == "same" else lost
+        sides = tuple(n + 2 * p - end for n, p, end in zip(received[2:], pads, ends, strict=True))
+    units = math.prod(sides) * module.out_channels
+    weights = units * module.in_channels // module.groups * math.prod(module.kernel_size)
+    return weights + units * _has_bias(module) + blur, weights + blur
 
 
 def _pooled(module: nn.Module, received: tuple[int, ...], made: tuple[int, ...]) -> int:

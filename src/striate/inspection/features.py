@@ -33,8 +33,9 @@ class Excitation:
 def capture(model: nn.Module, *layers: str) -> Iterator[dict[str, Tensor]]:
     """What these layers make, by their paths, each time the model is called inside the block.
 
-    What is caught is a copy, and the network goes on with another: an activation in place, or a sum, can't change it
-    afterwards, and gradients with respect to it are right. Of a layer that is called several times the last counts.
+    What is caught is a copy, so that an activation in place, or a sum, can't change it afterwards. Where gradients are
+    recorded the network goes on with another copy of it, so that they can be taken with respect to what was caught. Of
+    a layer that is called several times the last call counts.
 
     Raises:
         ArgumentError: naming the layers there are, if one of these is not among them.
@@ -46,7 +47,7 @@ def capture(model: nn.Module, *layers: str) -> Iterator[dict[str, Tensor]]:
             if not isinstance(output, Tensor):
                 return None
             made[layer] = output.clone()
-            return made[layer].clone()
+            return made[layer].clone() if output.requires_grad else None
 
         return catch
 

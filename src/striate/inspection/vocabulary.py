@@ -34,8 +34,10 @@ _WORDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
     ("global max pool", (layers.GlobalMaxPool2d,)),
     ("adaptive avg pool", ADAPTIVE_AVG),
     ("adaptive max pool", ADAPTIVE_MAX),
+    ("blur pool", (layers.BlurPool2d,)),
     ("max pool", MAX_POOLS),
     ("avg pool", AVG_POOLS),
+    ("blurred conv", (layers.BlurredConv2d,)),
     ("conv", CONVOLUTIONS),
     ("transposed conv", TRANSPOSED),
     ("dense", (nn.Linear,)),
@@ -144,8 +146,11 @@ def window(module: nn.Module, axes: int) -> Window:
     axes = 1 if isinstance(module, DEPTHWISE_POOLS) else axes
     kernel = _tuple(kernel, axes)
     if isinstance(module, layers.Subsampling2d):
-        return Window(kernel, kernel, "valid")
-    stride = _tuple(getattr(module, "stride", 1) or kernel, axes)
+        return Window(kernel, module.stride, "valid")
+    if isinstance(module, layers.BlurPool2d):
+        return Window(kernel, module.stride, "mirrored")
+    steps = module.blur.stride if isinstance(module, layers.BlurredConv2d) else getattr(module, "stride", 1)
+    stride = _tuple(steps or kernel, axes)
     padding = getattr(module, "padding", 0)
     if not isinstance(padding, str):
         dilation = _tuple(getattr(module, "dilation", 1), axes)

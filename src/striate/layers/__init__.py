@@ -1,5 +1,6 @@
 """Layers that PyTorch lacks, or has with other semantics; one idea a file."""
 
+from striate.layers.blur import DEFAULT_FILTER, FILTERS, BlurPool2d, BlurredConv2d, MaxBlurPool2d
 from striate.layers.depthwise import DepthwiseAvgPool2d, DepthwiseMaxPool2d
 from striate.layers.inception import Inception, conv_relu
 from striate.layers.lenet import (
@@ -16,15 +17,20 @@ from striate.layers.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, 
 from striate.layers.residual import Add, PaddedShortcut
 
 __all__ = [
+    "DEFAULT_FILTER",
+    "FILTERS",
     "LENET5_C3_TABLE",
     "Add",
     "AvgPool2d",
+    "BlurPool2d",
+    "BlurredConv2d",
     "DepthwiseAvgPool2d",
     "DepthwiseMaxPool2d",
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
     "Inception",
     "LocalResponseNorm",
+    "MaxBlurPool2d",
     "MaxPool2d",
     "PaddedShortcut",
     "PartialConv2d",

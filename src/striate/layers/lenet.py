@@ -119,6 +119,7 @@ class Subsampling2d(nn.Module):
         super().__init__()
         self.channels = positive(channels, "channels")
         self.kernel_size = pair(kernel_size, "kernel_size")
+        self.stride = self.kernel_size  # an anti-aliased network's is 1, see models/antialias.py
         self.weight = nn.Parameter(torch.empty(channels))
         self.bias = nn.Parameter(torch.empty(channels))
         self.reset_parameters()
@@ -131,7 +132,7 @@ class Subsampling2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for n, kernel in zip(image_size(x, "Subsampling2d", self.channels), self.kernel_size, strict=True):
             output_size(n, kernel, kernel, "valid")
-        return F.avg_pool2d(x, self.kernel_size) * self.weight[:, None, None] + self.bias[:, None, None]
+        return F.avg_pool2d(x, self.kernel_size, self.stride) * self.weight[:, None, None] + self.bias[:, None, None]
 
     def extra_repr(self) -> str:
         return f"{self.channels}, kernel_size={self.kernel_size}"

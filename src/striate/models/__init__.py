@@ -11,6 +11,7 @@ from striate.models import (  # noqa: F401  (importing a model enters it)
     resnet,
     vgg,
 )
+from striate.models.antialias import antialias
 from striate.models.finetuning import depths, freeze_backbone, frozen_norms, head
 from striate.models.registry import Architecture, Facts, Option, Outputs, create, facts, names, parse
 from striate.models.weights import Normalization, trained_size
@@ -21,6 +22,7 @@ __all__ = [
     "Normalization",
     "Option",
     "Outputs",
+    "antialias",
     "create",
     "depths",
     "facts",

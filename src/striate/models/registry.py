@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from striate import seeding
 from striate.errors import ArgumentError, ShapeError, unknown
+from striate.layers import DEFAULT_FILTER, FILTERS
+from striate.models.antialias import antialias
 from striate.models.weight_file import WeightFile, read
 from striate.models.weights import PUBLISHED_SIZE, Normalization, fits, intended, load, normalization
 
@@ -110,6 +112,9 @@ class Architecture:
         return cls(values["name"], values["classes"], values["channels"], size, values.get("options", {}))
 
 
+# The one option that every model has; True means the default filter.
+ANTIALIAS = Option(("none", *FILTERS))
+
 Builder = Callable[..., nn.Module]
 _MODELS: dict[str, tuple[Facts, Builder]] = {}
 
@@ -173,7 +178,8 @@ def create(
             given is then what the file's weights were made for, as far as they show it: classes, channels, the stem;
             with a run's, the image size and all options; with published ones, images of 224 pixels.
         adapt: whether the file may be for other numbers of channels and classes than are given; see `weights.load`.
-        options: choices that the model offers, see `facts(name).options`.
+        options: choices that the model offers, see `facts(name).options`; and for every model with strided layers
+            `antialias`, True or one of the filters in `layers.FILTERS`, see `antialias`.
 
     Returns:
         A module from float32 (N, channels, height, width) to logits (N, classes). In training mode a network with
@@ -220,7 +226,8 @@ def _made(
     with seeding.scoped(seed, "weights") if seed is not None else nullcontext():
         model = build(classes, channels, size, **settled)
     vars(model).update(architecture=Architecture(name, classes, channels, size, settled), notes=(), normalization=None)
-    return model
+    filter = str(chosen.get("antialias", "none"))
+    return model if filter == "none" else antialias(model, filter)
 
 
 def _loaded(
@@ -266,11 +273,11 @@ def _text(name: str, options: Mapping[str, Value]) -> str:
 
 def _value(model: str, key: str, given: Value) -> Value:
     """The option's value that `given` is or spells."""
-    options = _MODELS[model][0].options
+    options = {**_MODELS[model][0].options, "antialias": ANTIALIAS}
     if key not in options:
-        if not options:
-            raise ArgumentError(f"{model} has no options, got '{key}'.")
         raise unknown(f"option of {model}", key, options)
+    if key == "antialias" and str(given).lower() in ("true", "false"):
+        return DEFAULT_FILTER if str(given).lower() == "true" else "none"
     values = options[key].values
     for value in values:
         if given == value or str(given).lower() == str(value).lower():

@@ -1,0 +1,92 @@
+"""`striate invariance`: how much of what a run says survives when the image changes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from striate.cli.console import say, show, show_json
+from striate.errors import ArgumentError, DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from striate.evaluation.samples import Samples
+    from striate.preprocess import Preprocess
+    from striate.runs import Run
+
+
+def invariance(
+    run: Annotated[Path, typer.Argument(help="The run's folder.")],
+    data: Annotated[str | None, typer.Option(help="Other data to measure it on; classes match by name.")] = None,
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Another run, for the same images; may be given several times.")
+    ] = None,
+    images: Annotated[int, typer.Option(help="How many images, drawn from the held-out ones.")] = 1000,
+    seed: Annotated[int, typer.Option(help="What images, moves and noise are drawn from.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="The page to write; RUN/invariance.html if not given.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure how invariant a run is: to translation (Zhang 2019), rotation, scale, mirror, light and noise.
+
+    Beside it stands the same network with the same weights and a blur (or without, if it has one).
+    """
+    from striate.cli.progress import loading
+    from striate.drawing import file_to_write
+    from striate.evaluation.samples import samples_of
+    from striate.inspection import invariance as measure
+    from striate.inspection.counterpart import counterpart
+    from striate.inspection.invariance_page import report_invariance
+    from striate.inspection.invariance_text import comparison_text
+    from striate.runs import Run
+
+    if images < 2:
+        raise ArgumentError(f"--images {images}: invariance is measured on 2 or more.")
+    opened = Run.open(run)
+    out = file_to_write(out or run / "invariance.html", "invariance.html")
+    samples = samples_of(opened, data)
+    notes = list(samples.notes)
+    chosen, labels = _drawn(samples, images, seed)
+    networks = [(opened.name, opened.model(), opened.preprocess)]
+    try:
+        other = counterpart(opened)
+    except ArgumentError as error:
+        notes.append(f"No blurred network stands beside it: {error}")
+        other = None
+    networks += [(*other, opened.preprocess)] if other else []
+    networks += [_rival(Run.open(path), opened) for path in against or []]
+    found = []
+    for name, model, preprocess in networks:
+        with loading() as report:
+            found.append(
+                measure(
+                    model, chosen, labels, preprocess=preprocess, seed=seed, device=device, name=name, progress=report
+                )
+            )
+    source = f"{samples.source}, {samples.name}"
+    path = report_invariance(found, out, source=source, notes=notes)
+    for note in notes:
+        say(note)
+    if json:
+        show_json({"source": source, "networks": [each.to_dict() for each in found]})
+    else:
+        show("\n\n".join([found[0].text(), comparison_text(found)]))
+    say(f"The page is {path}.")
+
+
+def _drawn(samples: "Samples", most: int, seed: int) -> "tuple[Tensor, Tensor]":
+    """So many of the images and their labels, in their own order."""
+    import torch
+
+    from striate import seeding
+
+    split = samples.split
+    index = torch.randperm(len(split), generator=seeding.generator(seed, "images"))[:most].sort().values
+    return split.images[index], split.labels[index]
+
+
+def _rival(other: "Run", run: "Run") -> "tuple[str, nn.Module, Preprocess]":
+    if other.classes != run.classes:
+        raise DataError(f"{other.path} tells other classes apart than {run.path}: compare runs on the same data.")
+    return f"{other.name} ({other.path.name})", other.model(), other.preprocess

@@ -1,0 +1,53 @@
+"""`striate show`: ready experiments, computed and drawn."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from striate.cli.console import say, show, show_json
+
+app = typer.Typer(
+    help="Ready experiments on how convolutional networks work, computed and drawn.", no_args_is_help=True
+)
+
+
+@app.command()
+def pooling(
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("pooling.html"),
+    json: Annotated[bool, typer.Option("--json", help="Print the numbers as one JSON object.")] = False,
+) -> None:
+    """What pooling does to a picture that moves: what stays equal, what aliases, what is destroyed."""
+    from striate.inspection.pooling_effects import pooling_effects
+    from striate.inspection.pooling_page import report_pooling
+
+    path = report_pooling(study := pooling_effects(), out)
+    if json:
+        show_json(study.to_dict())
+    else:
+        show(study.text())
+    say(f"The page is {path}.")
+
+
+@app.command()
+def depthwise(
+    seeds: Annotated[int, typer.Option(help="How often each network is trained, 1 to 10.")] = 3,
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("depthwise.html"),
+    json: Annotated[bool, typer.Option("--json", help="Print the numbers as one JSON object.")] = False,
+) -> None:
+    """Invariance that is learned: pooling across channels, and digits that are turned."""
+    from striate.cli.progress import loading
+    from striate.drawing import file_to_write
+    from striate.inspection.depthwise_page import report_depthwise
+    from striate.inspection.depthwise_study import depthwise_study
+    from striate.inspection.depthwise_text import depthwise_dict, depthwise_text
+
+    file_to_write(out, "depthwise.html")  # says now if it can't, and not after minutes of training
+    with loading() as report:
+        study = depthwise_study(seeds, progress=report)
+    path = report_depthwise(study, out)
+    if json:
+        show_json(depthwise_dict(study))
+    else:
+        show(depthwise_text(study))
+    say(f"The page is {path}.")

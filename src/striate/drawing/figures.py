@@ -1,0 +1,111 @@
+"""Figures as SVG that takes its colours from the page around it.
+
+Draw within `style()`, on what `blank` gives, with the colours below, and turn the figure into its element with `svg`.
+"""
+
+import io
+import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import matplotlib
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+# Matplotlib wants colours that it knows; in the SVG they become what follows light and dark mode.
+INK, LINE, BLUE, ORANGE = "#010101", "#020202", "#030303", "#040404"
+KEYS = 8  # colours that tell models apart; what comes after has them again, with other marks
+_CSS = {INK: "currentColor", LINE: "var(--line)", BLUE: "var(--blue)", ORANGE: "var(--orange)"}
+_CSS |= {f"#0{key}0501": f"var(--key{key})" for key in range(1, KEYS + 1)}
+_STYLE: Any = {
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "striate",
+}
+
+
+def style() -> AbstractContextManager[None]:
+    """The look of all figures, inside the block."""
+    return matplotlib.rc_context(_STYLE)
+
+
+def blank(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure of a size in inches, and its axes."""
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=72)  # an SVG's unit is the point
+    return figure, figure.add_subplot()
+
+
+class Line(NamedTuple):
+    """A line of `lines`: points (x, y), broken where y is `None`; a key's number as its colour."""
+
+    name: str
+    points: Sequence[tuple[float, float | None]]
+    key: int = 0
+    dashed: bool = False
+
+
+def lines(
+    drawn: Sequence[Line],
+    *,
+    x: str,
+    y: str,
+    label: str,
+    shares: bool = True,
+    legend: bool = True,
+    size: tuple[float, float] = (4.4, 2.8),
+) -> Markup:
+    """Lines with a mark at each point.
+
+    Args:
+        drawn: the lines.
+        x, y: what stands at the axes.
+        label: what the figure shows.
+        shares: whether y is a share, which is written in per cent.
+        legend: whether the lines are named in the figure.
+        size: width and height in inches.
+    """
+    with style():
+        figure, axes = blank(*size)
+        for name, points, number, dashed in drawn:
+            values = [float("nan") if value is None else value for _, value in points]
+            dashes = "--" if dashed else "-"
+            places = [place for place, _ in points]
+            axes.plot(places, values, dashes, color=key(number), marker="o", markersize=3, label=name)
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        axes.grid(axis="y", color=LINE)
+        axes.set_axisbelow(True)
+        if shares:
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+        if legend:
+            axes.legend(frameon=False, fontsize=9)
+        return svg(figure, label)
+
+
+def key(number: int) -> str:
+    """The colour that tells the thing of this number, from 0, from the others."""
+    return f"#0{number % KEYS + 1}0501"
+
+
+def svg(figure: Figure, label: str) -> Markup:
+    """The figure as an SVG element that scales with its place on the page; `label` is read to who can't see it."""
+    file = io.StringIO()
+    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(file, format="svg", transparent=True, metadata=metadata)
+    text = file.getvalue()
+    body = text[text.index(">", text.index("<svg")) + 1 :]
+    body = re.sub(r' id="[\w.]+_\d+"', "", body)  # the same in every figure, and an id must be unique on a page
+    for colour, css in _CSS.items():
+        body = body.replace(colour, css)
+    box = re.search(r'viewBox="[^"]*"', text)
+    return Markup(f'<svg {box[0] if box else ""} role="img" aria-label="{label}">{body}')

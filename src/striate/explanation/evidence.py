@@ -1,0 +1,113 @@
+"""What there is to show about one image: attributions, fields and maps, computed."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from striate.inspection import (
+    EffectiveField,
+    Field,
+    effective_field,
+    features,
+    grad_cam,
+    integrated_gradients,
+    randomised,
+    rank_correlation,
+)
+from striate.inspection import vocabulary as words
+from striate.inspection.tracing import Call
+
+STEPS = 32  # on the path of integrated gradients
+MOST_MAPS = 12
+MOST_FIELDS = 6
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """One way to say which pixels speak for a class.
+
+    Args:
+        values: (height, width) of the trained network.
+        untrained: the same of a copy with weights drawn anew.
+        correlation: how alike the two rank the pixels, in [−1, 1]; `None` where one of them is empty.
+    """
+
+    values: Tensor
+    untrained: Tensor
+    correlation: float | None
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What a layer makes of the image: its strongest maps, (maps, height, width), and which ones they are."""
+
+    call: Call
+    kind: str
+    strongest: Tensor
+    numbers: list[int]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the units in the middle of a layer can see, and what they listen to."""
+
+    field: Field
+    effective: EffectiveField
+
+    @property
+    def frame(self) -> tuple[int, int, int, int]:
+        """What they can see."""
+        return self.field.of(*self.effective.unit)
+
+    @property
+    def inside(self) -> int:
+        """How many pixels of the image that is."""
+        top, left, bottom, right = self.frame
+        height, width = self.field.image
+        return (min(bottom, height) - max(top, 0)) * (min(right, width) - max(left, 0))
+
+
+def cam(model: nn.Module, image: Tensor, target: int, layer: str) -> Attribution:
+    """Grad-CAM of the class `target` at a layer."""
+    return _checked(*(grad_cam(each, image, target, layer)[0] for each in (model, randomised(model))))
+
+
+def pixels_for(model: nn.Module, image: Tensor, target: int, baseline: Tensor) -> tuple[Attribution, float, float]:
+    """Integrated gradients of the class `target`, all channels of a pixel together.
+
+    Returns:
+        The attribution, the sum of what all pixels add, and the difference of the logits that it should be.
+    """
+    both = [integrated_gradients(each, image, target, baseline, STEPS)[0].sum(0) for each in (model, randomised(model))]
+    with torch.no_grad():
+        logits = model(torch.cat([image, baseline]))[:, target]
+    return _checked(*both), float(both[0].sum()), float(logits[0] - logits[1])
+
+
+def _checked(learned: Tensor, untrained: Tensor) -> Attribution:
+    correlation = float(rank_correlation(learned[None], untrained[None])[0])
+    return Attribution(learned, untrained, None if math.isnan(correlation) else correlation)
+
+
+def maps(model: nn.Module, image: Tensor, stages: list[Call]) -> list[Maps]:
+    """The strongest maps of each of these layers, strongest first: by the mean of their absolute values."""
+    found = []
+    for call in stages:
+        made = features(model, image, call.name)[0]
+        order = made.abs().mean((1, 2)).sort(descending=True, stable=True).indices[:MOST_MAPS]
+        found.append(Maps(call, words.kind(call.module), made[order], order.tolist()))
+    return found
+
+
+def sights(model: nn.Module, images: Tensor, stages: list[Call]) -> list[tuple[str, Sight]]:
+    """The fields of some layers, evenly chosen: as they follow from the windows, and as `images` measure them."""
+    grid = [call for call in stages if call.field is not None and all(call.field.stride)]
+    count = min(len(grid), MOST_FIELDS)
+    chosen = [grid[number * (len(grid) - 1) // max(count - 1, 1)] for number in range(count)]
+    return [
+        (call.name, Sight(call.field, effective_field(model, images, call.name)))
+        for call in chosen
+        if call.field is not None
+    ]

@@ -1,0 +1,66 @@
+"""What a classifier says of images, whoever made it."""
+
+import time
+
+import torch
+from torch import Tensor, nn
+
+from striate.errors import ArgumentError, DataError, ShapeError
+from striate.preprocess import Preprocess
+
+CHUNK = 64  # images that are answered at once
+TIMED = 9  # passes over a chunk, the quickest of which tells the time: whatever else runs only slows
+
+
+class Answers:
+    """From images, uint8 (N, H, W, C), to probabilities, float64 (N, classes)."""
+
+    def __init__(self, model: nn.Module, preprocess: Preprocess, device: torch.device):
+        self.model, self.preprocess, self.device = model, preprocess, device
+        weight = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+        self.dtype = weight.dtype
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """What the network takes."""
+        return self.preprocess.normalize(images.to(self.device)).to(self.dtype)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            logits = self._logits(self.inputs(images))
+        if not torch.isfinite(logits).all():
+            raise ArgumentError(f"{type(self.model).__name__} gives values that are not finite; it can't be measured.")
+        return logits.double().softmax(1).cpu()
+
+    def _logits(self, inputs: Tensor) -> Tensor:
+        try:
+            logits = self.model(inputs)
+        except (RuntimeError, ValueError) as error:
+            size = "×".join(map(str, inputs.shape[1:]))
+            raise ShapeError(f"{type(self.model).__name__} can't take images of {size} (C×H×W): {error}") from error
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != len(inputs) or logits.shape[1] < 2:
+            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ShapeError(f"{type(self.model).__name__} gives {got}; a classifier gives logits (N, classes).")
+        return logits
+
+    def milliseconds(self, images: Tensor) -> float:
+        """The time for one image, preprocessing left out."""
+        inputs, seconds = self.inputs(images[:CHUNK]), []
+        with torch.inference_mode():
+            for _ in range(TIMED):
+                began = time.perf_counter()
+                self.model(inputs).cpu()
+                seconds.append(time.perf_counter() - began)
+        return 1000 * min(seconds) / len(inputs)
+
+
+def check_images(images: Tensor, labels: Tensor | None) -> None:
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise ShapeError(
+            f"images of shape {tuple(images.shape)} and type {images.dtype}: expected uint8 (N, height, width, 1 or 3)."
+        )
+    if len(images) < 2:
+        raise DataError(f"{len(images)} images: invariance is measured on two or more.")
+    if labels is not None and (labels.dtype != torch.int64 or labels.shape != images.shape[:1]):
+        raise ShapeError(
+            f"labels of shape {tuple(labels.shape)} and type {labels.dtype}: expected int64 ({len(images)},)."
+        )

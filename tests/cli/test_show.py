@@ -1,0 +1,40 @@
+"""`striate show`: ready experiments."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from striate.inspection import depthwise_study
+
+
+def test_pooling(striate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    answer = striate("show", "pooling")
+    assert answer.code == 0
+    assert "equal to A's, of 16 values: A 100 %, B 100 %, C 75 %" in answer.out
+    assert "The page is pooling.html." in answer.err
+    assert (tmp_path / "pooling.html").exists()
+    assert json.loads(striate("show", "pooling", "--json").out)["same_as_a"] == [1.0, 1.0, 0.75]
+
+
+def test_depthwise(striate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    quick = depthwise_study.RECIPE.replace(epochs=1)
+    whole = depthwise_study.depthwise_study
+    monkeypatch.setattr(depthwise_study, "depthwise_study", lambda seeds, progress: whole(seeds, quick, progress))
+    answer = striate("show", "depthwise", "--seeds", "1", "--out", tmp_path / "page.html", "--json")
+    assert answer.code == 0, answer.err
+    assert [arm["parameters"] for arm in json.loads(answer.out)["arms"]] == [5502, 9822, 5496]
+    assert (tmp_path / "page.html").exists()
+
+
+def test_bad_input_is_one_line(striate, tmp_path: Path):
+    for arguments, words in (
+        (["pooling", "--out", tmp_path], "is a folder"),
+        (["depthwise", "--seeds", "0"], "seeds=0: choose 1 to 10"),
+        (["padding"], "padding"),
+    ):
+        answer = striate("show", *arguments)
+        assert answer.code == 2
+        assert words in answer.err
+        assert "Traceback" not in answer.err

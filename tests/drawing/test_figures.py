@@ -1,0 +1,48 @@
+"""Figures take their colours from the page, and pages take their look from one place."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from html_page import Page
+from PIL import Image
+
+from striate.drawing import data_uri, file_to_write
+from striate.drawing.figures import KEYS, Line, key, lines
+from striate.errors import ArgumentError
+
+
+def test_a_line_is_a_colour_of_the_page(tmp_path: Path) -> None:
+    drawn = lines(
+        [Line("one", [(0, 0.5), (1, None), (2, 1)], 1), Line("<two>", [(0, 1)], 2)], x="d", y="", label="moves"
+    )
+    assert "var(--key2)" in drawn
+    assert "var(--key3)" in drawn
+    assert set(re.findall(r"#0[1-9a-f]0[1-9a-f]0[1-9a-f]", drawn)) == set(), "no placeholder of a colour is left"
+    assert 'aria-label="moves"' in drawn
+    (tmp_path / "page.html").write_text(f"<html><body>{drawn}</body></html>")
+    Page(tmp_path / "page.html")
+
+
+def test_keys_begin_again() -> None:
+    assert len({key(number) for number in range(KEYS)}) == KEYS
+    assert key(KEYS) == key(0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_is_read_back(channels: int) -> None:
+    import base64
+    import io
+
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 4, channels)).astype(np.uint8)
+    kind, data = data_uri(pixels).split(",")
+    assert kind == "data:image/png;base64"
+    read = np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))).reshape(pixels.shape)
+    assert (read == pixels).all()
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    assert file_to_write(tmp_path / "a.html", "b.html") == tmp_path / "a.html"
+    with pytest.raises(ArgumentError, match=r"is a folder: name the file to write, for example --out .*b\.html"):
+        file_to_write(tmp_path, "b.html")

@@ -1,0 +1,20 @@
+"""The benchmarks run; what they measure depends on the machine and is not tested."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.mark.slow
+def test_augmentation(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["augmentation.py", "--threads", "1", "--repeats", "1", "mlp"])
+    runpy.run_path(str(BENCHMARKS / "augmentation.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    rates = next(line for line in lines if line.startswith("flip,shift,lighting ")).split()[1:]
+    assert all(float(rate.replace(",", "")) > 0 for rate in rates)
+    assert lines[-1].startswith("mlp 28×28×1")
+    assert lines[-1].endswith("%")
