@@ -1,7 +1,6 @@
 """`striate compare` as a person calls it: what it prints, what it leaves, and how it goes on."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -111,24 +110,27 @@ def test_a_budget_reaches_every_recipe(striate, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on_and_going_on_ends_it(tmp_path: Path):
-    command = [sys.executable, "-m", "striate", "compare", "mlp", "--epochs", "30", "--seeds", "1", "--device", "cpu"]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+def test_ctrl_c_says_how_to_go_on_and_going_on_ends_it(striate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    arguments = ["compare", "mlp", "--epochs", "10", "--seeds", "1", "--device", "cpu"]
+    folder = tmp_path / "runs" / "compare-digits-1"
     with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        [sys.executable, "-m", "striate", *arguments],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
     ) as process:
-        folder = tmp_path / "runs" / "compare-digits-1"
         while not (folder / "mlp" / "seed-0" / "metrics.jsonl").exists():
             assert process.poll() is None
-            time.sleep(0.05)
+            time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         told = process.stderr.read()
     assert process.returncode == 130
     assert "Traceback" not in told
-    again = "striate compare mlp --epochs 30 --seeds 1 --device cpu --out runs/compare-digits-1"
-    assert told.strip().endswith(f"stopped, all of it saved; continue with: {again}")
-    done = subprocess.run(
-        [sys.executable, "-m", *again.split()], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert "continuing at step" in done.stderr
-    assert done.stdout.startswith("digits, test: 359 images")
+    *_, again = told.strip().partition("stopped, all of it saved; continue with: striate ")
+    assert again.split() == [*arguments, "--out", "runs/compare-digits-1"]
+    monkeypatch.chdir(tmp_path)
+    answer = striate(*again.split())
+    assert answer.code == 0
+    assert "continuing at step" in answer.err
+    assert answer.out.startswith("digits, test: 359 images")
