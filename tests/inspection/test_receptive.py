@@ -275,6 +275,12 @@ def test_torchvision_s_way_of_writing_a_resnet() -> None:
     assert (found["0"].start, found["0"].stride, found["0"].centre) == ((-3, -3), (2, 2), (0, 0))
 
 
+def test_compiled_parts_are_followed_too() -> None:
+    compiled = torch.compile(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()), backend="eager")
+    found = fields(nn.Sequential(compiled, nn.MaxPool2d(2)), (1, 8, 8))
+    assert (found["0"].text, found["1"].text) == ("3×3", "4×4")
+
+
 def test_padding_on_one_side_only_depends_on_the_image_s_size() -> None:
     even, odd = (fields(layers.MaxPool2d(3, 2, "same"), (1, side, side))[""] for side in (8, 9))
     assert (even.start, even.centre, odd.start, odd.centre) == ((0, 0), (1, 1), (-1, -1), (0, 0))
