@@ -54,7 +54,8 @@ class Preprocess:
         if image.shape == (self.height, self.width, self.channels):
             return image
         picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
-        picture = self._fitted(picture.convert("L" if self.channels == 1 else "RGB"))
+        mode = "L" if self.channels == 1 else "RGB"
+        picture = self._fitted(picture if picture.mode == mode else picture.convert(mode))
         return np.asarray(picture).reshape(self.height, self.width, self.channels)
 
     def conform_all(self, images: "torch.Tensor") -> "torch.Tensor":

@@ -45,6 +45,7 @@ _UPRIGHT = {
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, OverflowError, EOFError, ArithmeticError)
 _warning_filters = threading.Lock()  # Python 3.11's are shared by all threads
 _MANY_PIXELS = 25_000_000  # an image of more takes a third of a gigabyte and more while it is decoded
+_STRIP = 4_000_000  # pixels copied at a time
 TURN = threading.Lock()
 
 Source = str | os.PathLike[str] | bytes
@@ -95,7 +96,7 @@ def decode(
             number of threads, or of processes, that decode.
 
     Returns:
-        uint8 (height, width, 1) for grey and (height, width, 3) for colour, not to be written to.
+        uint8 (height, width, 1) for grey and (height, width, 3) for colour.
 
     Raises:
         UndecodableError: if the image is damaged, cut off, too large or no image at all.
@@ -104,7 +105,9 @@ def decode(
         channels = _channels(image)
         pixels_held = _reduced(image, at_least)
         with turn if pixels_held > _MANY_PIXELS else nullcontext():
-            return then(_upright(image, channels, source))
+            pixels = _upright(image, channels, source)
+            image.close()  # gives Pillow's own copy back before there are others
+            return then(pixels)
 
 
 def _reduced(image: Image.Image, at_least: AtLeast | None) -> int:
@@ -128,7 +131,17 @@ def _upright(image: Image.Image, channels: int, source: Source) -> np.ndarray:
         pixels = pixels if pixels.mode == mode else pixels.convert(mode)
     turn = _UPRIGHT.get(_orientation(image))
     upright = pixels if turn is None else pixels.transpose(turn)
-    return np.asarray(upright).reshape(upright.height, upright.width, channels)
+    return _array(upright).reshape(upright.height, upright.width, channels)
+
+
+def _array(image: Image.Image) -> np.ndarray:
+    """The image's pixels, in strips: Pillow would hold all of them twice more on the way."""
+    pixels = np.empty((image.height, image.width, len(image.getbands())), dtype=np.uint8)
+    rows = max(1, _STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
+        pixels[top : top + rows] = strip.reshape(-1, *pixels.shape[1:])
+    return pixels
 
 
 @contextmanager

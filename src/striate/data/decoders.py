@@ -54,7 +54,7 @@ class Decoders:
         self._own = threading.local()
         self._helpers: list[_Helper] | None = [] if processes and sys.executable else None
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="striate-decoding")
-        self._lock = _lock_file()
+        self._lock = None if self._helpers is None else _lock_file()
         self._end = weakref.finalize(self, _stop, self._threads, self._helpers, self._lock)
 
     @property
@@ -116,10 +116,10 @@ class _Task(NamedTuple):
     preprocess: Preprocess
     own: threading.local
     helpers: "list[_Helper] | None"
-    lock: Path
+    lock: Path | None
 
     def decode(self, entries: Sequence[Entry], pixels: np.ndarray) -> dict[int, str]:
-        if self.helpers is None:
+        if self.helpers is None or self.lock is None:
             return prepare_all(entries, self.preprocess, pixels)
         if not hasattr(self.own, "helper"):
             self.own.helper = _Helper(self.preprocess, self.lock)
@@ -135,11 +135,12 @@ def _lock_file() -> Path:
     return Path(path)
 
 
-def _stop(threads: ThreadPoolExecutor, helpers: "list[_Helper] | None", lock: Path) -> None:
+def _stop(threads: ThreadPoolExecutor, helpers: "list[_Helper] | None", lock: Path | None) -> None:
     threads.shutdown(wait=False, cancel_futures=True)
     for helper in helpers or []:
         helper.end()
-    lock.unlink(missing_ok=True)
+    if lock is not None:
+        lock.unlink(missing_ok=True)
 
 
 class _Helper:
