@@ -42,14 +42,21 @@ def test_flip_is_numpys(seed, shape):
 
 
 def slow_shift(image, down, right):
-    """Each pixel by itself: the one that was `down` higher and `right` to the left, or black."""
-    height, width, _ = image.shape
+    """Each pixel by itself: the one that was `down` higher and `right` to the left, or black, or its mirror image."""
+    height, width, channels = image.shape
     moved = np.zeros_like(image)
     for y in range(height):
         for x in range(width):
-            if 0 <= y - down < height and 0 <= x - right < width:
-                moved[y, x] = image[y - down, x - right]
+            row, column = y - down, x - right
+            if channels > 1:
+                row, column = mirrored_back(row, height), mirrored_back(column, width)
+            if 0 <= row < height and 0 <= column < width:
+                moved[y, x] = image[row, column]
     return moved
+
+
+def mirrored_back(place, length):
+    return -1 - place if place < 0 else 2 * length - 1 - place if place >= length else place
 
 
 @quick
@@ -63,20 +70,23 @@ def test_shift_is_a_loop_over_pixels(seed, shape, data):
         assert np.array_equal(after, slow_shift(before, *move))
 
 
-def test_shift_goes_by_whole_pixels_and_what_moves_in_is_black():
+def test_shift_goes_by_whole_pixels_and_what_moves_in_is_black_or_a_mirror_image():
     image = torch.arange(1, 13, dtype=torch.uint8).reshape(1, 3, 4, 1)
-    moved = shift(image, torch.tensor([[0.3, -0.3]]))  # 0.9 rows down, 1.2 columns left
-    assert moved[0, :, :, 0].tolist() == [[0, 0, 0, 0], [2, 3, 4, 0], [6, 7, 8, 0]]
+    offsets = torch.tensor([[0.3, -0.3]])  # 0.9 rows down, 1.2 columns left
+    assert shift(image, offsets)[0, :, :, 0].tolist() == [[0, 0, 0, 0], [2, 3, 4, 0], [6, 7, 8, 0]]
+    colour = shift(image.expand(-1, -1, -1, 3), offsets)
+    assert colour[0, :, :, 2].tolist() == [[2, 3, 4, 4], [2, 3, 4, 4], [6, 7, 8, 8]]
 
 
 def scipys(image, matrix):
     """`affine` of one image: SciPy counts (row, column) from the first pixel, we (x, y) from the centre."""
     swapped = matrix[::-1, ::-1]
     centre = (np.array(image.shape[:2]) - 1) / 2
+    outside = "grid-constant" if image.shape[2] == 1 else "reflect"  # black, or as in a mirror at the edge
     return np.stack(
         [
             scipy.ndimage.affine_transform(
-                plane.astype(float), swapped, centre - swapped @ centre, order=1, mode="grid-constant"
+                plane.astype(float), swapped, centre - swapped @ centre, order=1, mode=outside
             )
             for plane in np.moveaxis(image, 2, 0)
         ],

@@ -60,7 +60,7 @@ def test_it_trains_measures_and_shows_and_goes_on_with_more(striate, tmp_path: P
     ("arguments", "parts"),
     [
         (["mlp", "alexnot", "--epochs", "1"], ["unknown model 'alexnot'"]),
-        (["mlp:stem=small", "--epochs", "1"], ["mlp has no options"]),
+        (["mlp:stem=small", "--epochs", "1"], ["unknown option of mlp 'stem'"]),
         (["mlp", "mlp", "--epochs", "1"], ["mlp is named twice"]),
         (["mlp"], ["--epochs 10 or --budget 10m"]),
         (["mlp", "--epochs", "1", "--budget", "10m"], ["--epochs 10 or --budget 10m"]),

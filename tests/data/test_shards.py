@@ -57,6 +57,7 @@ def test_what_is_decided_is_said(shard: MakeShard, samples: Callable, tmp_path: 
         "the classes are digits or letters: images are not mirrored for variation",
     )
     assert dataset.mirror is False
+    assert dataset.divided
 
 
 def test_names_are_classes_and_may_be_mirrored(shard: MakeShard, samples: Callable, tmp_path: Path) -> None:
@@ -74,6 +75,7 @@ def test_splits_named_by_their_shards_are_kept(shard: MakeShard, samples: Callab
         dataset = load(source)
         assert {name: len(split) for name, split in dataset.splits()} == expected
         assert not any("split class by class" in note for note in dataset.notes)
+        assert not dataset.divided
 
 
 def test_the_same_names_in_two_shards_are_two_images(shard: MakeShard, samples: Callable, tmp_path: Path) -> None:

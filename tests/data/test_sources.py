@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from striate.data import load
+from striate.data.sources import lasting, short_name
 from striate.errors import ArgumentError, DataError, ShapeError
 from striate.preprocess import Preprocess
 
@@ -76,3 +77,40 @@ def test_each_kind_of_source_goes_to_its_reader() -> None:
             load(source)
     with pytest.raises((ArgumentError, DataError), match=r"^hf:no/such/set/name"):
         load("hf:no/such/set/name")
+
+
+def test_a_source_lasts_in_any_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for source, expected in {
+        "digits": "digits",
+        "./digits": f"{tmp_path}/digits",
+        "pets": f"{tmp_path}/pets",
+        "a/b-{0..3}.tar": f"{tmp_path}/a/b-{{0..3}}.tar",
+        "hf:owner/name#fine": "hf:owner/name#fine",
+        "hf:pets#fine": f"hf:{tmp_path}/pets#fine",
+        "memory": "memory",
+    }.items():
+        assert lasting(source) == expected
+        assert lasting(lasting(source)) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("digits", "digits"),
+        ("a/shards-{000..063}.tar", "shards-000..063-.tar"),
+        ("{train,val}-0.tar", "train-val-0.tar"),
+        ("hf:owner/name", "name"),
+        ("hf:mnist", "hf-mnist"),
+        ("hf:owner/name#fine", "name-fine"),
+    ],
+)
+def test_files_made_from_a_source_have_plain_names(source: str, name: str) -> None:
+    assert short_name(source) == name
+
+
+def test_the_name_of_here_is_the_folder(folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder(a=1, b=1))
+    assert short_name(".") == "set"

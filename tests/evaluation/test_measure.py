@@ -12,6 +12,7 @@ from torch import nn
 
 import striate
 from striate.data import Dataset, Split
+from striate.data.packing import pack
 from striate.errors import ArgumentError, CheckpointError, DataError
 from striate.evaluation import evaluate
 from striate.evaluation.measure import best_first, measured
@@ -146,6 +147,26 @@ def test_a_runs_own_folder_is_recognised_under_another_name(save: Save, tmp_path
     assert evaluate(run, moved).n == held_out[1]
     with pytest.raises(DataError, match="own"):
         evaluate(run)
+
+
+def test_a_run_trained_on_shards_is_measured_from_anywhere(
+    save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(save(split(60, 9), tmp_path / "own"), tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    run = train("mlp", "out/{train,val,test}-000000.tar", Recipe(epochs=1, augment="none"), out=tmp_path / "run")
+    assert run.result is not None
+    held_out = (run.result["split"], run.result["n"])
+    monkeypatch.chdir(tmp_path / "own")
+    for data in (None, "../out/{train,val,test}-000000.tar", "../out"):
+        evaluation = evaluate(tmp_path / "run", data)
+        assert (evaluation.split, evaluation.n) == held_out
+
+
+def test_all_images_of_shards_that_are_not_split_count(run: Run, save: Save, tmp_path: Path) -> None:
+    pack(save(split(40, 5), tmp_path / "plain"), tmp_path / "out")
+    evaluation = evaluate(run, tmp_path / "out" / "test-000000.tar")
+    assert (evaluation.split, evaluation.n) == ("all", 4)
 
 
 def test_data_that_changed_since_is_said(save: Save, tmp_path: Path) -> None:

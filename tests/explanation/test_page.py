@@ -1,5 +1,6 @@
 """The page about one image: well-formed, complete, and asking the network for nothing, whatever the model."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,8 @@ def test_the_image_itself_is_the_nearest_training_image(run: Run, image: Path, s
     page = Page(explain(run, image, data=shapes, model=Residual()))
     nearest = page.text[page.text.index("Nearest in what") :]
     label = shapes.classes[int(shapes.train.labels[5])]
-    assert f"training images. {label} 1.000" in nearest
+    assert re.match(r".*?training images\. \w+ 1\.000", nearest)
+    assert f"{label} 1.000" in nearest
 
 
 def test_another_layer_can_be_asked_for(run: Run, image: Path, shapes: Dataset) -> None:

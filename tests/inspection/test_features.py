@@ -9,6 +9,7 @@ import striate
 from striate.errors import ArgumentError, ShapeError
 from striate.inspection import Excitation, features, top_images
 from striate.inspection.features import last_maps, last_weighted
+from striate.inspection.tracing import trace
 
 
 def images(*shape: int) -> Tensor:
@@ -130,3 +131,18 @@ def test_functions_need_no_module() -> None:
     model, x = Functional(), images(1, 1, 6, 6)
     assert torch.equal(features(model, x, "conv"), model.conv(x))
     assert float(features(model, x, "conv").min()) < 0
+
+
+# The deepest ResNets are more of the same blocks.
+@pytest.mark.parametrize(
+    "name", sorted({*striate.models.names()} - {"resnet56", "resnet101", "resnet110", "resnet152"})
+)
+def test_no_layer_of_our_models_overwrites_or_is_called_twice(name: str) -> None:
+    with torch.device("meta"):  # no weights are needed to see who is called
+        model = striate.create(name, channels=3, image_size=striate.models.facts(name).image_size or 80)
+    architecture = model.architecture
+    calls = trace(model, (architecture.channels, *architecture.image_size))
+    names = [call.name for call in calls]
+    assert len(names) == len(set(names)) > 3
+    assert not any(getattr(call.module, "inplace", False) for call in calls)
+    assert all(call.field is not None for call in calls)

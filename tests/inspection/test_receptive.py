@@ -288,6 +288,50 @@ def test_what_is_not_known_is_said() -> None:
     assert text.splitlines()[-1] == "field ?: behind an operation of which it is not known what it looks at."
 
 
+UNUSUAL = {
+    "recurrent": nn.Sequential(nn.Flatten(2), nn.GRU(64, 3)),
+    "complex": Call(lambda x: torch.fft.rfft2(x).abs()),
+    "real and imaginary": Call(lambda x: torch.view_as_real(torch.fft.fft2(x)).sum(-1)),
+    "fractional": nn.FractionalMaxPool2d(2, output_size=3),
+    "unfolded": nn.Sequential(nn.Unfold(2), nn.Fold((8, 8), 2)),
+    "bilinear": nn.Upsample(scale_factor=2, mode="bilinear"),
+    "indices": nn.MaxPool2d(2, return_indices=True),
+    "unpooled": Call(lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2)),
+    "sorted": Call(lambda x: x.sort(dim=1).values.topk(1, dim=1).values),
+    "scattered": Call(lambda x: x.clone().index_put_((torch.tensor([0]),), x[0])),
+    "indexed": Call(lambda x: x[:, :, torch.tensor([3, 1])][..., torch.arange(8) % 2 == 0]),
+    "strided": Call(lambda x: torch.as_strided(x, (1, 2, 4, 4), (128, 64, 16, 2))),
+    "one axis": nn.Sequential(nn.Flatten(2), nn.Conv1d(2, 3, 3, padding=1), nn.MaxPool1d(2), nn.AdaptiveAvgPool1d(4)),
+    "three axes": nn.Sequential(nn.Unflatten(1, (1, 2)), nn.Conv3d(1, 2, (1, 3, 3)), nn.MaxPool3d(2, padding=1)),
+    "no batch": Call(lambda x: nn.Conv2d(2, 3, 3)(x[0])),
+    "masked": Call(lambda x: x.masked_fill(x > 0, 1.0).where(x < 1, x.new_zeros(()))),
+    "in parts": Call(lambda x: torch.cat([part.relu_() for part in x.clone().chunk(2, dim=2)], dim=2)),
+    "squeezed": Call(lambda x: (x[:1, :1].squeeze() @ x[0, 0]).unsqueeze(0)),
+    "circular": nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"),
+    "reflected": nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"),
+    "normalised": nn.Sequential(nn.BatchNorm2d(2, track_running_stats=False), Call(lambda x: F.normalize(x, dim=1))),
+    "numbers": Call(lambda x: x * float(x.sum()) + x.shape[0]),
+}
+
+
+UNKNOWN = {"recurrent", "complex", "real and imaginary", "fractional", "unfolded", "bilinear", "unpooled", "sorted"}
+UNKNOWN |= {"scattered", "strided"}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_unusual_operations_are_followed_or_said_not_to_be_known(name: str) -> None:
+    found = receptive_fields(nn.Sequential(conv(1), UNUSUAL[name]), (2, 8, 8))
+    assert (found["1"] is None) == (name in UNKNOWN)
+
+
+def test_borders_of_other_kinds() -> None:
+    circular = fields(UNUSUAL["circular"], (2, 8, 8))[""]
+    assert (circular.rows[0], circular.rows[3], circular.rows[7]) == ((0, 8), (2, 5), (0, 8))  # around and back
+    assert circular.stride == (None, None)
+    reflected = fields(UNUSUAL["reflected"], (2, 8, 8))[""]
+    assert (reflected.start, reflected.size, reflected.stride) == ((-1, -1), (3, 3), (1, 1))
+
+
 def test_a_constant_sees_nothing() -> None:
     found = fields(nn.Sequential(Call(lambda x: torch.ones_like(x)), conv(3)), (2, 5, 5))
     assert (found["0"].text, found["1"].size) == ("0×0", (0, 0))

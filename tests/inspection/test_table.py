@@ -22,6 +22,17 @@ def test_text_is_aligned_and_fits_a_terminal(name: str) -> None:
     assert numbers[-1].startswith("total")
 
 
+def test_wide_tables_go_without_connections() -> None:
+    described = describe(striate.create("resnet18", classes=1000, channels=3, image_size=224))
+    *table, note = described.text().splitlines()
+    assert max(map(len, table)) <= 120
+    assert table[0].split()[-3:] == ["activation", "parameters", "mult-adds"]
+    assert table[-1].split() == ["total", "11,689,512", "1,814,073,344"]
+    assert note == "Connections are left out to save space; --markdown and --json have them."
+    assert "| connections |" in described.markdown()
+    assert "connections" in describe(striate.create("fashion_cnn")).text()
+
+
 def test_text_of_lenet5() -> None:
     text = describe(striate.create("lenet5")).text()
     assert (

@@ -1,7 +1,8 @@
 """Where pixels go: mirror, shift, crop, and the linear maps of the plane.
 
-Images are uint8 (N, H, W, C); what moves in from outside the image is black, the background of handwriting and of
-product pictures.
+Images are uint8 (N, H, W, C). What moves in from outside a grey image is black, the background of handwriting and of
+grey product pictures; a colour image goes on as in a mirror at its edge, since a photograph with black corners is known
+for a fake at once.
 """
 
 import math
@@ -24,19 +25,23 @@ def flip(images: Tensor, mirrored: Tensor) -> Tensor:
 def shift(images: Tensor, offsets: Tensor) -> Tensor:
     """Move each image down and right by `offsets`, float (N, 2): shares of height and width, to whole pixels.
 
-    The images lie in one buffer with black margins; an image moved is a window of the buffer that begins elsewhere, so
-    that whole rows are copied and no pixel is looked up.
+    The images lie in one buffer with margins; an image moved is a window of the buffer that begins elsewhere, so that
+    whole rows are copied and no pixel is looked up.
     """
     count, height, width, channels = images.shape
     pixels = (offsets * torch.tensor([height, width])).round().long()
     down, right = pixels.abs().amax(dim=0).tolist()
-    margins = (right * channels, right * channels, down, down)
-    buffer = F.pad(images.reshape(count, height, width * channels), margins)
-    image, row, _ = buffer.stride()
-    starts = buffer.numel() - (height - 1) * row - width * channels + 1
+    buffer = F.pad(images, (0, 0, right, right, down, down))
+    if channels > 1:
+        buffer[:, :down] = buffer[:, down : 2 * down].flip(1)
+        buffer[:, height + down :] = buffer[:, height : height + down].flip(1)
+        buffer[:, :, :right] = buffer[:, :, right : 2 * right].flip(2)
+        buffer[:, :, width + right :] = buffer[:, :, width : width + right].flip(2)
+    image, row, column, _ = buffer.stride()
+    starts = buffer.numel() - (height - 1) * row - width * column + 1
     windows = buffer.as_strided((starts, height, width * channels), (1, row, 1))
-    unmoved = torch.arange(0, count * image, image) + (down * row + right * channels)
-    start = unmoved - pixels @ torch.tensor([row, channels])
+    unmoved = torch.arange(0, count * image, image) + (down * row + right * column)
+    start = unmoved - pixels @ torch.tensor([row, column])
     return windows.index_select(0, start.to(images.device)).view(images.shape)
 
 
@@ -60,14 +65,15 @@ def affine(images: Tensor, matrices: Tensor) -> Tensor:
         images: uint8 (N, H, W, C).
         matrices: (N, 2, 2), acting on (x, y) in pixels.
     """
-    count, height, width, _ = images.shape
+    count, height, width, channels = images.shape
     half = torch.tensor([width / 2, height / 2], dtype=torch.float64)
     # grid_sample measures in half-sides, where a rotation of a rectangle is no rotation.
     scaled = matrices.double() * half[None, None, :] / half[None, :, None]
-    return _resampled(images, torch.cat([scaled, torch.zeros(count, 2, 1, dtype=torch.float64)], dim=2), "zeros")
+    theta = torch.cat([scaled, torch.zeros(count, 2, 1, dtype=torch.float64)], dim=2)
+    return _resampled(images, theta, outside="zeros" if channels == 1 else "reflection")
 
 
-def _resampled(images: Tensor, theta: Tensor, outside: Literal["border", "zeros"]) -> Tensor:
+def _resampled(images: Tensor, theta: Tensor, outside: Literal["border", "reflection", "zeros"]) -> Tensor:
     """`theta`, (N, 2, 3), leads from each new pixel to its old place, in half-sides from the centre."""
     _, height, width, _ = images.shape
     theta = theta.to(images.device, torch.float32)

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 def compare(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Models, as 'striate train' takes them.")],
-    data: Annotated[str, typer.Option(help="digits, mnist, fashion-mnist, or a folder of images.")] = "digits",
+    data: Annotated[
+        str, typer.Option(help="digits, mnist, fashion-mnist, a folder of images, {train,val}-0.tar, or hf:NAME.")
+    ] = "digits",
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data, for every model.")] = None,
     budget: Annotated[str | None, typer.Option(help="Or training time for each run: 90s, 10m, 1h30m.")] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each model, with the seeds 0, 1, and so on.")] = 3,
@@ -34,6 +36,7 @@ def compare(
     image_size: Annotated[int | None, typer.Option(help="Side of every network's input, in pixels.")] = None,
     fit: Annotated[str, typer.Option(help="Mixed sizes: letterbox, crop or stretch.")] = "letterbox",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that can't be decoded.")] = False,
+    cache_size: Annotated[str | None, typer.Option(help="Disk for decoded images, e.g. 8GB; 0 keeps none.")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder, new or to continue; under runs/ if not given.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
@@ -51,7 +54,7 @@ def compare(
     about = {"source": data, "image_size": image_size, "fit": fit, "skip_bad": skip_bad}
     Series(tuple(models), seeds, changes, about)  # a mistake here shows before the data is read
     pick(device)
-    load = _loader(data, fit, skip_bad)
+    load = _loader(data, fit, skip_bad, cache_size)
     series = Series(tuple(models), seeds, changes, {**about, "seen": seen(load(image_size))})
 
     def data_of(model: str) -> "Dataset":
@@ -84,17 +87,26 @@ def _length(epochs: int | None, budget: str | None, settings: list[str]) -> dict
     return {"epochs": epochs} if budget is None else {"budget": seconds(budget)}
 
 
-def _loader(source: str, fit: str, skip_bad: bool) -> Callable[[int | None], "Dataset"]:
+def _loader(source: str, fit: str, skip_bad: bool, cache_size: str | None) -> Callable[[int | None], "Dataset"]:
     """The data by image size, read once for each."""
     from striate.cli.progress import loading
     from striate.data import load
+    from striate.data.cachesize import bytes_of
 
     known: dict[int | None, Dataset] = {}
+    most = None if cache_size is None else bytes_of(cache_size)
 
     def of_size(size: int | None) -> "Dataset":
         if size not in known:
             with loading() as report:
-                known[size] = load(source, image_size=size, fit=cast("Fit", fit), skip_bad=skip_bad, progress=report)
+                known[size] = load(
+                    source,
+                    image_size=size,
+                    fit=cast("Fit", fit),
+                    skip_bad=skip_bad,
+                    cache_size=most,
+                    progress=report,
+                )
         return known[size]
 
     return of_size

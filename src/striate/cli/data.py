@@ -1,7 +1,6 @@
 """`striate data`: what a data set holds, in numbers and as a picture, before anything is trained on it."""
 
 import io
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -31,8 +30,7 @@ def data(
 
     `striate data pack` writes a folder of images as tar shards; a folder named pack is ./pack.
     """
-    out = out or Path(re.sub(r"[^.\w]+", "-", Path(source).resolve().name).strip("-") + "-contact-sheet.png")
-    if out.suffix.lower() != ".png":
+    if out is not None and out.suffix.lower() != ".png":
         raise ArgumentError(f"--out {out}: the contact sheet is a PNG; choose a name in .png.")
 
     from striate import files
@@ -40,6 +38,7 @@ def data(
     from striate.data import load
     from striate.data.cachesize import bytes_of
     from striate.data.contact_sheet import contact_sheet
+    from striate.data.sources import short_name
     from striate.errors import BadFilesError
 
     with loading() as report:
@@ -54,6 +53,7 @@ def data(
         )
     for note in dataset.notes:
         say(note)
+    out = out or Path(f"{short_name(source)}-contact-sheet.png")
     picture = io.BytesIO()
     contact_sheet(dataset).save(picture, "PNG")
     files.write_atomic(out, picture.getvalue())

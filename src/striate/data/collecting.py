@@ -85,7 +85,9 @@ def collect(
     closing = notes.of_result(classes, counts, len(skipped), split=divided, mirror=mirror)
     val, test = (split if split is not None and len(split) else None for split in map(splits.get, ("val", "test")))
     told += closing
-    return Dataset(source, tuple(classes), splits["train"], val, test, mirror, tuple(told), skipped, options.fit)
+    return Dataset(
+        source, tuple(classes), splits["train"], val, test, mirror, tuple(told), skipped, options.fit, divided=divided
+    )
 
 
 def _reader(classes: Sequence[str], plan: Plan, options: Options, told: list[str]) -> tuple[Reader, dict[Entry, str]]:

@@ -60,6 +60,7 @@ class Dataset:
         skipped: path and reason of every file that was left out because the user said so.
         fit: how images of other proportions were brought to this size.
         sized: whether the size was chosen; if not, training brings the images to the size its model was drawn for.
+        divided: whether Striate itself chose which images are held out.
     """
 
     source: str
@@ -72,6 +73,7 @@ class Dataset:
     skipped: dict[str, str] = field(default_factory=dict)
     fit: Fit = "letterbox"
     sized: bool = True
+    divided: bool = False
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:

@@ -1,6 +1,7 @@
 """`load`: one grammar for every source of data: a known name, hf:NAME, tar shards, or a folder."""
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,3 +76,17 @@ def load(
             "(shards-{000..063}.tar) and data sets of Hugging Face (hf:NAME)."
         )
     return replace(load_folder(name, options), sized=size is not None)
+
+
+def lasting(source: str) -> str:
+    """`source` as it can be loaded from any working directory: with absolute paths."""
+    if source.startswith(PREFIX):
+        name, mark, column = source.removeprefix(PREFIX).partition("#")
+        return f"{PREFIX}{os.path.abspath(name)}{mark}{column}" if name and os.path.exists(name) else source
+    is_path = source not in NAMES and (os.path.exists(source) or are_shards(source))
+    return os.path.abspath(source) if is_path else source
+
+
+def short_name(source: str) -> str:
+    """What to call files that are made from `source`: its last part, in letters, digits, dots, "_" and "-"."""
+    return re.sub(r"[^.\w]+", "-", Path(lasting(source)).name).strip("-")

@@ -50,7 +50,7 @@ def sentence(pair: Pair) -> str:
     numbers = f"{points(pair.difference.mean)} points (95 % {_between(pair)}), {p_value(pair.corrected)}"
     if pair.real:
         return f"{pair.better} is better than {pair.other}: {numbers}"
-    return f"{pair.better} and {pair.other}: no real difference, {numbers}"
+    return f"{pair.better} and {pair.other}: no real difference shown, {numbers}"
 
 
 def points(fraction: float) -> str:

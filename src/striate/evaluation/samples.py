@@ -7,9 +7,8 @@ import torch
 
 from striate.data import Dataset, Split, load
 from striate.data.conform import conformed_images
-from striate.data.layout import read_layout
 from striate.data.lazy import joined
-from striate.data.sources import NAMES
+from striate.data.sources import lasting
 from striate.errors import BadFilesError, DataError
 from striate.runs import Run, fingerprint
 
@@ -35,7 +34,7 @@ def samples_of(run: Run, data: Dataset | str | Path | None = None) -> Samples:
     """The images to measure a run on.
 
     Of the data that the run was trained on, what it held out. Of other data the test split, or else val; where there is
-    neither, because it is a folder that Striate itself would split or has nothing but train, all of its images.
+    neither, because Striate itself would split it or it has nothing but train, all of its images.
 
     Args:
         run: the run.
@@ -49,7 +48,7 @@ def samples_of(run: Run, data: Dataset | str | Path | None = None) -> Samples:
     labels = _positions(run, dataset)
     if same_place or not changed:
         name, split = _held_out(dataset)
-    elif _is_unsplit(data):
+    elif dataset.divided and not isinstance(data, Dataset):
         name, split = "all", _everything(dataset)
     else:
         name, split = dataset.held_out or ("train", dataset.train)
@@ -66,18 +65,13 @@ def _loaded(run: Run, data: Dataset | str | Path | None) -> tuple[Dataset, bool]
     """The data, and whether it came from where the run's own did."""
     if isinstance(data, Dataset):
         return data, False
-    if data is None or Path(data).resolve() == Path(run.source).resolve():
+    if data is None or Path(lasting(str(data))).resolve() == Path(run.source).resolve():
         return run.data(), True
     size = (run.preprocess.height, run.preprocess.width)
     try:
         return load(data, image_size=size, channels=run.preprocess.channels, fit=run.preprocess.fit), False
     except BadFilesError as error:
         raise BadFilesError(error.problems, remedy="") from None
-
-
-def _is_unsplit(data: Dataset | str | Path | None) -> bool:
-    """Whether this is a folder without val/ and test/, which `load` splits by itself."""
-    return isinstance(data, str | Path) and str(data) not in NAMES and "all" in read_layout(Path(data)).splits
 
 
 def _held_out(dataset: Dataset) -> tuple[str, Split]:

@@ -6,7 +6,7 @@ from striate.inspection.effective import EffectiveField, effective_field
 from striate.inspection.equivariance import LayerShift
 from striate.inspection.features import Excitation, features, top_images
 from striate.inspection.field import Field
-from striate.inspection.measure import Curve, Invariance, Point, invariance
+from striate.inspection.invariances import Curve, Invariance, Point, invariance
 from striate.inspection.receptive import receptive_fields
 from striate.inspection.sanity import randomised, rank_correlation
 from striate.inspection.table import ArchitectureTable, LayerRow

@@ -7,7 +7,7 @@ from typing import Any
 from striate.drawing import file_to_write, render
 from striate.files import write_atomic
 from striate.inspection.invariance_text import by_stride
-from striate.inspection.measure import Curve, Invariance
+from striate.inspection.invariances import Curve, Invariance
 from striate.inspection.shifting import PROTOCOLS, published
 
 

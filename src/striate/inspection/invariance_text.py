@@ -11,7 +11,7 @@ from striate.inspection.vocabulary import by
 
 if TYPE_CHECKING:
     from striate.inspection.equivariance import LayerShift
-    from striate.inspection.measure import Invariance
+    from striate.inspection.invariances import Invariance
 
 
 def invariance_text(found: Invariance) -> str:

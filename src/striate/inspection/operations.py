@@ -157,6 +157,7 @@ _RULES = _table(
     (_along_one_axis, "_softmax _log_softmax"),
     (_multiplied, "mm bmm addmm baddbmm"),
     (_batch_normed, "native_batch_norm cudnn_batch_norm miopen_batch_norm _native_batch_norm_legit_no_training"),
+    (_batch_normed, "_native_batch_norm_legit"),
     (_layer_normed, "native_layer_norm"),
     (_attended, "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention"),
     (_attended, "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention"),

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from striate import seeding
-from striate.augmentation.geometry import shift
 
 
 def crop(images: Tensor, by: Tensor, greatest: int) -> Tensor:
@@ -26,8 +25,10 @@ def crop(images: Tensor, by: Tensor, greatest: int) -> Tensor:
 
 def zero(images: Tensor, by: Tensor, greatest: int) -> Tensor:
     """The images moved by `by` less half of `greatest`, so that they stay about the middle; black moves in."""
-    moves = (by - greatest // 2).double() / torch.tensor(images.shape[1:3])
-    return shift(images, moves)
+    _, height, width, _ = images.shape
+    framed = F.pad(images, (0, 0, *(greatest,) * 4))
+    corner = greatest + greatest // 2 - by
+    return _taken(framed, corner[:, :1], corner[:, 1:], height, width)
 
 
 def circular(images: Tensor, by: Tensor, greatest: int) -> Tensor:

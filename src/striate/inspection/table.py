@@ -7,6 +7,7 @@ from striate.inspection.field import Field
 from striate.inspection.vocabulary import by
 
 _NUMBERS = ("maps", "parameters", "connections", "multiply-adds", "mult-adds")
+WIDEST = 120  # characters of a table for terminals
 
 
 @dataclass(frozen=True)
@@ -104,21 +105,25 @@ class ArchitectureTable:
         return "\n".join([*("| " + " | ".join(line) + " |" for line in lines), *self._notes("\n")])
 
     def text(self) -> str:
-        """An aligned table for terminals. Kernel, stride and padding share a column, as in "3×3/1 same"."""
+        """An aligned table for terminals. Kernel, stride and padding share a column, as in "3×3/1 same".
+
+        Where it would be wider than `WIDEST`, it goes without the connections, which deep networks have about as many
+        of as multiply-adds.
+        """
+        columns = self._columns()
+        without = [column for column in columns if column[0] != "connections"]
+        wide = _width(columns) > WIDEST
+        lines = _aligned(without if wide else columns)
+        notes = self._notes("") + (["Connections are left out to save space; --markdown and --json have them."] * wide)
+        return "\n".join([*lines, *notes])
+
+    def _columns(self) -> list[list[str]]:
+        """For each column its title, its cells and its total."""
         header = ["layer", "type", "maps", "size", "window", "field", "activation"]
         header += ["parameters", "connections", "mult-adds"]
         rows = [[*_place(row), _joined(row), row.field, row.activation, *_counts(row)] for row in self.rows]
         totals = ["total", *[""] * 6, *self._totals()]
-        widths = [max(map(len, column)) for column in zip(header, *rows, totals, strict=True)]
-        rule = ["─" * width for width in widths]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
-                for name, cell, width in zip(header, line, widths, strict=True)
-            ).rstrip()
-            for line in [header, rule, *rows, rule, totals]
-        ]
-        return "\n".join([*lines, *self._notes("")])
+        return [list(column) for column in zip(header, *rows, totals, strict=True)]
 
     def _totals(self) -> list[str]:
         least = "≥ " if self.unknown else ""
@@ -133,6 +138,20 @@ class ArchitectureTable:
         if self.unknown:
             notes.append(f"{before}?: not known for a layer of this type; the totals leave it out.")
         return notes
+
+
+def _width(columns: list[list[str]]) -> int:
+    return sum(max(map(len, column)) + 2 for column in columns) - 2
+
+
+def _aligned(columns: list[list[str]]) -> list[str]:
+    """Title, rows and totals as lines, with rules between them."""
+    padded = []
+    for name, *cells in columns:
+        width = max(map(len, [name, *cells]))
+        shown = [cell.rjust(width) if name in _NUMBERS else cell.ljust(width) for cell in [name, *cells]]
+        padded.append([shown[0], "─" * width, *shown[1:-1], "─" * width, shown[-1]])
+    return ["  ".join(line).rstrip() for line in zip(*padded, strict=True)]
 
 
 def _plain(value: Any) -> Any:

@@ -119,7 +119,7 @@ class Subsampling2d(nn.Module):
         super().__init__()
         self.channels = positive(channels, "channels")
         self.kernel_size = pair(kernel_size, "kernel_size")
-        self.stride = self.kernel_size  # an anti-aliased network's is 1, see models/antialiasing.py
+        self.stride = self.kernel_size  # an anti-aliased network's is 1, see models/antialias.py
         self.weight = nn.Parameter(torch.empty(channels))
         self.bias = nn.Parameter(torch.empty(channels))
         self.reset_parameters()

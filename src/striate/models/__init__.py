@@ -11,7 +11,7 @@ from striate.models import (  # noqa: F401  (importing a model enters it)
     resnet,
     vgg,
 )
-from striate.models.antialiasing import antialias
+from striate.models.antialias import antialias
 from striate.models.finetuning import depths, freeze_backbone, frozen_norms, head
 from striate.models.registry import Architecture, Facts, Option, Outputs, create, facts, names, parse
 from striate.models.weights import Normalization, trained_size

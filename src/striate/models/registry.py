@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from striate import seeding
 from striate.errors import ArgumentError, ShapeError, unknown
 from striate.layers import DEFAULT_FILTER, FILTERS
-from striate.models.antialiasing import antialias
+from striate.models.antialias import antialias
 from striate.models.weight_file import WeightFile, read
 from striate.models.weights import PUBLISHED_SIZE, Normalization, fits, intended, load, normalization
 

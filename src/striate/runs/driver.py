@@ -13,7 +13,7 @@ from torch import nn
 from striate import models
 from striate.data import Dataset, load
 from striate.data.conform import conformed
-from striate.data.sources import NAMES
+from striate.data.sources import lasting, short_name
 from striate.data.workers import thread_count
 from striate.errors import ArgumentError, CheckpointError, ShapeError
 from striate.files import write_atomic, write_json
@@ -72,7 +72,7 @@ def train(
         module, preprocess = model, _preprocess(data, facts, None)
         _try_out(module, data, preprocess)
     target = pick(device)
-    folder = new_folder(Path(out) if out else None, f"{name}-{Path(data.source).name}")
+    folder = new_folder(Path(out) if out else None, f"{name}-{short_name(data.source)}")
     with _threads(thread_count(torch.get_num_threads())), folder as path:
         run = Run(
             path=path,
@@ -149,11 +149,6 @@ def _architecture(module: nn.Module) -> Architecture | None:
     fresh = made.make(seed=0)
     shapes = [{name: t.shape for name, t in each.state_dict().items()} for each in (fresh, module)]
     return made if shapes[0] == shapes[1] else None
-
-
-def lasting(source: str) -> str:
-    """The source as it can be loaded from any working directory: a folder by its absolute path, else as it is."""
-    return os.path.abspath(source) if source not in NAMES and os.path.exists(source) else source
 
 
 def wanted_size(model: str | nn.Module, weights: str | Path | None = None) -> tuple[int, int] | None:

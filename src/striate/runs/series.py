@@ -14,6 +14,7 @@ from typing import Any
 
 from striate import models
 from striate.data import Dataset
+from striate.data.sources import lasting, short_name
 from striate.errors import (
     ArgumentError,
     CheckpointError,
@@ -24,7 +25,7 @@ from striate.errors import (
     StorageError,
 )
 from striate.files import read_json, write_json
-from striate.runs.driver import fingerprint, lasting, resume, train
+from striate.runs.driver import fingerprint, resume, train
 from striate.runs.events import Observer
 from striate.runs.folder import locked, new_folder
 from striate.runs.run import Run
@@ -156,7 +157,7 @@ def claimed(out: Path | None, series: Series) -> Iterator[Path]:
             stack.enter_context(locked(out))
             folder, result = out, _demand_same(out, series)
         else:
-            name = f"compare-{Path(series.data['source']).name}"
+            name = f"compare-{short_name(series.data['source'])}"
             folder, result = stack.enter_context(new_folder(out, name)), None
         record(folder, series, result)
         yield folder
