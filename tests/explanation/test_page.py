@@ -1,6 +1,5 @@
 """The page about one image: well-formed, complete, and asking the network for nothing, whatever the model."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from small_run import dataset, recipe
 from torch import Tensor, nn
 
 import striate
+from striate import seeding
 from striate.data import Dataset
 from striate.errors import ArgumentError, BadFilesError, CheckpointError, StorageError
 from striate.explanation import explain
@@ -23,9 +23,10 @@ class Residual(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.relu = nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(inplace=True)
-        self.conv, self.norm = nn.Conv2d(6, 6, 3, padding=1), nn.BatchNorm2d(6)
-        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(6, 3)
+        with seeding.scoped(0, "weights"):
+            self.stem, self.relu = nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(inplace=True)
+            self.conv, self.norm = nn.Conv2d(6, 6, 3, padding=1), nn.BatchNorm2d(6)
+            self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(6, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.relu(self.stem(x))
@@ -81,10 +82,10 @@ def test_it_says_what_predict_says_and_is_the_same_each_time(run: Run, image: Pa
 
 
 def test_the_image_itself_is_the_nearest_training_image(run: Run, image: Path, shapes: Dataset) -> None:
+    Image.fromarray(shapes.train.images[5, :, :, 0].numpy()).save(image)
     page = Page(explain(run, image, data=shapes, model=Residual()))
     nearest = page.text[page.text.index("Nearest in what") :]
     label = shapes.classes[int(shapes.train.labels[5])]
-    assert re.match(r".*?training images\. \w+ 1\.000", nearest)
     assert f"{label} 1.000" in nearest
 
 
