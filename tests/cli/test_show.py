@@ -32,7 +32,7 @@ def test_bad_input_is_one_line(striate, tmp_path: Path):
     for arguments, words in (
         (["pooling", "--out", tmp_path], "is a folder"),
         (["depthwise", "--seeds", "0"], "seeds=0: choose 1 to 10"),
-        (["padding"], "padding"),
+        (["padding"], "show"),
     ):
         answer = striate("show", *arguments)
         assert answer.code == 2

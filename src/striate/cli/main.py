@@ -19,7 +19,7 @@ from striate.cli.invariance import invariance
 from striate.cli.pack import pack
 from striate.cli.predict import predict
 from striate.cli.report import report
-from striate.cli.show import app as show_app
+from striate.cli.show import depthwise, pooling
 from striate.cli.train import train
 from striate.errors import StriateError
 
@@ -61,7 +61,8 @@ def _root(
 for command in (train, evaluate, compare, predict, explain, report, describe, invariance, data, augment):
     app.command()(command)
 app.command("data pack")(pack)
-app.add_typer(show_app, name="show")
+app.command("show pooling")(pooling)
+app.command("show depthwise")(depthwise)
 
 
 def main() -> None:

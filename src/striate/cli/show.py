@@ -1,4 +1,4 @@
-"""`striate show`: ready experiments, computed and drawn."""
+"""`striate show pooling` and `striate show depthwise`: ready experiments, computed and drawn."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,12 +7,7 @@ import typer
 
 from striate.cli.console import say, show, show_json
 
-app = typer.Typer(
-    help="Ready experiments on how convolutional networks work, computed and drawn.", no_args_is_help=True
-)
 
-
-@app.command()
 def pooling(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("pooling.html"),
     json: Annotated[bool, typer.Option("--json", help="Print the numbers as one JSON object.")] = False,
@@ -29,7 +24,6 @@ def pooling(
     say(f"The page is {path}.")
 
 
-@app.command()
 def depthwise(
     seeds: Annotated[int, typer.Option(help="How often each network is trained, 1 to 10.")] = 3,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("depthwise.html"),
