@@ -21,8 +21,9 @@ from striate import models
 from striate.augmentation import parse
 from striate.data import Split
 from striate.data.batches import Batches
+from striate.data.workers import cores
 from striate.preprocess import Preprocess
-from striate.runs.environment import processor, usable_cores
+from striate.runs.environment import processor
 from striate.training import Training, recipe
 
 POLICIES = ("flip", "shift", "lighting", "flip,shift,lighting", "lenet5", "alexnet", "trivial", "mixup", "cutmix")
@@ -41,7 +42,7 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=30)
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
-    print(f"{processor()}, {chosen.threads} of {usable_cores()} cores, PyTorch {torch.__version__}")
+    print(f"{processor()}, {chosen.threads} of {cores()} cores, PyTorch {torch.__version__}")
     print(f"median of {chosen.repeats}\n")
     titles = [f"{count} × {side}×{side}×{channels}" for count, side, channels in SIZES]
     print(f"{'images/s':<22}" + "".join(f"{title:>18}" for title in titles))
