@@ -241,6 +241,15 @@ def test_what_does_not_fit_is_surveyed_once(pets: Path, decoded: list[str]) -> N
 
 
 @pytest.mark.usefixtures("worth_keeping")
+def test_what_this_version_did_not_write_is_made_again(pets: Path) -> None:
+    expected = load(pets, cache_size=0)
+    load(pets)
+    for path in Path(os.environ["STRIATE_CACHE"]).rglob("about.json"):
+        path.write_text('{"of": "another version"}')
+    assert_same(load(pets), expected)
+
+
+@pytest.mark.usefixtures("worth_keeping")
 def test_two_that_begin_at_once_decode_once(pets: Path, decoded: list[str]) -> None:
     found, told = [], []
 

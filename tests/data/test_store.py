@@ -182,6 +182,15 @@ def test_a_full_disk_is_refused_before_anything_is_made(store: Store, monkeypatc
     assert held(store) == {"a"}
 
 
+def test_a_file_system_without_locks_can_t_be_used(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def acquire(self: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(module.FileLock, "acquire", acquire)
+    with pytest.raises(OSError, match="its file system has no locks"):
+        store.trim()
+
+
 def test_nothing_can_be_mapped_too(store: Store) -> None:
     assert store.begin("a", 0) is not None
     store.keep("a", {})

@@ -42,6 +42,11 @@ class Kept:
         """Plain values for JSON."""
         return {"bad": list(self.bad), "known": self.known.to_dict()}
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Kept":
+        """The inverse of `to_dict`."""
+        return cls(tuple(values["bad"]), Known.from_dict(values["known"]))
+
 
 class Cache:
     """The decoded images of all data sets.
@@ -59,9 +64,11 @@ class Cache:
         self.store.trim()
 
     def kept(self, key: str) -> Kept | None:
-        """What is kept under this name."""
-        about = self.store.about(key)
-        return about and Kept(tuple(about["bad"]), Known.from_dict(about["known"]))
+        """What is kept under this name, or None."""
+        try:
+            return Kept.from_dict(self.store.about(key))
+        except (KeyError, TypeError, ValueError):  # nothing, or nothing that this version wrote
+            return None
 
     def opened(self, key: str, shape: tuple[int, int, int, int]) -> Tensor | None:
         """The pixels under this name, uint8 of `shape`, over the file."""

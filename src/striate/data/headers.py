@@ -52,12 +52,12 @@ def known_headers(
 ) -> Found:
     """`read_headers`, from what is kept if no image has changed; those that were bad are looked at again."""
     key = key_of("headers", [stamps[entry] for entry in entries])
-    about = cache.store.about(key)
-    if about is not None:
-        bad = [entries[position] for position in about["bad"]]
-        headers, problems = read_headers(bad)
+    with suppress(KeyError, TypeError, ValueError):  # nothing, or nothing that this version wrote
+        about = cache.store.about(key)
+        kept = Counter({Header(*each): count for *each, count in about["headers"]})
+        headers, problems = read_headers([entries[position] for position in about["bad"]])
         if not headers:
-            return Counter({Header(*each): count for *each, count in about["headers"]}), problems
+            return kept, problems
     headers, problems = read_headers(entries, progress)
     bad_ones = [position for position, entry in enumerate(entries) if entry in problems]
     with suppress(StorageError):  # the next start takes a little longer

@@ -138,8 +138,15 @@ class Store:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with FileLock(self.folder / ".lock", timeout=60):
+        lock = FileLock(self.folder / ".lock", timeout=60)
+        try:
+            lock.acquire()
+        except NotImplementedError as error:
+            raise OSError(errno.ENOLCK, "its file system has no locks", str(self.folder)) from error
+        try:
             yield
+        finally:
+            lock.release()
 
     def _make_room(self, size: int) -> None:
         """Remove what is half-built, and then what was used longest ago, until `size` bytes more fit."""
