@@ -53,9 +53,14 @@ class Preprocess:
             raise ShapeError(f"an image of shape {image.shape}: expected (height, width, 1 or 3).")
         if image.shape == (self.height, self.width, self.channels):
             return image
-        picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+        return self.conform_picture(Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image))
+
+    def conform_picture(self, picture: Image.Image) -> np.ndarray:
+        """`conform` for an image that Pillow holds, in its mode L or RGB."""
         mode = "L" if self.channels == 1 else "RGB"
-        picture = self._fitted(picture if picture.mode == mode else picture.convert(mode))
+        picture = picture if picture.mode == mode else picture.convert(mode)
+        if picture.size != (self.width, self.height):
+            picture = self._fitted(picture)
         return np.asarray(picture).reshape(self.height, self.width, self.channels)
 
     def conform_all(self, images: "torch.Tensor") -> "torch.Tensor":

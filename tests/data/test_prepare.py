@@ -52,16 +52,16 @@ def test_decoding_gives_at_least_twice_what_is_wanted(
 ) -> None:
     seen = []
 
-    def conform(self: Preprocess, image: np.ndarray) -> np.ndarray:
-        seen.append(image.shape)
-        return really_conform(self, image)
+    def conform(self: Preprocess, picture: Image.Image) -> np.ndarray:
+        seen.append(picture.size)
+        return really_conform(self, picture)
 
-    really_conform = Preprocess.conform
-    monkeypatch.setattr(Preprocess, "conform", conform)
+    really_conform = Preprocess.conform_picture
+    monkeypatch.setattr(Preprocess, "conform_picture", conform)
     for side in (20, 40, 60, 99, 130, 300, 2000):
         wanted = preprocess_of(side, side, fit=fit)
         prepare(photograph, wanted)
-        height, width, _ = seen[-1]
+        width, height = seen[-1]
         wide, high = wanted.scaled(1200, 800)
         assert (height >= 2 * high and width >= 2 * wide) or (height, width) == (800, 1200)
         if side <= 130:

@@ -45,7 +45,6 @@ _UPRIGHT = {
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, OverflowError, EOFError, ArithmeticError)
 _warning_filters = threading.Lock()  # Python 3.11's are shared by all threads
 _MANY_PIXELS = 25_000_000  # an image of more takes a third of a gigabyte and more while it is decoded
-_STRIP = 4_000_000  # pixels copied at a time
 TURN = threading.Lock()
 
 Source = str | os.PathLike[str] | bytes
@@ -77,10 +76,14 @@ def probe(source: Source) -> tuple[int, int, int]:
         return (height, width, _channels(image)) if turned else (width, height, _channels(image))
 
 
+def _pixels(picture: Image.Image) -> np.ndarray:
+    return np.array(picture).reshape(picture.height, picture.width, -1)
+
+
 def decode(
     source: Source,
     at_least: AtLeast | None = None,
-    then: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels,
+    then: Callable[[Image.Image], np.ndarray] = _pixels,
     turn: AbstractContextManager[object] = TURN,
 ) -> np.ndarray:
     """The pixels of an image, upright.
@@ -91,7 +94,7 @@ def decode(
     Args:
         source: a file's path, or the content of one as bytes.
         at_least: from the image's width and height, the width and height that are enough; without it, all pixels.
-        then: what to do with the pixels, and to return instead of them.
+        then: from the upright picture, in Pillow's mode L or RGB, to what is to be returned instead of its pixels.
         turn: what to hold meanwhile if there are more than 25 million pixels, so that memory does not grow with the
             number of threads, or of processes, that decode.
 
@@ -105,9 +108,7 @@ def decode(
         channels = _channels(image)
         pixels_held = _reduced(image, at_least)
         with turn if pixels_held > _MANY_PIXELS else nullcontext():
-            pixels = _upright(image, channels, source)
-            image.close()  # gives Pillow's own copy back before there are others
-            return then(pixels)
+            return then(_upright(image, channels, source))
 
 
 def _reduced(image: Image.Image, at_least: AtLeast | None) -> int:
@@ -122,7 +123,7 @@ def _reduced(image: Image.Image, at_least: AtLeast | None) -> int:
     return width * height
 
 
-def _upright(image: Image.Image, channels: int, source: Source) -> np.ndarray:
+def _upright(image: Image.Image, channels: int, source: Source) -> Image.Image:
     image.load()
     if image.mode[0] in "IF":
         pixels = _shallow(image, source)
@@ -130,18 +131,7 @@ def _upright(image: Image.Image, channels: int, source: Source) -> np.ndarray:
         pixels, mode = _opaque(image), "L" if channels == 1 else "RGB"
         pixels = pixels if pixels.mode == mode else pixels.convert(mode)
     turn = _UPRIGHT.get(_orientation(image))
-    upright = pixels if turn is None else pixels.transpose(turn)
-    return _array(upright).reshape(upright.height, upright.width, channels)
-
-
-def _array(image: Image.Image) -> np.ndarray:
-    """The image's pixels, in strips: Pillow would hold all of them twice more on the way."""
-    pixels = np.empty((image.height, image.width, len(image.getbands())), dtype=np.uint8)
-    rows = max(1, _STRIP // image.width)
-    for top in range(0, image.height, rows):
-        strip = np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
-        pixels[top : top + rows] = strip.reshape(-1, *pixels.shape[1:])
-    return pixels
+    return pixels if turn is None else pixels.transpose(turn)
 
 
 @contextmanager

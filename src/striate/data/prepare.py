@@ -35,7 +35,7 @@ def prepare(source: Source, preprocess: Preprocess, turn: AbstractContextManager
         wide, high = preprocess.scaled(width, height)
         return MARGIN * wide, MARGIN * high
 
-    return decode(source, at_least, preprocess.conform, turn)
+    return decode(source, at_least, preprocess.conform_picture, turn)
 
 
 def prepare_all(
