@@ -8,6 +8,7 @@ from striate.models import (  # noqa: F401  (importing a model enters it)
     googlenet_torchvision,
     lenet5,
     mlp,
+    quicknet,
     resnet,
     vgg,
 )

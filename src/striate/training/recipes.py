@@ -51,6 +51,17 @@ def _modern(model: str) -> Recipe:
             clip_norm=0,
             early_dropout=0.1,
         )
+    if model.startswith("quicknet"):
+        return Recipe(
+            name="modern",
+            epochs=8,
+            batch_size=128,
+            optimizer="muon",
+            learning_rate=0.03,
+            weight_decay=0,
+            label_smoothing=0.1,
+            clip_norm=0,
+        )
     if model in ("mlp", "lenet5_modern"):
         return Recipe(name="modern", epochs=10, learning_rate=0.05, label_smoothing=0.1)
     return Recipe(name="modern")

@@ -1,0 +1,96 @@
+"""Networks made for a short time to a good accuracy, with as few multiply-adds as do the work.
+
+layer  type            maps            size at 28×28   size at 224×224
+                       s    m    l
+C1     conv 3×3        32   48   64    28×28           conv 7×7, stride 4: 56×56
+S2     max pool 2×2                    14×14           28×28
+C3     conv 3×3        64   96   128   14×14           28×28
+S4     max pool 2×2                    7×7             14×14
+C5     conv 3×3        64   96   128   7×7             14×14    added to its input
+C6     conv 3×3        128  192  256   7×7             14×14
+S7     max pool 2×2                    3×3             7×7
+C8     conv 3×3        128  192  256   3×3             7×7      added to its input
+S9     global max                      1×1             1×1
+out    dense, × 0.2, softmax (in the loss)
+
+After each convolution, or the pooling behind it, come batch normalisation and ReLU: maximum and ReLU commute, and a
+quarter of the values is then normalised and rectified. docs/speed.md measures what each choice is worth.
+"""
+
+from torch import Tensor, nn
+
+from striate.layers import Add, GlobalMaxPool2d, MaxPool2d
+from striate.models.registry import Facts, register
+from striate.models.stem import STEM, check_size
+
+WIDTHS = {"quicknet_s": (32, 64, 128), "quicknet_m": (48, 96, 192), "quicknet_l": (64, 128, 256)}
+SMALLEST = {"imagenet": 61, "small": 8}  # sides of which three poolings leave a pixel
+LOGIT_SCALE = 0.2
+
+
+class Unit(nn.Module):
+    """A 3×3 convolution, batch normalisation and ReLU, with a pooling or a shortcut.
+
+    (N, channels, H, W) to (N, width, H / 2, W / 2), rounded down, with `pool`; otherwise to (N, channels, H, W), the
+    input being added.
+    """
+
+    def __init__(self, channels: int, width: int, pool: bool):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, width, kernel_size=3, padding=1, bias=False)
+        self.pool = MaxPool2d(2) if pool else None
+        self.norm = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.add = None if pool else Add()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The unit's output."""
+        maps = self.conv(x)
+        maps = self.relu(self.norm(maps if self.pool is None else self.pool(maps)))
+        return maps if self.add is None else self.add(maps, x)
+
+
+class QuickNet(nn.Module):
+    """(N, channels, height, width), both sides at least 8, to logits (N, classes).
+
+    With 28×28 grey images and 10 classes: quicknet_s 0.28, quicknet_m 0.63, quicknet_l 1.11 million parameters and
+    10.6, 23.6, 41.9 million multiply-adds.
+
+    Raises:
+        ShapeError: if a side of the image is shorter than the stem takes, see `SMALLEST`.
+    """
+
+    def __init__(self, name: str, classes: int, channels: int, image_size: tuple[int, int], stem: str):
+        super().__init__()
+        check_size(name, stem, image_size, SMALLEST)
+        narrow, middle, wide = WIDTHS[name]
+        kernel, stride = (3, 1) if stem == "small" else (7, 4)
+        self.conv1 = nn.Conv2d(channels, narrow, kernel, stride, padding=kernel // 2, bias=False)
+        self.pool2 = MaxPool2d(2)
+        self.norm2 = nn.BatchNorm2d(narrow)
+        self.relu2 = nn.ReLU()
+        self.unit3 = Unit(narrow, middle, pool=True)
+        self.unit5 = Unit(middle, middle, pool=False)
+        self.unit6 = Unit(middle, wide, pool=True)
+        self.unit8 = Unit(wide, wide, pool=False)
+        self.pool9 = GlobalMaxPool2d()
+        self.output = nn.Linear(wide, classes, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of a batch."""
+        x = self.relu2(self.norm2(self.pool2(self.conv1(x))))
+        x = self.unit5(self.unit3(x))
+        x = self.unit8(self.unit6(x))
+        logits: Tensor = LOGIT_SCALE * self.output(self.pool9(x))
+        return logits
+
+
+def _enter(name: str, title: str) -> None:
+    @register(Facts(name, title, "Striate; docs/speed.md", options={"stem": STEM}))
+    def build(classes: int, channels: int, image_size: tuple[int, int], stem: str) -> QuickNet:
+        return QuickNet(name, classes, channels, image_size, stem)
+
+
+_enter("quicknet_s", "Striate's own, the quickest")
+_enter("quicknet_m", "Striate's own, for a short time to a good accuracy")
+_enter("quicknet_l", "Striate's own, for the best accuracy in half an hour")
