@@ -14,7 +14,7 @@ S9     global max                      1×1             1×1
 out    dense, × 0.2, softmax (in the loss)
 
 After each convolution, or the pooling behind it, come batch normalisation and ReLU: maximum and ReLU commute, and a
-quarter of the values is then normalised and rectified. docs/speed.md measures what each choice is worth.
+quarter of the values is then normalised and rectified.
 """
 
 from torch import Tensor, nn
@@ -86,7 +86,7 @@ class QuickNet(nn.Module):
 
 
 def _enter(name: str, title: str) -> None:
-    @register(Facts(name, title, "Striate; docs/speed.md", options={"stem": STEM}))
+    @register(Facts(name, title, "Striate", options={"stem": STEM}))
     def build(classes: int, channels: int, image_size: tuple[int, int], stem: str) -> QuickNet:
         return QuickNet(name, classes, channels, image_size, stem)
 
