@@ -1,12 +1,12 @@
 """How fast augmentation is, and what share of a training step it takes.
 
-    python benchmarks/augmentation.py [--threads 1] [--repeats 30] [MODEL ...]
+    python benchmarks/augmentation.py [--threads 1] [--repeats 30] [MODEL | MODEL@SIDE ...]
 
 The contract: random pixels; a policy is timed on images in memory, from the call to the uint8 result, draws included.
-A step is the training loop's own, on 64 images, of the model's modern recipe without augmentation. Policy and step take
-turns, so that whatever else the machine does slows both; two turns of each go first, untimed, and every figure is a
-median. The share is the policy's time for 64 images in the step's: called for each batch by itself, and called for as
-many batches at once as have a million values, which makes the same images.
+A step is the training loop's own, of the model's modern recipe without augmentation. Policy and step take turns; two
+turns of each go first, untimed, and every figure is a median. Time is that of the processor, summed over threads, so
+that what else the machine does counts little. The share is the policy's time for a batch in the step's: where each
+batch is varied by itself, and where as many are varied at once as training does, which makes the same images.
 """
 
 import argparse
@@ -29,15 +29,16 @@ from striate.training import Training, recipe
 POLICIES = ("flip", "shift", "lighting", "flip,shift,lighting", "lenet5", "alexnet", "trivial", "mixup", "cutmix")
 SIZES = ((64, 28, 1), (1024, 28, 1), (64, 224, 3))
 SHARED = "flip,shift,lighting"
-BATCH = 64
-MOST_VALUES = 2**20
+MODELS = ("mlp", "lenet5_modern", "fashion_cnn", "alexnet", "googlenet", "resnet18", "resnet18@224")
+LARGE = 64  # a side from which on images are in colour and come in smaller batches
 UNTIMED = 2
+ENOUGH = 60.0  # seconds after which slow steps are not repeated further
 
 
 def main() -> None:
     """Print a table of policies, and one of models."""
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    options.add_argument("models", nargs="*", default=["mlp", "lenet5"], metavar="MODEL")
+    options.add_argument("models", nargs="*", default=MODELS, metavar="MODEL")
     options.add_argument("--threads", type=int, default=torch.get_num_threads())
     options.add_argument("--repeats", type=int, default=30)
     chosen = options.parse_args()
@@ -50,19 +51,22 @@ def main() -> None:
     for policy in POLICIES:
         rates = [len(images) / turns(chosen.repeats, varying(policy, images))[0] for images in batches]
         print(f"{policy:<22}" + "".join(f"{rate:>18,.0f}" for rate in rates), flush=True)
-    print(f"\n{SHARED:<22}" + "".join(f"{title:>18}" for title in ("step", "one batch", "many at once")))
-    for name in chosen.models:
-        side = models.facts(name).image_size or 28
-        images = pixels(BATCH, side, 1 if side < 64 else 3)
-        many = max(1, MOST_VALUES // images.numel())
-        step, one, all_at_once = turns(
+    print(f"\n{SHARED:<34}" + "".join(f"{title:>18}" for title in ("step", "batch by batch", "as in training")))
+    for text in chosen.models:
+        name, _, given = text.partition("@")
+        side = int(given or 28)
+        batch_size, channels = (16, 3) if side >= LARGE else (64, 1)
+        images = pixels(batch_size, side, channels)
+        training = trainer(name, images)
+        together, steps = training.batches.together, iter(training)
+        step, one, shared = turns(
             chosen.repeats,
-            stepping(name, images),
+            lambda steps=steps: next(steps),
             varying(SHARED, images),
-            varying(SHARED, images.repeat(many, 1, 1, 1)),
+            varying(SHARED, images.repeat(together, 1, 1, 1)),
         )
-        label = f"{name} {side}×{side}×{images.shape[3]}"
-        print(f"{label:<22}{step * 1e3:>15.2f} ms{one / step:>18.1%}{all_at_once / many / step:>18.1%}", flush=True)
+        label = f"{name}, {batch_size} × {side}×{side}×{channels}"
+        print(f"{label:<34}{step * 1e3:>15,.2f} ms{one / step:>18.2%}{shared / together / step:>18.2%}", flush=True)
 
 
 def pixels(count: int, side: int, channels: int) -> torch.Tensor:
@@ -82,26 +86,27 @@ def varying(text: str, images: torch.Tensor) -> Callable[[], object]:
     return vary
 
 
-def stepping(name: str, images: torch.Tensor) -> Callable[[], object]:
-    """A function that takes one step of training."""
+def trainer(name: str, images: torch.Tensor) -> Training:
+    """A model in endless training on these images, all of which are one batch."""
     facts, side = models.facts(name), images.shape[1]
-    chosen = recipe("modern", name).replace(augment="none", loss=facts.loss, batch_size=BATCH, epochs=10**6)
+    chosen = recipe("modern", name).replace(augment="none", loss=facts.loss, batch_size=len(images), epochs=10**6)
     preprocess = Preprocess(side, side, images.shape[3], mean=(0.5,) * images.shape[3], std=(0.5,) * images.shape[3])
-    split = Split(images, torch.arange(len(images)) % 10)
-    model = models.create(name, 10, images.shape[3], side)
-    steps = iter(Training(model, Batches(split, preprocess, BATCH, seed=0), chosen))
-    return lambda: next(steps)
+    batches = Batches(Split(images, torch.arange(len(images)) % 10), preprocess, len(images), seed=0)
+    return Training(models.create(name, 10, images.shape[3], side), batches, chosen)
 
 
 def turns(repeats: int, *functions: Callable[[], object]) -> list[float]:
     """The median seconds of each function, called in turn."""
     seconds: list[list[float]] = [[] for _ in functions]
+    began = time.monotonic()
     for turn in range(UNTIMED + repeats):
         for function, times in zip(functions, seconds, strict=True):
-            started = time.perf_counter()
+            started = time.process_time()
             function()
             if turn >= UNTIMED:
-                times.append(time.perf_counter() - started)
+                times.append(time.process_time() - started)
+        if turn >= UNTIMED and time.monotonic() - began > ENOUGH:
+            break
     return [statistics.median(times) for times in seconds]
 
 

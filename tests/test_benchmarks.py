@@ -16,5 +16,5 @@ def test_augmentation(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     lines = capsys.readouterr().out.splitlines()
     rates = next(line for line in lines if line.startswith("flip,shift,lighting ")).split()[1:]
     assert all(float(rate.replace(",", "")) > 0 for rate in rates)
-    assert lines[-1].startswith("mlp 28×28×1")
+    assert lines[-1].startswith("mlp, 64 × 28×28×1")
     assert lines[-1].endswith("%")

@@ -121,8 +121,9 @@ def test_normalisation_is_the_formula(seed, count, height, width, depth):
     np.testing.assert_allclose(inputs.numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_normalised_images_are_channels_last_and_leave_the_pixels_as_they_were():
-    images = torch.from_numpy(noise(0, 2, 5, 4, 3))
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_normalised_images_are_channels_last_and_leave_the_pixels_as_they_were(dtype):
+    images = torch.from_numpy(noise(0, 2, 5, 4, 3)).to(dtype)
     before = images.clone()
     inputs = Preprocess(5, 4, 3, mean=(0.5,) * 3, std=(0.5,) * 3).normalize(images)
     assert inputs.is_contiguous(memory_format=torch.channels_last)

@@ -81,11 +81,14 @@ class Preprocess:
         """
         import torch
 
-        scales = [1 / (255 * s) for s in self.std]
-        offsets = [-m / s for m, s in zip(self.mean, self.std, strict=True)]
+        _, _, width, _ = images.shape
+        # Channels are laid out along the row, since a loop over one or three of them is slower than one over a row.
+        scales = [1 / (255 * s) for s in self.std] * width
+        offsets = [-m / s for m, s in zip(self.mean, self.std, strict=True)] * width
         scale = torch.tensor(scales, dtype=torch.float32, device=images.device)
         offset = torch.tensor(offsets, dtype=torch.float32, device=images.device)
-        return torch.addcmul(offset, images.to(torch.float32), scale).permute(0, 3, 1, 2)
+        rows = images.flatten(2).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+        return torch.addcmul(offset, rows, scale, out=rows).view(images.shape).permute(0, 3, 1, 2)
 
     def with_statistics(self, images: "torch.Tensor") -> "Preprocess":
         """This preprocess with the mean and standard deviation of `images`, uint8 (N, height, width, channels)."""

@@ -90,6 +90,7 @@ def test_variation_is_told_the_epoch_and_each_samples_own_index(step, epoch):
         return 255 - images
 
     made = batches(40, 8, seed=3, vary=vary)
+    made.together = 1
     batch = made[step]
     told = calls[0]  # the others are of the steps after it, made ahead
     assert (told["seed"], told["epoch"]) == (3, epoch)
@@ -160,12 +161,49 @@ def test_batches_of_images_made_when_asked_for_are_the_same():
 
 def test_a_batch_made_ahead_is_the_batch_made_at_once():
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (64, 9, 7, 3), dtype=np.uint8))
-    made = Batches(
-        Split(images, torch.arange(64)), Preprocess(9, 7, 3, mean=(0.1,) * 3, std=(0.3,) * 3), 10, 0, parse("lenet5")
+    ahead, alone = (
+        Batches(
+            Split(images, torch.arange(64)),
+            Preprocess(9, 7, 3, mean=(0.1,) * 3, std=(0.3,) * 3),
+            10,
+            0,
+            parse("lenet5"),
+        )
+        for _ in range(2)
     )
+    alone._alone = True
     for step in (0, 1, 2, 3, 11, 12):
-        for ahead, alone in zip(made[step], made._make(step), strict=True):
-            assert torch.equal(ahead, alone)
+        assert all(torch.equal(*each) for each in zip(ahead[step], alone[step], strict=True))
+    assert not alone._ahead._coming
+
+
+POLICIES = [None, *map(parse, ("flip,shift=0.4,erase", "lenet5", "flip,noise,cutmix", "mixup"))]
+
+
+@quick
+@given(counts, st.integers(1, 9), st.sampled_from(POLICIES), st.sampled_from([1, 3]), st.data())
+def test_batches_made_together_are_those_made_one_by_one(count, together, policy, channels, data):
+    samples, batch_size = count
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (samples, 5, 4, channels), dtype=np.uint8))
+    preprocess = Preprocess(5, 4, channels, mean=(0.31,) * channels, std=(0.27,) * channels)
+    one, many = (
+        Batches(Split(images, torch.arange(samples)), preprocess, batch_size, 4, policy, classes=samples) for _ in "ab"
+    )
+    one.together, many.together = 1, together
+    for step in data.draw(st.lists(st.integers(0, 3 * one.steps_per_epoch - 1), min_size=1, max_size=4)):
+        for single, shared in zip(one[step], many[step], strict=True):
+            assert torch.equal(single, shared)
+            assert single.stride() == shared.stride()
+
+
+@pytest.mark.parametrize(
+    ("size", "batch_size", "together"), [(28, 64, 20), (28, 2000, 1), (32, 512, 2), (224, 2, 10), (224, 64, 1)]
+)
+def test_as_many_are_made_together_as_have_a_million_values(size, batch_size, together):
+    images = torch.zeros(1, size, size, 1, dtype=torch.uint8).expand(4000, -1, -1, -1)
+    lazy = LazyImages(images.shape, lambda positions: images[torch.from_numpy(positions)])
+    for each, expected in ((images, together), (lazy, 1)):
+        assert Batches(Split(each, torch.arange(4000)), Preprocess(size, size, 1), batch_size, 0).together == expected
 
 
 def test_what_goes_wrong_is_raised_at_its_own_step():

@@ -17,9 +17,10 @@ STRETCH = 4 / 3  # the most that a resized crop's proportions differ from the im
 
 def flip(images: Tensor, mirrored: Tensor) -> Tensor:
     """Mirror left and right where `mirrored`, bool (N,), is true."""
-    chosen = torch.arange(len(images)) + len(images) * mirrored
-    # Copying whole images is several times faster than choosing pixel by pixel, as torch.where does.
-    return torch.cat([images, images.flip(2)]).index_select(0, chosen.to(images.device))
+    chosen = (-mirrored.to(torch.uint8)).to(images.device)[:, None, None, None]  # all bits, or none
+    # The bits in which an image and its mirror image differ turn the one into the other: several times faster than
+    # choosing pixel by pixel, as torch.where does.
+    return images.flip(2).bitwise_xor_(images).bitwise_and_(chosen).bitwise_xor_(images)
 
 
 def shift(images: Tensor, offsets: Tensor) -> Tensor:

@@ -70,12 +70,19 @@ def lighting(images: Tensor, offsets: Tensor) -> Tensor:
             f"lighting for images of {offsets.shape[1]} channels can't be used on images of {channels}: "
             "lighting-imagenet is for colour, lighting for images like those it was fitted to."
         )
-    # An offset moves all pixels by the same whole number of levels. Colours are laid out along the row, since a loop
-    # over three channels is many times slower than one over a row.
-    levels = offsets.round().clamp(-255, 255).to(torch.int16).to(images.device)
-    levels = levels[:, None, :].repeat(1, 1, width if channels > 1 else 1)
-    lit = images.reshape(count, height, width * channels) + levels
-    return lit.clamp_(0, 255).to(torch.uint8).view(images.shape)
+    # An offset moves all pixels by the same whole number of levels. Those that would leave 0 … 255 are first brought
+    # to where they just stay inside, so bytes are enough. Colours are laid out along the row, since a loop over three
+    # channels is many times slower than one over a row.
+    levels = offsets.round().clamp(-255, 255).to(torch.int16)[:, None, :].repeat(1, 1, width if channels > 1 else 1)
+    least, most = (-levels).clamp(min=0), 255 - levels.clamp(min=0)
+    lit = images.reshape(count, height, width * channels).maximum(_bytes(least, images.device))
+    torch.minimum(lit, _bytes(most, images.device), out=lit)
+    return lit.add_(_bytes(levels, images.device)).view(images.shape)
+
+
+def _bytes(levels: Tensor, device: torch.device) -> Tensor:
+    """Whole numbers modulo 256: what is added to a byte to go down is a number above 127."""
+    return levels.to(torch.uint8).to(device)
 
 
 def draw_lighting(parts: Tensor, uniform: Tensor, strength: float) -> Tensor:
