@@ -36,7 +36,12 @@ def test_each_sample_comes_once_an_epoch(count, epoch):
     assert sorted(torch.cat(seen).tolist()) == list(range(count[0]))
     samples, batch_size = count
     assert [len(part) for part in seen[:-1]] == [batch_size] * (steps - 1)
-    assert len(seen[-1]) == samples - batch_size * (steps - 1) > 0
+    assert len(seen[-1]) == samples - batch_size * (steps - 1) > (samples > 1 < batch_size)
+
+
+def test_a_single_sample_joins_the_batch_before_it():
+    assert [len(batches(9, 4)[step].targets) for step in range(3)] == [4, 5, 4]
+    assert [len(batches(10, 4)[step].targets) for step in range(3)] == [4, 4, 2]
 
 
 @quick

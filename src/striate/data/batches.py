@@ -38,7 +38,8 @@ class Batches:
     """The training batches of a split, in an order drawn anew each epoch.
 
     The batch of a step depends on the seed and the step alone, so a run continues anywhere with nothing to restore.
-    The last batch of an epoch holds what is left over. While a batch is used, the next ones are made in the background:
+    The last batch of an epoch holds what is left over; a single sample joins the batch before it, since batch
+    normalisation can't learn from one value. While a batch is used, the next ones are made in the background:
     what they hold does not depend on it, and what goes wrong with one is raised when that one is asked for.
 
     Batches of small images in memory are made several at once, consecutive ones of an epoch, which is faster and makes
@@ -84,7 +85,8 @@ class Batches:
     @property
     def steps_per_epoch(self) -> int:
         """How many batches an epoch has."""
-        return -(-len(self.split) // self.batch_size)
+        whole, left = divmod(len(self.split), self.batch_size)
+        return whole + (left > 1 or whole == 0)
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of a step, counted from 0 over all epochs."""
@@ -106,27 +108,31 @@ class Batches:
     def _make(self, group: int) -> list[Batch]:
         """The batches of a group, counted from 0 over all epochs."""
         epoch, position = divmod(group, self._groups_per_epoch)
-        size = self.batch_size * self.together
-        index = self.order(epoch)[position * size : (position + 1) * size]
+        first = position * self.together
+        steps = min(self.together, self.steps_per_epoch - first)
+        last = first + steps == self.steps_per_epoch
+        index = self.order(epoch)[first * self.batch_size : None if last else (first + steps) * self.batch_size]
+        sizes = [self.batch_size] * (steps - 1)
+        sizes.append(len(index) - sum(sizes))
         images = self._images(index).to(self.device, non_blocking=True)
         targets = self.split.labels[index].to(self.device, non_blocking=True)
         if self.vary is not None:
             images = self.vary(images, seed=self.seed, epoch=epoch, index=index.numpy())
         if getattr(self.vary, "mixes", False):
-            images, targets = self._mixed(images, targets, epoch, index)
+            images, targets = self._mixed(images, targets, epoch, index, sizes)
         inputs = self.preprocess.normalize(images)
-        return [
-            Batch(*each) for each in zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True)
-        ]
+        return [Batch(*each) for each in zip(inputs.split(sizes), targets.split(sizes), strict=True)]
 
     def _images(self, index: Tensor) -> Tensor:
         images = self.split.images
         # Whole images are copied, ten times faster than by images[index], which looks up every pixel.
         return images.index_select(0, index) if isinstance(images, Tensor) else images[index]
 
-    def _mixed(self, images: Tensor, targets: Tensor, epoch: int, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _mixed(
+        self, images: Tensor, targets: Tensor, epoch: int, index: Tensor, sizes: list[int]
+    ) -> tuple[Tensor, Tensor]:
         """The images and targets of several batches, each mixed with another of its own batch."""
-        vary, parts = cast(Any, self.vary), (each.split(self.batch_size) for each in (images, targets, index))
+        vary, parts = cast(Any, self.vary), (each.split(sizes) for each in (images, targets, index))
         mixed = [
             vary.mix(some, answers, self.classes, seed=self.seed, epoch=epoch, index=places.numpy())
             for some, answers, places in zip(*parts, strict=True)
