@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from small_run import dataset
 
 from striate.data import Dataset, Split
 from striate.errors import ArgumentError, CheckpointError, DataError, ShapeError
 from striate.files import sha256
 from striate.runs import Begun, Run
+from striate.runs import series as module
 from striate.runs.folder import locked
 from striate.runs.series import FILE, Job, Series, claimed, misfits, record, seen, train_all
 from striate.training import Step
+from striate.training.scoring import score
 
 SHAPES = dataset(40)
 QUICK = {"epochs": 1, "batch_size": 16, "augment": "none"}
@@ -267,13 +270,23 @@ def test_models_left_out_are_told_with_the_rest(tmp_path: Path):
     assert failures == {"mlp": "too wide"}
 
 
-def test_without_a_val_split_the_test_split_is_watched(tmp_path: Path):
+def test_without_a_val_split_some_of_the_test_split_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "WATCHED", 7)
     unwatched = replace(SHAPES, val=None)
+    test = unwatched.test
+    assert test is not None
     watch = Watch()
     with claimed(tmp_path, series("mlp", seeds=1)) as folder:
         runs, _ = train_all(series("mlp", seeds=1), folder, lambda model: unwatched, watch, "cpu")
     (run,) = runs["mlp"]
-    result = run.result or {}
-    assert run.history()[-1]["val_accuracy"] == result["accuracy"]
-    assert result["split"] == "test"
-    assert [name for name, _ in watch.begun[0].data.splits()] == ["train", "test"]
+    assert (run.result or {})["split"] == "test"
+    data = watch.begun[0].data
+    assert data.val is not None
+    assert "7 of the test images" in data.notes[-1]
+    assert len(data.val) == 7
+    assert data.test is test
+    for place, position in ((0, 0), (-1, -1)):  # from the first to the last, as a split may be in the classes' order
+        assert torch.equal(data.val.images[place], test.images[position])
+        assert data.val.labels[place] == test.labels[position]
+    right = score(run.model(), data.val, run.preprocess, torch.device("cpu")).accuracy
+    assert run.history()[-1]["val_accuracy"] == right

@@ -85,10 +85,10 @@ class Dataset:
             raise DataError(f"{self.source}: the training split holds no image.")
 
     def splits(self) -> Iterator[tuple[str, Split]]:
-        """The splits that exist, by name; where the test split is also watched as val, it is the test split."""
+        """The splits that exist, by name."""
         for name in ("train", "val", "test"):
             split = getattr(self, name)
-            if split is not None and not (name == "val" and split is self.test):
+            if split is not None:
                 yield name, split
 
     def fingerprint(self) -> str:

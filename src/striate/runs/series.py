@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from striate import models
-from striate.data import Dataset
+from striate.data import Dataset, Split
 from striate.data.sources import lasting, short_name
 from striate.errors import (
     ArgumentError,
@@ -33,6 +35,7 @@ from striate.training import Recipe
 
 FILE = "comparison.json"
 FORMAT = 1
+WATCHED = 1000  # test images, at most, on which accuracy is measured after each epoch
 
 
 @dataclass(frozen=True)
@@ -216,9 +219,14 @@ def record(folder: Path, series: Series, result: dict[str, Any] | None) -> None:
 def _watched(data: Dataset) -> Dataset:
     """The data with the accuracy after each epoch measured on held-out images, so that it can be drawn against time.
 
-    Where there is no val split it is the test split that is watched; nothing is chosen by what is seen there.
+    Where there is no val split some images of the test split are watched; nothing is chosen by what is seen there. They
+    are few, since a budget counts the time that this takes, and a large network takes long.
     """
-    return data if data.val is not None and len(data.val) else replace(data, val=data.test)
+    if (data.val is not None and len(data.val)) or data.test is None:
+        return data
+    chosen = torch.linspace(0, len(data.test) - 1, min(WATCHED, len(data.test))).long()
+    note = f"there is no val split: accuracy is watched on {len(chosen):,} of the test images, and nothing chosen by it"
+    return replace(data, val=Split(data.test.images[chosen], data.test.labels[chosen]), notes=(*data.notes, note))
 
 
 def _demand_same(folder: Path, series: Series) -> dict[str, Any] | None:
