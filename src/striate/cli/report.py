@@ -15,10 +15,6 @@ def report(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Write a report: result, curves, confusion matrix, worst mistakes, filters, architecture, how to reproduce it."""
-    from striate import evaluation
-    from striate.inspection import describe
-    from striate.runs import Run
+    from striate import reporting
 
-    opened = Run.open(run)
-    table = describe(opened) if opened.architecture else None
-    show(str(evaluation.report(opened, out=out, data=data, architecture=table, device=device)))
+    show(str(reporting.report(run, out=out, data=data, device=device)))

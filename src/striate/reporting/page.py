@@ -1,13 +1,13 @@
 """One HTML file that shows what a run learned. It holds all it needs and asks the network for nothing."""
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch import nn
 
 from striate import models
 from striate.data import Dataset
-from striate.drawing import render
+from striate.drawing import file_to_write, render
 from striate.errors import ArgumentError, DataError
 from striate.evaluation.measure import Evaluation, measured
 from striate.evaluation.pictures import first_filters, worst_mistakes
@@ -15,17 +15,11 @@ from striate.evaluation.reproduce import command
 from striate.evaluation.samples import samples_of
 from striate.evaluation.text import most_confused
 from striate.files import write_atomic
+from striate.inspection import describe
 from striate.runs import Run
 from striate.training import Recipe
 
 MOST_CELLS = 24  # classes beyond which the confusion matrix is a picture and not a table
-
-
-class Table(Protocol):
-    """What `striate.describe` makes."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """{"layers": [{column: value}], "totals": {column: value}}, and whatever else."""
 
 
 def report(
@@ -33,7 +27,6 @@ def report(
     *,
     out: str | Path | None = None,
     data: Dataset | str | Path | None = None,
-    architecture: Table | None = None,
     device: str = "auto",
     model: nn.Module | None = None,
 ) -> Path:
@@ -44,7 +37,6 @@ def report(
         out: the file; report.html in the run's folder if not given.
         data: what to measure the run on, see `evaluate`. Where the run's own data is gone or holds no images out, the
             report says so and shows the rest.
-        architecture: the model's table, from `striate.describe`.
         device: "auto", "cpu" or "cuda".
         model: for a run whose model Striate did not create, a module of the same structure.
 
@@ -56,13 +48,11 @@ def report(
         StorageError: if the file can't be written; what was there before stays.
     """
     run = run if isinstance(run, Run) else Run.open(run)
-    path = run.path / "report.html" if out is None else Path(out)
-    if path.is_dir():
-        raise ArgumentError(f"{path} is a folder: name the file to write, for example --out {path / 'report.html'}.")
+    path = file_to_write(run.path / "report.html" if out is None else out, "report.html")
     module = run.model(model)
-    page = {**_about(run, module), **_measurements(run, module, data, device), **_architecture(architecture)}
+    page = {**_about(run, module), **_measurements(run, module, data, device), **_architecture(run, module)}
     page |= _drawings(page["history"], page["evaluation"])
-    write_atomic(path, render("striate.evaluation", "report.html.j2", page))
+    write_atomic(path, render("striate.reporting", "report.html.j2", page))
     return path
 
 
@@ -118,7 +108,7 @@ def _cells(evaluation: Evaluation) -> list[tuple[str, list[dict[str, Any]]]]:
 
 
 def _drawings(history: list[dict[str, Any]], evaluation: Evaluation | None) -> dict[str, Any]:
-    from striate.evaluation import plots  # Matplotlib takes half a second that evaluate and predict need not spend
+    from striate.reporting import plots  # Matplotlib takes half a second that importing this package need not take
 
     large = evaluation is not None and len(evaluation.classes) > MOST_CELLS
     return {
@@ -128,11 +118,9 @@ def _drawings(history: list[dict[str, Any]], evaluation: Evaluation | None) -> d
     }
 
 
-def _architecture(table: Table | None) -> dict[str, Any]:
+def _architecture(run: Run, module: nn.Module) -> dict[str, Any]:
     """The table's columns, those that say nothing left out, its rows and its totals."""
-    if table is None:
-        return {"columns": [], "layers": [], "totals": {}}
-    values = table.to_dict()
+    values = describe(module, (run.preprocess.channels, run.preprocess.height, run.preprocess.width)).to_dict()
     layers = values["layers"]
     columns = [key for key in layers[0] if any(layer[key] not in (None, "", 0) for layer in layers)]
     return {"columns": columns, "layers": layers, "totals": values["totals"]}
