@@ -7,7 +7,7 @@ from torch import Tensor
 from striate.drawing import data_uri, file_to_write, render
 from striate.files import write_atomic
 from striate.inspection.depthwise_study import ANGLES, STROKES, DepthwiseStudy
-from striate.inspection.depthwise_text import estimate, verdicts
+from striate.inspection.depthwise_text import estimate, headline, verdicts
 
 
 def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
@@ -43,6 +43,7 @@ def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
         "study": study,
         "seeds": len(study.alike.values),
         "groups": groups,
+        "headline": headline(study),
         "verdicts": verdicts(study),
         "estimate": estimate,
         "turn": ANGLES[-1],
