@@ -74,7 +74,7 @@ def test_turning_is_to_the_left():
 
 @pytest.fixture(scope="module")
 def short() -> DepthwiseStudy:
-    return study.depthwise_study(2, RECIPE.replace(epochs=1))
+    return study.depthwise_study(2, RECIPE.replace(epochs=1, batch_size=8))
 
 
 def test_the_experiment_in_short(short: DepthwiseStudy):
