@@ -192,9 +192,10 @@ def test_a_curve_is_read_in_a_sentence(consistency: dict[float, float], says: st
 
 
 def test_what_another_network_gains_and_costs():
-    (said,) = gains([known({1: 0.9}, 2.0), known({1: 0.95}, 5.0)])
+    more, less = gains([known({1: 0.9}, 2.0), known({1: 0.95}, 5.0), known({1: 0.875}, 1.0)])
     points = "+5.00 points of shift consistency (crop), +0.00 points of accuracy"
-    assert said == f"5 against 2: {points}, 2.50 times the time for an image."
+    assert more == f"5 against 2: {points}, 2.50 times the time for an image."
+    assert "1 against 2: −2.50 points of shift consistency" in less
 
 
 @pytest.mark.parametrize(

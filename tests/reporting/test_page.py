@@ -12,7 +12,7 @@ from torch import nn
 
 from striate.data import Dataset, Split
 from striate.errors import ArgumentError, CheckpointError, DataError, StorageError
-from striate.reporting import report
+from striate.reporting import report, sections
 from striate.runs import Run, train
 from striate.training import Recipe
 
@@ -35,19 +35,11 @@ def quick(model: str | nn.Module, data: Dataset, out: Path, **settings: Any) -> 
     return train(model, data, Recipe(**{"epochs": 1, "augment": "none", **settings}), out=out)
 
 
-def test_a_report_has_all_its_parts_and_loads_nothing(run: Run, shapes: Dataset, tmp_path: Path) -> None:
-    page = Page(report(run, data=shapes, out=tmp_path / "report.html"))
-    assert page.headings == [
-        *("How it learned", "What it takes for what", "Class by class", "Where it goes wrong"),
-        *("What the first layer looks for", "Architecture", "How to reproduce it"),
-    ]
-    assert "script" not in page.tags
-    assert "link" not in page.tags
-    assert page.links
-    assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
-    assert re.findall(r"url\((?!#)|@import", page.html) == []
-    assert page.tags.count("svg") == 2
-    assert "default-src 'none'" in page.html
+@pytest.fixture(autouse=True)
+def without_inspection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests are about the rest of the page; those of the sections are in test_sections.py."""
+    for name in ("attribution", "invariance", "insides"):
+        monkeypatch.setitem(sections.SECTIONS, name, lambda subject: None)
 
 
 def test_the_architecture_is_a_table_without_empty_columns(run: Run, shapes: Dataset, tmp_path: Path) -> None:

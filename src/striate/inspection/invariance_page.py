@@ -76,15 +76,20 @@ def layers(found: Invariance) -> dict[str, Any]:
         Line(word, [(place, getattr(each, word)) for place, each in enumerate(drawn)], key)
         for key, word in enumerate(("equivariance", "invariance"))
     ]
-    reached = [Line("reached", [(place, each.reached) for place, each in enumerate(drawn)])]
+    through = [Line("through", [(place, _through(each)) for place, each in enumerate(drawn)])]
     return {
         "layers": found.layers,
         "by_stride": by_stride,
         "every": every,
         "errors": rungs(names, errors, x="error: 0 is perfect, 1 as another image", label="errors layer by layer"),
-        "reached": rungs(names, reached, x="values taken that reach the output", label="what is reached", bars=True),
+        "through": rungs(names, through, x="of what it takes, at most", label="what gets through", bars=True),
         "made_at": _made_at(found.layers),
     }
+
+
+def _through(layer: LayerShift) -> float:
+    """What can get through a layer: as many numbers as it gives, and no more than its output depends on."""
+    return min(layer.kept, 1.0 if layer.reached is None else layer.reached)
 
 
 def _made_at(layers: Sequence[LayerShift]) -> tuple[LayerShift, LayerShift] | None:

@@ -62,12 +62,16 @@ def gains(found: Sequence[Invariance]) -> list[str]:
     said = []
     for each in others:
         more = each.shift_consistency().consistency - first.shift_consistency().consistency
-        parts = [f"{100 * more:+.2f} points of shift consistency (crop)"]
+        parts = [f"{_points(more)} of shift consistency (crop)"]
         if first.accuracy is not None and each.accuracy is not None:
-            parts.append(f"{100 * (each.accuracy - first.accuracy):+.2f} points of accuracy")
+            parts.append(f"{_points(each.accuracy - first.accuracy)} of accuracy")
         time = each.milliseconds / first.milliseconds
         said.append(f"{each.model} against {first.model}: {', '.join(parts)}, {time:.2f} times the time for an image.")
     return said
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:+.2f} points".replace("-", "−")
 
 
 def _layers(layers: tuple[LayerShift, ...]) -> str:
