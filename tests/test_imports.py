@@ -23,6 +23,7 @@ LEVELS = (
     ("runs",),
     ("evaluation", "inspection", "export"),
     ("serving", "explanation"),
+    ("reporting",),
     ("cli",),
 )
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}

@@ -26,13 +26,13 @@ _HOME = {
     "invariance": "striate.inspection",
     "load": "striate.data",
     "predict": "striate.evaluation",
-    "report": "striate.evaluation",
+    "report": "striate.reporting",
     "resume": "striate.runs",
     "train": "striate.runs",
 }
 _PACKAGES = (
     *("augmentation", "data", "errors", "evaluation", "explanation", "inspection", "layers", "models"),
-    *("runs", "training"),
+    *("reporting", "runs", "training"),
 )
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "models",
     "predict",
     "report",
+    "reporting",
     "resume",
     "runs",
     "train",
@@ -68,14 +69,27 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from striate import augmentation, data, errors, evaluation, explanation, inspection, layers, models, runs, training
+    from striate import (
+        augmentation,
+        data,
+        errors,
+        evaluation,
+        explanation,
+        inspection,
+        layers,
+        models,
+        reporting,
+        runs,
+        training,
+    )
     from striate.data import Dataset, Split, load
     from striate.errors import StriateError
-    from striate.evaluation import Comparison, Evaluation, compare, evaluate, predict, report
+    from striate.evaluation import Comparison, Evaluation, compare, evaluate, predict
     from striate.explanation import explain
     from striate.inspection import describe, invariance
     from striate.models import create
     from striate.preprocess import Preprocess
+    from striate.reporting import report
     from striate.runs import Run, resume, train
     from striate.training import Recipe
 

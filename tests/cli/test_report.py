@@ -21,7 +21,7 @@ def test_it_says_where_the_report_is(
     assert striate(monkeypatch, "report", run.path) == 0
     assert capsys.readouterr().out == f"{run.path / 'report.html'}\n"
     html = (run.path / "report.html").read_text(encoding="utf-8")
-    assert "<h2>Architecture</h2>" in html  # which the library leaves out, and the command adds
+    assert "<h2>Architecture</h2>" in html
     assert "50,610" in html
 
 

@@ -9,7 +9,7 @@ from html_page import Page
 from PIL import Image
 
 from striate.drawing import data_uri, file_to_write
-from striate.drawing.figures import KEYS, Line, key, lines
+from striate.drawing.figures import KEYS, Line, key, lines, rungs
 from striate.errors import ArgumentError
 
 
@@ -21,6 +21,17 @@ def test_a_line_is_a_colour_of_the_page(tmp_path: Path) -> None:
     assert "var(--key3)" in drawn
     assert set(re.findall(r"#0[1-9a-f]0[1-9a-f]0[1-9a-f]", drawn)) == set(), "no placeholder of a colour is left"
     assert 'aria-label="moves"' in drawn
+    (tmp_path / "page.html").write_text(f"<html><body>{drawn}</body></html>")
+    Page(tmp_path / "page.html")
+
+
+@pytest.mark.parametrize("bars", [False, True])
+def test_rungs_stand_one_under_the_other_with_their_names(bars: bool, tmp_path: Path) -> None:
+    values = [Line("one", [(0, 0.5), (1, None), (2, 1)]), Line("two", [(0, 1), (1, 0.2), (2, 0.3)], 1)]
+    drawn = rungs(["a", "b$_{1}$", "c"], values[: 1 if bars else 2], x="share", label="steps", bars=bars)
+    height = {name: float(y) for y, name in re.findall(r'<text[^>]* y="([\d.]+)"[^>]*>([abc][^<]*)<', drawn)}
+    assert sorted(height, key=height.__getitem__) == ["a", "b$_{1}$", "c"]
+    assert ("100 %" in drawn) == bars
     (tmp_path / "page.html").write_text(f"<html><body>{drawn}</body></html>")
     Page(tmp_path / "page.html")
 

@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 
 def test_nearest_is_the_largest_cosine_of_what_the_last_layer_takes() -> None:
-    examples = Examples(MODEL, DATA, PREPROCESS, 1000, CPU)
+    examples = Examples(MODEL, DATA.train, DATA.classes, PREPROCESS, 1000, CPU)
     assert (len(examples), examples.available) == (100, 100)
     inputs = PREPROCESS.normalize(DATA.train.images)
     with torch.no_grad():
@@ -28,7 +28,7 @@ def test_nearest_is_the_largest_cosine_of_what_the_last_layer_takes() -> None:
 
 
 def test_exciting_images_are_those_with_the_largest_outputs() -> None:
-    examples = Examples(MODEL, DATA, PREPROCESS, 1000, CPU, "conv", [2])
+    examples = Examples(MODEL, DATA.train, DATA.classes, PREPROCESS, 1000, CPU, "conv", [2])
     with torch.no_grad():
         made = MODEL.conv(PREPROCESS.normalize(DATA.train.images))[:, 2]
     best = made.flatten(1).amax(1).sort(descending=True)
@@ -40,6 +40,6 @@ def test_exciting_images_are_those_with_the_largest_outputs() -> None:
 
 
 def test_of_many_images_evenly_spaced_ones_are_looked_at() -> None:
-    examples = Examples(MODEL, DATA, PREPROCESS, 10, CPU)
+    examples = Examples(MODEL, DATA.train, DATA.classes, PREPROCESS, 10, CPU)
     assert len(examples) == 10
     assert torch.equal(examples.images, DATA.train.images[::10])

@@ -1,5 +1,6 @@
 """Pooling across channels: its parts on filters whose answer is known, and the whole experiment, short."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from striate.errors import ArgumentError
 from striate.inspection import depthwise_study as study
 from striate.inspection.depthwise_page import report_depthwise
 from striate.inspection.depthwise_study import GROUP, GROUPS, RECIPE, STROKES, DepthwiseStudy, Estimate, RotationNet
-from striate.inspection.depthwise_text import depthwise_dict, depthwise_text, verdicts
+from striate.inspection.depthwise_text import depthwise_dict, depthwise_text, headline, verdicts
 from striate.preprocess import Preprocess
 
 
@@ -73,7 +74,7 @@ def test_turning_is_to_the_left():
 
 @pytest.fixture(scope="module")
 def short() -> DepthwiseStudy:
-    return study.depthwise_study(2, RECIPE.replace(epochs=1))
+    return study.depthwise_study(2, RECIPE.replace(epochs=1, batch_size=8))
 
 
 def test_the_experiment_in_short(short: DepthwiseStudy):
@@ -107,6 +108,23 @@ def test_what_is_said_follows_the_interval(values: tuple[float, ...], said: str)
     from striate.inspection.depthwise_text import _real
 
     assert said in _real(Estimate(values))
+
+
+def arm(name: str, *consistency: float) -> study.Arm:
+    return study.Arm(name, 1, Estimate((0.5,) * len(consistency)), Estimate(consistency), ())
+
+
+@pytest.mark.parametrize(
+    ("mine", "said"),
+    [
+        ((0.92, 0.93, 0.94), "makes the network 2.00 points more consistent"),
+        ((0.88, 0.89, 0.90), "makes the network 2.00 points less consistent"),
+        ((0.80, 0.91, 0.99), "makes no difference to rotation that is beyond luck"),
+    ],
+)
+def test_the_headline_says_what_was_found(short: DepthwiseStudy, mine: tuple[float, ...], said: str):
+    arms = (arm("with", *mine), arm("without", 0.5, 0.5, 0.5), arm("equal", 0.90, 0.91, 0.92))
+    assert said in headline(dataclasses.replace(short, arms=arms))
 
 
 def test_refusals():

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from striate import models, seeding
 from striate.errors import ArgumentError, DataError, ShapeError
-from striate.inspection import Invariance, invariance
-from striate.inspection.invariance_page import report_invariance
+from striate.inspection import Curve, Invariance, LayerShift, Point, invariance
+from striate.inspection.invariance_page import curves, layers, report_invariance
+from striate.inspection.invariance_text import gains
 from striate.inspection.shifting import PROTOCOLS, offsets
 from striate.preprocess import Preprocess
 
@@ -154,11 +155,55 @@ def test_the_page_holds_every_network_and_loads_nothing(tmp_path: Path):
     page = Page(report_invariance(found, tmp_path / "page.html", source="blots", notes=["a note"]))
     assert page.headings == ["Translation", "Other changes", "Where it is made: one & only layer by layer"]
     assert all(link.startswith(("data:", "#")) for link in page.links)
-    assert page.tags.count("svg") == 3 + 5
+    assert page.tags.count("svg") == 3 + 5 + 2
     for words in ("a note", "one & only", "other", "Windows cut from the image enlarged"):
         assert words in page.text
     unlabelled = Page(report_invariance([invariance(model, images[:8])], tmp_path / "other.html"))
     assert "accuracy" not in unlabelled.text
+
+
+def test_brief_is_the_shift_consistency_and_no_more():
+    model, images = networks()["plain"]
+    full, brief = (invariance(model, images, seed=2, brief=brief) for brief in (False, True))
+    for protocol in PROTOCOLS:
+        assert brief.shift_consistency(protocol) == full.shift_consistency(protocol)
+    assert [len(curve.points) for curve in brief.curves] == [1, 1, 1]
+    assert brief.layers == ()
+
+
+def known(consistency: dict[float, float], milliseconds: float = 1.0, errors: tuple[float | None, ...] = ()):
+    """An invariance with one curve under each protocol, as it might be found on images of 14 pixels."""
+    points = tuple(Point(strength, share, None, 0.5, 0.1) for strength, share in consistency.items())
+    made = tuple(LayerShift(f"l{n}", "conv", 1, None, None, None, each, 1.0, 1.0) for n, each in enumerate(errors))
+    shifts = tuple(Curve(f"translation, {name}", "d", "", points) for name in PROTOCOLS)
+    return Invariance(f"{milliseconds:g}", 10, 0.5, 14, shifts, made, milliseconds)
+
+
+@pytest.mark.parametrize(
+    ("consistency", "says"),
+    [
+        ({1: 0.95, 2: 0.93}, "Nine in ten or more keep their class at every strength; the fewest, 93.0 %, at 2."),
+        ({1: 0.95, 2: 0.5, 3: 0.91}, "Nine in ten or more keep their class at 1, 3; the fewest, 50.0 %, at 2."),
+        ({1: 0.5, 2: 0.4}, "At no strength do nine in ten keep their class; the fewest, 40.0 %, at 2."),
+    ],
+)
+def test_a_curve_is_read_in_a_sentence(consistency: dict[float, float], says: str):
+    assert curves([known(consistency)])["translations"][0]["reads"] == says
+
+
+def test_what_another_network_gains_and_costs():
+    more, less = gains([known({1: 0.9}, 2.0), known({1: 0.95}, 5.0), known({1: 0.875}, 1.0)])
+    points = "+5.00 points of shift consistency (crop), +0.00 points of accuracy"
+    assert more == f"5 against 2: {points}, 2.50 times the time for an image."
+    assert "1 against 2: −2.50 points of shift consistency" in less
+
+
+@pytest.mark.parametrize(
+    ("errors", "at"), [((1.0, 0.9, None, 0.3, 0.2), ("l1", "l3")), ((0.5, 0.6), None), ((1.0,), None)]
+)
+def test_where_invariance_is_made(errors: tuple[float | None, ...], at: tuple[str, str] | None):
+    made_at = layers(known({1: 1.0}, errors=errors))["made_at"]
+    assert (made_at and tuple(each.layer for each in made_at)) == at
 
 
 def test_refusals():

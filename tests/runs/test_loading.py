@@ -9,7 +9,8 @@ from PIL import Image
 
 from striate.data import LazyImages, collecting, load, reading
 from striate.data.decoders import Decoders
-from striate.evaluation import evaluate, report
+from striate.evaluation import evaluate
+from striate.reporting import report
 from striate.runs import Run, resume, train
 from striate.training import Recipe
 

@@ -1,19 +1,12 @@
 """`striate invariance`: how much of what a run says survives when the image changes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from striate.cli.console import say, show, show_json
-from striate.errors import ArgumentError, DataError
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from striate.evaluation.samples import Samples
-    from striate.preprocess import Preprocess
-    from striate.runs import Run
+from striate.errors import ArgumentError
 
 
 def invariance(
@@ -36,7 +29,7 @@ def invariance(
     from striate.drawing import file_to_write
     from striate.evaluation.samples import samples_of
     from striate.inspection import invariance as measure
-    from striate.inspection.counterpart import counterpart
+    from striate.inspection.counterpart import counterpart, rival
     from striate.inspection.invariance_page import report_invariance
     from striate.inspection.invariance_text import comparison_text
     from striate.runs import Run
@@ -47,7 +40,7 @@ def invariance(
     out = file_to_write(out or run / "invariance.html", "invariance.html")
     samples = samples_of(opened, data)
     notes = list(samples.notes)
-    chosen, labels = _drawn(samples, images, seed)
+    chosen, labels = samples.drawn(images, seed)
     networks = [(opened.name, opened.model(), opened.preprocess)]
     try:
         other = counterpart(opened)
@@ -55,7 +48,7 @@ def invariance(
         notes.append(f"No blurred network stands beside it: {error}")
         other = None
     networks += [(*other, opened.preprocess)] if other else []
-    networks += [_rival(Run.open(path), opened) for path in against or []]
+    networks += [rival(Run.open(path), opened) for path in against or []]
     found = []
     for name, model, preprocess in networks:
         with loading() as report:
@@ -73,20 +66,3 @@ def invariance(
     else:
         show("\n\n".join([found[0].text(), comparison_text(found)]))
     say(f"The page is {path}.")
-
-
-def _drawn(samples: "Samples", most: int, seed: int) -> "tuple[Tensor, Tensor]":
-    """So many of the images and their labels, in their own order."""
-    import torch
-
-    from striate import seeding
-
-    split = samples.split
-    index = torch.randperm(len(split), generator=seeding.generator(seed, "images"))[:most].sort().values
-    return split.images[index], split.labels[index]
-
-
-def _rival(other: "Run", run: "Run") -> "tuple[str, nn.Module, Preprocess]":
-    if other.classes != run.classes:
-        raise DataError(f"{other.path} tells other classes apart than {run.path}: compare runs on the same data.")
-    return f"{other.name} ({other.path.name})", other.model(), other.preprocess

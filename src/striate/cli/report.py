@@ -12,13 +12,16 @@ def report(
     run: Annotated[Path, typer.Argument(help="The run's folder.")],
     out: Annotated[Path | None, typer.Option(help="The file to write; RUN/report.html if not given.")] = None,
     data: Annotated[str | None, typer.Option(help="Other data to measure it on; classes match by name.")] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(help="Another run, whose shift consistency stands beside; may be given several times."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Write a report: result, curves, confusion matrix, worst mistakes, filters, architecture, how to reproduce it."""
-    from striate import evaluation
-    from striate.inspection import describe
-    from striate.runs import Run
+    """Write a report: result, mistakes, where it looks, how invariant it is, its layers, how to reproduce it."""
+    from striate import reporting
+    from striate.cli.progress import loading
 
-    opened = Run.open(run)
-    table = describe(opened) if opened.architecture else None
-    show(str(evaluation.report(opened, out=out, data=data, architecture=table, device=device)))
+    with loading() as progress:
+        path = reporting.report(run, out=out, data=data, against=against or (), device=device, progress=progress)
+    show(str(path))

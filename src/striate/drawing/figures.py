@@ -46,12 +46,12 @@ def blank(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 class Line(NamedTuple):
-    """A line of `lines`: points (x, y), broken where y is `None`; a key's number as its colour."""
+    """A line of `lines`: points (x, y), broken where y is `None`; a key's number as its colour; "-", "--" or ":"."""
 
     name: str
     points: Sequence[tuple[float, float | None]]
     key: int = 0
-    dashed: bool = False
+    dashes: str = "-"
 
 
 def lines(
@@ -76,11 +76,9 @@ def lines(
     """
     with style():
         figure, axes = blank(*size)
-        for name, points, number, dashed in drawn:
-            values = [float("nan") if value is None else value for _, value in points]
-            dashes = "--" if dashed else "-"
+        for name, points, number, dashes in drawn:
             places = [place for place, _ in points]
-            axes.plot(places, values, dashes, color=key(number), marker="o", markersize=3, label=name)
+            axes.plot(places, _numbers(points), dashes, color=key(number), marker="o", markersize=3, label=name)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.grid(axis="y", color=LINE)
@@ -92,9 +90,44 @@ def lines(
         return svg(figure, label)
 
 
+def rungs(names: Sequence[str], drawn: Sequence[Line], *, x: str, label: str, bars: bool = False) -> Markup:
+    """Values of named things, as lines or bars: the things stand one under the other, in their order.
+
+    Args:
+        names: of the things.
+        drawn: the lines; a point's first number is the position of its thing, its second the value, at least 0.
+        x: what stands at the axis of the values.
+        label: what the figure shows.
+        bars: whether bars are drawn, of shares, which are written in per cent.
+    """
+    with style():
+        figure, axes = blank(4.4, 0.8 + 0.19 * len(names))
+        for name, points, number, dashes in drawn:
+            places, values = [place for place, _ in points], _numbers(points)
+            if bars:
+                axes.barh(places, values, color=key(number), height=0.7)
+            else:
+                axes.plot(values, places, dashes, color=key(number), marker="o", markersize=3, label=name)
+        axes.set_yticks(range(len(names)), [name.replace("$", r"\$") for name in names])
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_xlim(left=0)
+        axes.set_xlabel(x)
+        axes.grid(axis="x", color=LINE)
+        axes.set_axisbelow(True)
+        if bars:
+            axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+        else:
+            axes.legend(frameon=False, fontsize=9)
+        return svg(figure, label)
+
+
 def key(number: int) -> str:
     """The colour that tells the thing of this number, from 0, from the others."""
     return f"#0{number % KEYS + 1}0501"
+
+
+def _numbers(points: Sequence[tuple[float, float | None]]) -> list[float]:
+    return [float("nan") if value is None else value for _, value in points]
 
 
 def svg(figure: Figure, label: str) -> Markup:

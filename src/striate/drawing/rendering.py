@@ -1,7 +1,7 @@
 """Pages from templates: one look, and the filters that write values for people."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ from striate.drawing.words import duration, percent
 from striate.errors import ArgumentError
 
 
-def render(package: str, template: str, values: Mapping[str, Any]) -> bytes:
+def render(package: str, template: str, values: Mapping[str, Any], also: Sequence[str] = ()) -> bytes:
     """The page that a template of a package, say "striate.evaluation", makes of the values, in UTF-8.
 
     Templates extend "base.html.j2" of this package: a page that holds all it needs and asks the network for nothing.
+    They may import from those of the packages in `also`.
     """
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader(package), PackageLoader("striate.drawing")]),
+        loader=ChoiceLoader([PackageLoader(name) for name in (package, *also, "striate.drawing")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

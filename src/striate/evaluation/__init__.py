@@ -1,11 +1,10 @@
-"""How good a run is: `evaluate`, `predict`, `report`, which shows it, and `compare`, which sets runs side by side."""
+"""How good a run is: `evaluate`, `predict`, and `compare`, which sets runs side by side."""
 
 from striate.evaluation.comparing import compare
 from striate.evaluation.comparison import Comparison, Pair, Row
 from striate.evaluation.comparison_page import report_comparison
 from striate.evaluation.measure import Evaluation, evaluate
 from striate.evaluation.outcome import Outcome, outcome
-from striate.evaluation.page import report
 from striate.evaluation.prediction import Prediction, predict
 from striate.evaluation.significance import Difference
 from striate.evaluation.text import predictions_text
@@ -23,6 +22,5 @@ __all__ = [
     "outcome",
     "predict",
     "predictions_text",
-    "report",
     "report_comparison",
 ]

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from striate import seeding
 from striate.data import Dataset, Split, load
 from striate.data.conform import conformed_images
 from striate.data.lazy import joined
@@ -28,6 +30,11 @@ class Samples:
     name: str
     split: Split
     notes: tuple[str, ...] = ()
+
+    def drawn(self, most: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """So many of the images, uint8 (N, H, W, C), or all if there are no more, in their order; and their labels."""
+        index = torch.randperm(len(self.split), generator=seeding.generator(seed, "images"))[:most].sort().values
+        return self.split.images[index], self.split.labels[index]
 
 
 def samples_of(run: Run, data: Dataset | str | Path | None = None) -> Samples:

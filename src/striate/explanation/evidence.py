@@ -1,4 +1,4 @@
-"""What there is to show about one image: attributions, fields and maps, computed."""
+"""What there is to show about images: attributions, fields and maps, computed."""
 
 import math
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from striate.inspection.tracing import Call
 STEPS = 32  # on the path of integrated gradients
 MOST_MAPS = 12
 MOST_FIELDS = 6
+ALIKE = 0.7  # a correlation above which an attribution hardly depends on what was learned
 
 
 @dataclass(frozen=True)
@@ -69,26 +70,30 @@ class Sight:
         return (min(bottom, height) - max(top, 0)) * (min(right, width) - max(left, 0))
 
 
-def cam(model: nn.Module, image: Tensor, target: int, layer: str) -> Attribution:
-    """Grad-CAM of the class `target` at a layer."""
-    return _checked(*(grad_cam(each, image, target, layer)[0] for each in (model, randomised(model))))
+def cams(model: nn.Module, images: Tensor, targets: Tensor, layer: str) -> list[Attribution]:
+    """Grad-CAM of each image's class, int64 (N,), at a layer."""
+    return _checked(*(grad_cam(each, images, targets, layer) for each in (model, randomised(model))))
 
 
-def pixels_for(model: nn.Module, image: Tensor, target: int, baseline: Tensor) -> tuple[Attribution, float, float]:
-    """Integrated gradients of the class `target`, all channels of a pixel together.
+def pixels_for(model: nn.Module, images: Tensor, targets: Tensor, baseline: Tensor) -> list[Attribution]:
+    """Integrated gradients of each image's class, int64 (N,), all channels of a pixel together."""
+    networks = (model, randomised(model))
+    return _checked(*(integrated_gradients(each, images, targets, baseline, STEPS).sum(1) for each in networks))
 
-    Returns:
-        The attribution, the sum of what all pixels add, and the difference of the logits that it should be.
-    """
-    both = [integrated_gradients(each, image, target, baseline, STEPS)[0].sum(0) for each in (model, randomised(model))]
+
+def difference(model: nn.Module, image: Tensor, target: int, baseline: Tensor) -> float:
+    """What a class's logit differs by between an image and a baseline, (1, channels, height, width) both."""
     with torch.no_grad():
         logits = model(torch.cat([image, baseline]))[:, target]
-    return _checked(*both), float(both[0].sum()), float(logits[0] - logits[1])
+    return float(logits[0] - logits[1])
 
 
-def _checked(learned: Tensor, untrained: Tensor) -> Attribution:
-    correlation = float(rank_correlation(learned[None], untrained[None])[0])
-    return Attribution(learned, untrained, None if math.isnan(correlation) else correlation)
+def _checked(learned: Tensor, untrained: Tensor) -> list[Attribution]:
+    likeness = rank_correlation(learned, untrained).tolist()
+    return [
+        Attribution(mine, its, None if math.isnan(alike) else alike)
+        for mine, its, alike in zip(learned, untrained, likeness, strict=True)
+    ]
 
 
 def maps(model: nn.Module, image: Tensor, stages: list[Call]) -> list[Maps]:
@@ -111,3 +116,10 @@ def sights(model: nn.Module, images: Tensor, stages: list[Call]) -> list[tuple[s
         for call in chosen
         if call.field is not None
     ]
+
+
+def strongest(model: nn.Module, image: Tensor, layer: str) -> list[int]:
+    """The units of a layer, those that an image, (1, channels, height, width), excites most first."""
+    made = features(model, image, layer)[0]
+    excited = made.flatten(1).amax(1) if made.dim() == 3 else made
+    return excited.sort(descending=True, stable=True).indices.tolist()

@@ -1,4 +1,4 @@
-"""The training images that are nearest to an image, and those that excite a unit most."""
+"""The images that are nearest to an image, and those that excite a unit most: training images, or others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.data import Dataset
+from striate.data import Split
 from striate.inspection.features import Excitation, capture, excitations, last_weighted, output_of
 from striate.inspection.subject import layer_at
 from striate.inspection.tracing import evaluating
@@ -18,7 +18,7 @@ from striate.preprocess import Preprocess
 
 @dataclass(frozen=True)
 class Example:
-    """A training image.
+    """One of the images that are looked among.
 
     Args:
         pixels: uint8 (height, width, channels).
@@ -36,11 +36,12 @@ class Example:
 
 
 class Examples:
-    """Training images and what the network makes of them, from one pass over them.
+    """Images and what the network makes of them, from one pass over them.
 
     Args:
         model: the trained network.
-        dataset: its training images are looked at, of the size that `preprocess` says.
+        split: the images that are looked at, of the size that `preprocess` says.
+        classes: the names of its labels.
         preprocess: how they become input.
         most: how many to look at; of more, evenly spaced ones.
         device: where the model is.
@@ -50,17 +51,18 @@ class Examples:
     def __init__(
         self,
         model: nn.Module,
-        dataset: Dataset,
+        split: Split,
+        classes: Sequence[str],
         preprocess: Preprocess,
         most: int,
         device: torch.device,
         layer: str | None = None,
         units: Sequence[int] = (),
     ):
-        self._dataset = dataset
-        self.available = len(dataset.train)
+        self._split, self._classes = split, classes
+        self.available = len(split)
         self._index = torch.arange(min(most, self.available)) * self.available // min(most, self.available)
-        self.images = preprocess.conform_all(dataset.train.images[self._index])
+        self.images = preprocess.conform_all(split.images[self._index])
         self._preprocess, self._model, self._device = preprocess, model, device
         self._head = last_weighted(model, (preprocess.channels, preprocess.height, preprocess.width))
         known: list[Tensor] = []
@@ -116,10 +118,10 @@ class Examples:
         return taken[0]
 
     def _example(self, number: int, value: float, place: tuple[int, int] | None = None) -> Example:
-        split, position = self._dataset.train, int(self._index[number])
+        split, position = self._split, int(self._index[number])
         return Example(
             self.images[number].numpy(),
-            self._dataset.classes[int(split.labels[position])],
+            self._classes[int(split.labels[position])],
             str(split.files[position]) if split.files else "",
             value,
             place,

@@ -1,10 +1,12 @@
-"""The same weights in the same network with a blur before its steps down, or, of one that has it, without."""
+"""Networks to put beside a run's: its own with a blur or without, and another run's."""
 
 from dataclasses import replace
 
 from torch import nn
 
+from striate.errors import DataError
 from striate.layers import DEFAULT_FILTER
+from striate.preprocess import Preprocess
 from striate.runs import Run
 
 
@@ -25,3 +27,14 @@ def counterpart(run: Run) -> tuple[str, nn.Module] | None:
         name = f"{run.name} with a blur, same weights"
         options["antialias"] = DEFAULT_FILTER
     return name, run.model(replace(run.architecture, options=options).make())
+
+
+def rival(other: Run, run: Run) -> tuple[str, nn.Module, Preprocess]:
+    """Another run's name, network and preprocessing.
+
+    Raises:
+        DataError: if it was trained on other classes.
+    """
+    if other.classes != run.classes:
+        raise DataError(f"{other.path} tells other classes apart than {run.path}: compare runs on the same data.")
+    return f"{other.name} ({other.path.absolute().name})", other.model(), other.preprocess

@@ -16,6 +16,16 @@ def estimate(value: Estimate, points: bool = False) -> str:
     return f"{mean} ({low} to {high})"
 
 
+def headline(study: DepthwiseStudy) -> str:
+    """What it did for rotation consistency, against the network with as many parameters."""
+    with_, _, equal = study.arms
+    difference = with_.consistency.minus(equal.consistency)
+    if not _real(difference).startswith("beyond"):
+        return "With as many parameters, pooling across channels makes no difference to rotation that is beyond luck."
+    much, way = f"{100 * abs(difference.mean):.2f} points", "more" if difference.mean > 0 else "less"
+    return f"With as many parameters, pooling across channels makes the network {much} {way} consistent under rotation."
+
+
 def verdicts(study: DepthwiseStudy) -> list[str]:
     """What pooling across channels changed, in percentage points, seed by seed, and whether that is beyond luck."""
     with_, *others = study.arms
@@ -43,7 +53,7 @@ def depthwise_text(study: DepthwiseStudy) -> str:
         f"digits turned by {ANGLES[0]}° … {ANGLES[-1]}°, {study.images} test images; {seeds} seed{'s'[: seeds > 1]}"
         f"{', mean and 95 % interval' if seeds > 1 else ''}"
     )
-    return "\n\n".join([title, aligned(rows, "<>>>"), "\n".join(verdicts(study))])
+    return "\n\n".join([title, aligned(rows, "<>>>"), headline(study), "\n".join(verdicts(study))])
 
 
 def depthwise_dict(study: DepthwiseStudy) -> dict[str, Any]:

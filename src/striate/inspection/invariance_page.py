@@ -1,14 +1,19 @@
 """The page of how invariant a network is, and how much more a blur, or another network."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from striate.drawing import file_to_write, render
+from striate.drawing import file_to_write, percent, render
 from striate.files import write_atomic
-from striate.inspection.invariance_text import by_stride
-from striate.inspection.invariances import Curve, Invariance
+from striate.inspection.equivariance import LayerShift
+from striate.inspection.invariance_text import by_stride, gains
+from striate.inspection.invariances import Curve, Invariance, Point
 from striate.inspection.shifting import PROTOCOLS, published
+
+MOST_RUNGS = 40  # layers that a drawing names
+_QUANTITIES = (("consistency", "-"), ("accuracy", "--"), ("moved", ":"))
 
 
 def report_invariance(
@@ -27,37 +32,98 @@ def report_invariance(
         StorageError: if the file can't be written; what was there before stays.
     """
     path = file_to_write(out, "invariance.html")
-    first = found[0]
-    translations = [curve for curve in first.curves if curve.name.startswith("translation")]
-    others = [curve for curve in first.curves if curve not in translations]
     page = {
-        "found": found,
         "source": source,
         "notes": notes,
-        "greatest": published(first.side),
-        "protocols": {name: says for name, (_, says) in PROTOCOLS.items()},
-        "translations": [_chart(found, curve) for curve in translations],
-        "others": [_chart(found, curve) for curve in others if curve.points[1:]],
-        "single": [
-            (each, curve.name, point) for each in found for curve in each.curves for point in curve.points[:1]
-            if not curve.points[1:]
-        ],
-        "by_stride": by_stride,
-    }  # fmt: skip
+        "found": found,
+        **side_by_side(found),
+        **curves(found),
+        **layers(found[0]),
+    }
     write_atomic(path, render("striate.inspection", "invariance.html.j2", page))
     return path
 
 
+def side_by_side(found: Sequence[Invariance]) -> dict[str, Any]:
+    """For the templates: networks measured on the same images, in one table, and what the others differ by."""
+    protocols = {name: says for name, (_, says) in PROTOCOLS.items()}
+    return {"networks": found, "protocols": protocols, "greatest": published(found[0].side), "gains": gains(found)}
+
+
+def curves(found: Sequence[Invariance]) -> dict[str, Any]:
+    """For the templates: all curves as drawings, each with a sentence about the first network."""
+    several = [curve for curve in found[0].curves if curve.points[1:]]
+    translations = [curve for curve in several if curve.name.startswith("translation")]
+    return {
+        "translations": [_chart(found, curve) for curve in translations],
+        "others": [_chart(found, curve) for curve in several if curve not in translations],
+        "single": [
+            (each, curve.name, curve.points[0]) for each in found for curve in each.curves if not curve.points[1:]
+        ],
+    }
+
+
+def layers(found: Invariance) -> dict[str, Any]:
+    """For the templates: a network layer by layer, as a table, two drawings and sentences."""
+    from striate.drawing.figures import Line, rungs  # Matplotlib takes half a second
+
+    if not found.layers:
+        return {"layers": (), "by_stride": by_stride}
+    every = -(-len(found.layers) // MOST_RUNGS)
+    drawn = found.layers[every - 1 :: every]  # the last one among them
+    names = [each.layer if len(each.layer) <= 24 else f"…{each.layer[-23:]}" for each in drawn]
+    errors = [
+        Line(word, [(place, getattr(each, word)) for place, each in enumerate(drawn)], key)
+        for key, word in enumerate(("equivariance", "invariance"))
+    ]
+    through = [Line("through", [(place, _through(each)) for place, each in enumerate(drawn)])]
+    return {
+        "layers": found.layers,
+        "by_stride": by_stride,
+        "every": every,
+        "errors": rungs(names, errors, x="error: 0 is perfect, 1 as another image", label="errors layer by layer"),
+        "through": rungs(names, through, x="of what it takes, at most", label="what gets through", bars=True),
+        "made_at": _made_at(found.layers),
+    }
+
+
+def _through(layer: LayerShift) -> float:
+    """What can get through a layer: as many numbers as it gives, and no more than its output depends on."""
+    return min(layer.kept, 1.0 if layer.reached is None else layer.reached)
+
+
+def _made_at(layers: Sequence[LayerShift]) -> tuple[LayerShift, LayerShift] | None:
+    """The two layers, one behind the other, between which the invariance error falls most, if it does."""
+    known = [each for each in layers if each.invariance is not None]
+    falls = [((before.invariance or 0) - (after.invariance or 0), before, after) for before, after in pairwise(known)]
+    fall, before, after = max(falls, key=lambda step: step[0], default=(0, None, None))
+    return (before, after) if fall > 0 and before and after else None
+
+
 def _chart(found: Sequence[Invariance], curve: Curve) -> dict[str, Any]:
-    """A curve of all networks, consistency and accuracy, as a drawing with its title."""
+    """A curve of all networks as a drawing with its title and a sentence."""
     from striate.drawing.figures import Line, lines  # Matplotlib takes half a second
 
-    drawn = []
-    for number, each in enumerate(found):
-        points = each.curve(curve.name).points
-        drawn.append(Line("consistency", [(point.strength, point.consistency) for point in points], number))
-        if each.accuracy is not None:
-            drawn.append(Line("accuracy", [(point.strength, point.accuracy) for point in points], number, True))
+    drawn = [
+        Line(word, [(point.strength, getattr(point, word)) for point in each.curve(curve.name).points], number, dashes)
+        for number, each in enumerate(found)
+        for word, dashes in _QUANTITIES
+        if word != "accuracy" or each.accuracy is not None
+    ]
     title = curve.name.replace("translation, ", "")
-    figure = lines(drawn, x=curve.unit, y="", label=f"consistency under {curve.name}", legend=False, size=(3.6, 2.4))
-    return {"title": title, "figure": figure}
+    figure = lines(
+        drawn, x=curve.unit, y="share", label=f"consistency under {curve.name}", legend=False, size=(3.6, 2.5)
+    )
+    return {"title": title, "figure": figure, "reads": _reading(curve.points)}
+
+
+def _reading(points: Sequence[Point]) -> str:
+    """What a curve says, in a sentence."""
+    steady = [f"{point.strength:g}" for point in points if point.consistency >= 0.9]
+    worst = min(points, key=lambda point: point.consistency)
+    fewest = f"the fewest, {percent(worst.consistency, 1)}, at {worst.strength:g}"
+    if len(steady) == len(points):
+        return f"Nine in ten or more keep their class at every strength; {fewest}."
+    if not steady:
+        return f"At no strength do nine in ten keep their class; {fewest}."
+    return f"Nine in ten or more keep their class at {', '.join(steady)}; {fewest}."

@@ -52,8 +52,26 @@ def comparison_text(found: Sequence[Invariance]) -> str:
     for each in found:
         shares = (each.accuracy, *(each.shift_consistency(name).consistency for name in PROTOCOLS))
         rows.append((each.model, *(percent(share) for share in shares), f"{each.milliseconds:.2f}"))
-    greatest = published(found[0].side)
-    return f"shift consistency (Zhang 2019), up to {greatest} pixels\n{aligned(rows, '<>>>>>')}"
+    table = f"shift consistency (Zhang 2019), up to {published(found[0].side)} pixels\n{aligned(rows, '<>>>>>')}"
+    return "\n\n".join([table, "\n".join(gains(found))]) if found[1:] else table
+
+
+def gains(found: Sequence[Invariance]) -> list[str]:
+    """What each of the other networks has over the first one, and what it costs: a sentence each."""
+    first, *others = found
+    said = []
+    for each in others:
+        more = each.shift_consistency().consistency - first.shift_consistency().consistency
+        parts = [f"{_points(more)} of shift consistency (crop)"]
+        if first.accuracy is not None and each.accuracy is not None:
+            parts.append(f"{_points(each.accuracy - first.accuracy)} of accuracy")
+        time = each.milliseconds / first.milliseconds
+        said.append(f"{each.model} against {first.model}: {', '.join(parts)}, {time:.2f} times the time for an image.")
+    return said
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:+.2f} points".replace("-", "−")
 
 
 def _layers(layers: tuple[LayerShift, ...]) -> str:

@@ -1,6 +1,6 @@
 """How much of what a network says survives when the image is moved, turned, scaled, mirrored, relit or noisy."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -117,6 +117,7 @@ def invariance(
     device: str = "auto",
     name: str | None = None,
     progress: Progress = lambda what, done, total: None,
+    brief: bool = False,
 ) -> Invariance:
     """Measure how invariant a classifier is, under translations as Zhang (2019) defines it.
 
@@ -129,6 +130,7 @@ def invariance(
         device: "auto", "cpu" or "cuda".
         name: what to call the model.
         progress: called with what is being measured, how much of it is done, and how much there is.
+        brief: measure only what `shift_consistency` tells: translations by Zhang's greatest move; and no layers.
 
     Returns:
         Curves, layers and text; the model stays as it was.
@@ -149,19 +151,20 @@ def invariance(
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()
-        return _measured(name or type(model).__name__, answers, images, labels, seed, progress)
+        return _measured(name or type(model).__name__, answers, images, labels, seed, progress, brief)
     finally:
         for module, mode in modes:
             module.training = mode
 
 
 def _measured(
-    name: str, answers: Answers, images: Tensor, labels: Tensor | None, seed: int, progress: Progress
+    name: str, answers: Answers, images: Tensor, labels: Tensor | None, seed: int, progress: Progress, brief: bool
 ) -> Invariance:
     usual = torch.cat([answers(chunk) for chunk in images.split(CHUNK)])
     right = None if labels is None else usual.argmax(1) == labels
     side = min(images.shape[1:3])
-    changes = [*_translations(side, seed), *_perturbations(seed)]
+    greatest = [published(side)] if brief else distances(side)
+    changes = [*_translations(greatest, seed), *([] if brief else _perturbations(seed))]
     total, done = sum(len(change.strengths) for change in changes), 0
     curves = []
     for change in changes:
@@ -173,7 +176,7 @@ def _measured(
             done += 1
         curves.append(Curve(change.name, change.unit, change.compared, tuple(points)))
     progress(WHAT, done, total)
-    layers = layer_shifts(answers.model, answers.inputs, images, published(side), seed)
+    layers = () if brief else layer_shifts(answers.model, answers.inputs, images, published(side), seed)
     accuracy = None if right is None else float(right.double().mean())
     return Invariance(name, len(images), accuracy, side, tuple(curves), layers, answers.milliseconds(images))
 
@@ -199,7 +202,7 @@ class _Change:
         return one, other[0] if other else None
 
 
-def _translations(side: int, seed: int) -> Iterator[_Change]:
+def _translations(greatest: Sequence[int], seed: int) -> Iterator[_Change]:
     def pair(protocol: Protocol, images: Tensor, greatest: float, index: np.ndarray) -> tuple[Tensor, ...]:
         return tuple(protocol(images, by, int(greatest)) for by in offsets(seed, int(greatest), index))
 
@@ -208,7 +211,7 @@ def _translations(side: int, seed: int) -> Iterator[_Change]:
             f"translation, {name}",
             "d, the greatest move in pixels",
             f"two shifts of one image, each drawn evenly from 0 … d pixels down and right: {says}",
-            tuple(map(float, distances(side))),
+            tuple(map(float, greatest)),
             partial(pair, protocol),
         )
 

@@ -1,31 +1,28 @@
 """One HTML file that shows what a run learned. It holds all it needs and asks the network for nothing."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch import nn
 
 from striate import models
 from striate.data import Dataset
-from striate.drawing import render
+from striate.drawing import file_to_write, render
 from striate.errors import ArgumentError, DataError
 from striate.evaluation.measure import Evaluation, measured
 from striate.evaluation.pictures import first_filters, worst_mistakes
 from striate.evaluation.reproduce import command
-from striate.evaluation.samples import samples_of
+from striate.evaluation.samples import Samples, samples_of
 from striate.evaluation.text import most_confused
 from striate.files import write_atomic
+from striate.inspection.counterpart import rival
+from striate.reporting.sections import sections
+from striate.reporting.subject import Progress, Subject
 from striate.runs import Run
 from striate.training import Recipe
 
 MOST_CELLS = 24  # classes beyond which the confusion matrix is a picture and not a table
-
-
-class Table(Protocol):
-    """What `striate.describe` makes."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """{"layers": [{column: value}], "totals": {column: value}}, and whatever else."""
 
 
 def report(
@@ -33,37 +30,59 @@ def report(
     *,
     out: str | Path | None = None,
     data: Dataset | str | Path | None = None,
-    architecture: Table | None = None,
+    against: Sequence[Run | str | Path] = (),
     device: str = "auto",
     model: nn.Module | None = None,
+    progress: Progress = lambda what, done, total: None,
 ) -> Path:
-    """Write a run's report: result, curves, confusion matrix, worst mistakes, filters, recipe, how to reproduce it.
+    """Write a run's report: what it reached, where it goes wrong, where it looks, how invariant it is, what its layers
+    see and make of images, what it is made of, and how to reproduce it.
 
     Args:
         run: a run or its folder; of a run not finished, the newest checkpoint is shown.
         out: the file; report.html in the run's folder if not given.
         data: what to measure the run on, see `evaluate`. Where the run's own data is gone or holds no images out, the
             report says so and shows the rest.
-        architecture: the model's table, from `striate.describe`.
+        against: other runs on the same classes, whose shift consistency is shown beside this one's.
         device: "auto", "cpu" or "cuda".
         model: for a run whose model Striate did not create, a module of the same structure.
+        progress: called with what is being done, how much of it is done, and how much there is.
 
     Returns:
-        The file's path.
+        The file's path. What it shows is the same each time, but for the time that networks take for an image.
 
     Raises:
         ArgumentError: if `out` is a folder.
+        CheckpointError: if the run, or one it is set against, has no usable weights.
+        DataError: if a run it is set against tells other classes apart.
         StorageError: if the file can't be written; what was there before stays.
     """
-    run = run if isinstance(run, Run) else Run.open(run)
-    path = run.path / "report.html" if out is None else Path(out)
-    if path.is_dir():
-        raise ArgumentError(f"{path} is a folder: name the file to write, for example --out {path / 'report.html'}.")
+    run = _opened(run)
+    path = file_to_write(run.path / "report.html" if out is None else out, "report.html")
     module = run.model(model)
-    page = {**_about(run, module), **_measurements(run, module, data, device), **_architecture(architecture)}
-    page |= _drawings(page["history"], page["evaluation"])
-    write_atomic(path, render("striate.evaluation", "report.html.j2", page))
+    rivals = tuple(rival(_opened(each), run) for each in against)
+    samples, why = _samples(run, data)
+    evaluation = measured(run, samples, module, device) if samples else None
+    subject = Subject(run, module, samples, evaluation, rivals, device, progress)
+    page = {**_about(run, module), **_measurements(run, samples, evaluation, why), "sections": sections(subject)}
+    page |= _drawings(page["history"], evaluation)
+    also = ("striate.inspection", "striate.explanation")
+    write_atomic(path, render("striate.reporting", "report.html.j2", page, also))
     return path
+
+
+def _opened(run: Run | str | Path) -> Run:
+    return run if isinstance(run, Run) else Run.open(run)
+
+
+def _samples(run: Run, data: Dataset | str | Path | None) -> tuple[Samples | None, str]:
+    """The held-out images, or why there are none."""
+    try:
+        return samples_of(run, data), ""
+    except (DataError, ArgumentError) as error:
+        if data is not None:
+            raise
+        return None, str(error)
 
 
 def _about(run: Run, module: nn.Module) -> dict[str, Any]:
@@ -82,17 +101,12 @@ def _about(run: Run, module: nn.Module) -> dict[str, Any]:
     }
 
 
-def _measurements(run: Run, module: nn.Module, data: Dataset | str | Path | None, device: str) -> dict[str, Any]:
+def _measurements(run: Run, samples: Samples | None, evaluation: Evaluation | None, why: str) -> dict[str, Any]:
     """What the held-out images show, or why there is none of it."""
-    try:
-        samples = samples_of(run, data)
-    except (DataError, ArgumentError) as error:
-        if data is not None:
-            raise
+    if samples is None or evaluation is None:
         result = run.result or {}
         measured_then = result if "accuracy" in result else None
-        return {"evaluation": None, "measured": measured_then, "notes": [f"Not measured on images now: {error}"]}
-    evaluation = measured(run, samples, module, device)
+        return {"evaluation": None, "measured": measured_then, "notes": [f"Not measured on images now: {why}"]}
     return {
         "evaluation": evaluation,
         "measured": evaluation,
@@ -118,7 +132,7 @@ def _cells(evaluation: Evaluation) -> list[tuple[str, list[dict[str, Any]]]]:
 
 
 def _drawings(history: list[dict[str, Any]], evaluation: Evaluation | None) -> dict[str, Any]:
-    from striate.evaluation import plots  # Matplotlib takes half a second that evaluate and predict need not spend
+    from striate.reporting import plots  # Matplotlib takes half a second that importing this package need not take
 
     large = evaluation is not None and len(evaluation.classes) > MOST_CELLS
     return {
@@ -126,13 +140,3 @@ def _drawings(history: list[dict[str, Any]], evaluation: Evaluation | None) -> d
         "accuracy_curve": plots.curves(history, "accuracy") if history else None,
         "heat_map": plots.heat_map(evaluation.confusion) if evaluation and large else None,
     }
-
-
-def _architecture(table: Table | None) -> dict[str, Any]:
-    """The table's columns, those that say nothing left out, its rows and its totals."""
-    if table is None:
-        return {"columns": [], "layers": [], "totals": {}}
-    values = table.to_dict()
-    layers = values["layers"]
-    columns = [key for key in layers[0] if any(layer[key] not in (None, "", 0) for layer in layers)]
-    return {"columns": columns, "layers": layers, "totals": values["totals"]}

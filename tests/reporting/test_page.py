@@ -12,20 +12,9 @@ from torch import nn
 
 from striate.data import Dataset, Split
 from striate.errors import ArgumentError, CheckpointError, DataError, StorageError
-from striate.evaluation import report
+from striate.reporting import report, sections
 from striate.runs import Run, train
 from striate.training import Recipe
-
-
-class Table:
-    """What `striate.describe` makes, as far as a report needs it."""
-
-    def to_dict(self) -> dict[str, Any]:
-        layers = [
-            {"layer": "input", "type": "input", "size": [8, 8], "parameters": 0, "frozen": 0},
-            {"layer": "hidden<1>", "type": "dense", "size": None, "parameters": 19500, "frozen": 0},
-        ]
-        return {"name": "mlp", "layers": layers, "totals": {"parameters": 19500, "frozen": 0}}
 
 
 def arrays(classes: tuple[str, ...], per_class: int = 4, noise: int = 0, side: int = 6, test: bool = True) -> Dataset:
@@ -46,25 +35,17 @@ def quick(model: str | nn.Module, data: Dataset, out: Path, **settings: Any) -> 
     return train(model, data, Recipe(**{"epochs": 1, "augment": "none", **settings}), out=out)
 
 
-def test_a_report_has_all_its_parts_and_loads_nothing(run: Run, shapes: Dataset, tmp_path: Path) -> None:
-    page = Page(report(run, data=shapes, out=tmp_path / "report.html", architecture=Table()))
-    assert page.headings == [
-        *("How it learned", "What it takes for what", "Class by class", "Where it goes wrong"),
-        *("What the first layer looks for", "Architecture", "How to reproduce it"),
-    ]
-    assert "script" not in page.tags
-    assert "link" not in page.tags
-    assert page.links
-    assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
-    assert re.findall(r"url\((?!#)|@import", page.html) == []
-    assert page.tags.count("svg") == 2
-    assert "default-src 'none'" in page.html
+@pytest.fixture(autouse=True)
+def without_inspection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests are about the rest of the page; those of the sections are in test_sections.py."""
+    for name in ("attribution", "invariance", "insides"):
+        monkeypatch.setitem(sections.SECTIONS, name, lambda subject: None)
 
 
 def test_the_architecture_is_a_table_without_empty_columns(run: Run, shapes: Dataset, tmp_path: Path) -> None:
-    page = Page(report(run, data=shapes, out=tmp_path / "report.html", architecture=Table()))
-    assert "layer type size parameters input input 8×8 0 hidden<1> dense 19,500 total 19,500" in page.text
-    assert "Architecture" not in Page(report(run, data=shapes, out=tmp_path / "without.html")).headings
+    text = Page(report(run, data=shapes, out=tmp_path / "report.html")).text
+    assert "layer type maps size field activation parameters connections multiply-adds input input 1 8×8" in text
+    assert "hidden1 dense 300 all ReLU 19,500" in text
 
 
 def test_it_goes_into_the_runs_folder_and_is_the_same_each_time(digits_run: Run) -> None:

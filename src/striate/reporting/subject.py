@@ -1,0 +1,82 @@
+"""The run that a report is about, as its sections see it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from striate.errors import ArgumentError
+from striate.evaluation import Evaluation
+from striate.evaluation.samples import Samples
+from striate.inspection import ArchitectureTable, describe
+from striate.inspection.subject import like
+from striate.preprocess import Preprocess
+from striate.runs import Run
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained run, and the images that show what it does.
+
+    Args:
+        run: the run.
+        model: its network, in evaluation mode, on the device.
+        samples, evaluation: the held-out images and what the network says of them; `None` both where there are none.
+        against: name, network and preprocessing of each run to set beside it.
+        device: "auto", "cpu" or "cuda".
+        progress: called with what is being done, how much of it is done, and how much there is.
+    """
+
+    run: Run
+    model: nn.Module
+    samples: Samples | None
+    evaluation: Evaluation | None
+    against: tuple[tuple[str, nn.Module, Preprocess], ...]
+    device: str
+    progress: Progress
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of its images."""
+        return self.run.preprocess.channels, self.run.preprocess.height, self.run.preprocess.width
+
+    @cached_property
+    def table(self) -> ArchitectureTable:
+        """The network, layer by layer."""
+        return describe(self.model, self.shape)
+
+    def affordable(self, multiply_adds: int, least: int, most: int, passes: int = 1) -> int:
+        """How many images so many multiply-adds are enough for, if each goes through the network `passes` times."""
+        return max(least, min(most, multiply_adds // (passes * max(self.table.multiply_adds, 1))))
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """What the network takes of images, uint8 (N, H, W, C)."""
+        return self.run.preprocess.normalize(images.to(like(self.model).device))
+
+    def telling(self, most: int) -> list[int]:
+        """Positions of telling images: the surest right answers, then the surest mistakes, each of another class.
+
+        Raises:
+            ArgumentError: if what the network says is not finite.
+        """
+        if self.evaluation is None:
+            return []
+        found = self.evaluation
+        if not bool(found.probabilities.isfinite().all()):
+            raise ArgumentError("What the network says of these images is not finite.")
+        order = found.probabilities.max(dim=1).values.sort(descending=True, stable=True).indices
+        right = (found.predicted == found.labels)[order]
+        hits, misses = (self._of_different_classes(order[each]) for each in (right, ~right))
+        wrong = min(len(misses), max(most // 2, most - len(hits)))
+        return hits[: most - wrong] + misses[:wrong]
+
+    def _of_different_classes(self, positions: Tensor) -> list[int]:
+        labels = self.evaluation.labels if self.evaluation else torch.empty(0)
+        first: dict[int, int] = {}
+        for position in positions.tolist():
+            first.setdefault(int(labels[position]), position)
+        return list(first.values())
