@@ -47,7 +47,7 @@ def invariance(
     out = file_to_write(out or run / "invariance.html", "invariance.html")
     samples = samples_of(opened, data)
     notes = list(samples.notes)
-    chosen, labels = _drawn(samples, images, seed)
+    chosen, labels = drawn(samples, images, seed)
     networks = [(opened.name, opened.model(), opened.preprocess)]
     try:
         other = counterpart(opened)
@@ -75,7 +75,7 @@ def invariance(
     say(f"The page is {path}.")
 
 
-def _drawn(samples: "Samples", most: int, seed: int) -> "tuple[Tensor, Tensor]":
+def drawn(samples: "Samples", most: int, seed: int) -> "tuple[Tensor, Tensor]":
     """So many of the images and their labels, in their own order."""
     import torch
 

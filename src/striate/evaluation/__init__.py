@@ -9,6 +9,7 @@ from striate.evaluation.page import report
 from striate.evaluation.prediction import Prediction, predict
 from striate.evaluation.significance import Difference
 from striate.evaluation.text import predictions_text
+from striate.evaluation.trial import Trial, trial
 
 __all__ = [
     "Comparison",
@@ -18,6 +19,7 @@ __all__ = [
     "Pair",
     "Prediction",
     "Row",
+    "Trial",
     "compare",
     "evaluate",
     "outcome",
@@ -25,4 +27,5 @@ __all__ = [
     "predictions_text",
     "report",
     "report_comparison",
+    "trial",
 ]
