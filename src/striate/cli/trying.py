@@ -81,7 +81,7 @@ def subject_of(
 
 def tried(subject: Subject, advice: "Advice", length: Mapping[str, float], seeds: int, device: str) -> "Trial | None":
     """Train the changes of the findings beside the network itself; `None` if there is nothing to try."""
-    from striate.evaluation.trial import ORIGINAL, trial
+    from striate.evaluation.trying import ORIGINAL, trial
 
     findings = {f"{number} {each.rule}": each for number, each in enumerate(advice.findings, start=1) if each.surgery}
     if not findings:

@@ -9,7 +9,7 @@ from striate.evaluation.page import report
 from striate.evaluation.prediction import Prediction, predict
 from striate.evaluation.significance import Difference
 from striate.evaluation.text import predictions_text
-from striate.evaluation.trial import Trial, trial
+from striate.evaluation.trying import Trial, trial
 
 __all__ = [
     "Comparison",

@@ -9,7 +9,7 @@ from striate.errors import ArgumentError
 from striate.inspection.advice.finding import Finding
 from striate.inspection.advice.network import Network, SkippedError
 from striate.inspection.advice.surgery import Surgery, changed
-from striate.inspection.advice.text import share, short
+from striate.inspection.advice.text import share
 from striate.inspection.field import Field
 from striate.inspection.tracing import Call, trace
 from striate.inspection.vocabulary import by
@@ -142,4 +142,4 @@ def _unstriding(paths: list[str]) -> Surgery:
 
 
 def _without(paths: list[str]) -> str:
-    return f"{' and '.join(paths)} without a stride" + (f" ({short(len(paths))} steps down fewer)" * (len(paths) > 1))
+    return f"{' and '.join(paths)} without a stride"

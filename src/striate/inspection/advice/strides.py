@@ -26,11 +26,11 @@ _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 def skipping_strides(network: Network) -> list[Finding]:
     """Windows with a stride larger than their kernel, where no other path of the network reads what they skip.
 
-    The shortcut of a residual block may skip what the block's other branch reads. So the gradient decides: on a copy
-    with random weights, the cells by which the output has no derivative.
+    The shortcut of a residual block may skip what the block's other branch reads. So the gradient decides: of the cells
+    between the windows those count by which, on a copy with random weights, the output has no derivative.
     """
     calls = {call.name: call for call in network.calls if _skips(call)}
-    unread = {name: part for name, part in _unread(network, list(calls)).items() if part > 0}
+    unread = {name: part for name, part in _unread(network, calls).items() if part > 0}
     if not unread:
         return []
     kinds = sorted({_text(calls[name]) for name in unread})
@@ -61,14 +61,26 @@ def _skips(call: Call) -> bool:
     return any(step > kernel for kernel, step in zip(window.kernel, window.stride, strict=True))
 
 
-def _unread(network: Network, paths: list[str]) -> dict[str, float]:
-    """Of what each of these layers takes, the share of cells that the network's output does not depend on."""
-    if not paths:
+def _between(call: Call) -> Tensor:
+    """The cells that no window of the layer covers: bool (height, width)."""
+    window, given = words.window(call.module, 2), getattr(call.module, "padding", 0)
+    padding = (given, given) if isinstance(given, int) else (0, 0) if isinstance(given, str) else given
+    covered = []
+    for axis, (cells, windows) in enumerate(zip(call.received[2:], call.made[2:], strict=True)):
+        kernel, stride = (window.kernel or (1, 1))[axis], (window.stride or (1, 1))[axis]
+        read = torch.arange(windows)[:, None] * stride - padding[axis] + torch.arange(kernel)
+        covered.append(torch.isin(torch.arange(cells), read))
+    return ~(covered[0][:, None] & covered[1])
+
+
+def _unread(network: Network, calls: dict[str, Call]) -> dict[str, float]:
+    """Of what each of these layers takes, the share of cells that it skips and that the output does not depend on."""
+    if not calls:
         return {}
     copied = randomised(network.module)
     taken: dict[str, Tensor] = {}
     handles = []
-    for path in paths:
+    for path in calls:
 
         def keep(module: nn.Module, args: tuple[Tensor, ...], path: str = path) -> None:
             taken[path] = args[0]
@@ -83,8 +95,8 @@ def _unread(network: Network, paths: list[str]) -> dict[str, float]:
             handle.remove()
     weights = torch.randn(answer.shape, generator=seeding.generator(0, "probe weights")).to(answer)
     slopes = torch.autograd.grad(answer, list(taken.values()), weights)
-    read = [(slope != 0).any(1).any(0) for slope in slopes]
-    return {path: float((~each).double().mean()) for path, each in zip(taken, read, strict=True)}
+    silent = {path: (slope == 0).all(1).all(0).cpu() for path, slope in zip(taken, slopes, strict=True)}
+    return {path: float((silent[path] & _between(call)).double().mean()) for path, call in calls.items()}
 
 
 def _proposal(calls: list[Call]) -> str:

@@ -23,6 +23,7 @@ from striate.runs.events import Observer
 from striate.training import Recipe
 
 ORIGINAL = "as it is"
+LEARNED = 0.1  # of the way from guessing to being always right; a verdict before that is on the beginning of training
 
 Begin = Callable[[str, int], AbstractContextManager[Observer]]
 
@@ -55,17 +56,18 @@ class Trial:
         says = {"helped": "it helped", "hurt": "it hurt", "no difference": "no difference that is more than luck"}
         verdicts = self.verdicts
         lines = [f"{name}: {says[verdicts[name]]}, {self._numbers(name, p)}." for name, p in self._pairs().items()]
-        if self.comparison.rows[0].accuracy < 2 / len(self.comparison.classes):
+        chance = 1 / len(self.comparison.classes)
+        if self.comparison.rows[0].accuracy < chance + LEARNED * (1 - chance):
             lines.append("None of them has learned much yet: a longer training may say something else.")
         return "\n\n".join([self.comparison.text(), "\n".join(lines)])
 
     def _numbers(self, name: str, pair: Pair) -> str:
         """The change's accuracy less the original's, and how large both networks are."""
         parameters = {row.name: row.parameters for row in self.comparison.rows}
-        sign = 1 if pair.better == name else -1
-        low, high = (points(bound) for bound in sorted(sign * bound for bound in pair.difference.interval))
+        sign = 1 if pair.better == name else -1  # of 0 too, which "+ 0.0" keeps from being −0
+        low, high = (points(bound) for bound in sorted(sign * bound + 0.0 for bound in pair.difference.interval))
         return (
-            f"{points(sign * pair.difference.mean)} points (95 % {low} to {high}), {p_value(pair.corrected)}, with "
+            f"{points(sign * pair.difference.mean + 0.0)} points (95 % {low} to {high}), {p_value(pair.corrected)}, with "
             f"{parameters[name]:,} parameters instead of {parameters[ORIGINAL]:,}"
         )
 
