@@ -49,6 +49,7 @@ def test_the_data_says_what_a_model_is_made_for(striate):
     assert values["input_shape"] == [1, 8, 8]
 
 
+@pytest.mark.slow
 def test_try_trains_the_change_and_says_whether_it_helped(striate, run: Run):
     options = ("--try", "--epochs", "1", "--seeds", "1", "--rule", "flattened-head", "--json")
     answer = striate("advise", run.path, *options)

@@ -60,6 +60,7 @@ def test_what_another_path_reads_is_not_skipped() -> None:
     assert findings("skipping-stride", model, (1, 28, 28)) == []
 
 
+@pytest.mark.slow
 def test_the_published_bottleneck_skips_and_the_later_one_does_not() -> None:
     found = finding("skipping-stride", models.create("resnet50:downsample=v1", image_size=32, seed=0), (1, 32, 32))
     assert found.numbers["unread"] == 0.75
