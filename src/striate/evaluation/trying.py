@@ -65,9 +65,10 @@ class Trial:
         """The change's accuracy less the original's, and how large both networks are."""
         parameters = {row.name: row.parameters for row in self.comparison.rows}
         sign = 1 if pair.better == name else -1  # of 0 too, which "+ 0.0" keeps from being −0
+        gap = points(sign * pair.difference.mean + 0.0)
         low, high = map(points, sorted(sign * bound + 0.0 for bound in pair.difference.interval))
         return (
-            f"{points(sign * pair.difference.mean + 0.0)} points (95 % {low} to {high}), {p_value(pair.corrected)}, with "
+            f"{gap} points (95 % {low} to {high}), {p_value(pair.corrected)}, with "
             f"{parameters[name]:,} parameters instead of {parameters[ORIGINAL]:,}"
         )
 
