@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "Advice": "striate.inspection",
     "Comparison": "striate.evaluation",
     "Dataset": "striate.data",
     "Evaluation": "striate.evaluation",
@@ -18,6 +19,7 @@ _HOME = {
     "Run": "striate.runs",
     "Split": "striate.data",
     "StriateError": "striate.errors",
+    "advise": "striate.inspection",
     "compare": "striate.evaluation",
     "create": "striate.models",
     "describe": "striate.inspection",
@@ -36,6 +38,7 @@ _PACKAGES = (
 )
 
 __all__ = [
+    "Advice",
     "Comparison",
     "Dataset",
     "Evaluation",
@@ -44,6 +47,7 @@ __all__ = [
     "Run",
     "Split",
     "StriateError",
+    "advise",
     "augmentation",
     "compare",
     "create",
@@ -86,7 +90,7 @@ if TYPE_CHECKING:
     from striate.errors import StriateError
     from striate.evaluation import Comparison, Evaluation, compare, evaluate, predict
     from striate.explanation import explain
-    from striate.inspection import describe, invariance
+    from striate.inspection import Advice, advise, describe, invariance
     from striate.models import create
     from striate.preprocess import Preprocess
     from striate.reporting import report

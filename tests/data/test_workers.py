@@ -1,4 +1,4 @@
-"""How many cores there are to use: what this process is bound to, within its control groups' limits."""
+"""How many cores and how much memory there are to use: the machine's, within the control groups' limits."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from striate.data import workers
-from striate.data.workers import cores, thread_count, worker_count
+from striate.data.workers import cores, memory, thread_count, worker_count
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +82,37 @@ def test_threads_are_no_more_than_cores_unless_someone_said_so(monkeypatch: pyte
 
 def test_this_machine_has_a_core() -> None:
     assert 1 <= cores() <= 8
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 8000),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "max\n"}, 8000),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "9000\n"}, 8000),
+        (
+            {
+                "proc/self/cgroup": "0::/jobs/mine\n",
+                "sys/fs/cgroup/jobs/mine/memory.max": "6000\n",
+                "sys/fs/cgroup/jobs/memory.max": "4000\n",
+            },
+            4000,
+        ),
+        (
+            {
+                "proc/self/cgroup": "5:memory:/box\n4:cpu,cpuacct:/box\n",
+                "sys/fs/cgroup/memory/box/memory.limit_in_bytes": "5000\n",
+            },
+            5000,
+        ),
+    ],
+)
+def test_control_groups_limit_the_memory(
+    files: dict[str, str], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_machine_memory", lambda: 8000)
+    assert memory(tree(tmp_path, **files)) == expected
+
+
+def test_the_machine_has_some_memory() -> None:
+    assert 2**20 < memory() <= workers._machine_memory()

@@ -1,15 +1,11 @@
 """`striate describe`: what a network is made of."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from striate.cli.antialias import HELP, with_blur
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from striate.runs import Run
+from striate.cli.antialias import HELP
+from striate.cli.target import subject
 
 
 def describe(
@@ -30,36 +26,8 @@ def describe(
 
     if as_json and as_markdown:
         raise ArgumentError("--json and --markdown: choose one of them.")
-    table = describe_model(_subject(target, antialias, classes, channels, image_size))
+    table = describe_model(subject(target, antialias, classes, channels, image_size))
     if as_json:
         show_json(table.to_dict())
     else:
         show(table.markdown() if as_markdown else table.text())
-
-
-def _subject(
-    target: str, antialias: bool, classes: int | None, channels: int | None, image_size: int | None
-) -> "nn.Module | Run":
-    """The run in a folder of this name, or else the model; a folder that is no run does not hide a model."""
-    from pathlib import Path
-
-    from striate import models
-    from striate.errors import ArgumentError
-    from striate.runs import Run
-
-    folder = Path(target)
-    if folder.is_dir() and (target not in models.names() or (folder / "run.json").exists()):
-        if antialias or (classes, channels, image_size) != (None, None, None):
-            raise ArgumentError(
-                f"{target} is a run and has its own classes, channels, image size and blur: leave out "
-                "--classes, --channels, --image-size and --antialias, or name a model."
-            )
-        return Run.open(folder)
-    target = with_blur(target, antialias)
-    facts = models.facts(target)
-    return models.create(
-        target,
-        10 if classes is None else classes,
-        1 if channels is None else channels,
-        (facts.image_size or 28) if image_size is None else image_size,
-    )

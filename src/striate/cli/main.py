@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from striate import __version__
+from striate.cli.advise import advise
 from striate.cli.augment import augment
 from striate.cli.compare import compare
 from striate.cli.console import say, show
@@ -58,7 +59,7 @@ def _root(
     pass
 
 
-for command in (train, evaluate, compare, predict, explain, report, describe, invariance, data, augment):
+for command in (train, evaluate, compare, predict, explain, report, describe, invariance, advise, data, augment):
     app.command()(command)
 app.command("data pack")(pack)
 app.command("show pooling")(pooling)

@@ -1,7 +1,9 @@
-"""How many processes and threads there is room for: the cores this process may use, not those the machine has."""
+"""How many processes and threads there is room for, and how much memory: what this process may use of the machine."""
 
 import math
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 _MOST = 32  # more processes than this wait for the disk and for whoever collects their images
@@ -35,21 +37,47 @@ def thread_count(chosen: int) -> int:
     return chosen if os.environ.get("OMP_NUM_THREADS", "").isdigit() else min(chosen, cores())
 
 
+def memory(root: Path = Path("/")) -> int:
+    """How many bytes of memory this process may use: the machine's, within its control groups' limit.
+
+    Args:
+        root: see `cores`.
+    """
+    limits = [_machine_memory()]
+    for version, folder in _groups(root, "memory"):
+        words = _words(folder / ("memory.max" if version == 2 else "memory.limit_in_bytes"))
+        limits += [int(word) for word in words[:1] if word.isdigit()]  # not "max"
+    return min(limits)
+
+
+def _machine_memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # where it is not told, nothing is known to be too much
+        return sys.maxsize
+
+
 def _quota(root: Path) -> float:
     """The cores' worth of CPU time that this process's control groups allow; infinite without a limit."""
+    groups = _groups(root, "cpu")
+    return min(
+        (_limit_v2(folder) if version == 2 else _limit_v1(folder) for version, folder in groups), default=math.inf
+    )
+
+
+def _groups(root: Path, controller: str) -> Iterator[tuple[int, Path]]:
+    """The folders of this process's control groups and of those around them, each with its version."""
     try:
         lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
-        return math.inf
-    limits = [math.inf]
+        return
     for line in lines:
         number, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
         if number == "0":
-            limits += [_limit_v2(folder) for folder in _upwards(root / "sys/fs/cgroup", group)]
-        elif "cpu" in controllers.split(","):
-            limits += [_limit_v1(folder) for folder in _upwards(root / "sys/fs/cgroup" / controllers, group)]
-    return min(limits)
+            yield from ((2, folder) for folder in _upwards(root / "sys/fs/cgroup", group))
+        elif controller in controllers.split(","):
+            yield from ((1, folder) for folder in _upwards(root / "sys/fs/cgroup" / controllers, group))
 
 
 def _upwards(mount: Path, group: str) -> list[Path]:

@@ -8,6 +8,7 @@ from striate.evaluation.outcome import Outcome, outcome
 from striate.evaluation.prediction import Prediction, predict
 from striate.evaluation.significance import Difference
 from striate.evaluation.text import predictions_text
+from striate.evaluation.trying import Trial, trial
 
 __all__ = [
     "Comparison",
@@ -17,10 +18,12 @@ __all__ = [
     "Pair",
     "Prediction",
     "Row",
+    "Trial",
     "compare",
     "evaluate",
     "outcome",
     "predict",
     "predictions_text",
     "report_comparison",
+    "trial",
 ]

@@ -1,5 +1,6 @@
 """Inspection: what a network is made of, what its layers see, what they make of images, and how invariant it is."""
 
+from striate.inspection.advice import Advice, Finding, Saving, advise
 from striate.inspection.architecture import describe
 from striate.inspection.attribution import grad_cam, integrated_gradients
 from striate.inspection.effective import EffectiveField, effective_field
@@ -12,15 +13,19 @@ from striate.inspection.sanity import randomised, rank_correlation
 from striate.inspection.table import ArchitectureTable, LayerRow
 
 __all__ = [
+    "Advice",
     "ArchitectureTable",
     "Curve",
     "EffectiveField",
     "Excitation",
     "Field",
+    "Finding",
     "Invariance",
     "LayerRow",
     "LayerShift",
     "Point",
+    "Saving",
+    "advise",
     "describe",
     "effective_field",
     "features",

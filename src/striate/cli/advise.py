@@ -1,0 +1,78 @@
+"""`striate advise`: a linter for networks."""
+
+from typing import Annotated
+
+import typer
+
+from striate.cli.antialias import HELP
+from striate.cli.console import say, show, show_json
+from striate.cli.duration import seconds
+from striate.errors import ArgumentError
+
+
+def advise(
+    target: Annotated[str, typer.Argument(metavar="MODEL|RUN", help="A model's name, or a run's folder.")],
+    data: Annotated[
+        str | None, typer.Option(help="What a model is made for and tried on; of a run, other images than its own.")
+    ] = None,
+    rules: Annotated[list[str] | None, typer.Option("--rule", help="Only this rule; may be given again.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="All rules but this; may be given again.")] = None,
+    images: Annotated[int, typer.Option(help="How many held-out images the rules for trained networks see.")] = 1000,
+    classes: Annotated[int | None, typer.Option(help="How many classes a model tells apart; 10 if not given.")] = None,
+    channels: Annotated[int | None, typer.Option(help="1 for grey images (if not given), 3 for colour.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Height and width in pixels; if not given, the model's own, the data's, or 28.")
+    ] = None,
+    antialias: Annotated[bool, typer.Option("--antialias", help=HELP)] = False,
+    batch_size: Annotated[int | None, typer.Option(help="Samples a step, for the memory; the recipe's.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are findings.")] = False,
+    attempt: Annotated[
+        bool, typer.Option("--try", help="Train each automatic change beside the original: does it help?")
+    ] = False,
+    budget: Annotated[str | None, typer.Option(help="With --try, time for each training; 1m if not given.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="With --try, passes over the data instead.")] = None,
+    seeds: Annotated[int, typer.Option(help="With --try, trainings of each network.")] = 3,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Look for what could be better in a network: each finding with its number, and with the change it proposes."""
+    from striate.cli.trying import subject_of, tried
+    from striate.inspection import advise as look
+
+    chosen = _chosen(rules or [], ignore or [])
+    length = _length(attempt, budget, epochs)
+    subject = subject_of(target, data, antialias, classes, channels, image_size, most=images)
+    recipe = subject.recipe if batch_size is None else subject.recipe.replace(batch_size=batch_size)
+    advice = look(subject.network, subject.images, recipe=recipe, rules=chosen, device=device)
+    for note in subject.notes:
+        say(note)
+    trial = tried(subject, advice, length, seeds, device) if attempt else None
+    if json:
+        show_json({**advice.to_dict(), "trial": trial and trial.to_dict()})
+    else:
+        show("\n\n".join([advice.text(), *([trial.text()] if trial else [])]))
+    if strict and advice.findings:
+        raise typer.Exit(1)
+
+
+def _chosen(rules: list[str], ignore: list[str]) -> list[str]:
+    """The rules that are left, in their usual order."""
+    from striate.errors import unknown
+    from striate.inspection.advice import RULES
+
+    for rule in (*rules, *ignore):
+        if rule not in RULES:
+            raise unknown("rule", rule, RULES)
+    chosen = [rule for rule in RULES if (not rules or rule in rules) and rule not in ignore]
+    if not chosen:
+        raise ArgumentError("--rule and --ignore leave no rule: name one that is not ignored.")
+    return chosen
+
+
+def _length(attempt: bool, budget: str | None, epochs: int | None) -> dict[str, float]:
+    """How long each training of --try lasts, as recipe settings."""
+    if not attempt and (budget is not None or epochs is not None):
+        raise ArgumentError("--budget and --epochs are about training: give --try too.")
+    if budget is not None and epochs is not None:
+        raise ArgumentError("--epochs and --budget both say how long to train: give one of them.")
+    return {"budget": seconds(budget or "1m")} if epochs is None else {"epochs": epochs}

@@ -1,0 +1,145 @@
+"""Receptive fields that don't go with the image: too small to see its parts, or so large that kernels see padding."""
+
+import math
+
+from torch import nn
+
+from striate import layers
+from striate.errors import ArgumentError
+from striate.inspection.advice.finding import Finding
+from striate.inspection.advice.network import Network, SkippedError
+from striate.inspection.advice.surgery import Surgery, changed
+from striate.inspection.advice.text import share
+from striate.inspection.field import Field
+from striate.inspection.tracing import Call, trace
+from striate.inspection.vocabulary import by
+
+SMALL = 0.5  # of the image's side: a unit of the last maps then sees less than a quarter of it
+IDLE = 0.05  # of the network's parameters, that only ever meet padding
+STEPS = 4  # strides that are taken away, at most
+
+_STRIDED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, layers.MaxPool2d, layers.AvgPool2d)
+
+
+def small_field(network: Network) -> list[Finding]:
+    """Last maps that see less than half of the image along both sides.
+
+    Raises:
+        SkippedError: if it is not known what they see.
+    """
+    call, field = _last(network)
+    image = network.shape[1:]
+    if max(size / side for size, side in zip(field.size, image, strict=True)) >= SMALL:
+        return []
+    stride = max([each for each in field.stride if each], default=1)
+    missing = max(side - size for size, side in zip(field.size, image, strict=True))
+    more = math.ceil(missing / (2 * stride))
+    return [
+        Finding(
+            rule="small-field",
+            layers=(call.name,),
+            found=f"Each unit of the last maps sees {by(field.size)} of the image's {by(image)} pixels "
+            f"({share(math.prod(field.size), math.prod(image))} of its area).",
+            numbers={"field": max(field.size), "image": max(image), "stride": stride, "layers_missing": more},
+            change=f"Pool once more, or add 3×3 layers, each of which sees {2 * stride:g} pixels more here: "
+            f"{more} would see all of it.",
+            manual="where to deepen a network is a choice of its design",
+        )
+    ]
+
+
+def idle_weights(network: Network) -> list[Finding]:
+    """Kernels on maps so small that some of their weights meet nothing but padding, whatever the image.
+
+    That is what a receptive field far larger than the image comes to: the image has shrunk to a few cells.
+    """
+    idle = _idle(network.calls)
+    count = sum(idle.values())
+    if not count or count < IDLE * network.parameters:
+        return []
+    calls = [call for call in network.calls if idle.get(call.name)]
+    least = min((call.received[2:] for call in calls), key=math.prod)
+    field = calls[-1].field
+    sees = f", of which a unit would see {by(field.size)} pixels" if field is not None else ""
+    found = _freeing(network)
+    return [
+        Finding(
+            rule="large-field",
+            layers=tuple(call.name for call in calls),
+            found=f"An image of {by(network.shape[1:])}{sees}, is down to {by(least)} there: {count:,} weights "
+            f"({share(count, network.parameters)} of the network's) only ever meet padding.",
+            numbers={
+                "idle_weights": count,
+                "share": count / network.parameters,
+                "field": max(field.size) if field is not None else 0,
+                "image": max(network.shape[1:]),
+            },
+            change=f"Keep the maps larger: {_without(found[0])}."
+            if found
+            else "Keep the maps larger, with fewer strides or a larger image.",
+            manual="" if found else "taking away the first strides is not enough or not possible",
+            surgery=found[1] if found else None,
+        )
+    ]
+
+
+def _last(network: Network) -> tuple[Call, Field]:
+    """The last convolution or pooling that makes maps, and what its units see."""
+    for call in reversed(network.calls):
+        windowed = getattr(call.module, "kernel_size", None) is not None and len(call.made) == 4
+        if windowed and call.field is None:
+            raise SkippedError("it is not known which pixels its last maps see")
+        if windowed and call.field is not None:
+            return call, call.field
+    raise SkippedError("it makes no maps")
+
+
+def _idle(calls: list[Call]) -> dict[str, int]:
+    """How many weights of each convolution never meet a cell of the map."""
+    found: dict[str, int] = {}
+    for call in calls:
+        conv = call.module
+        if isinstance(conv, nn.Conv2d) and type(conv) is nn.Conv2d and len(call.received) == 4:
+            met = math.prod(_met(conv, axis, call.received[2 + axis], call.made[2 + axis]) for axis in (0, 1))
+            idle = conv.weight[..., 0, 0].numel() * (math.prod(conv.kernel_size) - met)
+            found[call.name] = min(found.get(call.name, idle), idle)
+    return found
+
+
+def _met(conv: nn.Conv2d, axis: int, cells: int, made: int) -> int:
+    """How many of a kernel's rows or columns meet a cell in one place at least."""
+    kernel, stride, dilation = conv.kernel_size[axis], conv.stride[axis], conv.dilation[axis]
+    padding = conv._reversed_padding_repeated_twice[2 * (1 - axis)]  # what "same" comes to, too
+    return sum(
+        any(0 <= place * stride - padding + tap * dilation < cells for place in range(made)) for tap in range(kernel)
+    )
+
+
+def _freeing(network: Network) -> tuple[list[str], Surgery] | None:
+    """The first strided layers whose strides have to go so that weights no longer lie idle, and how they go."""
+    strided = dict.fromkeys(call.name for call in network.calls if _strides(call.module))
+    for count in range(1, STEPS + 1):
+        paths = list(strided)[:count]
+        try:
+            freed = changed(network.module, _unstriding(paths), network.shape)
+        except ArgumentError:
+            return None
+        if sum(_idle(trace(freed, network.shape)).values()) < IDLE * network.parameters:
+            return paths, _unstriding(paths)
+    return None
+
+
+def _strides(module: nn.Module) -> bool:
+    return type(module) in _STRIDED and module.stride not in (1, (1, 1))
+
+
+def _unstriding(paths: list[str]) -> Surgery:
+    def unstride(model: nn.Module, shape: tuple[int, int, int]) -> None:
+        for path in paths:
+            model.get_submodule(path).stride = (1, 1)  # type: ignore[assignment]
+
+    return unstride
+
+
+def _without(paths: list[str]) -> str:
+    return f"{' and '.join(paths)} without a stride"

@@ -1,0 +1,148 @@
+"""Large kernels: whether stacked 3×3 convolutions would be cheaper.
+
+Source: Simonyan and Zisserman (2014, section 2.3): a stack of 3×3 sees as much as one large kernel, with fewer weights.
+Szegedy et al., "Rethinking the Inception Architecture", 2015, section 3.1: where the number of maps grows by a factor,
+it grows by equal factors from layer to layer of the stack.
+"""
+
+import copy
+import math
+from itertools import pairwise
+from typing import NamedTuple
+
+from torch import nn
+
+from striate.inspection import vocabulary as words
+from striate.inspection.advice.finding import Finding
+from striate.inspection.advice.network import Network, own_parameters
+from striate.inspection.advice.surgery import Surgery, convolution, put
+from striate.inspection.advice.text import short
+from striate.inspection.tracing import Call
+
+MATERIAL = 0.05  # of the network's parameters or multiply-adds: less is not worth a finding
+
+
+class _Costs(NamedTuple):
+    """Of one kernel and of its stack: weights, and multiply-adds for one image."""
+
+    weights: int
+    stacked_weights: int
+    work: int
+    stacked_work: int
+
+
+def large_kernels(network: Network) -> list[Finding]:
+    """Kernels larger than 3×3 after the first layer whose stacks would be cheaper, all of them together.
+
+    Looked at are square kernels of odd size without dilation; not those as large as the map they see, which are dense
+    layers. The stack of a k×k kernel is (k − 1) / 2 layers of 3×3, and has its stride in the last one.
+    """
+    first = next((call.module for call in network.convolutions), None)
+    found: dict[str, _Costs] = {}
+    for call in network.convolutions:
+        conv = call.module
+        if conv is not first and isinstance(conv, nn.Conv2d) and _stackable(conv, call):
+            weights, stacked = conv.weight.numel(), _stacked_weights(conv)
+            work, stacked_work = _work(conv, call, [weights]), _work(conv, call, stacked)
+            if sum(stacked) < weights and stacked_work < work:
+                found[call.name] = _Costs(weights, sum(stacked), work, stacked_work)
+    if not found:
+        return []
+    before, after, work, stacked_work = (sum(column) for column in zip(*found.values(), strict=True))
+    material = MATERIAL * network.parameters, MATERIAL * network.table.multiply_adds
+    if before - after < material[0] and work - stacked_work < material[1]:
+        return []
+    calls = [call for call in network.convolutions if call.name in found]
+    sizes = sorted({call.module.kernel_size[0] for call in calls if isinstance(call.module, nn.Conv2d)})
+    plain = all(type(call.module) is nn.Conv2d for call in calls)
+    return [
+        Finding(
+            rule="large-kernel",
+            layers=tuple(found),
+            found=f"{_many(len(calls), 'kernel')} of {' and '.join(f'{size}×{size}' for size in sizes)} after "
+            f"the first layer: {before:,} weights, "
+            f"{short(work)} multiply-adds; as 3×3 kernels that see as much, {after:,} and {short(stacked_work)}.",
+            numbers={
+                "weights": before,
+                "stacked_weights": after,
+                "multiply_adds": work,
+                "stacked_multiply_adds": stacked_work,
+            },
+            change=f"Stack {' and '.join(map(_stack_text, sizes))}.",
+            manual="" if plain else "a layer is not a plain convolution",
+            surgery=_stacking({call.name: network.followers(call) for call in calls}) if plain else None,
+        )
+    ]
+
+
+def _stackable(conv: nn.Conv2d, call: Call) -> bool:
+    tall, wide = conv.kernel_size
+    whole = call.received[2:] == (tall, wide) and call.made[2:] == (1, 1)
+    return tall == wide and tall > 3 and tall % 2 == 1 and set(conv.dilation) == {1} and not whole
+
+
+def _maps(conv: nn.Conv2d) -> list[int]:
+    """Maps before, between and behind the layers of the stack, divisible by the groups."""
+    layers = (conv.kernel_size[0] - 1) // 2
+    growth = (conv.out_channels / conv.in_channels) ** (1 / layers)
+    between = [conv.in_channels * growth**number for number in range(1, layers)]
+    groups = conv.groups
+    return [conv.in_channels, *(max(1, round(each / groups)) * groups for each in between), conv.out_channels]
+
+
+def _stacked_weights(conv: nn.Conv2d) -> list[int]:
+    """Weights of each layer of the stack."""
+    return [9 * before * after // conv.groups for before, after in pairwise(_maps(conv))]
+
+
+def _work(conv: nn.Conv2d, call: Call, weights: list[int]) -> int:
+    """Multiply-adds of layers with so many weights in the call's place; the last one makes what the call made."""
+    height, width = call.received[2:]
+    total = 0
+    for count, (top, left) in zip(weights[:-1], _paddings(conv), strict=False):
+        height, width = height + 2 * top - 2, width + 2 * left - 2
+        total += count * height * width
+    return total + weights[-1] * math.prod(call.made[2:])
+
+
+def _paddings(conv: nn.Conv2d) -> list[tuple[int, int]]:
+    """The padding of each layer of the stack, down and to the right, which together are the convolution's own."""
+    layers = (conv.kernel_size[0] - 1) // 2
+    if isinstance(conv.padding, str):
+        return [(int(conv.padding == "same"),) * 2] * layers
+    shares = [[each // layers + (number < each % layers) for number in range(layers)] for each in conv.padding]
+    return list(zip(*shares, strict=True))
+
+
+def _stacking(behind: dict[str, list[nn.Module]]) -> Surgery:
+    def stack(model: nn.Module, shape: tuple[int, int, int]) -> None:
+        for path, followers in behind.items():
+            put(model, path, _stack(model.get_submodule(path), followers))  # type: ignore[arg-type]
+
+    return stack
+
+
+def _stack(conv: nn.Conv2d, followers: list[nn.Module]) -> nn.Sequential:
+    """3×3 convolutions in the place of one; between them what stands behind it: its normalisation and activation."""
+    norm = next((each for each in followers[:1] if isinstance(each, nn.BatchNorm2d)), None)
+    activation = next((each for each in followers if words.activation(each) and not own_parameters(each)), nn.ReLU())
+    stack: list[nn.Module] = []
+    maps, paddings = _maps(conv), _paddings(conv)
+    for number, (before, after) in enumerate(pairwise(maps)):
+        last = number == len(maps) - 2
+        options = {"kernel_size": 3, "padding": paddings[number], "stride": conv.stride if last else 1}
+        stack.append(convolution(conv, before, after, **options))
+        if not last:
+            stack += [nn.BatchNorm2d(after)] if norm is not None else []
+            stack.append(copy.deepcopy(activation))
+    return nn.Sequential(*stack).to(conv.weight)
+
+
+def _stack_text(size: int) -> str:
+    layers = (size - 1) // 2
+    counts = {2: "two", 3: "three", 4: "four", 5: "five"}
+    return f"{counts.get(layers, layers)} 3×3 convolutions in the place of each {size}×{size}"
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'s' if count != 1 else ''}"

@@ -1,0 +1,141 @@
+"""Strides larger than their kernels: what lies between the windows is not read.
+
+Source of the change: He, T. et al., "Bag of Tricks for Image Classification with Convolutional Neural Networks", 2018,
+section 4.2 (ResNet-D): an average pooling does the step of a 1×1 convolution, which then reads everything.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from striate import seeding
+from striate.inspection import vocabulary as words
+from striate.inspection.advice.finding import Finding
+from striate.inspection.advice.network import Network
+from striate.inspection.advice.surgery import Surgery, convolution, put
+from striate.inspection.advice.text import share
+from striate.inspection.sanity import randomised
+from striate.inspection.subject import like
+from striate.inspection.tracing import Call, evaluating
+
+PROBES = 4  # images of noise that are followed
+_POOLS = (nn.MaxPool2d, nn.AvgPool2d)
+
+
+def skipping_strides(network: Network) -> list[Finding]:
+    """Windows with a stride larger than their kernel, where no other path of the network reads what they skip.
+
+    The shortcut of a residual block may skip what the block's other branch reads. So the gradient decides: of the cells
+    between the windows those count by which, on a copy with random weights, the output has no derivative.
+    """
+    calls = {call.name: call for call in network.calls if _skips(call)}
+    unread = {name: part for name, part in _unread(network, calls).items() if part > 0}
+    if not unread:
+        return []
+    kinds = sorted({_text(calls[name]) for name in unread})
+    plain = all(type(calls[name].module) in (nn.Conv2d, *_POOLS) for name in unread)
+    worst = max(unread.values())
+    return [
+        Finding(
+            rule="skipping-stride",
+            layers=tuple(unread),
+            found=f"{' and '.join(kinds)}: {share(worst, 1)} of the cells that come in are read by nothing.",
+            numbers={"unread": worst, "layers": len(unread)},
+            change=f"{_proposal([calls[name] for name in unread])}.",
+            manual="" if plain else "a layer is of a kind of its own",
+            surgery=_covering(list(unread)) if plain else None,
+        )
+    ]
+
+
+def _text(call: Call) -> str:
+    window = words.window(call.module, 2)
+    return f"{words.by(window.kernel or ())} with stride {words.by(window.stride or (), shorten=True)}"
+
+
+def _skips(call: Call) -> bool:
+    window = words.window(call.module, 2)
+    if len(call.made) != 4 or window.kernel is None or window.stride is None or len(window.kernel) != 2:
+        return False
+    return any(step > kernel for kernel, step in zip(window.kernel, window.stride, strict=True))
+
+
+def _between(call: Call) -> Tensor:
+    """The cells that no window of the layer covers: bool (height, width)."""
+    window, given = words.window(call.module, 2), getattr(call.module, "padding", 0)
+    padding = (given, given) if isinstance(given, int) else (0, 0) if isinstance(given, str) else given
+    covered = []
+    for axis, (cells, windows) in enumerate(zip(call.received[2:], call.made[2:], strict=True)):
+        kernel, stride = (window.kernel or (1, 1))[axis], (window.stride or (1, 1))[axis]
+        read = torch.arange(windows)[:, None] * stride - padding[axis] + torch.arange(kernel)
+        covered.append(torch.isin(torch.arange(cells), read))
+    return ~(covered[0][:, None] & covered[1])
+
+
+def _unread(network: Network, calls: dict[str, Call]) -> dict[str, float]:
+    """Of what each of these layers takes, the share of cells that it skips and that the output does not depend on."""
+    if not calls:
+        return {}
+    copied = randomised(network.module)
+    taken: dict[str, Tensor] = {}
+    handles = []
+    for path in calls:
+
+        def keep(module: nn.Module, args: tuple[Tensor, ...], path: str = path) -> None:
+            taken[path] = args[0]
+
+        handles.append(copied.get_submodule(path).register_forward_pre_hook(keep))
+    noise = torch.randn(PROBES, *network.shape, generator=seeding.generator(0, "probe")).to(like(copied))
+    try:
+        with evaluating(copied), torch.enable_grad():
+            answer = copied(noise.requires_grad_())
+    finally:
+        for handle in handles:
+            handle.remove()
+    weights = torch.randn(answer.shape, generator=seeding.generator(0, "probe weights")).to(answer)
+    slopes = torch.autograd.grad(answer, list(taken.values()), weights)
+    silent = {path: (slope == 0).all(1).all(0).cpu() for path, slope in zip(taken, slopes, strict=True)}
+    return {path: float((silent[path] & _between(call)).double().mean()) for path, call in calls.items()}
+
+
+def _proposal(calls: list[Call]) -> str:
+    pointwise = all(_pointwise(call.module) for call in calls)
+    if pointwise:
+        return "Let an average pooling do the step before each of them (ResNet-D)"
+    return "Enlarge the kernels until they meet, with as much more padding"
+
+
+def _pointwise(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.padding == (0, 0)
+
+
+def _covering(paths: list[str]) -> Surgery:
+    def cover(model: nn.Module, shape: tuple[int, int, int]) -> None:
+        for path in paths:
+            old = model.get_submodule(path)
+            put(model, path, _averaged(old) if _pointwise(old) else _enlarged(old))  # type: ignore[arg-type]
+
+    return cover
+
+
+def _averaged(conv: nn.Conv2d) -> nn.Sequential:
+    """The same weights behind a pooling that takes the step."""
+    stride, conv.stride = conv.stride, (1, 1)
+    return nn.Sequential(nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False), conv)  # type: ignore[arg-type]
+
+
+def _enlarged(old: nn.Module) -> nn.Module:
+    """The same layer with a kernel at least as large as its stride, and padding so that it makes as many cells."""
+    window = words.window(old, 2)
+    kernel, stride = window.kernel or (1, 1), window.stride or (1, 1)
+    padding = getattr(old, "padding", 0)
+    padding = (padding, padding) if isinstance(padding, int) else (0, 0) if isinstance(padding, str) else padding
+    more = [max(0, math.ceil((step - size) / 2)) for size, step in zip(kernel, stride, strict=True)]
+    size = tuple(each + 2 * extra for each, extra in zip(kernel, more, strict=True))
+    border = tuple(each + extra for each, extra in zip(padding, more, strict=True))
+    if isinstance(old, nn.Conv2d):
+        return convolution(old, old.in_channels, old.out_channels, kernel_size=size, padding=border)
+    if isinstance(old, nn.AvgPool2d):
+        return nn.AvgPool2d(size, stride, border, old.ceil_mode, count_include_pad=False)  # type: ignore[arg-type]
+    return nn.MaxPool2d(size, stride, border, ceil_mode=old.ceil_mode)  # type: ignore[arg-type]

@@ -1,0 +1,177 @@
+"""Operations on networks: a layer gives way to others, and what stands behind it is made to fit.
+
+A change is made on a copy. Afterwards one image goes through, and every layer that then receives another number of
+channels than it was made for is given the weights for them. So it makes no difference how a network passes its tensors
+on; where this is not enough, as for a layer with a shape of its own kind, the change can't be made, and says so.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from striate import layers, seeding
+from striate.errors import ArgumentError
+from striate.inspection import vocabulary as words
+from striate.inspection.subject import like, taking
+from striate.inspection.tracing import evaluating, first_tensor, layers_of
+
+Surgery = Callable[[nn.Module, tuple[int, int, int]], None]  # changes a network that takes (channels, height, width)
+
+_CONVOLUTIONS = (nn.Conv2d,)
+_PER_CHANNEL = (*words.BATCH_NORMS, *words.INSTANCE_NORMS, nn.GroupNorm, nn.PReLU)
+
+
+def changed(model: nn.Module, surgery: Surgery, shape: tuple[int, int, int], seed: int = 0) -> nn.Module:
+    """A copy of a network on which the surgery was done, and which still works.
+
+    Raises:
+        ArgumentError: if it doesn't, or would answer in another shape.
+    """
+    new = copy.deepcopy(model)
+    vars(new).pop("architecture", None)  # it is no longer what that makes
+    name = type(model).__name__
+    try:
+        with seeding.scoped(seed, "surgery"):
+            surgery(new, shape)
+            refit(new, shape)
+        with evaluating(model), evaluating(new), torch.no_grad():
+            before, after = model(_image(model, shape)), new(_image(new, shape))
+        rehearse(new, shape)
+    except Exception as error:
+        why = str(error.__cause__ or error).rstrip(".")
+        raise ArgumentError(f"{name} can't be changed so: {why}.") from error
+    if first_tensor(before).shape != first_tensor(after).shape:  # type: ignore[union-attr]
+        raise ArgumentError(f"{name} can't be changed so: its output would have another shape.")
+    return new
+
+
+def rehearse(model: nn.Module, shape: tuple[int, int, int], images: int = 2) -> Any:
+    """What the model says of images of zeros in training mode. It learns nothing from them: its buffers stay."""
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        model.train()
+        with taking(model, shape), seeding.scoped(0, "rehearsal"):
+            return functional_call(model, buffers, (_image(model, shape, images),))
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def put(model: nn.Module, path: str, new: nn.Module) -> None:
+    """Put a module in the place of another, wherever the network holds that one."""
+    if not path:
+        raise ArgumentError("the network is a single layer.")
+    old = model.get_submodule(path)
+    new.train(old.training)
+    for name in [name for name, module in model.named_modules(remove_duplicate=False) if module is old]:
+        model.set_submodule(name, new)
+
+
+def swapping(paths: Iterable[str], new: nn.Module) -> Surgery:
+    """The surgery that puts a module without parameters in the place of these."""
+
+    def swap(model: nn.Module, shape: tuple[int, int, int]) -> None:
+        for path in paths:
+            put(model, path, copy.deepcopy(new))
+
+    return swap
+
+
+def refit(model: nn.Module, shape: tuple[int, int, int], wider: Mapping[str, float] | None = None) -> None:
+    """Give every layer weights for the number of channels that it receives.
+
+    Args:
+        shape: channels, height, width.
+        wider: by how much to multiply the maps that these convolutions make, by their paths.
+    """
+    left = dict(wider or {})
+
+    def fit(path: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        def before(module: nn.Module, args: tuple[Any, ...]) -> None:
+            _fit(module, args[0], left.pop(path, 1.0))
+
+        return before
+
+    handles = [module.register_forward_pre_hook(fit(path)) for path, module in layers_of(model)]
+    try:
+        with evaluating(model), torch.no_grad(), taking(model, shape):
+            model(_image(model, shape))
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def redrawn(old: Tensor, shape: tuple[int, ...], inputs: tuple[int, int]) -> nn.Parameter:
+    """New weights, drawn as widely as the old ones for as many inputs: variance goes with one over their number.
+
+    Args:
+        old: what they take the place of.
+        inputs: how many a unit had, and how many it has.
+    """
+    spread = float(old.detach().float().std(correction=0)) * math.sqrt(inputs[0] / inputs[1])
+    return nn.Parameter((torch.randn(shape) * spread).to(old), requires_grad=old.requires_grad)
+
+
+def convolution(old: nn.Conv2d, channels: int, maps: int, **options: Any) -> nn.Conv2d:
+    """A convolution with weights drawn as those of `old` are spread, and its own options but for those given."""
+    given = {"stride": old.stride, "padding": old.padding, "dilation": old.dilation, "groups": old.groups, **options}
+    new = nn.Conv2d(channels, maps, bias=old.bias is not None, padding_mode=old.padding_mode, device="meta", **given)
+    fan_in = (old.weight[0].numel(), new.weight[0].numel())
+    new.weight = redrawn(old.weight, tuple(new.weight.shape), fan_in)
+    if old.bias is not None:
+        new.bias = nn.Parameter(old.bias.detach().mean().expand(maps).clone(), requires_grad=old.bias.requires_grad)
+    return new
+
+
+def _fit(module: nn.Module, received: Any, wider: float) -> None:
+    """Make the module fit what it receives, in place, since it is about to be called."""
+    if not isinstance(received, Tensor):
+        return
+    maps = received.shape[1] if received.dim() > 1 else 0
+    if type(module) in _CONVOLUTIONS and received.dim() == 4:
+        _fit_convolution(module, maps, wider)  # type: ignore[arg-type]
+    elif type(module) is nn.Linear and received.shape[-1] != module.in_features:
+        module.weight = redrawn(
+            module.weight, (module.out_features, received.shape[-1]), (module.in_features, received.shape[-1])
+        )
+        module.in_features = received.shape[-1]
+    elif isinstance(module, layers.PaddedShortcut):
+        module.in_channels, module.out_channels = maps, round(module.out_channels * wider)
+    elif isinstance(module, layers.BlurPool2d) and module.channels != maps:
+        module.channels, module.taps = maps, module.taps[:1].repeat(maps, 1, 1, 1)
+    elif isinstance(module, _PER_CHANNEL):
+        _fit_per_channel(module, maps)
+
+
+def _fit_convolution(module: nn.Conv2d, received: int, wider: float) -> None:
+    depthwise = module.groups == module.in_channels > 1
+    maps = received * (module.out_channels // module.in_channels) if depthwise else round(module.out_channels * wider)
+    if (received, maps) != (module.in_channels, module.out_channels):
+        new = convolution(
+            module, received, maps, kernel_size=module.kernel_size, groups=received if depthwise else module.groups
+        )
+        module.in_channels, module.out_channels, module.groups = received, maps, new.groups
+        module.weight, module.bias = new.weight, new.bias
+
+
+def _fit_per_channel(module: nn.Module, maps: int) -> None:
+    """Normalisations and PReLU have one value a channel, and start with the same for all."""
+    for name in ("num_features", "num_channels", "num_parameters"):
+        if getattr(module, name, 1) not in (1, maps):
+            old = getattr(module, name)
+            setattr(module, name, maps)
+            for key, value in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+                if value.shape == (old,):
+                    full = value.detach().mean().expand(maps).clone()
+                    setattr(module, key, nn.Parameter(full) if isinstance(value, nn.Parameter) else full)
+
+
+def _image(model: nn.Module, shape: tuple[int, int, int], images: int = 1) -> Tensor:
+    weights = like(model)
+    return torch.zeros(images, *shape, device=weights.device, dtype=weights.dtype)

@@ -1,0 +1,91 @@
+"""Stages that don't widen: found by their maps, and widened through whatever follows."""
+
+import torch
+from foreign import residual
+from looked_at import finding, findings
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from striate import layers
+
+
+def plain(*widths: int) -> nn.Sequential:
+    """A convolution, normalised, for each width, with poolings between them, and a flattened head."""
+    blocks: list[nn.Module] = []
+    for before, after in zip((1, *widths), widths, strict=False):
+        blocks += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
+    side = 16 >> len(widths)
+    return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(widths[-1] * side * side, 5))
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(each.numel() for each in model.parameters())
+
+
+def test_a_stage_that_is_no_wider_is_found_and_those_behind_keep_their_growth() -> None:
+    model = plain(8, 8, 12)
+    found = finding("narrow-stage", model, (1, 16, 16))
+    assert found.layers == ("4",)
+    assert found.numbers == {"stages": 1, "maps_before": 8, "maps": 8}
+    assert "from 8 to 8 where the stride grows to 2" in found.found
+    assert "8 → 16 → 24 maps" in found.change
+    changed, by_hand = found.apply(model, (1, 16, 16)), plain(8, 16, 24)
+    assert [p.shape for p in changed.parameters()] == [p.shape for p in by_hand.parameters()]
+    assert [b.shape for b in changed.buffers()] == [b.shape for b in by_hand.buffers()]
+    assert found.saves.parameters == parameters(model) - parameters(by_hand)
+    assert changed(torch.randn(3, 1, 16, 16)).shape == (3, 5)
+    assert findings("narrow-stage", changed, (1, 16, 16)) == []
+
+
+def test_networks_that_widen_are_left_alone() -> None:
+    strided = nn.Sequential(nn.Conv2d(3, 8, 7, 2, 3), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3), nn.Flatten())
+    for model, shape in ((plain(8, 16, 17), (1, 16, 16)), (residual(), (3, 16, 16)), (strided, (3, 32, 32))):
+        assert findings("narrow-stage", model, shape) == []
+
+
+class Branches(nn.Module):
+    """Two branches beside each other, and stacked: (N, 8, H, W) to (N, 2 width, H, W)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(8, width, 1), nn.Conv2d(8, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([F.relu(self.one(x)), F.relu(self.two(x))], 1)
+
+
+def test_the_maps_of_branches_count_together() -> None:
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    wide, narrow = (
+        nn.Sequential(nn.Conv2d(1, 8, 3), nn.MaxPool2d(2), Branches(width), *head, nn.Linear(2 * width, 5))
+        for width in (5, 4)
+    )
+    assert findings("narrow-stage", wide, (1, 16, 16)) == []
+    found = finding("narrow-stage", narrow, (1, 16, 16))
+    changed = found.apply(narrow, (1, 16, 16))
+    assert (changed[2].one.out_channels, changed[2].two.out_channels, changed[5].in_features) == (8, 8, 16)
+
+
+class Block(nn.Module):
+    """A residual block that halves the sides and keeps the number of maps."""
+
+    def __init__(self, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.norm, self.shortcut = nn.Conv2d(8, 8, 3, 2, 1), nn.BatchNorm2d(8), shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.conv(x)) + self.shortcut(x))
+
+
+def test_shortcuts_widen_too_where_they_can() -> None:
+    depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8)
+    tail = (depthwise, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+    for shortcut in (nn.Conv2d(8, 8, 1, 2), layers.PaddedShortcut(8, 8, 2)):
+        model = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), Block(shortcut), *tail)
+        changed = finding("narrow-stage", model, (1, 16, 16)).apply(model, (1, 16, 16))
+        assert (changed[1].conv.out_channels, changed[1].norm.num_features, changed[2].groups) == (16, 16, 16)
+        assert changed(torch.randn(2, 1, 16, 16)).shape == (2, 5)
+    stuck = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), Block(nn.MaxPool2d(2)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    found = finding("narrow-stage", stuck, (1, 16, 16))
+    assert found.surgery is None
+    assert "size of tensor a (16) must match" in found.manual
