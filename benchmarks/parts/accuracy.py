@@ -10,6 +10,7 @@ from benchmarks.programs import OURS, PROGRAMS, TARGETS, TEXTBOOK, Program
 from benchmarks.store import Result, Store
 from benchmarks.tables import NOTHING, median, number, percent, table, times
 
+REFERENCE = 220  # GFLOP/s of the machine that times are scaled to
 Curve = Sequence[tuple[float, float]]  # seconds and accuracy, in time's order
 
 
@@ -62,7 +63,7 @@ def tables(store: Store) -> str:
     texts = []
     for data, targets in TARGETS.items():
         measured = {each: found for each in PROGRAMS if each.data == data and (found := curves_of(store, each))}
-        texts += [_programs(store, data, targets, measured), _fastest(data, targets, measured)]
+        texts += [_programs(store, data, targets, measured), _fastest(store, data, targets, measured)]
     return "\n".join(filter(None, texts))
 
 
@@ -86,7 +87,7 @@ def _programs(store: Store, data: str, targets: Sequence[float], measured: dict[
     return table(f"Seconds to a test accuracy, {data}", [*header, "GFLOP/s"], rows)
 
 
-def _fastest(data: str, targets: Sequence[float], measured: dict[Program, list[Curve]]) -> str:
+def _fastest(store: Store, data: str, targets: Sequence[float], measured: dict[Program, list[Curve]]) -> str:
     peers = sorted({each.peer.title for each in measured if each.peer != OURS})
     best = best_of_textbook(measured)
     goals = [(_share(target), target) for target in targets]
@@ -96,13 +97,16 @@ def _fastest(data: str, targets: Sequence[float], measured: dict[Program, list[C
         times_of = {each: time_to(curves, target) for each, curves in measured.items()}
         mine = min((each for each in times_of if each.peer == OURS), key=times_of.__getitem__, default=None)
         seconds = math.inf if mine is None else times_of[mine]
+        yardstick = median(store.rounds(f"accuracy/{data}/{mine.title}"), "yardstick") if mine else None
+        scaled = seconds * yardstick / REFERENCE if yardstick else math.inf
         cells = []
         for peer in peers:
             theirs = min(time for each, time in times_of.items() if each.peer.title == peer)
             factor = times(theirs / seconds) if max(theirs, seconds) < math.inf else ""
             cells.append(_seconds(theirs) + factor)
-        rows.append([title, mine.title if mine and seconds < math.inf else NOTHING, _seconds(seconds), *cells])
-    header = ["accuracy", "Striate's fastest", "seconds", *peers]
+        name = mine.title if mine and seconds < math.inf else NOTHING
+        rows.append([title, name, _seconds(seconds), _seconds(scaled), *cells])
+    header = ["accuracy", "Striate's fastest", "seconds", f"at {REFERENCE} GFLOP/s", *peers]
     return table(f"Striate's fastest way and each peer's, {data}", header, rows)
 
 
