@@ -29,6 +29,7 @@ def test_the_report_names_machine_versions_results_and_failures(tmp_path: Path) 
     assert "| Flax NNX | 200     |" in told
     assert "- product/pytorch/0: its process ended with -9" in told
     assert "Throughput" not in told
+    assert "fastest" not in told
 
 
 def test_showing_measures_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
