@@ -6,18 +6,21 @@
 #   make all       check, then test
 #   make format    put the code into shape
 #   make install   only the environment, with all development tools
-#   make clean     remove the environment, the caches, the builds and runs/demo
+#   make bench     measure Striate beside its peers: hours; stop it, and the same goes on    (ARGS="--only throughput")
+#   make bench-quick   the same on a smaller scale, in ten minutes
+#   make clean     remove the environments, the caches, the builds and runs/demo
 #
-# VENV=/some/dir puts the environment elsewhere; PYTHON=python3.12 makes it with another Python.
+# VENV=/some/dir puts the environment elsewhere, and those of the peers beside it; PYTHON=python3.12 makes it with another Python.
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 BIN = $(VENV)/bin
+PEERS = $(VENV)-peers
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check all format install clean
+.PHONY: help demo test check all format install bench bench-quick clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -45,8 +48,13 @@ format: $(VENV)/.installed-dev
 
 install: $(VENV)/.installed-dev
 
+# What is measured: benchmarks/README.md.
+bench bench-quick: $(VENV)/.installed $(patsubst benchmarks/environments/%.txt,$(PEERS)/%/.installed,$(wildcard benchmarks/environments/*.txt))
+	$(BIN)/python -m benchmarks --size $(if $(filter bench,$@),full,quick) --peers $(PEERS) $(ARGS)
+
 clean:
 	@if [ -e "$(VENV)/.created" ]; then rm -rf "$(VENV)"; fi
+	rm -rf $(addprefix $(PEERS)/,$(basename $(notdir $(wildcard benchmarks/environments/*.txt))))
 	rm -rf runs/demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
@@ -69,3 +77,9 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/.created pyproject.toml constraints.txt
 	$(PIP_INSTALL) ".[dev]"
 	@touch $(VENV)/.installed $@
+
+# The peers of the benchmarks: one environment each, with exactly the versions in its file.
+$(PEERS)/%/.installed: benchmarks/environments/%.txt constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --disable-pip-version-check --requirement $<
+	@touch $@

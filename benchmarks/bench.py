@@ -1,0 +1,78 @@
+"""What all parts measure with: how much, where results go, who takes turns, and the yardstick beside every result."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from benchmarks.machine import commit
+from benchmarks.programs import Peer
+from benchmarks.sizes import Size
+from benchmarks.store import Result, Store
+from benchmarks.worker import Worker, worker
+from striate.data.mnist import SOURCES
+from striate.data.places import locate
+
+Turn = TypeVar("Turn")
+
+
+@dataclass
+class Bench:
+    """A benchmark under way.
+
+    Args:
+        size: how much is measured.
+        store: where results go.
+        environments: the folder of the peers' environments.
+        threads: how many every process may use.
+        yardstick: called before each measurement for the machine's rate at that time, in GFLOP/s.
+        say: told each measurement's key before it begins, and what came of it.
+    """
+
+    size: Size
+    store: Store
+    environments: Path
+    threads: int
+    yardstick: Callable[[], float]
+    say: Callable[[str], None]
+
+    @cached_property
+    def commit(self) -> str:
+        """The commit that is measured."""
+        return commit()
+
+    def measure(self, key: str, ask: Callable[[], Result]) -> Result:
+        """The result kept under a key, or else what `ask` gives, with the yardstick and the commit."""
+
+        def measured() -> Result:
+            yardstick = self.yardstick()
+            self.say(key)
+            result = {**ask(), "yardstick": yardstick, "commit": self.commit}
+            if "error" in result:
+                self.say(f"  failed: {result['error']}")
+            return result
+
+        return self.store.measure(key, measured)
+
+    def worker(self, peer: Peer) -> AbstractContextManager[Worker]:
+        """A process of this peer, which starts when it is first asked and ends with the block."""
+        return worker(peer, self.environments, self.threads)
+
+    @contextmanager
+    def workers(self, peers: Sequence[Peer]) -> Iterator[dict[str, Worker]]:
+        """A process of each peer, by its name."""
+        with ExitStack() as stack:
+            yield {peer.name: stack.enter_context(self.worker(peer)) for peer in peers}
+
+    def turns(self, takers: Sequence[Turn]) -> Iterator[tuple[int, Turn]]:
+        """Rounds in which all take turns: the round's number and who is next. Each round another one begins."""
+        for number in range(self.size.rounds):
+            for place in range(len(takers)):
+                yield number, takers[(place + number) % len(takers)]
+
+    def files(self, data: str) -> list[str]:
+        """The four files of a data set, found as Striate finds them: raw or gzipped IDX."""
+        source = SOURCES[data]
+        return [str(path) for path in locate(data, {each.name: each.read for each in source.files}, source.addresses)]

@@ -1,0 +1,124 @@
+"""Time to an accuracy on the test images: every program as its own documentation has it, seed by seed."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from functools import partial
+
+from benchmarks.bench import Bench
+from benchmarks.programs import OURS, PROGRAMS, TARGETS, TEXTBOOK, Program
+from benchmarks.store import Result, Store
+from benchmarks.tables import NOTHING, median, number, percent, table, times
+
+REFERENCE = 220  # GFLOP/s of the machine that times are scaled to
+Curve = Sequence[tuple[float, float]]  # seconds and accuracy, in time's order
+
+
+def measure(bench: Bench) -> None:
+    """All programs with one seed, then all with the next; each run in a process of its own."""
+    size = bench.size
+    programs = [each for each in PROGRAMS if each.quick or not size.quick_programs]
+    for seed in range(min(size.seeds, max(each.seeds for each in programs))):
+        for program in programs:
+            if seed < program.seeds:
+                key = f"accuracy/{program.data}/{program.title}/{seed}"
+                bench.measure(key, partial(_run, bench, program, seed))
+
+
+def _run(bench: Bench, program: Program, seed: int) -> Result:
+    request = {**program.arguments, "seed": seed, "images": bench.size.images}
+    if program.peer != OURS:
+        request |= {"files": bench.files(program.data), "limit": bench.size.limit}
+    with bench.worker(program.peer) as worker:
+        return worker.ask("program", **request)
+
+
+def reached(curve: Curve, target: float) -> float:
+    """The seconds at which a curve first stands at the target; infinite if it never does."""
+    return next((seconds for seconds, accuracy in curve if accuracy >= target), math.inf)
+
+
+def time_to(curves: Sequence[Curve], target: float) -> float:
+    """Seconds to a target, over seeds; infinite if it is not reached.
+
+    For programs that are looked at after each epoch, the median of when each seed first stood at it. A program that is
+    looked at only when it is done (all its curves have one point) has reached what its mean accuracy is, and takes the
+    median of its times.
+    """
+    if not curves:
+        return math.inf
+    if all(len(curve) == 1 for curve in curves):
+        mean = statistics.mean(curve[0][1] for curve in curves)
+        return statistics.median(curve[0][0] for curve in curves) if mean >= target else math.inf
+    return statistics.median(reached(curve, target) for curve in curves)
+
+
+def curves_of(store: Store, program: Program) -> list[Curve]:
+    """What was measured of a program, by seed."""
+    return [each["curve"] for each in store.rounds(f"accuracy/{program.data}/{program.title}").values()]
+
+
+def tables(store: Store) -> str:
+    """For each data set all programs, and Striate's fastest against each peer's."""
+    texts = []
+    for data, targets in TARGETS.items():
+        measured = {each: found for each in PROGRAMS if each.data == data and (found := curves_of(store, each))}
+        texts += [_programs(store, data, targets, measured), _fastest(store, data, targets, measured)]
+    return "\n".join(filter(None, texts))
+
+
+def _programs(store: Store, data: str, targets: Sequence[float], measured: dict[Program, list[Curve]]) -> str:
+    rows = []
+    for program, curves in measured.items():
+        ends = [curve[-1] for curve in curves]
+        rounds = store.rounds(f"accuracy/{data}/{program.title}")
+        rows.append(
+            [
+                program.title,
+                str(len(curves)),
+                percent(statistics.mean(accuracy for _, accuracy in ends)),
+                number(statistics.median(seconds for seconds, _ in ends)),
+                *(_seconds(time_to(curves, target)) for target in targets),
+                number(median(rounds, "yardstick")),
+            ]
+        )
+    header = ["program", "seeds", "accuracy at its end", "seconds in all"]
+    header += [f"to {_share(target)}" for target in targets]
+    return table(f"Seconds to a test accuracy, {data}", [*header, "GFLOP/s"], rows)
+
+
+def _fastest(store: Store, data: str, targets: Sequence[float], measured: dict[Program, list[Curve]]) -> str:
+    peers = sorted({each.peer.title for each in measured if each.peer != OURS})
+    best = best_of_textbook(measured)
+    goals = [(_share(target), target) for target in targets]
+    goals += [(f"{_share(best)}, the textbook's best", best)] if best is not None else []
+    rows: list[list[str]] = []
+    for title, target in goals if measured else ():
+        times_of = {each: time_to(curves, target) for each, curves in measured.items()}
+        mine = min((each for each in times_of if each.peer == OURS), key=times_of.__getitem__, default=None)
+        seconds = math.inf if mine is None else times_of[mine]
+        yardstick = median(store.rounds(f"accuracy/{data}/{mine.title}"), "yardstick") if mine else None
+        scaled = seconds * yardstick / REFERENCE if yardstick else math.inf
+        cells = []
+        for peer in peers:
+            theirs = min(time for each, time in times_of.items() if each.peer.title == peer)
+            factor = times(theirs / seconds) if max(theirs, seconds) < math.inf else ""
+            cells.append(_seconds(theirs) + factor)
+        name = mine.title if mine and seconds < math.inf else NOTHING
+        rows.append([title, name, _seconds(seconds), _seconds(scaled), *cells])
+    header = ["accuracy", "Striate's fastest", "seconds", f"at {REFERENCE} GFLOP/s", *peers]
+    return table(f"Striate's fastest way and each peer's, {data}", header, rows)
+
+
+def best_of_textbook(measured: dict[Program, list[Curve]]) -> float | None:
+    """The median over seeds of the best accuracy that the textbook's program has on its way."""
+    curves = measured.get(TEXTBOOK)
+    return statistics.median(max(accuracy for _, accuracy in curve) for curve in curves) if curves else None
+
+
+def _share(target: float) -> str:
+    return f"{100 * target:.4g} %"
+
+
+def _seconds(value: float) -> str:
+    return number(None if value == math.inf else value)

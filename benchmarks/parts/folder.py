@@ -1,0 +1,71 @@
+"""Loading a folder of JPEGs: every epoch's images brought to 224×224, normalised, in batches."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks.bench import Bench
+from benchmarks.programs import LOADERS, OURS, PYTORCH, Peer
+from benchmarks.reduced_decode import picture
+from benchmarks.store import Result, Store
+from benchmarks.tables import median, number, ratio, table, times
+
+SIDE, BATCH, PROCESSES, CLASSES = 224, 64, 2, 10
+WIDTH, HEIGHT, QUALITY, DRAWN = 500, 375, 88, 40
+
+
+def measure(bench: Bench) -> None:
+    """Each time in a new process, and for Striate with an empty cache."""
+    jpegs = bench.store.path.parent / f"jpegs-{bench.size.pictures}"
+    if not jpegs.exists():
+        bench.say(f"drawing {bench.size.pictures} pictures into {jpegs}")
+        draw(jpegs, bench.size.pictures)
+    for turn, peer in bench.turns(LOADERS):
+        bench.measure(f"folder/{bench.size.pictures}/{peer.name}/{turn}", partial(_load, bench, peer, jpegs))
+
+
+def _load(bench: Bench, peer: Peer, jpegs: Path) -> Result:
+    """Images a second in the first epoch and in the later ones."""
+    for path in jpegs.rglob("*.jpg"):
+        path.read_bytes()  # from now on in memory, for whoever comes first too
+    request = {"path": str(jpegs.absolute()), "side": SIDE, "batch": BATCH, "processes": PROCESSES}
+    with bench.worker(peer) as worker:
+        answer = worker.ask("folder", **request, epochs=bench.size.picture_epochs)
+    if "error" in answer:
+        return answer
+    first, *later = answer["seconds"]
+    images = answer["images"]
+    return {**answer, "first": images / first, "later": images * len(later) / sum(later)}
+
+
+def draw(folder: Path, count: int) -> None:
+    """Write `count` JPEGs like photographs, 500×375 pixels, into a folder for each of ten classes.
+
+    A few are drawn; the others are parts of these, turned and of another size, so no two files are alike.
+    """
+    made = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(made, ignore_errors=True)
+    for name in range(CLASSES):
+        (made / str(name)).mkdir(parents=True)
+    drawn = [picture(seed, WIDTH * 5 // 4, HEIGHT * 5 // 4) for seed in range(min(count, DRAWN))]
+    for place in range(count):
+        again, which = divmod(place, len(drawn))
+        left, top = 7 * again % (WIDTH // 4), 5 * again % (HEIGHT // 4)
+        part = drawn[which].crop((left, top, left + WIDTH, top + HEIGHT))
+        part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if again % 2 else part
+        part.save(made / str(place % CLASSES) / f"{place}.jpg", quality=QUALITY)
+    made.rename(folder)
+
+
+def tables(store: Store) -> str:
+    """Images a second, Striate's as a multiple of PyTorch's."""
+    rows = []
+    for count in sorted({key.split("/")[1] for key in store.results if key.startswith("folder/")}):
+        ours, theirs = (store.rounds(f"folder/{count}/{peer.name}") for peer in (OURS, PYTORCH))
+        for field, epoch in (("first", "first epoch"), ("later", "later epochs")):
+            factor = times(ratio(ours, theirs, field))
+            rows.append([count, epoch, number(median(ours, field)) + factor, number(median(theirs, field))])
+    header = ["JPEGs", "", "Striate", f"Pillow and DataLoader, {PROCESSES} workers"]
+    return table(f"A folder of {WIDTH}×{HEIGHT} JPEGs at {SIDE}×{SIDE}, images/s", header, rows)

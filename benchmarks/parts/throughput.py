@@ -1,0 +1,104 @@
+"""Images a second in training and in classification, and the time from one image to its class."""
+
+from functools import cache, partial
+
+import striate
+from benchmarks.bench import Bench
+from benchmarks.programs import FASHION, NETWORKED, OURS
+from benchmarks.sizes import BATCHES, NETWORKS
+from benchmarks.store import Store
+from benchmarks.tables import median, number, ratio, table, times
+
+WHAT = {"train": "training", "infer": "classification", "latency": "one image"}
+
+
+def measure(bench: Bench) -> None:
+    """Every peer in every round, for each network and batch: in processes that stay, and wait for their turn."""
+    last = bench.size.batches[-1]
+    for network in bench.size.networks:
+        for batch in bench.size.batches:
+            with bench.workers(NETWORKED) as workers:
+                for turn, peer in bench.turns(NETWORKED):
+                    for what in WHAT if batch == last else ("train", "infer"):
+                        key = f"throughput/{what}/{network}/{1 if what == 'latency' else batch}/{peer.name}/{turn}"
+                        request = _request(bench, what, network, batch)
+                        bench.measure(key, partial(workers[peer.name].ask, **request))
+
+
+def _request(bench: Bench, what: str, network: str, batch: int) -> dict[str, object]:
+    size, common = bench.size, asked(bench, what, network)
+    if what == "latency":
+        return {**common, "repeats": size.latencies}
+    if what == "infer":
+        images = size.classified.get(network, size.usual)
+        return {**common, "batch": batch, "images": images, "seconds": size.infer_seconds}
+    return {**common, "batch": batch, "seconds": size.train_seconds, "untimed": size.untimed}
+
+
+def asked(bench: Bench, task: str, network: str) -> dict[str, object]:
+    """What every task with a network is told."""
+    return {"task": task, "network": network, "parameters": parameters(network), "files": bench.files(FASHION)}
+
+
+@cache
+def parameters(network: str) -> int:
+    """How many parameters the network trains, in Striate and so in all its twins."""
+    return striate.describe(striate.create(network)).parameters
+
+
+@cache
+def training_operations(network: str) -> int:
+    """Floating-point operations of training on one image: a multiply-add is two; a forward pass, and twice as much to
+    go back, except that the first layer passes nothing further back."""
+    layers = [row.multiply_adds for row in striate.describe(striate.create(network)).rows if row.multiply_adds]
+    return 2 * (3 * sum(layers) - layers[0])
+
+
+def tables(store: Store) -> str:
+    """One table of rates with Striate's ratio to each peer, and one of latencies."""
+    return "\n".join(filter(None, [_rates(store), _latencies(store)]))
+
+
+def _rates(store: Store) -> str:
+    rows = []
+    for what in ("train", "infer"):
+        for network in NETWORKS:
+            for batch in BATCHES:
+                found = {peer: store.rounds(f"throughput/{what}/{network}/{batch}/{peer.name}") for peer in NETWORKED}
+                if not any(found.values()):
+                    continue
+                cells = [
+                    number(median(rounds)) + ("" if peer == OURS else times(ratio(found[OURS], rounds)))
+                    for peer, rounds in found.items()
+                ]
+                yardstick = median(found[OURS], "yardstick")
+                share = _share(network, median(found[OURS]), yardstick) if what == "train" else ""
+                rows.append([WHAT[what], network, str(batch), *cells, share, number(yardstick)])
+    titles = [peer.title for peer in NETWORKED]
+    header = ["", "network", "batch", *titles, "Striate's share of the product", "GFLOP/s"]
+    return table("Throughput, images/s (in brackets: Striate's as a multiple of it)", header, rows)
+
+
+def _share(network: str, images_per_second: float | None, yardstick: float | None) -> str:
+    if not images_per_second or not yardstick:
+        return ""
+    return f"{images_per_second * training_operations(network) / yardstick / 1e9:.0%}"
+
+
+def _latencies(store: Store) -> str:
+    rows = []
+    for network in NETWORKS:
+        found = {peer: store.rounds(f"throughput/latency/{network}/1/{peer.name}") for peer in NETWORKED}
+        for field, way in (("seconds", "predict, for Keras"), ("called_seconds", "model(x), for Keras")):
+            theirs = {peer: median(rounds, field) for peer, rounds in found.items()}
+            mine = median(found[OURS], "seconds")
+            if mine is None or not any(theirs.values()):
+                continue
+            cells = [
+                number(None if seconds is None else 1000 * seconds) + ("" if not seconds else times(seconds / mine))
+                for peer, seconds in theirs.items()
+                if peer != OURS
+            ]
+            rows.append([network, way, number(1000 * mine), *cells])
+    header = ["network", "way", *(peer.title for peer in NETWORKED)]
+    return table("One image, milliseconds (in brackets: as a multiple of Striate's)", header, rows)

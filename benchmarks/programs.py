@@ -1,0 +1,118 @@
+"""Who is measured: the peers, and the programs that train to an accuracy. A line here is all that another one takes."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A library in an environment of its own.
+
+    Args:
+        name: of its environment and in keys; "striate" is ours.
+        title: how tables call it.
+        module: its worker.
+        packages: the distributions whose versions are told.
+        imports: what its users import to begin with.
+        environment: variables that its processes get.
+    """
+
+    name: str
+    title: str
+    module: str
+    packages: tuple[str, ...]
+    imports: str
+    environment: dict[str, str] = field(default_factory=dict, hash=False)
+
+
+OURS = Peer("striate", "Striate", "benchmarks.workers.striate_peer", ("torch", "numpy", "pillow"), "import striate")
+TENSORFLOW = Peer(
+    "keras-tensorflow",
+    "Keras on TensorFlow",
+    "benchmarks.workers.keras_peer",
+    ("keras", "tensorflow-cpu"),
+    "import keras",
+    {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
+)
+JAX = Peer(
+    "keras-jax",
+    "Keras on JAX",
+    "benchmarks.workers.keras_peer",
+    ("keras", "jax", "jaxlib"),
+    "import keras",
+    {"KERAS_BACKEND": "jax"},
+)
+PYTORCH = Peer(
+    "pytorch", "plain PyTorch", "benchmarks.workers.pytorch_peer", ("torch", "numpy", "pillow"), "import torch"
+)
+FLAX = Peer(
+    "flax", "Flax NNX", "benchmarks.workers.flax_peer", ("flax", "jax", "jaxlib", "optax"), "from flax import nnx"
+)
+SKLEARN = Peer(
+    "scikit-learn",
+    "scikit-learn's MLP",
+    "benchmarks.workers.sklearn_peer",
+    ("scikit-learn", "numpy"),
+    "import sklearn.neural_network",
+)
+NETWORKED = (OURS, TENSORFLOW, JAX, PYTORCH, FLAX)  # those that can train our networks
+PEERS = (*NETWORKED, SKLEARN)
+LOADERS = (OURS, PYTORCH)  # those that load folders
+
+
+@dataclass(frozen=True)
+class Program:
+    """Something that trains on a data set, run with seeds 0, 1, …
+
+    Args:
+        peer: who runs it.
+        data: "fashion-mnist" or "mnist".
+        title: how tables call it, unique for a data set.
+        seeds: how many it is run with.
+        arguments: what its worker's `program` gets besides the seed.
+        quick: whether `make bench-quick` runs it.
+    """
+
+    peer: Peer
+    data: str
+    title: str
+    seeds: int
+    arguments: dict[str, Any] = field(hash=False)
+    quick: bool = False
+
+
+def by(peer: Peer, name: str, data: str, title: str, epochs: int, seeds: int = 5, quick: bool = False) -> Program:
+    """A peer's program, by the name that its worker knows it by."""
+    return Program(peer, data, f"{peer.title}, {title}", seeds, {"name": name, "epochs": epochs}, quick)
+
+
+def ours(
+    model: str, recipe: str, data: str, seeds: int = 5, tta: str = "none", quick: bool = False, **settings: Any
+) -> Program:
+    """Striate's training of a model by a recipe; `settings` change the recipe."""
+    changed = [f"{name}={value}" for name, value in {**settings, "tta": tta}.items() if value != "none"]
+    title = ", ".join([f"Striate {model}", recipe, *changed])
+    arguments = {"data": data, "model": model, "named": recipe, "settings": settings, "tta": tta}
+    return Program(OURS, data, title, seeds, arguments, quick)
+
+
+FASHION, DIGITS = "fashion-mnist", "mnist"
+PROGRAMS = (
+    ours("fashion_cnn", "modern", FASHION, seeds=3, epochs=2),
+    ours("fashion_cnn", "modern", FASHION, seeds=3, epochs=4),
+    ours("lenet5_modern", "modern", FASHION, seeds=3, epochs=2, quick=True),
+    by(TENSORFLOW, "textbook", FASHION, "the textbook's program", epochs=10, seeds=3),
+    by(JAX, "textbook", FASHION, "the textbook's program", epochs=10, seeds=1),
+    by(PYTORCH, "example", FASHION, "its MNIST example", epochs=14, seeds=3, quick=True),
+    by(FLAX, "tutorial", FASHION, "its MNIST tutorial", epochs=10, seeds=3, quick=True),
+    by(SKLEARN, "mlp", FASHION, "as it comes", epochs=20, seeds=3, quick=True),
+    ours("lenet5_modern", "modern", DIGITS, epochs=2),
+    ours("lenet5_modern", "modern", DIGITS, epochs=10),
+    by(TENSORFLOW, "convnet", DIGITS, "keras.io's convnet", epochs=15),
+    by(JAX, "convnet", DIGITS, "keras.io's convnet", epochs=15),
+    by(PYTORCH, "example", DIGITS, "its MNIST example", epochs=14),
+    by(FLAX, "tutorial", DIGITS, "its MNIST tutorial", epochs=10),
+    by(SKLEARN, "mlp", DIGITS, "as it comes", epochs=20, seeds=3),
+)
+TARGETS = {FASHION: (0.90, 0.92, 0.93, 0.94), DIGITS: (0.99, 0.995)}
+TEXTBOOK = next(each for each in PROGRAMS if each.arguments.get("name") == "textbook")

@@ -1,0 +1,69 @@
+"""Results on disk: one JSON file, written anew after each measurement, so that an interrupted run goes on from it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from striate.errors import DataError
+from striate.files import read_json, write_json
+
+FORMAT = 1
+Result = dict[str, Any]
+
+
+class Store:
+    """Results by key, "part/what/…/peer/round".
+
+    Args:
+        path: the file; what it holds already is kept.
+        header: what all results in one file have in common: the size and the machine, with its versions.
+
+    Raises:
+        DataError: if the file's header is another, naming what differs.
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any]):
+        self.path, self.header = path, {"format": FORMAT, **header}
+        self.results: dict[str, Result] = {}
+        if path.exists():
+            kept = read_json(path)
+            self.results = kept.pop("results")
+            if differing := [key for key in {**self.header, **kept} if kept.get(key) != self.header.get(key)]:
+                raise DataError(
+                    f"{path} differs in {' and '.join(differing)} from what is measured now, and times from both don't "
+                    "compare: move it away, or name another file with --out."
+                )
+
+    @classmethod
+    def opened(cls, path: Path) -> Self:
+        """The results in a file, whatever machine they come from.
+
+        Raises:
+            CheckpointError: if there is none.
+        """
+        kept = read_json(path)
+        return cls(path, {name: value for name, value in kept.items() if name != "results"})
+
+    def measure(self, key: str, measure: Callable[[], Result]) -> Result:
+        """What is kept under a key, or else what `measure` gives, which is kept. Failures are tried again."""
+        if key not in self.results or "error" in self.results[key]:
+            self.results[key] = measure()
+            write_json(self.path, {**self.header, "results": self.results})
+        return self.results[key]
+
+    def has(self, key: str) -> bool:
+        """Whether there is nothing to measure under this key."""
+        return "error" not in self.results.get(key, {"error": ""})
+
+    def rounds(self, prefix: str) -> dict[str, Result]:
+        """What was measured without failure under "prefix/…", by the rest of the key."""
+        start = f"{prefix}/"
+        return {
+            key.removeprefix(start): each
+            for key, each in self.results.items()
+            if self.has(key) and key.startswith(start)
+        }
+
+    def failures(self) -> dict[str, str]:
+        """What went wrong, by key."""
+        return {key: each["error"] for key, each in self.results.items() if "error" in each}

@@ -1,0 +1,51 @@
+"""Medians, ratios within a round, and tables in Markdown."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from benchmarks.store import Result
+
+NOTHING = "–"
+
+
+def median(results: dict[str, Result], field: str = "images_per_second") -> float | None:
+    """The median of a field over the rounds; `None` without any."""
+    values = [each[field] for each in results.values() if field in each]
+    return statistics.median(values) if values else None
+
+
+def ratio(above: dict[str, Result], below: dict[str, Result], field: str = "images_per_second") -> float | None:
+    """The median over the rounds that both have of their quotient, so that what slows a whole round cancels out."""
+    shared = [key for key in above if key in below and field in above[key] and field in below[key]]
+    return statistics.median(above[key][field] / below[key][field] for key in shared) if shared else None
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """Three digits, or a dash for nothing."""
+    if value is None:
+        return NOTHING
+    digits = max(0, 2 - math.floor(math.log10(value))) if value > 0 else 0
+    return f"{value:,.{digits}f}{unit}"
+
+
+def times(value: float | None) -> str:
+    """A ratio, in brackets."""
+    return "" if value is None else f" ({number(value)}×)"
+
+
+def percent(value: float | None) -> str:
+    """A share in per cent."""
+    return NOTHING if value is None else f"{100 * value:.2f} %"
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A heading and a Markdown table, its columns aligned to be read as text too; nothing without rows."""
+    if not rows:
+        return ""
+    widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
+    lines = [header, ["-" * width for width in widths], *rows]
+    text = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    ]
+    return "\n".join([f"## {title}", "", *text, ""])

@@ -1,0 +1,160 @@
+"""What all workers share: requests come in and results go out as lines of JSON; rates, times, images, memory."""
+
+import gzip
+import json
+import math
+import os
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FULL_BATCHES = 59_904  # training images that batches of 32 and of 128 divide: no compiler meets a last, shorter batch
+PEAK = Path("/proc/self/status")
+
+
+def serve(**tasks: Callable[..., dict[str, Any]]) -> None:
+    """Answer requests until the input ends: {"task": NAME, ...} with a task's arguments, one line each.
+
+    The answer is what the task returns, or {"error": ...}. Whatever libraries print goes to standard error.
+    """
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    tasks = {"memory": memory, **tasks}
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = tasks[request.pop("task")](**request)
+        except Exception as error:  # whatever a peer raises, the others are still to be measured
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+class Images(NamedTuple):
+    """A data set: uint8 (N, 28, 28) and int64 (N,), to train on and to test on."""
+
+    train: np.ndarray
+    train_labels: np.ndarray
+    test: np.ndarray
+    test_labels: np.ndarray
+
+
+def images(files: Sequence[str], most: int | None = None) -> Images:
+    """The data set in four IDX files, raw or gzipped; at most so many images of each kind."""
+    return Images(*(_idx(file)[:most] for file in files))
+
+
+@cache
+def _idx(file: str) -> np.ndarray:
+    content = Path(file).read_bytes()
+    content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    shape = np.frombuffer(content, ">u4", count=content[3], offset=4)
+    array = np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+    return array if len(shape) > 1 else array.astype(np.int64)
+
+
+def scaled(pixels: np.ndarray) -> np.ndarray:
+    """float32 (N, 28, 28) in 0 … 1."""
+    return pixels.astype(np.float32) / 255
+
+
+def rate(step: Callable[[], int], seconds: float, untimed: int = 0, finish: Callable[[], Any] = lambda: None) -> float:
+    """Images a second.
+
+    Args:
+        step: takes a step and says how many images it took.
+        seconds: how long at least; one step is always taken.
+        untimed: steps before the clock starts.
+        finish: waits until all that was begun is done.
+    """
+    for _ in range(untimed):
+        step()
+    finish()
+    done, began = 0, time.perf_counter()
+    while not done or time.perf_counter() - began < seconds:
+        done += step()
+    finish()
+    return done / (time.perf_counter() - began)
+
+
+def median_seconds(function: Callable[[], Any], repeats: int, untimed: int = 1) -> float:
+    """The median time of a call that returns when its work is done."""
+    for _ in range(untimed):
+        function()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def product_rate(multiply: Callable[[], Any], side: int, repeats: int) -> dict[str, float]:
+    """GFLOP/s of a product of two square matrices, from the median time."""
+    return {"gflops": 2 * side**3 / median_seconds(multiply, repeats, untimed=2) / 1e9}
+
+
+def factors(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two float32 matrices (side, side), the same for everybody."""
+    random = np.random.default_rng(0)
+    first, second = random.standard_normal((2, side, side), dtype=np.float32)
+    return first, second
+
+
+class Clock:
+    """A stop-watch that is held while accuracy is measured. It runs from the beginning."""
+
+    def __init__(self) -> None:
+        self._gone, self._since = 0.0, time.perf_counter()
+
+    def hold(self) -> float:
+        """Stop, and tell the seconds until now."""
+        self._gone += time.perf_counter() - self._since
+        return self._gone
+
+    def go(self) -> None:
+        """Run again."""
+        self._since = time.perf_counter()
+
+
+def trained(
+    epochs: int, clock: Clock, epoch: Callable[[], Any], accuracy: Callable[[], float], limit: float | None
+) -> dict[str, Any]:
+    """Train for some epochs, or until an epoch ends beyond `limit` seconds: the clock and the accuracy after each."""
+    curve: list[tuple[float, float]] = []
+    while len(curve) < epochs and not (limit and curve and curve[-1][0] > limit):
+        epoch()
+        curve.append((clock.hold(), accuracy()))
+        clock.go()
+    return {"curve": curve}
+
+
+def same_size(parameters: int, expected: int) -> None:
+    """Refuse to measure another network."""
+    if parameters != expected:
+        raise ValueError(f"the network has {parameters:,} parameters, and Striate's has {expected:,}")
+
+
+def finite(loss: Any) -> float:
+    """The loss as a number; training that ran away is no result."""
+    value = float(loss)
+    if not math.isfinite(value):
+        raise ValueError(f"the loss became {value}")
+    return value
+
+
+def memory() -> dict[str, float]:
+    """The most memory that this process has held, in MiB."""
+    if PEAK.exists():
+        line = next(line for line in PEAK.read_text().splitlines() if line.startswith("VmHWM"))
+        return {"mib": int(line.split()[1]) / 1024}
+    import resource
+
+    return {"mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}  # macOS counts bytes

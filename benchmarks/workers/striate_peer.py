@@ -1,0 +1,137 @@
+"""Striate, through what its users call; throughput is that of its own training loop and of its own scoring."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import striate
+from benchmarks.workers import serving
+from striate.data import Split, idx
+from striate.data.batches import Batches
+from striate.preprocess import Preprocess
+from striate.training import Recipe, Step, Training, logits_of, recipe
+
+PLAIN = Recipe(
+    name="plain",
+    epochs=10**6,
+    optimizer="sgd",
+    learning_rate=0.01,
+    momentum=0.9,
+    nesterov=True,
+    weight_decay=0,
+    schedule="constant",
+    warmup=0,
+    clip_norm=0,
+    loss="cross-entropy",
+    augment="none",
+)
+
+
+@cache
+def _made(network: str, parameters: int) -> torch.nn.Module:
+    model = striate.create(network, seed=0)
+    serving.same_size(sum(p.numel() for p in model.parameters() if p.requires_grad), parameters)
+    return model
+
+
+@cache
+def _data(files: tuple[str, ...]) -> tuple[Split, torch.Tensor, Preprocess]:
+    """The images to train on and to classify, uint8 (N, 28, 28, 1), and how they become input."""
+    images, labels, test, _ = (idx.read(Path(file), 3 if "images" in Path(file).name else 1) for file in files)
+    train = Split(images[: serving.FULL_BATCHES, ..., None], labels[: serving.FULL_BATCHES].long())
+    return train, test[..., None], Preprocess(28, 28, 1).with_levels(train.levels())
+
+
+@cache
+def _steps(network: str, batch: int, parameters: int, files: tuple[str, ...]) -> Iterator[Step]:
+    train, _, preprocess = _data(files)
+    plain = PLAIN.replace(batch_size=batch)
+    return iter(Training(_made(network, parameters), Batches(train, preprocess, batch, plain.seed), plain))
+
+
+def train(
+    network: str, batch: int, parameters: int, files: list[str], seconds: float, untimed: int
+) -> dict[str, float]:
+    """Images a second in training, and the loss at the end."""
+    steps = _steps(network, batch, parameters, tuple(files))
+    images_per_second = serving.rate(lambda: next(steps).samples, seconds, untimed)
+    return {"images_per_second": images_per_second, "loss": next(steps).loss}
+
+
+def infer(network: str, batch: int, parameters: int, files: list[str], images: int, seconds: float) -> dict[str, float]:
+    """Images a second that are classified, `images` of them at a time."""
+    model = _made(network, parameters)
+    _, pixels, preprocess = _data(tuple(files))
+    pixels = pixels[:images]
+
+    def classify() -> int:
+        return len(logits_of(model, pixels, preprocess, batch_size=batch))
+
+    return {"images_per_second": serving.rate(classify, seconds, untimed=1)}
+
+
+def latency(network: str, parameters: int, files: list[str], repeats: int) -> dict[str, float]:
+    """Seconds from one image to its class."""
+    model = _made(network, parameters)
+    _, pixels, preprocess = _data(tuple(files))
+    one = pixels[:1]
+
+    def classify() -> Any:
+        return logits_of(model, one, preprocess).argmax(dim=1).item()
+
+    return {"seconds": serving.median_seconds(classify, repeats, untimed=10)}
+
+
+def product(side: int, repeats: int) -> dict[str, float]:
+    """The yardstick."""
+    first, second = map(torch.from_numpy, serving.factors(side))
+    return serving.product_rate(lambda: first @ second, side, repeats)
+
+
+def program(
+    data: str, model: str, named: str, settings: dict[str, Any], tta: str, seed: int, images: int | None
+) -> dict[str, Any]:
+    """`striate.train` by a recipe, then `striate.evaluate`: the clock holds the whole of the former, writing its run
+    included. There is one point: recipes are made to be good at their end, not on the way."""
+    whole = striate.load(data)
+    some = Split(whole.train.images[:images], whole.train.labels[:images])
+    chosen = recipe(named, model, len(some)).replace(**settings, seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        clock = serving.Clock()
+        run = striate.train(model, replace(whole, train=some, test=None), chosen, out=Path(folder) / "run")
+        seconds = clock.hold()
+        return {"curve": [(seconds, striate.evaluate(run, whole, tta=tta).accuracy)]}
+
+
+def folder(path: str, side: int, batch: int, epochs: int, processes: int) -> dict[str, Any]:
+    """The seconds of each epoch; the first begins with an empty cache and holds the loading of the folder."""
+    times: list[float] = []
+    with tempfile.TemporaryDirectory() as cache_folder:
+        os.environ["STRIATE_CACHE"] = cache_folder
+        began = time.perf_counter()
+        data = striate.load(path, image_size=side, channels=3, fit="stretch")
+        splits = [split for _, split in data.splits()]
+        preprocess = Preprocess(side, side, 3, "stretch", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        sources = [Batches(split, preprocess, batch, seed=0) for split in splits]
+        for epoch in range(epochs):
+            seen = 0
+            for source in sources:
+                first = epoch * source.steps_per_epoch
+                seen += sum(len(source[first + step].targets) for step in range(source.steps_per_epoch))
+            times.append(time.perf_counter() - began)
+            began = time.perf_counter()
+        for source in sources:
+            source.close()
+        return {"seconds": times, "images": seen}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    serving.serve(train=train, infer=infer, latency=latency, product=product, program=program, folder=folder)
