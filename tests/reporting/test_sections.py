@@ -53,7 +53,8 @@ def page(own: Run, shapes: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_a_report_has_all_its_parts_and_loads_nothing(page: Page) -> None:
     assert page.headings == [
-        *FIXED, "Where it looks", "What stays when the image changes", "Where invariance is made", "Architecture",
+        *FIXED, "Where it looks", "What stays when the image changes", "Where invariance is made",
+        "What could be better", "Architecture",
         *INSIDES, "What the first layer looks for", "How to reproduce it",
     ]  # fmt: skip
     assert {"script", "link"}.isdisjoint(page.tags)
@@ -84,12 +85,14 @@ def test_a_network_without_maps_says_so_and_the_rest_stands(run: Run, shapes: Da
     assert paths[0].read_bytes() == paths[1].read_bytes()
     mlp = Page(paths[0])
     assert mlp.headings == [
-        *FIXED, "Where it looks", "What stays when the image changes", "Where invariance is made", "Architecture",
+        *FIXED, "Where it looks", "What stays when the image changes", "Where invariance is made",
+        "What could be better", "Architecture",
         *INSIDES[:1], "What the first layer looks for", "How to reproduce it",
     ]  # fmt: skip
     refusal = "MLP makes no maps to lay over the image; it has neither convolutions nor poolings, but flatten, hidden1"
     assert f"No Grad-CAM: {refusal}" in mlp.text
     assert f"What its units see {refusal}" in mlp.text
+    assert "What could be better mlp has no convolutions to advise on; its layers are flatten, hidden1" in mlp.text
     assert "No blurred network stands beside it: mlp has no strided pooling" in mlp.text
 
 
@@ -167,3 +170,12 @@ def test_telling_images_are_the_surest_each_of_another_class(
     )
     subject = Subject(run, run.model(), samples, found, (), "cpu", lambda what, done, total: None)
     assert (subject.telling(4), subject.telling(2)) == (four, two)
+
+
+def test_advice_says_what_it_found_and_how_to_try_it(shapes: Dataset, tmp_path: Path) -> None:
+    run = train("lenet5_modern", shapes, recipe(epochs=1), out=tmp_path / "run")
+    page = Page(report(run, data=shapes))
+    assert "flattened-head c5 Takes 16 maps of 25 cells each as 400 separate inputs" in page.text
+    assert f"striate advise {run.path} --try" in page.text
+    assert "In order: large-kernel, narrow-stage" in page.text
+    assert "slow-layer" not in page.text

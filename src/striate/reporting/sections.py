@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from striate.errors import StriateError
+from striate.reporting.advice import advice
 from striate.reporting.attribution import attribution
 from striate.reporting.insides import insides
 from striate.reporting.invariance import invariance
@@ -27,6 +28,7 @@ def architecture(subject: Subject) -> Values:
 SECTIONS: dict[str, Callable[[Subject], Values]] = {
     "attribution": attribution,
     "invariance": invariance,
+    "advice": advice,
     "architecture": architecture,
     "insides": insides,
 }
