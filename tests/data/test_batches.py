@@ -11,6 +11,7 @@ from strategies import quick
 
 from striate.augmentation import parse
 from striate.data import LazyImages, Split
+from striate.data import batches as module
 from striate.data.batches import Batches
 from striate.errors import ArgumentError, DataError
 from striate.preprocess import Preprocess
@@ -225,7 +226,8 @@ def test_what_goes_wrong_is_raised_at_its_own_step():
     made.close()
 
 
-def test_no_thread_is_left_when_it_is_closed_or_forgotten():
+def test_no_thread_is_left_when_it_is_closed_or_forgotten(monkeypatch):
+    monkeypatch.setattr(module, "cores", lambda: 2)  # with one, batches are made when asked for
     made, other = batches(40, 8), batches(40, 8)
     made[0], other[0]
     assert threads_of("striate-batches")
