@@ -33,7 +33,7 @@ def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
         charts[what] = lines(drawn, x="turned by, in degrees", y=what, label=f"{what} by angle", legend=False)
     groups = [
         {
-            "filters": [data_uri(_picture(each, filters.abs().max())) for each in filters],
+            "filters": [data_uri(_picture(each)) for each in filters],
             "winners": [(angle, winner) for angle, winner in zip(STROKES, winners, strict=True)],
             "count": len({winner for winner in winners if winner >= 0}),
         }
@@ -53,6 +53,6 @@ def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
     return path
 
 
-def _picture(weight: Tensor, largest: Tensor) -> Tensor:
-    """A filter, (h, w), of weights up to `largest`: grey is 0, white the most positive; uint8 (h, w, 1)."""
-    return ((weight / largest + 1) * 127.5).round().byte()[..., None]
+def _picture(weight: Tensor) -> Tensor:
+    """A filter, (h, w), at its full contrast: grey is 0, white the most positive; uint8 (h, w, 1)."""
+    return ((weight / weight.abs().max() + 1) * 127.5).round().byte()[..., None]

@@ -27,7 +27,6 @@ SIDE = 16  # pixels: the digits, of 8, drawn twice as large so that they can be 
 GROUPS, GROUP = 8, 4  # of filters, and filters in each
 MAPS = 20  # of the second layer
 EQUAL = 11  # filters that give the network without groups as many parameters, but for 6 of 5,502
-SMALL = 0.1  # of PyTorch's initial weights, in the first layer
 TURN = 90  # degrees to either side; further, a 6 is a 9
 ANGLES = tuple(range(-TURN, TURN + 1, 15))
 STROKES = tuple(range(0, 180, 5))  # degrees at which the groups are shown a line
@@ -114,10 +113,7 @@ class DepthwiseStudy:
 
 
 class RotationNet(nn.Module):
-    """Images (N, 1, 16, 16) to logits (N, 10), through two convolutions; in groups, if `group` is more than 1.
-
-    The first layer's filters start at a tenth of the usual size, so that what they show is what they learned.
-    """
+    """Images (N, 1, 16, 16) to logits (N, 10), through two convolutions; in groups, if `group` is more than 1."""
 
     def __init__(self, filters: int, group: int):
         super().__init__()
@@ -127,8 +123,6 @@ class RotationNet(nn.Module):
         self.conv2 = nn.Conv2d(filters // group, MAPS, 3, padding="same")
         self.relu2, self.pool2 = nn.ReLU(), MaxPool2d(2)
         self.flatten, self.output = nn.Flatten(), nn.Linear(MAPS * (SIDE // 4) ** 2, 10)
-        for parameter in self.conv1.parameters():
-            parameter.data *= SMALL
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch."""
