@@ -31,22 +31,31 @@ def test_a_write_makes_folders_and_replaces_what_was_there(tmp_path):
         assert content(path.parent) == {"file": data}
 
 
-def test_the_data_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
-    """Flushed file, then the rename, then the flushed folder: the order in which a power cut can't leave half."""
-    happened = []
-    fsync, replace = os.fsync, os.replace
+@pytest.fixture
+def happened(monkeypatch):
+    """What was flushed, a folder or a file of so many bytes, and renamed, in its order."""
+    steps, really = [], {name: getattr(os, name) for name in ("fsync", "rename", "replace")}
 
     def flushed(handle):
         mode = os.fstat(handle)
-        happened.append("folder" if stat.S_ISDIR(mode.st_mode) else f"{mode.st_size} bytes")
-        fsync(handle)
+        steps.append("folder" if stat.S_ISDIR(mode.st_mode) else f"{mode.st_size} bytes")
+        really["fsync"](handle)
 
-    def renamed(source, target):
-        happened.append("rename")
-        replace(source, target)
+    def renaming(name):
+        def renamed(source, target):
+            steps.append("rename")
+            really[name](source, target)
+
+        return renamed
 
     monkeypatch.setattr(os, "fsync", flushed)
-    monkeypatch.setattr(os, "replace", renamed)
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(os, name, renaming(name))
+    return steps
+
+
+def test_the_data_is_on_the_disk_before_it_gets_its_name(tmp_path, happened):
+    """Flushed file, then the rename, then the flushed folder: the order in which a power cut can't leave half."""
     write_atomic(tmp_path / "file", NEW)
     assert happened == ["3000 bytes", "rename"] + ["folder"] * (os.name == "posix")
 
@@ -222,21 +231,7 @@ def test_a_full_disk_leaves_no_new_folder(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_new_folder_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
-    happened = []
-    fsync, rename = os.fsync, os.rename
-
-    def flushed(handle):
-        mode = os.fstat(handle)
-        happened.append("folder" if stat.S_ISDIR(mode.st_mode) else f"{mode.st_size} bytes")
-        fsync(handle)
-
-    def renamed(source, target):
-        happened.append("rename")
-        rename(source, target)
-
-    monkeypatch.setattr(os, "fsync", flushed)
-    monkeypatch.setattr(os, "rename", renamed)
+def test_a_new_folder_is_on_the_disk_before_it_gets_its_name(tmp_path, happened):
     with new_folder(tmp_path / "out") as place:
         (place / "file").write_bytes(NEW)
     assert [step for step in happened if step != "folder"] == ["3000 bytes", "rename"]

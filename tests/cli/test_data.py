@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import typer
 from PIL import Image
@@ -23,16 +22,6 @@ def run(*arguments: str | Path) -> tuple[str, str]:
         raise result.exception
     assert result.exit_code == 0, result.output
     return result.stdout, result.stderr
-
-
-@pytest.fixture
-def pets(tmp_path: Path) -> Path:
-    for name in ("cats", "dogs"):
-        (tmp_path / "pets" / name).mkdir(parents=True)
-        for number in range(10):
-            noise = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-            Image.fromarray(noise).save(tmp_path / "pets" / name / f"{number}.png")
-    return tmp_path / "pets"
 
 
 def test_the_facts_of_the_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,19 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
-
-
-@pytest.fixture
-def pets(tmp_path: Path) -> Path:
-    for name in ("cats", "dogs"):
-        (tmp_path / "pets" / name).mkdir(parents=True)
-        for number in range(10):
-            noise = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-            Image.fromarray(noise).save(tmp_path / "pets" / name / f"{number}.png")
-    return tmp_path / "pets"
 
 
 def test_what_is_packed_can_be_checked(striate: Callable, pets: Path, tmp_path: Path) -> None:
