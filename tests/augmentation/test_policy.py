@@ -184,6 +184,27 @@ def test_samples_epochs_and_seeds_differ_and_come_again():
         assert sum(same) < 5
 
 
+def mirrored_in(epoch, text="flip", seed=0):
+    images = noise(1, 16, 16, 1).expand(200, -1, -1, -1)
+    return torch.tensor([bool((image != images[0]).any()) for image in vary(text, images, range(200), seed, epoch)])
+
+
+@pytest.mark.parametrize("epoch", [0, 2, 10])
+def test_a_second_epoch_mirrors_what_the_first_did_not(epoch):
+    first, second = mirrored_in(epoch), mirrored_in(epoch + 1)
+    assert torch.equal(first, ~second)
+    assert 70 < first.sum() < 130
+    other = mirrored_in(epoch + 2)
+    assert 60 < (first == other).sum() < 140, "the next two are drawn anew"
+
+
+def test_a_share_below_half_never_mirrors_in_both_of_two_epochs():
+    first, second = mirrored_in(0, "flip=0.3"), mirrored_in(1, "flip=0.3")
+    assert not (first & second).any()
+    assert 40 < first.sum() < 80
+    assert 40 < second.sum() < 80
+
+
 def test_two_steps_of_one_name_draw_apart():
     images = noise(1, 16, 16, 1).expand(64, -1, -1, -1)
     turned = vary("flip,flip", images, range(64))

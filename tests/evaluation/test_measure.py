@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_run import split
+from small_run import recipe, split
 from torch import nn
 
 import striate
@@ -212,8 +212,16 @@ def test_test_time_augmentation_is_used_and_told(run: Run, shapes: Dataset) -> N
     torch.testing.assert_close(averaged.probabilities, mean, atol=1e-6, rtol=0)
     assert not torch.allclose(averaged.probabilities, plain.probabilities, atol=1e-3)
     assert (plain.to_dict()["tta"], averaged.to_dict()["tta"]) == ("none", "flip")
-    assert "test-time augmentation" not in plain.text()
-    assert averaged.text().startswith("shapes, test: 20 images, test-time augmentation: flip\n")
+    assert averaged.notes == (*plain.notes, "Averaged over views of each image: flip.")
+
+
+def test_the_recipes_views_are_used_unless_others_are_asked_for(shapes: Dataset, tmp_path: Path) -> None:
+    run = train("mlp", shapes, recipe(epochs=1, tta="flip"), out=tmp_path / "run")
+    assert run.result is not None
+    usual, plain = evaluate(run, shapes), evaluate(run, shapes, tta="none")
+    assert (usual.tta, run.result["tta"], plain.tta) == ("flip", "flip", "none")
+    assert usual.loss == run.result["loss"] == evaluate(run, shapes, tta="flip").loss
+    assert usual.loss != plain.loss
 
 
 def test_an_unknown_test_time_augmentation_is_refused_before_anything_is_read(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`predict` sees what training saw."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,15 @@ def test_it_agrees_with_evaluation_on_the_same_pixels(
         assert prediction.label == run.classes[predicted]
         assert prediction.probability == prediction.probabilities[prediction.label]
         assert list(prediction.probabilities.values()) == sorted(prediction.probabilities.values(), reverse=True)
+
+
+def test_without_another_wish_the_recipes_views_are_averaged(
+    run: Run, shapes: Dataset, save: Save, tmp_path: Path
+) -> None:
+    assert shapes.test is not None
+    images = files(save(shapes.test, tmp_path))
+    flipping = replace(run, recipe=run.recipe.replace(tta="flip"))
+    assert predict(flipping, images) == predict(run, images, tta="flip") != predict(run, images)
 
 
 @pytest.mark.parametrize("fit", ["letterbox", "crop", "stretch"])

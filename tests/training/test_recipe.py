@@ -42,6 +42,7 @@ def dataset(mirror=False, count=4):
         ({"nesterov": "perhaps"}, "recipe setting nesterov='perhaps': "),
         ({"augment": "shift=2"}, "augmentation 'shift=2': shift takes 0 to 1"),
         ({"augment": "flop"}, "unknown augmentation 'flop'"),
+        ({"tta": "mirror"}, "unknown test-time augmentation 'mirror'"),
     ],
 )
 def test_what_can_not_be_set_is_refused_by_name(settings, message):
@@ -85,6 +86,13 @@ def test_auto_is_settled_by_the_model_and_the_data():
     assert "shift" in settled.augment
     assert "flip" in Recipe().resolved("map", dataset(mirror=True)).augment.split(",")
     assert settled.resolved("cross-entropy", dataset(mirror=True)) == settled
+
+
+def test_views_follow_the_data_if_they_are_left_to_it():
+    assert Recipe().resolved("map", dataset(mirror=True)).tta == "none"
+    assert Recipe(tta="auto").resolved("map", dataset(mirror=True)).tta == "flip,shifts"
+    assert Recipe(tta="auto").resolved("map", dataset()).tta == "shifts"
+    assert Recipe(tta="flip").resolved("map", dataset()).tta == "flip"
 
 
 def test_what_was_chosen_stays():

@@ -120,9 +120,14 @@ def _draws(
     if not steps:
         return []
     most = max(transform.draws for _, transform, _ in steps)
-    keys = [(purpose, name, position, epoch) for position, (name, _, _) in enumerate(steps)]
+    keys = [
+        (purpose, name, position, epoch - epoch % 2 if transform.alternates else epoch)
+        for position, (name, transform, _) in enumerate(steps)
+    ]
     numbers = seeding.uniforms(seed, keys, index=index, draws=most)
-    return [each[:, : transform.draws] for each, (_, transform, _) in zip(numbers, steps, strict=True)]
+    drawn = [each[:, : transform.draws] for each, (_, transform, _) in zip(numbers, steps, strict=True)]
+    turned = [bool(transform.alternates and epoch % 2) for _, transform, _ in steps]
+    return [(each + 0.5) % 1 if turn else each for each, turn in zip(drawn, turned, strict=True)]
 
 
 def parse(text: str) -> Policy:

@@ -7,7 +7,11 @@ from striate.augmentation.transform import Mixing, Transform
 from striate.augmentation.trivial import trivial
 
 _PLANE = {
-    "flip": Transform(1, 0.5, (0, 1), "the share of images mirrored", geometry.draw_flip, geometry.flip),
+    # An image and its mirror image in turn: of two epochs of random flips, half of the images look the same in both,
+    # and the second teaches less (Jordan 2024, section 3.6).
+    "flip": Transform(
+        1, 0.5, (0, 1), "the share of images mirrored", geometry.draw_flip, geometry.flip, alternates=True
+    ),
     "shift": Transform(2, 0.1, (0, 1), "the largest move, as a share of the side", geometry.draw_shift, geometry.shift),
     "crop": Transform(
         2,

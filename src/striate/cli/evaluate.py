@@ -12,8 +12,9 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="The run's folder.")],
     data: Annotated[str | None, typer.Option(help="Other data to measure it on; classes match by name.")] = None,
     tta: Annotated[
-        str, typer.Option(help="Average over views: flip, shifts, ten-crop; or several: flip,shifts.")
-    ] = "none",
+        str | None,
+        typer.Option(help="Average over views: none, flip, shifts, ten-crop; flip,shifts. If not given, the recipe's."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -13,8 +13,9 @@ def predict(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files of any size.")],
     top: Annotated[int, typer.Option(help="How many classes to list for each image.")] = 5,
     tta: Annotated[
-        str, typer.Option(help="Average over views: flip, shifts, ten-crop; or several: flip,shifts.")
-    ] = "none",
+        str | None,
+        typer.Option(help="Average over views: none, flip, shifts, ten-crop; flip,shifts. If not given, the recipe's."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -139,9 +139,10 @@ def _tell(run: "Run", json: bool) -> None:
         return
     if "accuracy" in result:
         top_five = f", top-five error {result['top5_error']:.2%}" if len(run.classes) > 5 else ""
+        views = "" if result["tta"] == "none" else f", averaged over views ({result['tta']})"
         show(
             f"{result['model']} on {result['data']}: {result['split']} accuracy {result['accuracy']:.2%} "
-            f"of {result['n']:,} images{top_five}"
+            f"of {result['n']:,} images{top_five}{views}"
         )
     else:
         show(f"{result['model']} on {result['data']}: trained; the data has no held-out images to measure it on")

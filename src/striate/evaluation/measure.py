@@ -88,7 +88,7 @@ def evaluate(
     *,
     device: str = "auto",
     model: nn.Module | None = None,
-    tta: str = "none",
+    tta: str | None = None,
 ) -> Evaluation:
     """Measure a run on labelled images it was not trained on.
 
@@ -98,21 +98,22 @@ def evaluate(
             data holds out.
         device: "auto", "cpu" or "cuda".
         model: for a run whose model Striate did not create, a module of the same structure.
-        tta: test-time augmentation: "flip", "shifts", "ten-crop", or several with commas, see `augmentation.views`.
+        tta: test-time augmentation: "none", "flip", "shifts", "ten-crop", or several with commas, see
+            `augmentation.views`. Without it, the run's recipe decides.
 
     Raises:
         ArgumentError: for an unknown test-time augmentation.
         DataError: if there are no such images, or if classes are unknown to the run or missing in the data.
         CheckpointError: if the run has no usable weights.
     """
-    views(tta)  # a mistake here shows before the data is read
+    views(tta or "none")  # a mistake here shows before anything is read
     run = run if isinstance(run, Run) else Run.open(run)
     return measured(run, samples_of(run, data), run.model(model), device, tta)
 
 
-def measured(run: Run, samples: Samples, model: nn.Module, device: str = "auto", tta: str = "none") -> Evaluation:
+def measured(run: Run, samples: Samples, model: nn.Module, device: str = "auto", tta: str | None = None) -> Evaluation:
     """The evaluation of a trained model on these samples, in their order."""
-    target, labels = pick(device), samples.split.labels
+    target, labels, tta = pick(device), samples.split.labels, run.recipe.tta if tta is None else tta
     logits = logits_of(model.to(target), samples.split.images, run.preprocess, target, tta=tta)
     score = score_of(logits, labels)
     predicted = best_first(logits)[:, 0]
@@ -130,7 +131,7 @@ def measured(run: Run, samples: Samples, model: nn.Module, device: str = "auto",
         classes=run.classes,
         per_class=class_scores(labels, predicted, run.classes),
         confusion=confusion_matrix(labels, predicted, len(run.classes)),
-        notes=samples.notes,
+        notes=samples.notes + ((f"Averaged over views of each image: {tta}.",) if tta != "none" else ()),
         tta=tta,
         probabilities=probabilities,
         labels=labels,

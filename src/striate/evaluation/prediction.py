@@ -49,7 +49,7 @@ def predict(
     top: int = 5,
     device: str = "auto",
     model: nn.Module | None = None,
-    tta: str = "none",
+    tta: str | None = None,
 ) -> list[Prediction]:
     """Classify image files, of any size and format Pillow reads, prepared exactly as the training images were.
 
@@ -59,7 +59,8 @@ def predict(
         top: how many of the most probable classes each prediction lists, at least 1.
         device: "auto", "cpu" or "cuda".
         model: for a run whose model Striate did not create, a module of the same structure.
-        tta: test-time augmentation: "flip", "shifts", "ten-crop", or several with commas, see `augmentation.views`.
+        tta: test-time augmentation: "none", "flip", "shifts", "ten-crop", or several with commas, see
+            `augmentation.views`. Without it, the run's recipe decides.
 
     Returns:
         One prediction an image, in the order given.
@@ -77,6 +78,7 @@ def predict(
         raise ArgumentError(f"top={top}: at least 1 class must be listed.")
     target = pick(device)
     pixels = _decoded(run, paths)
+    tta = run.recipe.tta if tta is None else tta
     logits = logits_of(run.model(model, target), pixels, run.preprocess, target, tta=tta)
     return [_prediction(run, path, row, top) for path, row in zip(paths, logits, strict=True)]
 

@@ -32,7 +32,6 @@ def evaluation_text(evaluation: Evaluation) -> str:
     for each in listed:
         classes.append((each.name, str(each.support), *(percent(v, 1) for v in (each.precision, each.recall, each.f1))))
     title = f"{evaluation.source}, {evaluation.split}: {evaluation.n:,} images"
-    title += f", test-time augmentation: {evaluation.tta}" if evaluation.tta != "none" else ""
     return "\n\n".join([title, aligned(numbers, "<><"), aligned(classes, "<>>>>") + left_out, _confusion(evaluation)])
 
 

@@ -25,7 +25,7 @@ from striate.runs.budget import Budget
 from striate.runs.events import Begun, Ended, EpochEnded, Observer
 from striate.runs.run import Run
 from striate.runs.tensorboard import Log
-from striate.training import Plan, Step, Training, score
+from striate.training import Plan, Score, Step, Training, score
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -138,8 +138,11 @@ class Session:
             return 0.0
         some = Split(self.data.val.images[:512], self.data.val.labels[:512])
         began = time.monotonic()
-        score(self.training.model, some, self.run.preprocess, self.device)
+        self._score(some)
         return (time.monotonic() - began) * len(self.data.val) / len(some)
+
+    def _score(self, split: Split, tta: str = "none") -> Score:
+        return score(self.training.model, split, self.run.preprocess, self.device, tta)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -199,7 +202,7 @@ class Session:
             "train_accuracy": totals.correct / totals.samples,
         }
         if self.data.val is not None and len(self.data.val):
-            val = score(self.training.model, self.data.val, self.run.preprocess, self.device)
+            val = self._score(self.data.val)
             metrics |= {"val_loss": val.loss, "val_accuracy": val.accuracy}
         metrics |= {
             "seconds": totals.seconds,
@@ -245,7 +248,7 @@ class Session:
         }
         if self.data.held_out is not None:
             split, images = self.data.held_out
-            result |= {"split": split, **score(training.model, images, run.preprocess, self.device).to_dict()}
+            result |= {"split": split, "tta": run.recipe.tta, **self._score(images, run.recipe.tta).to_dict()}
         write_json(run.path / "result.json", result)
         return result
 

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from striate.augmentation import parse
+from striate.augmentation import parse, views
 from striate.data import Dataset
 from striate.errors import ArgumentError, unknown
 from striate.training.plan import Plan
@@ -47,6 +47,7 @@ class Recipe(BaseModel):
         1.0, gt=0, le=1, description="the first layer's learning rate as a share of the last one's (discriminative)"
     )
     augment: str = Field("auto", description="an augmentation policy; auto: flips and shifts where the data allows")
+    tta: str = Field("none", description="views whose probabilities the result and later predictions average; auto too")
     seed: int = Field(0, ge=0, description="what weights, order, variation and dropout are drawn from")
 
     def __init__(self, **settings: Any):
@@ -61,6 +62,8 @@ class Recipe(BaseModel):
             raise ArgumentError(f"recipe setting {field}={first['input']!r}: {first['msg']}.") from None
         if self.augment != "auto":
             parse(self.augment)
+        if self.tta != "auto":
+            views(self.tta)
         if self.steps:
             Plan.parse(self.steps)
         if self.steps and self.budget:
@@ -76,10 +79,11 @@ class Recipe(BaseModel):
         return base.replace(**{"name": self.name, **given})
 
     def resolved(self, loss: Literal["cross-entropy", "map"], data: Dataset) -> Self:
-        """The same recipe with every "auto" settled: `loss` is the model's own, the policy follows the data."""
+        """The same recipe with every "auto" settled: `loss` is the model's own, variation and views follow the data."""
         return self.replace(
             loss=loss if self.loss == "auto" else self.loss,
             augment=default_augmentation(data) if self.augment == "auto" else self.augment,
+            tta=("flip,shifts" if data.mirror else "shifts") if self.tta == "auto" else self.tta,
         )
 
 

@@ -100,6 +100,8 @@ def score_of(logits: Tensor, labels: Tensor) -> Score:
     )
 
 
-def score(model: nn.Module, split: Split, preprocess: Preprocess, device: torch.device | str = "cpu") -> Score:
-    """Score a model on a split."""
-    return score_of(logits_of(model, split.images, preprocess, device), split.labels)
+def score(
+    model: nn.Module, split: Split, preprocess: Preprocess, device: torch.device | str = "cpu", tta: str = "none"
+) -> Score:
+    """Score a model on a split; the arguments are those of `logits_of`."""
+    return score_of(logits_of(model, split.images, preprocess, device, tta=tta), split.labels)
