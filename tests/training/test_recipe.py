@@ -107,6 +107,12 @@ def test_named_recipes(name, model):
         with pytest.raises(ArgumentError, match=f"there is no paper recipe for {model}: use --recipe modern"):
             recipe(name, model)
         return
+    if name == "fast":
+        with pytest.raises(
+            ArgumentError, match=rf"no fast recipe for {model}: use --recipe modern, or train quicknet_s,"
+        ):
+            recipe(name, model)
+        return
     named = recipe(name, model)
     assert named.name == name
     assert named == RECIPES[name](model, 60_000)
@@ -124,9 +130,17 @@ def test_papers_recipes_are_what_the_papers_say():
     assert dense.momentum == 0
 
 
+def test_fast_is_modern_with_fewer_epochs_and_more_views():
+    for model in ("quicknet_s", "quicknet_m", "quicknet_l"):
+        fast, usual = recipe("fast", model), recipe("modern", model)
+        assert fast.epochs <= usual.epochs
+        assert fast == usual.replace(name="fast", epochs=fast.epochs, tta="auto")
+        assert recipe("fast", model, 500).epochs == recipe("modern", model, 500).epochs == 100
+
+
 def test_an_unknown_recipe_is_answered_with_the_nearest():
     with pytest.raises(
-        ArgumentError, match=r"unknown recipe 'papers'\. Did you mean 'paper'\? Known: fine-tune, modern, paper"
+        ArgumentError, match=r"unknown recipe 'papers'\. Did you mean 'paper'\? Known: fast, fine-tune, modern, paper"
     ):
         recipe("papers", "mlp")
 

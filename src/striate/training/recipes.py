@@ -1,4 +1,5 @@
-"""Recipes by name: "modern" is what one would do today, "paper" what the authors did, "fine-tune" for given weights."""
+"""Recipes by name: "modern" is what one would do today, "fast" has little time, "paper" is what the authors did, and
+"fine-tune" is for given weights."""
 
 import math
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from striate.training.recipe import FEW_SAMPLES, Recipe
 
 STEPS = 4500  # a network of this size is far from trained in fewer, however small the data
 MOST_EPOCHS = 100
+FAST_EPOCHS = {"quicknet_s": 2, "quicknet_m": 3, "quicknet_l": 8}
 
 
 def modern(model: str, samples: int = 60_000) -> Recipe:
@@ -21,7 +23,10 @@ def modern(model: str, samples: int = 60_000) -> Recipe:
         model: the name of the model; any other gets sound general settings.
         samples: how many training images there are. Fewer than 10,000 are passed over more often, in smaller batches.
     """
-    chosen = _modern(model)
+    return _suited(_modern(model), samples)
+
+
+def _suited(chosen: Recipe, samples: int) -> Recipe:
     if samples >= FEW_SAMPLES:
         return chosen
     steps = math.ceil(samples / 32)
@@ -57,6 +62,20 @@ def _modern(model: str) -> Recipe:
     if model in ("mlp", "lenet5_modern"):
         return Recipe(name="modern", epochs=10, learning_rate=0.05, label_smoothing=0.1)
     return Recipe(name="modern")
+
+
+def fast(model: str, samples: int = 60_000) -> Recipe:
+    """As good as can be in little time, for the networks that were made for it; what each choice is worth stands in
+    docs/speed.md.
+
+    Raises:
+        ArgumentError: for any other model.
+    """
+    if model not in FAST_EPOCHS:
+        raise ArgumentError(
+            f"there is no fast recipe for {model}: use --recipe modern, or train {', '.join(FAST_EPOCHS)}."
+        )
+    return _suited(_modern(model).replace(name="fast", epochs=FAST_EPOCHS[model], tta="auto"), samples)
 
 
 def fine_tune(model: str, samples: int = 60_000) -> Recipe:
@@ -103,7 +122,12 @@ def paper(model: str, samples: int = 60_000) -> Recipe:
     raise ArgumentError(f"there is no paper recipe for {model}: use --recipe modern.")
 
 
-RECIPES: dict[str, Callable[[str, int], Recipe]] = {"fine-tune": fine_tune, "modern": modern, "paper": paper}
+RECIPES: dict[str, Callable[[str, int], Recipe]] = {
+    "fast": fast,
+    "fine-tune": fine_tune,
+    "modern": modern,
+    "paper": paper,
+}
 
 
 def recipe(name: str, model: str, samples: int = 60_000) -> Recipe:

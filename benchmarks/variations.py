@@ -1,0 +1,235 @@
+"""What quicknet and the recipe `fast` could do otherwise: one thing each, for `benchmarks.ablation`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from striate.data.batches import Batch, Batches
+from striate.layers import GlobalAvgPool2d
+from striate.models.quicknet import LOGIT_SCALE, WIDTHS, QuickNet, Unit
+from striate.training import Training
+
+Network = Callable[[QuickNet, Tensor], None]
+WHITENED = 5000  # images whose patches are looked at
+
+
+@dataclass(frozen=True)
+class Variation:
+    """One thing done otherwise.
+
+    Args:
+        name: how the table calls it.
+        settings: of the recipe.
+        widths: of the network's maps, instead of the model's own.
+        network: changes the fresh network; it may look at the first training images, float32 (N, C, H, W), normalised.
+        training: changes the training before its first step.
+    """
+
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict, hash=False)
+    widths: tuple[int, int, int] | None = None
+    network: Network = lambda network, images: None
+    training: Callable[[Training], None] = lambda training: None
+
+    def made(self, model: str, classes: int, image: tuple[int, int, int], images: Tensor) -> QuickNet:
+        """The network, for images of (channels, height, width), from PyTorch's generator as it stands."""
+        channels, height, width = image
+        WIDTHS["varied"] = self.widths or WIDTHS[model]
+        network = QuickNet("varied", classes, channels, (height, width), "small")
+        self.network(network, images)
+        return network
+
+
+# ------------------------------------------------------------------------------------------------------- the network
+
+
+def _units(network: QuickNet) -> list[Unit]:
+    return [network.unit3, network.unit5, network.unit6, network.unit8]
+
+
+def _norms(network: QuickNet) -> list[nn.BatchNorm2d]:
+    return [network.norm2, *(unit.norm for unit in _units(network))]
+
+
+def _pool_last(network: QuickNet, images: Tensor) -> None:
+    network.pool2, network.relu2 = nn.Identity(), nn.Sequential(network.relu2, network.pool2)
+    for unit in _units(network):
+        if unit.pool is not None:
+            unit.relu, unit.pool = nn.Sequential(unit.relu, unit.pool), None
+
+
+def _no_shortcuts(network: QuickNet, images: Tensor) -> None:
+    for unit in _units(network):
+        unit.add = None
+
+
+def _average(network: QuickNet, images: Tensor) -> None:
+    network.pool9 = GlobalAvgPool2d()
+
+
+def _scaled(scale: float) -> Network:
+    def apply(network: QuickNet, images: Tensor) -> None:
+        network.output.register_forward_hook(lambda module, inputs, output: output * (scale / LOGIT_SCALE))
+
+    return apply
+
+
+def _activation(make: Callable[[], nn.Module]) -> Network:
+    def apply(network: QuickNet, images: Tensor) -> None:
+        network.relu2 = make()
+        for unit in _units(network):
+            unit.relu = make()
+
+    return apply
+
+
+def _strided(network: QuickNet, images: Tensor) -> None:
+    """5×5 with a stride of 2 in the place of 3×3 and pooling."""
+    first = network.conv1
+    network.conv1 = nn.Conv2d(first.in_channels, first.out_channels, 5, stride=2, padding=2, bias=False)
+    network.pool2 = nn.Identity()
+
+
+def _dirac(network: QuickNet, images: Tensor) -> None:
+    """The first filters of every later convolution pass on what they see (Jordan 2024, section 3.3)."""
+    for unit in _units(network):
+        nn.init.dirac_(unit.conv.weight.data[: unit.conv.in_channels])
+
+
+def _whitening(network: QuickNet, images: Tensor) -> None:
+    """A first layer that is not learned: the patches' eigenvectors and their opposites (Jordan 2024, section 3.2)."""
+    patches = F.unfold(images, 3, padding=1).transpose(1, 2).flatten(0, 1).double()
+    values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+    filters = (vectors / (values + 5e-4).sqrt()).T.reshape(-1, images.shape[1], 3, 3).float()
+    filters = torch.cat([filters, -filters])
+    network.conv1 = nn.Conv2d(images.shape[1], len(filters), 3, padding=1)
+    network.conv1.weight = nn.Parameter(filters, requires_grad=False)
+    network.norm2 = nn.Identity()
+    network.unit3.conv = nn.Conv2d(len(filters), network.unit3.conv.out_channels, 3, padding=1, bias=False)
+
+
+def _memory(momentum: float) -> Network:
+    def apply(network: QuickNet, images: Tensor) -> None:
+        for norm in _norms(network):
+            norm.momentum = momentum
+
+    return apply
+
+
+def _no_scale(network: QuickNet, images: Tensor) -> None:
+    for norm in _norms(network):
+        norm.weight.requires_grad_(False)
+
+
+# ------------------------------------------------------------------------------------------------------ the training
+
+
+def _norm_rate(share: float) -> Callable[[Training], None]:
+    def apply(training: Training) -> None:
+        for group in training.optimizer.param_groups:
+            if group["params"][0].ndim == 1:
+                group["share"] = share
+
+    return apply
+
+
+def _lookahead(training: Training) -> None:
+    """Every five steps towards the average of the weights, and onto it at the end (Jordan 2024, section 3.4)."""
+    step, kept = training.optimizer.step, [each.detach().clone() for each in training.model.state_dict().values()]
+
+    def stepped() -> None:
+        step()
+        done = (training.step + 1) / training.steps
+        if (training.step + 1) % 5 and done < 1:
+            return
+        share = 1 - 0.95**5 * done**3 if done < 1 else 0.0
+        for slow, fast in zip(kept, training.model.state_dict().values(), strict=True):
+            if fast.is_floating_point():
+                slow.lerp_(fast.detach(), share)
+                fast.copy_(slow)
+
+    training.optimizer.step = stepped
+
+
+def _random_flips(training: Training) -> None:
+    policy: Any = training.batches.vary
+    steps = ((name, replace(transform, alternates=False), strength) for name, transform, strength in policy.steps)
+    training.batches.vary = replace(policy, steps=tuple(steps))
+
+
+class _Growing:
+    """Batches whose images are smaller at first; all else is that of the batches."""
+
+    def __init__(self, training: Training, shares: dict[int, float]):
+        self._training, self._batches, self._shares = training, training.batches, shares
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batches, name)
+
+    def __getitem__(self, step: int) -> Batch:
+        batch, done = self._batches[step], step / self._training.steps
+        for side, until in self._shares.items():
+            if done < until:
+                small = F.interpolate(batch.inputs, size=(side, side), mode="bilinear", antialias=True)
+                return Batch(small.contiguous(memory_format=torch.channels_last), batch.targets)
+        return batch
+
+
+def _growing(shares: dict[int, float]) -> Callable[[Training], None]:
+    def apply(training: Training) -> None:
+        grown: Any = _Growing(training, shares)
+        training.batches = grown
+
+    return apply
+
+
+def first_images(batches: Batches) -> Tensor:
+    """What a network may look at before it is trained: float32 (N, C, H, W)."""
+    return batches.preprocess.normalize(batches.split.images[:WHITENED])
+
+
+BASE = Variation("as it is")
+VARIATIONS = (
+    BASE,
+    Variation("pooling after ReLU", network=_pool_last),
+    Variation("5×5, stride 2, for the first convolution and pooling", network=_strided),
+    Variation("whitening first layer, not learned", network=_whitening),
+    Variation("half as many maps in the first layer", widths=(16, 64, 128)),
+    Variation("three quarters of all maps", widths=(24, 48, 96)),
+    Variation("one and a half times all maps", widths=(48, 96, 192)),
+    Variation("no shortcuts", network=_no_shortcuts),
+    Variation("Dirac initialisation", network=_dirac),
+    Variation("global average instead of maximum", network=_average),
+    Variation("logits × 1", network=_scaled(1.0)),
+    Variation("logits × 0.1", network=_scaled(0.1)),
+    Variation("GELU", network=_activation(nn.GELU)),
+    Variation("SiLU", network=_activation(nn.SiLU)),
+    Variation("batch norm without scale", network=_no_scale),
+    Variation("batch norm remembers less (momentum 0.4)", network=_memory(0.4)),
+    Variation("biases and scales learn 8 times as fast", training=_norm_rate(8)),
+    Variation("Nesterov SGD, 0.1", settings={"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4}),
+    Variation("Nesterov SGD, 0.2", settings={"optimizer": "sgd", "learning_rate": 0.2, "weight_decay": 5e-4}),
+    Variation("AdamW, 0.003", settings={"optimizer": "adamw", "learning_rate": 0.003, "weight_decay": 5e-4}),
+    Variation("learning rate × ½", settings={"learning_rate": 0.015}),
+    Variation("learning rate × 2", settings={"learning_rate": 0.06}),
+    Variation("momentum 0.8", settings={"momentum": 0.8}),
+    Variation("momentum 0.95", settings={"momentum": 0.95}),
+    Variation("lookahead", training=_lookahead),
+    Variation("cosine", settings={"schedule": "cosine"}),
+    Variation("warm-up 0.1", settings={"warmup": 0.1}),
+    Variation("warm-up 0.4", settings={"warmup": 0.4}),
+    Variation("no label smoothing", settings={"label_smoothing": 0}),
+    Variation("label smoothing 0.2", settings={"label_smoothing": 0.2}),
+    Variation("batches of 64", settings={"batch_size": 64}),
+    Variation("batches of 256", settings={"batch_size": 256}),
+    Variation("random flips", training=_random_flips),
+    Variation("no flips", settings={"augment": "shift=0.04"}),
+    Variation("no shifts", settings={"augment": "flip"}),
+    Variation("shifts of two pixels", settings={"augment": "flip,shift=0.08"}),
+    Variation("20 pixels for the first half", training=_growing({20: 0.5})),
+    Variation("20 pixels to 40 %, 24 to 70 %", training=_growing({20: 0.4, 24: 0.7})),
+)

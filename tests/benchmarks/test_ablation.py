@@ -1,0 +1,68 @@
+"""Each variation trains, and does something else than the unchanged network; the table tells differences."""
+
+from pathlib import Path
+
+import pytest
+from small_run import split
+
+from benchmarks import ablation
+from benchmarks.store import Store
+from benchmarks.variations import BASE, VARIATIONS, Variation
+from striate.data import Dataset
+from striate.training import recipe, score
+
+FAST = recipe("fast", "quicknet_s").replace(epochs=2, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def mirrored() -> Dataset:
+    """Shapes that keep their labels in a mirror, large enough for three poolings and for growing."""
+    splits = [split(count, seed) for seed, count in enumerate((48, 12))]
+    large = [type(each)(each.images.repeat(1, 3, 3, 1), each.labels) for each in splits]
+    return Dataset("shapes", ("cross", "bar", "dot"), large[0], None, large[1], mirror=True)
+
+
+def losses(variation: Variation, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Of the test images at the end, alone and in views."""
+    seen: list[float] = []
+
+    def spy(model, split, preprocess, tta):
+        result = score(model, split, preprocess, tta=tta)
+        seen.append(result.loss)
+        return result
+
+    monkeypatch.setattr(ablation, "score", spy)
+    found = ablation.trained(variation, "quicknet_s", FAST, data)
+    assert set(found) == {"alone", "views", "seconds"}
+    assert found["seconds"] > 0
+    return seen
+
+
+@pytest.mark.parametrize("variation", VARIATIONS[1:], ids=lambda each: each.name)
+def test_a_variation_is_another_training(
+    variation: Variation, mirrored: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert losses(variation, mirrored, monkeypatch) != losses(BASE, mirrored, monkeypatch)
+
+
+def test_the_unchanged_one_is_the_same_each_time(mirrored: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert losses(BASE, mirrored, monkeypatch) == losses(BASE, mirrored, monkeypatch)
+
+
+def test_the_table_tells_differences_in_points(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results.json", {"model": "quicknet_s", "recipe": FAST.model_dump()})
+    for name, accuracies, seconds in ((BASE.name, (0.90, 0.92), 0.002), ("GELU", (0.93, 0.95), 0.003)):
+        for seed, accuracy in enumerate(accuracies):
+            store.measure(f"{name}/{seed}", lambda a=accuracy, s=seconds: {"alone": a - 0.1, "views": a, "seconds": s})
+    told = ablation.report(store)
+    assert "quicknet_s on fashion-mnist, 2 epochs" in told
+    gelu = next(line for line in told.splitlines() if line.startswith("| GELU"))
+    # Welch with variances of 2e-4 each: two degrees of freedom, t = 4.3027, standard error √2 points.
+    assert [cell.strip() for cell in gelu.strip("|").split("|")] == [
+        *("GELU", "2", "84.00 %", "94.00 %", "+3.00 (-3.08 to +9.08)", "1.50")
+    ]
+
+
+def test_an_unknown_variation_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ablation.main(["--only", "GELO"]) == 2
+    assert "Did you mean 'GELU'?" in capsys.readouterr().err
