@@ -96,7 +96,7 @@ def test_views_follow_the_data_if_they_are_left_to_it():
 
 
 def test_what_was_chosen_stays():
-    chosen = Recipe(loss="cross-entropy", augment="none", epochs=3)
+    chosen = Recipe(loss="cross-entropy", augment="none", precision="bfloat16", epochs=3)
     assert chosen.resolved("map", dataset(mirror=True)) == chosen
 
 

@@ -25,7 +25,7 @@ from striate.runs.events import Observer
 from striate.runs.folder import locked, new_folder
 from striate.runs.run import Run
 from striate.runs.session import Session
-from striate.training import Recipe, logits_of, pick
+from striate.training import Recipe, fastest, logits_of, pick, supported
 from striate.training import recipe as named
 
 
@@ -62,7 +62,7 @@ def train(
         data = load(data, image_size=wanted_size(model, weights))
     data = _sized(data, wanted_size(model, weights))
     usual = named("modern" if weights is None else "fine-tune", name, len(data.train))
-    recipe = (recipe.over(usual) if recipe else usual).resolved(facts.loss if facts else "cross-entropy", data)
+    recipe = recipe.over(usual) if recipe else usual
     _, height, width, channels = data.train.images.shape
     if isinstance(model, str):
         adapt = weights is not None
@@ -72,6 +72,9 @@ def train(
         module, preprocess = model, _preprocess(data, facts, getattr(model, "normalization", None))
         _try_out(module, data, preprocess)
     target = pick(device)
+    if recipe.precision == "auto" and supported(target):
+        some = preprocess.normalize(data.train.images[: recipe.batch_size])
+        recipe = recipe.replace(precision=fastest(module, some, target))
     folder = new_folder(Path(out) if out else None, f"{name}-{short_name(data.source)}")
     with _threads(thread_count(torch.get_num_threads())), folder as path:
         run = Run(
@@ -81,7 +84,7 @@ def train(
             skip_bad=bool(data.skipped),
             classes=data.classes,
             preprocess=preprocess,
-            recipe=recipe,
+            recipe=recipe.resolved(facts.loss if facts else "cross-entropy", data),
             environment=environment(target),
             fingerprint=fingerprint(data),
             weights=None if weights is None else os.path.abspath(weights),

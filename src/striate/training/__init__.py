@@ -4,6 +4,7 @@ from striate.training.device import pick
 from striate.training.loop import Step, Training, diverged
 from striate.training.losses import map_loss
 from striate.training.plan import Plan
+from striate.training.precision import fastest, supported
 from striate.training.recipe import Recipe
 from striate.training.recipes import modern, paper, recipe
 from striate.training.scoring import Score, logits_of, ranks, score, score_of
@@ -15,6 +16,7 @@ __all__ = [
     "Step",
     "Training",
     "diverged",
+    "fastest",
     "logits_of",
     "map_loss",
     "modern",
@@ -24,4 +26,5 @@ __all__ = [
     "recipe",
     "score",
     "score_of",
+    "supported",
 ]

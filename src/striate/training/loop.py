@@ -24,6 +24,7 @@ from striate.models import Outputs, frozen_norms
 from striate.training.losses import loss_of
 from striate.training.optimizers import optimizer_of
 from striate.training.plan import Plan
+from striate.training.precision import autocast
 from striate.training.recipe import Recipe
 from striate.training.schedules import factor
 
@@ -107,12 +108,13 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group.get("share", 1.0)
 
-        with seeding.scoped(recipe.seed, "step", self.step, device=self.batches.device):
+        device = self.batches.device
+        with seeding.scoped(recipe.seed, "step", self.step, device=device), autocast(recipe.precision, device):
             outputs = self.model(inputs)
-            logits, auxiliary, weight = outputs if isinstance(outputs, Outputs) else (outputs, (), 0.0)
-            loss = self.loss(logits, targets)
-            for each in auxiliary:
-                loss = loss + weight * self.loss(each, targets)
+        logits, auxiliary, weight = outputs if isinstance(outputs, Outputs) else (outputs, (), 0.0)
+        loss = self.loss(logits.float(), targets)
+        for each in auxiliary:
+            loss = loss + weight * self.loss(each.float(), targets)
         value = loss.item()
         if not math.isfinite(value):
             raise DivergedError(diverged(self.step + 1, learning_rate, f"the loss became {value}"))

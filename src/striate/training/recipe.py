@@ -42,6 +42,7 @@ class Recipe(BaseModel):
     early_dropout: float = Field(1.0, ge=0, le=1, description="share of the steps, from the first, with dropout on")
     loss: Literal["auto", "cross-entropy", "map"] = Field("auto", description="auto: what the model was published with")
     map_penalty: float = Field(10.0, gt=0, description="j, the rubbish class's penalty in LeNet-5's MAP loss")
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: what a second's trial shows")
     freeze_backbone: bool = Field(False, description="train the last layer alone, the others being loaded weights")
     first_layer_rate: float = Field(
         1.0, gt=0, le=1, description="the first layer's learning rate as a share of the last one's (discriminative)"
@@ -79,10 +80,14 @@ class Recipe(BaseModel):
         return base.replace(**{"name": self.name, **given})
 
     def resolved(self, loss: Literal["cross-entropy", "map"], data: Dataset) -> Self:
-        """The same recipe with every "auto" settled: `loss` is the model's own, variation and views follow the data."""
+        """The same recipe with every "auto" settled: `loss` is the model's own, variation and views follow the data.
+
+        Precision that was not measured (see `training.fastest`) is float32.
+        """
         return self.replace(
             loss=loss if self.loss == "auto" else self.loss,
             augment=default_augmentation(data) if self.augment == "auto" else self.augment,
+            precision="float32" if self.precision == "auto" else self.precision,
             tta=("flip,shifts" if data.mirror else "shifts") if self.tta == "auto" else self.tta,
         )
 
