@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.data.batches import Batch, Batches
-from striate.layers import GlobalAvgPool2d
+from striate.layers import GlobalAvgPool2d, WhiteningConv2d
+from striate.models.fitting import IMAGES, fit
 from striate.models.quicknet import LOGIT_SCALE, WIDTHS, QuickNet, Unit
 from striate.training import Training
 
 Network = Callable[[QuickNet, Tensor], None]
-WHITENED = 5000  # images whose patches are looked at
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Variation:
         channels, height, width = image
         WIDTHS["varied"] = self.widths or WIDTHS[model]
         network = QuickNet("varied", classes, channels, (height, width), "small")
+        fit(network, images)
         self.network(network, images)
         return network
 
@@ -52,10 +53,11 @@ def _units(network: QuickNet) -> list[Unit]:
 
 
 def _norms(network: QuickNet) -> list[nn.BatchNorm2d]:
-    return [network.norm2, *(unit.norm for unit in _units(network))]
+    return [unit.norm for unit in _units(network)]
 
 
 def _pool_last(network: QuickNet, images: Tensor) -> None:
+    """The usual order: convolution, batch norm, ReLU, pooling."""
     network.pool2, network.relu2 = nn.Identity(), nn.Sequential(network.relu2, network.pool2)
     for unit in _units(network):
         if unit.pool is not None:
@@ -89,8 +91,9 @@ def _activation(make: Callable[[], nn.Module]) -> Network:
 
 def _strided(network: QuickNet, images: Tensor) -> None:
     """5×5 with a stride of 2 in the place of 3×3 and pooling."""
-    first = network.conv1
-    network.conv1 = nn.Conv2d(first.in_channels, first.out_channels, 5, stride=2, padding=2, bias=False)
+    first, maps = network.conv1, WIDTHS["varied"][0]
+    network.conv1, network.norm2 = nn.Conv2d(first.in_channels, maps, 5, 2, padding=2, bias=False), nn.BatchNorm2d(maps)
+    network.unit3.conv = nn.Conv2d(maps, network.unit3.conv.out_channels, 3, padding=1, bias=False)
     network.pool2 = nn.Identity()
 
 
@@ -100,16 +103,32 @@ def _dirac(network: QuickNet, images: Tensor) -> None:
         nn.init.dirac_(unit.conv.weight.data[: unit.conv.in_channels])
 
 
-def _whitening(network: QuickNet, images: Tensor) -> None:
-    """A first layer that is not learned: the patches' eigenvectors and their opposites (Jordan 2024, section 3.2)."""
-    patches = F.unfold(images, 3, padding=1).transpose(1, 2).flatten(0, 1).double()
-    values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
-    filters = (vectors / (values + 5e-4).sqrt()).T.reshape(-1, images.shape[1], 3, 3).float()
-    filters = torch.cat([filters, -filters])
-    network.conv1 = nn.Conv2d(images.shape[1], len(filters), 3, padding=1)
-    network.conv1.weight = nn.Parameter(filters, requires_grad=False)
-    network.norm2 = nn.Identity()
-    network.unit3.conv = nn.Conv2d(len(filters), network.unit3.conv.out_channels, 3, padding=1, bias=False)
+def _learned(maps: int, norm: bool = True) -> Network:
+    """The first layer as all others are."""
+
+    def apply(network: QuickNet, images: Tensor) -> None:
+        network.conv1 = nn.Conv2d(images.shape[1], maps, 3, padding=1, bias=not norm)
+        network.norm2 = nn.BatchNorm2d(maps) if norm else None
+        network.unit3.conv = nn.Conv2d(maps, network.unit3.conv.out_channels, 3, padding=1, bias=False)
+
+    return apply
+
+
+def _whitened(directions: int | None = None, kernel: int = 3, norm: bool = False, learned: bool = False) -> Network:
+    def apply(network: QuickNet, images: Tensor) -> None:
+        network.conv1 = whitening = WhiteningConv2d(images.shape[1], kernel, directions)
+        whitening.fit(images)
+        whitening.weight.requires_grad_(learned)
+        network.norm2 = nn.BatchNorm2d(whitening.out_channels) if norm else None
+        network.unit3.conv = nn.Conv2d(
+            whitening.out_channels, network.unit3.conv.out_channels, 3, padding=1, bias=False
+        )
+
+    return apply
+
+
+def _of_a_picture(network: QuickNet, images: Tensor) -> None:
+    network.conv1 = WhiteningConv2d(images.shape[1], 3)
 
 
 def _memory(momentum: float) -> Network:
@@ -123,6 +142,12 @@ def _memory(momentum: float) -> Network:
 def _no_scale(network: QuickNet, images: Tensor) -> None:
     for norm in _norms(network):
         norm.weight.requires_grad_(False)
+
+
+def _deeper(network: QuickNet, images: Tensor) -> None:
+    """One more unit with a shortcut at 14×14."""
+    narrow = network.unit3.conv.in_channels
+    network.relu2 = nn.Sequential(network.relu2, Unit(narrow, narrow, pool=False))
 
 
 # ------------------------------------------------------------------------------------------------------ the training
@@ -189,7 +214,7 @@ def _growing(shares: dict[int, float]) -> Callable[[Training], None]:
 
 def first_images(batches: Batches) -> Tensor:
     """What a network may look at before it is trained: float32 (N, C, H, W)."""
-    return batches.preprocess.normalize(batches.split.images[:WHITENED])
+    return batches.preprocess.normalize(batches.split.images[:IMAGES])
 
 
 BASE = Variation("as it is")
@@ -197,8 +222,15 @@ VARIATIONS = (
     BASE,
     Variation("pooling after ReLU", network=_pool_last),
     Variation("5×5, stride 2, for the first convolution and pooling", network=_strided),
-    Variation("whitening first layer, not learned", network=_whitening),
-    Variation("half as many maps in the first layer", widths=(16, 64, 128)),
+    Variation("first layer learned and normalised, 32 maps", network=_learned(32)),
+    Variation("first layer learned and normalised, 18 maps", network=_learned(18)),
+    Variation("first layer learned, 18 maps", network=_learned(18, norm=False)),
+    Variation("first layer whitens and learns", network=_whitened(learned=True)),
+    Variation("first layer whitens and is normalised", network=_whitened(norm=True)),
+    Variation("first layer whitens any picture", network=_of_a_picture),
+    Variation("first layer whitens 6 directions of 9", network=_whitened(6)),
+    Variation("first layer whitens 16 directions of 5×5 pixels", network=_whitened(16, 5)),
+    Variation("one more unit at 14×14", network=_deeper),
     Variation("three quarters of all maps", widths=(24, 48, 96)),
     Variation("one and a half times all maps", widths=(48, 96, 192)),
     Variation("no shortcuts", network=_no_shortcuts),

@@ -15,6 +15,7 @@ from striate.layers.lenet import (
 from striate.layers.normalization import LocalResponseNorm
 from striate.layers.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from striate.layers.residual import Add, PaddedShortcut
+from striate.layers.whitening import WhiteningConv2d
 
 __all__ = [
     "DEFAULT_FILTER",
@@ -37,6 +38,7 @@ __all__ = [
     "RBFOutput",
     "ScaledTanh",
     "Subsampling2d",
+    "WhiteningConv2d",
     "conv_relu",
     "digit_prototypes",
     "fan_in_uniform_",

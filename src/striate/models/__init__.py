@@ -14,6 +14,7 @@ from striate.models import (  # noqa: F401  (importing a model enters it)
 )
 from striate.models.antialias import antialias
 from striate.models.finetuning import depths, freeze_backbone, frozen_norms, head
+from striate.models.fitting import fit, wanted
 from striate.models.registry import Architecture, Facts, Option, Outputs, create, facts, names, parse
 from striate.models.weights import Normalization, trained_size
 
@@ -27,10 +28,12 @@ __all__ = [
     "create",
     "depths",
     "facts",
+    "fit",
     "freeze_backbone",
     "frozen_norms",
     "head",
     "names",
     "parse",
     "trained_size",
+    "wanted",
 ]

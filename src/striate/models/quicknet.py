@@ -2,7 +2,7 @@
 
 layer  type            maps            size at 28×28   size at 224×224
                        s    m    l
-C1     conv 3×3        32   48   64    28×28           conv 7×7, stride 4: 56×56
+C1     conv 3×3        18   18   18    28×28           conv 7×7, stride 4: 56×56, 32, 48 or 64 maps
 S2     max pool 2×2                    14×14           28×28
 C3     conv 3×3        64   96   128   14×14           28×28
 S4     max pool 2×2                    7×7             14×14
@@ -13,13 +13,15 @@ C8     conv 3×3        128  192  256   3×3             7×7      added to its 
 S9     global max                      1×1             1×1
 out    dense, × 0.2, softmax (in the loss)
 
-After each convolution, or the pooling behind it, come batch normalisation and ReLU: maximum and ReLU commute, and a
-quarter of the values is then normalised and rectified.
+With the small stem C1 whitens and is not learned, see `layers.WhiteningConv2d`; `fit` shows it the training images. It
+has both signs of every direction of a patch, but at most 32, 48 or 64 maps: of colour images 32, 48 or 54. After each
+other convolution, or the pooling behind it, come batch normalisation and ReLU: maximum and ReLU commute, and a quarter
+of the values is then normalised and rectified. What each choice is worth: docs/speed.md.
 """
 
 from torch import Tensor, nn
 
-from striate.layers import Add, GlobalMaxPool2d, MaxPool2d
+from striate.layers import Add, GlobalMaxPool2d, MaxPool2d, WhiteningConv2d
 from striate.models.registry import Facts, register
 from striate.models.stem import STEM, check_size
 
@@ -53,8 +55,8 @@ class Unit(nn.Module):
 class QuickNet(nn.Module):
     """(N, channels, height, width), both sides at least 8, to logits (N, classes).
 
-    With 28×28 grey images and 10 classes: quicknet_s 0.28, quicknet_m 0.63, quicknet_l 1.11 million parameters and
-    10.6, 23.6, 41.9 million multiply-adds.
+    With 28×28 grey images and 10 classes: quicknet_s 0.27, quicknet_m 0.60, quicknet_l 1.06 million parameters and
+    8.9, 18.4, 31.2 million multiply-adds.
 
     Raises:
         ShapeError: if a side of the image is shorter than the stem takes, see `SMALLEST`.
@@ -64,10 +66,14 @@ class QuickNet(nn.Module):
         super().__init__()
         check_size(name, stem, image_size, SMALLEST)
         narrow, middle, wide = WIDTHS[name]
-        kernel, stride = (3, 1) if stem == "small" else (7, 4)
-        self.conv1 = nn.Conv2d(channels, narrow, kernel, stride, padding=kernel // 2, bias=False)
+        self.conv1: nn.Conv2d
+        if stem == "small":
+            self.conv1 = WhiteningConv2d(channels, 3, directions=min(9 * channels, narrow // 2))
+            narrow = self.conv1.out_channels
+        else:
+            self.conv1 = nn.Conv2d(channels, narrow, 7, stride=4, padding=3, bias=False)
         self.pool2 = MaxPool2d(2)
-        self.norm2 = nn.BatchNorm2d(narrow)
+        self.norm2 = None if stem == "small" else nn.BatchNorm2d(narrow)
         self.relu2 = nn.ReLU()
         self.unit3 = Unit(narrow, middle, pool=True)
         self.unit5 = Unit(middle, middle, pool=False)
@@ -78,7 +84,8 @@ class QuickNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch."""
-        x = self.relu2(self.norm2(self.pool2(self.conv1(x))))
+        x = self.pool2(self.conv1(x))
+        x = self.relu2(x if self.norm2 is None else self.norm2(x))
         x = self.unit5(self.unit3(x))
         x = self.unit8(self.unit6(x))
         logits: Tensor = LOGIT_SCALE * self.output(self.pool9(x))

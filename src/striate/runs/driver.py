@@ -68,6 +68,8 @@ def train(
         adapt = weights is not None
         module = models.create(model, len(data.classes), channels, (height, width), recipe.seed, weights, adapt)
         preprocess = _preprocess(data, facts, getattr(module, "normalization", None))
+        if weights is None:
+            _fit(module, data, preprocess)
     else:
         module, preprocess = model, _preprocess(data, facts, getattr(model, "normalization", None))
         _try_out(module, data, preprocess)
@@ -172,6 +174,13 @@ def wanted_size(model: str | nn.Module, weights: str | Path | None = None) -> tu
 def _sized(data: Dataset, size: tuple[int, int] | None) -> Dataset:
     """The data in this size, unless one was asked for."""
     return data if size is None or data.sized else conformed(data, size, None, data.fit)
+
+
+def _fit(module: nn.Module, data: Dataset, preprocess: Preprocess) -> None:
+    """Show a fresh model the images that it wants to see before it is trained."""
+    images = data.train.images
+    if len(index := models.wanted(module, len(images), images.shape[1:].numel())):
+        models.fit(module, preprocess.normalize(images[index]))
 
 
 def _try_out(module: nn.Module, data: Dataset, preprocess: Preprocess) -> None:

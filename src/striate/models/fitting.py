@@ -1,0 +1,28 @@
+"""What a model learns from images before the first step."""
+
+import torch
+from torch import Tensor, nn
+
+from striate.layers import WhiteningConv2d
+
+IMAGES, VALUES = 5000, 2**22  # how many are looked at at most, and how many pixels' values they have in all
+
+
+def fit(model: nn.Module, images: Tensor) -> None:
+    """Set the filters of a first layer that whitens, `layers.WhiteningConv2d`; other models stay as they are.
+
+    Args:
+        model: with fresh weights.
+        images: training images as the model gets them, float32 (N, C, H, W).
+    """
+    for layer in model.modules():
+        if isinstance(layer, WhiteningConv2d):
+            layer.fit(images)
+
+
+def wanted(model: nn.Module, count: int, values: int) -> Tensor:
+    """Which of `count` images of so many values each `fit` is to see: int64 positions, evenly spaced, or none."""
+    if not any(isinstance(layer, WhiteningConv2d) for layer in model.modules()):
+        return torch.empty(0, dtype=torch.int64)
+    most = max(1, min(IMAGES, VALUES // values, count))
+    return torch.arange(most) * count // most
