@@ -1,5 +1,9 @@
 """A predictor says what the model says, in whatever batches, with a program and where it gets none."""
 
+import gc
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +14,7 @@ from striate.data import Split
 from striate.errors import ArgumentError
 from striate.models import Outputs, create
 from striate.preprocess import Preprocess
-from striate.training import Predictor, logits_of, score, score_of
+from striate.training import Predictor, inference, logits_of, score, score_of
 from striate.training.inference import MOST_PROGRAMS, PATIENCE
 
 PREPROCESS = Preprocess(4, 5, 1, mean=(0.5,), std=(0.25,))
@@ -103,14 +107,21 @@ class Busy(nn.Module):
 
 
 def lively(model):
-    """The model with statistics and weights of which none is 0 or 1, and a list that grows when its Python runs."""
-    generator, calls = torch.Generator().manual_seed(0), []
+    """The model with statistics and weights of which none is 0 or 1."""
+    generator = torch.Generator().manual_seed(0)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             for tensor in (module.running_mean, module.running_var, module.weight.data, module.bias.data):
                 tensor.uniform_(0.5, 1.5, generator=generator)
-    model.register_forward_pre_hook(lambda module, args: calls.append(len(args[0])))
-    return model, calls
+    return model
+
+
+@pytest.fixture
+def python(monkeypatch):
+    """A list that gets the length of every batch that a predictor computes as its model is written."""
+    lengths, forward = [], inference._Written.forward
+    monkeypatch.setattr(inference._Written, "forward", lambda *a: lengths.append(int(a[1].shape[0])) or forward(*a))
+    return lengths
 
 
 def pixels(count, seed=0):
@@ -118,34 +129,96 @@ def pixels(count, seed=0):
 
 
 def as_written(model, images):
-    with torch.no_grad():
-        return model.eval()(DIGITS.normalize(images))
+    return logits_of(model, images, DIGITS)
 
 
-@pytest.mark.parametrize("name", ["busy", "mlp", "lenet5", "lenet5_modern", "quicknet_s", "resnet20"])
-def test_a_program_says_what_the_model_says(name):
-    model, calls = lively(Busy() if name == "busy" else create(name))
-    model.train()
+def close(logits, expected):
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+def asked_often(model, images):
     predictor = Predictor(model, DIGITS)
-    for seed in range(PATIENCE):
-        predictor(pixels(2, seed))
-    assert model.training
-    expected = [as_written(model, pixels(2, seed)) for seed in range(20, 24)]
-    calls.clear()
-    for seed, logits in zip(range(20, 24), expected, strict=True):
-        torch.testing.assert_close(predictor(pixels(2, seed)), logits, rtol=0, atol=1e-5 * float(logits.abs().max()))
-    assert calls == []
+    for _ in range(PATIENCE):
+        predictor(images)
+    return predictor
 
 
-def test_batches_of_every_size_have_their_own_program_up_to_a_number():
-    model, calls = lively(Busy())
+FAMILIES = ["mlp", "fashion_cnn", "lenet5", "lenet5_modern", "quicknet_s", "resnet20", "resnet18:stem=small"]
+LARGE = ["alexnet", "vgg16", "googlenet", "resnet50"]
+
+
+@pytest.mark.parametrize("name", ["busy", *FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])
+def test_a_program_says_what_the_model_says(name, python):
+    side = 96 if name in LARGE else 28
+    model = lively(Busy() if name == "busy" else create(name, image_size=(side, side))).train()
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.integers(0, 256, (4, side, side, 1), dtype=np.uint8))
+    expected = as_written(model, images)
+    predictor = asked_often(model, images[:2])
+    python.clear()
+    close(predictor(images, batch_size=2), expected)
+    assert python == []
+
+
+def test_a_predictor_leaves_its_model_alone_and_keeps_the_weights_it_began_with(python):
+    model, images = lively(Busy()).train(), pixels(2)
+    model.norm2.eval()
+    modes = {name: module.training for name, module in model.named_modules()}
+    state = {name: (tensor.data_ptr(), tensor.stride(), tensor.clone()) for name, tensor in model.state_dict().items()}
+    first = as_written(model, images)
+    predictor = asked_often(model, images)
+    assert {name: module.training for name, module in model.named_modules()} == modes
+    for name, tensor in model.state_dict().items():
+        assert (tensor.data_ptr(), tensor.stride()) == state[name][:2]
+        assert torch.equal(tensor, state[name][2])
+    with torch.no_grad():
+        model.output.weight.data.mul_(3)
+    assert (as_written(model, images) - first).abs().max() > 0.01
+    close(predictor(images), first)
+    close(Predictor(model, DIGITS)(images), as_written(model, images))
+
+
+def test_every_shape_has_its_own_program_up_to_a_number(python):
+    model = lively(Busy())
     predictor, images = Predictor(model, DIGITS), pixels(MOST_PROGRAMS + 2)
     expected = as_written(model, images)
     for _ in range(PATIENCE + 1):
-        calls.clear()
+        python.clear()
         for count in range(1, len(images) + 1):
-            torch.testing.assert_close(predictor(images[:count]), expected[:count], rtol=0, atol=1e-5)
-    assert calls == [MOST_PROGRAMS + 1, MOST_PROGRAMS + 2]
+            close(predictor(images[:count]), expected[:count])
+    assert python == [MOST_PROGRAMS + 1, MOST_PROGRAMS + 2]
+    wide = torch.cat([images, images], dim=2)
+    close(predictor(wide[:1]), as_written(model, wide[:1]))
+
+
+def test_nothing_is_traced_for_one_call(monkeypatch):
+    monkeypatch.setattr(torch.jit, "trace", None)
+    model = Busy()
+    assert len(logits_of(model, pixels(PATIENCE + 3), DIGITS, batch_size=1)) == PATIENCE + 3
+
+
+def test_a_program_is_not_used_where_precision_is_mixed(python):
+    predictor = asked_often(lively(Busy()), pixels(2))
+    python.clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert predictor(pixels(2)).dtype == torch.float32
+    assert python == [2]
+
+
+def test_threads_share_a_predictor():
+    model, images = lively(Busy()).train(), pixels(8)
+    expected, predictor = as_written(model, images), Predictor(model, DIGITS)
+    with ThreadPoolExecutor(4) as pool:
+        for logits in pool.map(lambda _: predictor(images, batch_size=2), range(12)):
+            close(logits, expected)
+
+
+def test_a_predictor_that_is_let_go_takes_its_programs_with_it():
+    predictor = asked_often(Busy(), pixels(2))
+    kept = weakref.ref(predictor._written)
+    del predictor
+    gc.collect()
+    assert kept() is None
 
 
 class Moody(nn.Module):
@@ -179,16 +252,25 @@ class Shy(Moody):
         return self.linear(x.flatten(1))
 
 
-@pytest.mark.parametrize("module", [Moody, Counting, Shy])
-def test_a_model_that_no_program_can_stand_for_is_called_itself(module):
-    model, calls = lively(module())
-    predictor = Predictor(model, DIGITS)
-    for _ in range(PATIENCE + 2):
-        predictor(torch.full((1, 28, 28, 1), 255, dtype=torch.uint8))
-    calls.clear()
+class Hooked(Moody):
+    """A module that others listen to."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear.register_forward_hook(lambda module, args, output: output + 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.flatten(1))
+
+
+@pytest.mark.parametrize("module", [Moody, Counting, Shy, Hooked])
+def test_a_model_that_no_program_can_stand_for_is_called_itself(module, python):
+    model = module()
+    predictor = asked_often(model, torch.full((1, 28, 28, 1), 255, dtype=torch.uint8))
+    python.clear()
     dark = torch.zeros(1, 28, 28, 1, dtype=torch.uint8)
-    said, times = predictor(dark), model.calls if module is Counting else 0
-    assert calls == [1]
+    said = predictor(dark)
+    assert python == [1]
     if module is Counting:
-        model.calls = times - 1
+        model.calls = predictor._written.model.calls - 1
     torch.testing.assert_close(said, as_written(model, dark))

@@ -54,9 +54,10 @@ def test_its_answer_is_that_of_a_convolution(calls, args, options):
         {"padding": "same", "kernel": (3, 4)},
         {"images": (4, 9, 7)},
         {"dtype": torch.float64},
-        {"images": (64, 4, 30, 30)},
+        {"images": (32, 4, 9, 7), "maps": 64},
+        {"images": (32, 4, 9, 7), "maps": 16, "kernel": (1, 1)},
     ],
-    ids=["grouped", "dilated", "uneven", "no batch", "double", "large"],
+    ids=["grouped", "dilated", "uneven", "no batch", "double", "much work", "a large output"],
 )
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 def test_all_else_stays_as_it_was(calls, options):

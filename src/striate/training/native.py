@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-SMALL = 1_000_000  # multiply-adds of a whole batch; from about here on oneDNN is the faster
+# From about here on oneDNN is the faster, for a whole batch.
+SMALL_WORK = 300_000  # multiply-adds
+SMALL_OUTPUT = 8_192  # values
 
 # PyTorch has no public name for it; without it every convolution is F.conv2d's.
 _kernel: Callable[..., Tensor] | None = getattr(torch._C._nn, "thnn_conv2d", None)
@@ -46,10 +48,10 @@ def _own(
             return None  # a mistake, or one row or column more behind than in front
         padding = tuple(side // 2 for side in kernel)
     padding = (0, 0) if padding == "valid" else _pair(padding)
-    work = int(input.shape[0]) * int(weight.numel())
+    places = int(input.shape[0])
     for image, side, step, border in zip(_pair(input.shape[2:]), kernel, stride, padding, strict=True):
-        work *= (image + 2 * border - side) // step + 1
-    if work > SMALL:
+        places *= (image + 2 * border - side) // step + 1
+    if places * int(weight.numel()) > SMALL_WORK or places * int(weight.shape[0]) > SMALL_OUTPUT:
         return None
     return _kernel(_row_major(input), _row_major(weight), kernel, bias, stride, padding)
 
