@@ -1,6 +1,7 @@
 """A predictor says what the model says, in whatever batches, with a program and where it gets none."""
 
 import gc
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -205,12 +206,22 @@ def test_a_program_is_not_used_where_precision_is_mixed(python):
     assert python == [2]
 
 
-def test_threads_share_a_predictor():
-    model, images = lively(Busy()).train(), pixels(8)
-    expected, predictor = as_written(model, images), Predictor(model, DIGITS)
+def test_threads_that_share_a_predictor_take_turns(monkeypatch):
+    model, images, within, most = lively(Busy()).train(), pixels(8), [], []
+    expected, predictor, forward = as_written(model, images), Predictor(model, DIGITS), Busy.forward
+
+    def watched(self, x):
+        within.append(x)
+        most.append(len(within))
+        time.sleep(0.005)
+        within.pop()
+        return forward(self, x)
+
+    monkeypatch.setattr(Busy, "forward", watched)
     with ThreadPoolExecutor(4) as pool:
         for logits in pool.map(lambda _: predictor(images, batch_size=2), range(12)):
             close(logits, expected)
+    assert max(most) == 1
 
 
 def test_a_predictor_that_is_let_go_takes_its_programs_with_it():
