@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from striate.data import Split
 from striate.inspection.features import Excitation, capture, excitations, last_weighted, output_of
 from striate.inspection.subject import layer_at
-from striate.inspection.tracing import evaluating
+from striate.models import evaluating
 from striate.preprocess import Preprocess
 
 

@@ -13,7 +13,8 @@ from striate.inspection.features import capture, last_maps, output_of
 from striate.inspection.field import Field
 from striate.inspection.receptive import receptive_fields
 from striate.inspection.subject import input_of, module_of, taking
-from striate.inspection.tracing import evaluating, first_tensor
+from striate.inspection.tracing import first_tensor
+from striate.models import evaluating
 
 Classes = int | Tensor | None
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from striate.errors import ArgumentError
 from striate.inspection.features import capture, last_maps, output_of
 from striate.inspection.subject import input_of, module_of, taking
-from striate.inspection.tracing import evaluating
+from striate.models import evaluating
 
 
 @dataclass(frozen=True)

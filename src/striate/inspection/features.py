@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from striate.errors import ArgumentError
 from striate.inspection import vocabulary as words
 from striate.inspection.subject import input_of, layer_at, module_of, named, taking
-from striate.inspection.tracing import Call, evaluating, trace
+from striate.inspection.tracing import Call, trace
+from striate.models import evaluating
 
 
 @dataclass(frozen=True)

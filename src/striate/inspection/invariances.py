@@ -15,6 +15,7 @@ from striate.inspection.equivariance import LayerShift, layer_shifts
 from striate.inspection.invariance_text import invariance_text
 from striate.inspection.perturbations import PERTURBATIONS, Perturbation
 from striate.inspection.shifting import PROTOCOLS, Protocol, distances, offsets, published
+from striate.models import evaluating
 from striate.preprocess import Preprocess
 from striate.runs import Run
 from striate.training import pick
@@ -148,13 +149,8 @@ def invariance(
     preprocess = preprocess or Preprocess(height, width, channels, mean=(0.0,) * channels, std=(1.0,) * channels)
     images, target = preprocess.conform_all(images), pick(device)
     answers = Answers(model.to(target), preprocess, target)
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
+    with evaluating(model):
         return _measured(name or type(model).__name__, answers, images, labels, seed, progress, brief)
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _measured(

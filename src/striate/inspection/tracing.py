@@ -1,8 +1,7 @@
 """One image through a network, and every layer it meets on the way."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from striate.inspection import vocabulary as words
 from striate.inspection.field import Field, field_of
 from striate.inspection.following import Follower
 from striate.inspection.subject import like, taking
+from striate.models import evaluating
 
 INPUT = -1  # stands for the network's input where a call's source is named
 
@@ -139,18 +139,6 @@ def _uncompiled() -> AbstractContextManager[Any]:
     """Inside it, compiled parts run as they were written, so that their operations are met."""
     used = "torch._dynamo" in sys.modules  # else nothing is compiled, and importing the compiler would take seconds
     return torch.compiler.set_stance("force_eager") if used else nullcontext()
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Every module in evaluation mode, and afterwards each in its own again."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _version(tensor: Tensor | None) -> int:

@@ -15,6 +15,7 @@ from striate.models import (  # noqa: F401  (importing a model enters it)
 from striate.models.antialias import antialias
 from striate.models.finetuning import depths, freeze_backbone, frozen_norms, head
 from striate.models.fitting import fit, wanted
+from striate.models.modes import evaluating
 from striate.models.registry import Architecture, Facts, Option, Outputs, create, facts, names, parse
 from striate.models.weights import Normalization, trained_size
 
@@ -27,6 +28,7 @@ __all__ = [
     "antialias",
     "create",
     "depths",
+    "evaluating",
     "facts",
     "fit",
     "freeze_backbone",

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from striate import layers
 from striate.errors import ArgumentError, ShapeError
+from striate.models.modes import evaluating
 
 LARGE = 64  # pixels; on images of this side and more, a convolution that sees the image itself keeps its stride
 
@@ -115,10 +116,8 @@ def _watched(model: nn.Module, shape: tuple[int, int, int]) -> tuple[Tensor, lis
     ]
     handles = [module.register_forward_pre_hook(begin) for module in leaves]
     handles += [module.register_forward_hook(end) for module in leaves]
-    modes = [(module, module.training) for module in model.modules()]
     try:
-        model.eval()
-        with torch.no_grad():
+        with evaluating(model), torch.no_grad():
             answer = model(torch.zeros(1, *shape, device=like.device, dtype=like.dtype))
     except Exception as error:
         size = "×".join(map(str, shape))
@@ -128,8 +127,6 @@ def _watched(model: nn.Module, shape: tuple[int, int, int]) -> tuple[Tensor, lis
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes:
-            module.training = mode
     return answer, calls
 
 

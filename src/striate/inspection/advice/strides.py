@@ -17,7 +17,8 @@ from striate.inspection.advice.surgery import Surgery, convolution, put
 from striate.inspection.advice.text import share
 from striate.inspection.sanity import randomised
 from striate.inspection.subject import like
-from striate.inspection.tracing import Call, evaluating
+from striate.inspection.tracing import Call
+from striate.models import evaluating
 
 PROBES = 4  # images of noise that are followed
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)

@@ -18,7 +18,8 @@ from striate import layers, seeding
 from striate.errors import ArgumentError
 from striate.inspection import vocabulary as words
 from striate.inspection.subject import like, taking
-from striate.inspection.tracing import evaluating, first_tensor, layers_of
+from striate.inspection.tracing import first_tensor, layers_of
+from striate.models import evaluating
 
 Surgery = Callable[[nn.Module, tuple[int, int, int]], None]  # changes a network that takes (channels, height, width)
 

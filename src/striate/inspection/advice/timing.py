@@ -15,7 +15,8 @@ from striate.inspection.advice.network import Network
 from striate.inspection.advice.surgery import Surgery, put, swapping
 from striate.inspection.advice.text import share, size
 from striate.inspection.subject import like
-from striate.inspection.tracing import evaluating, layers_of
+from striate.inspection.tracing import layers_of
+from striate.models import evaluating
 
 PASSES = 5  # of which each layer's quickest counts: whatever else the machine does only slows
 SECONDS = 0.5  # for a pass at most, if fewer images make it so

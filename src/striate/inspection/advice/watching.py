@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from striate.inspection.advice.network import Network, SkippedError
 from striate.inspection.operations import arguments, name_of
 from striate.inspection.subject import taking
-from striate.inspection.tracing import evaluating, layers_of
+from striate.inspection.tracing import layers_of
+from striate.models import evaluating
 
 CHUNK = 64  # images at once
 LEAST_IMAGES = 100  # of fewer, many units are silent by chance
