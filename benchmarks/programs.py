@@ -86,33 +86,35 @@ def by(peer: Peer, name: str, data: str, title: str, epochs: int, seeds: int = 5
     return Program(peer, data, f"{peer.title}, {title}", seeds, {"name": name, "epochs": epochs}, quick)
 
 
-def ours(
-    model: str, recipe: str, data: str, seeds: int = 5, tta: str = "none", quick: bool = False, **settings: Any
-) -> Program:
+def ours(model: str, recipe: str, data: str, seeds: int = 5, quick: bool = False, **settings: Any) -> Program:
     """Striate's training of a model by a recipe; `settings` change the recipe."""
-    changed = [f"{name}={value}" for name, value in {**settings, "tta": tta}.items() if value != "none"]
+    changed = [f"{name}={value}" for name, value in settings.items()]
     title = ", ".join([f"Striate {model}", recipe, *changed])
-    arguments = {"data": data, "model": model, "named": recipe, "settings": settings, "tta": tta}
+    arguments = {"data": data, "model": model, "named": recipe, "settings": settings}
     return Program(OURS, data, title, seeds, arguments, quick)
 
 
 FASHION, DIGITS = "fashion-mnist", "mnist"
 PROGRAMS = (
+    ours("quicknet_s", "fast", FASHION, seeds=10, epochs=1),
+    ours("quicknet_s", "fast", FASHION, seeds=10, epochs=2, quick=True),
+    ours("quicknet_m", "fast", FASHION, seeds=5, epochs=3),
+    ours("quicknet_m", "fast", FASHION, seeds=3, epochs=10),
+    ours("quicknet_l", "fast", FASHION, seeds=1, epochs=50),
     ours("fashion_cnn", "modern", FASHION, seeds=3, epochs=2),
-    ours("fashion_cnn", "modern", FASHION, seeds=3, epochs=4),
-    ours("lenet5_modern", "modern", FASHION, seeds=3, epochs=2, quick=True),
     by(TENSORFLOW, "textbook", FASHION, "the textbook's program", epochs=10, seeds=3),
     by(JAX, "textbook", FASHION, "the textbook's program", epochs=10, seeds=1),
     by(PYTORCH, "example", FASHION, "its MNIST example", epochs=14, seeds=3, quick=True),
     by(FLAX, "tutorial", FASHION, "its MNIST tutorial", epochs=10, seeds=3, quick=True),
     by(SKLEARN, "mlp", FASHION, "as it comes", epochs=20, seeds=3, quick=True),
+    ours("quicknet_s", "fast", DIGITS, epochs=1),
+    ours("quicknet_s", "fast", DIGITS, epochs=4),
     ours("lenet5_modern", "modern", DIGITS, epochs=2),
-    ours("lenet5_modern", "modern", DIGITS, epochs=10),
     by(TENSORFLOW, "convnet", DIGITS, "keras.io's convnet", epochs=15),
     by(JAX, "convnet", DIGITS, "keras.io's convnet", epochs=15),
     by(PYTORCH, "example", DIGITS, "its MNIST example", epochs=14),
     by(FLAX, "tutorial", DIGITS, "its MNIST tutorial", epochs=10),
     by(SKLEARN, "mlp", DIGITS, "as it comes", epochs=20, seeds=3),
 )
-TARGETS = {FASHION: (0.90, 0.92, 0.93, 0.94), DIGITS: (0.99, 0.995)}
+TARGETS = {FASHION: (0.90, 0.92, 0.93, 0.94, 0.95), DIGITS: (0.99, 0.995)}
 TEXTBOOK = next(each for each in PROGRAMS if each.arguments.get("name") == "textbook")

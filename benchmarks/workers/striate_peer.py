@@ -97,7 +97,7 @@ def product(side: int, repeats: int) -> dict[str, float]:
 
 
 def program(
-    data: str, model: str, named: str, settings: dict[str, Any], tta: str, seed: int, images: int | None
+    data: str, model: str, named: str, settings: dict[str, Any], seed: int, images: int | None
 ) -> dict[str, Any]:
     """`striate.train` by a recipe, then `striate.evaluate`: the clock holds the whole of the former, writing its run
     included. There is one point: recipes are made to be good at their end, not on the way."""
@@ -108,7 +108,7 @@ def program(
         clock = serving.Clock()
         run = striate.train(model, replace(whole, train=some, test=None), chosen, out=Path(folder) / "run")
         seconds = clock.hold()
-        return {"curve": [(seconds, striate.evaluate(run, whole, tta=tta).accuracy)]}
+        return {"curve": [(seconds, striate.evaluate(run, whole).accuracy)]}
 
 
 def folder(path: str, side: int, batch: int, epochs: int, processes: int) -> dict[str, Any]:

@@ -54,8 +54,8 @@ def test_tables(store: Store) -> None:
     lines = accuracy.tables(store).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
     programs, fastest = cells[:5], cells[5:]
-    assert programs[2] == ["Striate quick, fast, epochs=2", "2", "90.20 %", "5.50", "5.50", "–", "–", "–", "200"]
-    assert programs[4][3:] == ["33.0", "28.0", "–", "–", "–", "200"]
+    assert programs[2] == ["Striate quick, fast, epochs=2", "2", "90.20 %", "5.50", "5.50", "–", "–", "–", "–", "200"]
+    assert programs[4][3:] == ["33.0", "28.0", "–", "–", "–", "–", "200"]
     assert fastest[2] == ["90 %", FAST.title, "5.50", "5.00", "28.0 (5.09×)"]
     assert fastest[3] == ["92 %", SURE.title, "15.5", "14.1", "–"]
     assert fastest[5] == ["94 %", "–", "–", "–", "–"]

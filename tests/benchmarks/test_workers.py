@@ -123,7 +123,7 @@ def test_programs_are_looked_at_after_each_epoch(run: object, files: list[str]) 
 
 def test_our_program_is_looked_at_when_it_is_done() -> None:
     settings = {"epochs": 1, "batch_size": 256}
-    answer = striate_peer.program("digits", "mlp", "modern", settings, tta="none", seed=0, images=None)
+    answer = striate_peer.program("digits", "mlp", "modern", settings, seed=0, images=None)
     ((seconds, accuracy),) = answer["curve"]
     assert seconds > 0
     assert 0.05 < accuracy < 1
