@@ -62,7 +62,7 @@ def test_a_change_that_hurts_and_one_that_changes_nothing(data: Dataset) -> None
     gap = 100 * (rows["blind"].accuracy - rows[ORIGINAL].accuracy)
     assert f"blind: it hurt, \N{MINUS SIGN}{-gap:.2f} points" in text
     own = f"{rows[ORIGINAL].parameters:,}"
-    assert f"same: nothing proved. +0.00 points on average, with {own} parameters instead of {own}; but 2 seeds" in text
+    assert f"same: nothing proved. +0.00 points on average, with as many parameters, {own}; but 2 seeds leave" in text
     assert f"with 9 parameters instead of {own}" in text
     assert [{pair.better, pair.other} for pair in found.comparison.pairs] == [{ORIGINAL, "same"}, {ORIGINAL, "blind"}]
     assert json.loads(json.dumps(found.to_dict()))["verdicts"]["blind"] == "hurt"

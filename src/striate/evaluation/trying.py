@@ -68,7 +68,10 @@ class Trial:
         gap = points(sign * pair.difference.mean + 0.0)
         low, high = map(points, sorted(sign * bound + 0.0 for bound in pair.difference.interval))
         p, several = p_value(pair.corrected), pair.difference.seeds
-        size = f"with {rows[name].parameters:,} parameters instead of {rows[ORIGINAL].parameters:,}"
+        own, before = rows[name].parameters, rows[ORIGINAL].parameters
+        size = (
+            f"with {own:,} parameters instead of {before:,}" if own != before else f"with as many parameters, {own:,}"
+        )
         if pair.real:
             where = "" if several else " in this one training"
             return f"{name}: it {self._verdict(name, pair)}{where}, {gap} points (95 % {low} to {high}), {p}, {size}."

@@ -25,6 +25,16 @@ def test_the_share_of_a_flattened_head() -> None:
     assert found.saves.multiply_adds == 6 * 63 * 32
 
 
+@pytest.mark.parametrize(("classes", "more", "is_found"), [(147, 0, True), (162, 1, False), (178, 0, False)])
+def test_more_than_half_of_all_parameters_is_too_much(classes: int, more: int, is_found: bool) -> None:
+    model = flat(1)
+    model[5] = nn.Linear(1, classes)
+    model.more = nn.Parameter(torch.zeros(more))
+    share = 385 / sum(each.numel() for each in model.parameters())
+    assert share == pytest.approx({147: 0.521, 162: 0.5, 178: 0.4807}[classes], abs=1e-4)
+    assert bool(findings("flattened-head", model, (1, 8, 8))) is is_found
+
+
 def test_the_changed_head_is_the_dense_layer_on_the_means() -> None:
     model = flat()
     changed = finding("flattened-head", model, (1, 8, 8)).apply(model, (1, 8, 8))
