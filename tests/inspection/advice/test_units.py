@@ -42,6 +42,7 @@ def test_dead_units_are_those_planted(relu: nn.Module) -> None:
     changed = found.apply(model, SHAPE)
     assert isinstance(changed[1], nn.LeakyReLU)
     assert changed[1].negative_slope == 0.01
+    assert changed[1] is not changed[5]
     assert torch.equal(changed[0].weight, model[0].weight)
     assert findings("dead-units", changed, SHAPE, IMAGES) == []
 

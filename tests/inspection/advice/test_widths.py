@@ -76,6 +76,15 @@ def test_networks_that_widen_are_left_alone() -> None:
     assert findings("narrow-stage", nn.Sequential(*before, nn.Conv2d(16, 16, 3), nn.Flatten()), (1, 16, 16)) == []
 
 
+def test_a_convolution_of_another_kind_is_not_widened() -> None:
+    class Mine(nn.Conv2d):
+        pass
+
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.MaxPool2d(2), Mine(8, 8, 3), nn.Flatten())
+    found = finding("narrow-stage", model, (1, 16, 16))
+    assert (found.surgery, found.manual) == (None, "a layer is not a plain convolution")
+
+
 class Branches(nn.Module):
     """Two branches beside each other, and stacked: (N, 8, H, W) to (N, 2 width, H, W)."""
 
