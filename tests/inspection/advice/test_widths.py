@@ -63,9 +63,17 @@ def test_a_group_of_layers_makes_no_maps_of_its_own() -> None:
     assert (found.numbers["maps_before"], found.numbers["maps"]) == (8, 4)
 
 
-def test_maps_that_become_larger_need_not_become_more() -> None:
-    up = (nn.Conv2d(1, 16, 3, 4), nn.Conv2d(16, 16, 3), nn.Upsample(scale_factor=2), nn.Conv2d(16, 8, 3), nn.Flatten())
-    assert findings("narrow-stage", nn.Sequential(*up), (1, 32, 32)) == []
+def test_larger_maps_that_are_made_later_need_not_be_more() -> None:
+    class CoarseFirst(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pool, self.coarse, self.fine = nn.MaxPool2d(2), nn.Conv2d(1, 16, 3), nn.Conv2d(1, 8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            coarse = self.coarse(self.pool(x))
+            return torch.cat([coarse.flatten(1), self.fine(x).flatten(1)], 1)
+
+    assert findings("narrow-stage", CoarseFirst(), (1, 16, 16)) == []
 
 
 def test_networks_that_widen_are_left_alone() -> None:
@@ -163,6 +171,33 @@ def test_what_is_added_is_widened_together(add: nn.Module | None) -> None:
     assert [p.shape for p in changed.parameters()] == [p.shape for p in by_hand.parameters()]
     assert found.saves.parameters == parameters(model) - parameters(by_hand)
     assert findings("narrow-stage", changed, (1, 16, 16)) == []
+
+
+def test_depthwise_maps_are_those_that_enter_it() -> None:
+    class Separable(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.expand, self.depthwise = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, 2, 1, groups=8)
+            self.shortcut = nn.Conv2d(8, 8, 1, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.depthwise(self.expand(x)) + self.shortcut(x)
+
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), Separable(), nn.Flatten())
+    found = finding("narrow-stage", model, (1, 16, 16))
+    assert found.manual.startswith("the maps of 1.expand and 1.shortcut, which lie in different stages")
+
+
+def test_maps_that_are_stacked_are_not_tied() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 8, 3, 2), Branches(4), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3), nn.Flatten())
+    assert "from 8 to 8 where the stride grows to 4" in finding("narrow-stage", model, (1, 20, 20)).found
+
+
+def test_what_is_added_counts_where_it_is_first_taken() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), Grown(8, 8, None), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3), nn.Flatten())
+    found = finding("narrow-stage", model, (1, 20, 20))
+    assert found.layers == ("1.enter", "1.inside")
+    assert "8 → 16 → 32 maps" in found.change
 
 
 def test_filters_that_double_before_the_pooling_are_left_alone() -> None:
