@@ -84,10 +84,10 @@ def _change(network: Network, paths: list[str]) -> tuple[str, Surgery | None]:
     if isinstance(module, (*words.MAX_POOLS, *words.AVG_POOLS)):
         return f"{_MOVES}: pool fewer or smaller maps, or let the convolution in front take the step.", None
     if isinstance(module, nn.Conv2d):
-        maps = module.in_channels // module.groups
+        inputs = module.in_channels // module.groups
         return (
-            f"With {maps} input map{'s' if maps != 1 else ''} a group its time goes with the values that it writes: "
-            "make its map smaller (a stride, a smaller image) or its filters fewer.",
+            f"With {inputs} input map{'s' if inputs != 1 else ''} a group its time goes with the values that it "
+            "writes: make its map smaller (a stride, a smaller image) or its filters fewer.",
             None,
         )
     return f"{_MOVES}: let it run on smaller or fewer maps.", None
