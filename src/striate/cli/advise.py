@@ -25,7 +25,9 @@ def advise(
     ] = None,
     antialias: Annotated[bool, typer.Option("--antialias", help=HELP)] = False,
     batch_size: Annotated[int | None, typer.Option(help="Samples a step, for the memory; the recipe's.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are findings.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if there are findings; times vary: add --ignore slow-layer.")
+    ] = False,
     attempt: Annotated[
         bool, typer.Option("--try", help="Train each automatic change beside the original: does it help?")
     ] = False,

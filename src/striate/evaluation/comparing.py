@@ -25,6 +25,7 @@ def compare(
     device: str = "auto",
     multiply_adds: Mapping[str, int | None] | None = None,
     failures: Mapping[str, str] | None = None,
+    beside: str | None = None,
 ) -> Comparison:
     """Compare trained models on the same images that none of them was trained on.
 
@@ -35,6 +36,7 @@ def compare(
         device: "auto", "cpu" or "cuda".
         multiply_adds: for each name, `striate.describe(run).multiply_adds`.
         failures: what could not be trained, and why: to be told beside the rest.
+        beside: the name that all others are to be compared with, and not with each other; fewer pairs prove more.
 
     Raises:
         ArgumentError: if there is nothing to compare, or a model has two runs with the same seed.
@@ -66,7 +68,9 @@ def compare(
         images=len(first.truth),
         classes=first.classes,
         rows=tuple(rows),
-        pairs=_pairs(rows, {name: np.stack([each.correct for each in group]) for name, group in groups.items()}),
+        pairs=_pairs(
+            rows, {name: np.stack([each.correct for each in group]) for name, group in groups.items()}, beside
+        ),
         failures=dict(failures or {}),
         notes=tuple(dict.fromkeys(note for each in everything for note in each.notes)),
     )
@@ -152,8 +156,8 @@ def _common(curves: Sequence[tuple[tuple[float, float], ...]]) -> np.ndarray:
     return np.array([curve[:epochs] for curve in curves], dtype=np.float64).reshape(len(curves), epochs, 2)
 
 
-def _pairs(rows: list[Row], correct: dict[str, Correct]) -> tuple[Pair, ...]:
-    chosen = list(combinations([row.name for row in rows], 2))
+def _pairs(rows: list[Row], correct: dict[str, Correct], beside: str | None) -> tuple[Pair, ...]:
+    chosen = [pair for pair in combinations([row.name for row in rows], 2) if beside is None or beside in pair]
     differences = [paired(correct[better], correct[other]) for better, other in chosen]
     corrected = holm([each.p for each in differences])
     rest = zip(chosen, differences, corrected, strict=True)

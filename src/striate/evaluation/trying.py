@@ -44,7 +44,7 @@ class Trial:
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """Of each changed network whether it "helped", "hurt" or made "no difference" that is more than luck."""
+        """Of each changed network whether it "helped" or "hurt", or whether either is "unproved"."""
         return {name: self._verdict(name, pair) for name, pair in self._pairs().items()}
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,33 +53,41 @@ class Trial:
 
     def text(self) -> str:
         """The comparison's tables, and a sentence for each change."""
-        says = {"helped": "it helped", "hurt": "it hurt", "no difference": "no difference that is more than luck"}
-        verdicts = self.verdicts
-        lines = [f"{name}: {says[verdicts[name]]}, {self._numbers(name, p)}." for name, p in self._pairs().items()]
+        lines = [self._sentence(name, pair) for name, pair in self._pairs().items()]
+        if "unproved" in self.verdicts.values():
+            lines.append("More seeds would tell what is not proved.")
         chance = 1 / len(self.comparison.classes)
         if self.comparison.rows[0].accuracy < chance + LEARNED * (1 - chance):
             lines.append("None of them has learned much yet: a longer training may say something else.")
         return "\n\n".join([self.comparison.text(), "\n".join(lines)])
 
-    def _numbers(self, name: str, pair: Pair) -> str:
-        """The change's accuracy less the original's, and how large both networks are."""
-        parameters = {row.name: row.parameters for row in self.comparison.rows}
+    def _sentence(self, name: str, pair: Pair) -> str:
+        """The change's accuracy less the original's, whether that is proved, and how large both networks are."""
+        rows = {row.name: row for row in self.comparison.rows}
         sign = 1 if pair.better == name else -1  # of 0 too, which "+ 0.0" keeps from being −0
         gap = points(sign * pair.difference.mean + 0.0)
         low, high = map(points, sorted(sign * bound + 0.0 for bound in pair.difference.interval))
+        p, several = p_value(pair.corrected), pair.difference.seeds
+        own, before = rows[name].parameters, rows[ORIGINAL].parameters
+        size = (
+            f"with {own:,} parameters instead of {before:,}" if own != before else f"with as many parameters, {own:,}"
+        )
+        if pair.real:
+            where = "" if several else " in this one training"
+            return f"{name}: it {self._verdict(name, pair)}{where}, {gap} points (95 % {low} to {high}), {p}, {size}."
+        few = f"{len(rows[name].seeds)} seeds leave" if several else "one training and these images leave"
         return (
-            f"{gap} points (95 % {low} to {high}), {p_value(pair.corrected)}, with "
-            f"{parameters[name]:,} parameters instead of {parameters[ORIGINAL]:,}"
+            f"{name}: nothing proved. {gap} points{' on average' if several else ''}, {size}; but {few} anything from "
+            f"{low} to {high} open (95 %), {p}."
         )
 
     def _pairs(self) -> dict[str, Pair]:
         """Each changed network's pair with the original."""
-        pairs = [pair for pair in self.comparison.pairs if ORIGINAL in (pair.better, pair.other)]
-        return {pair.better if pair.other == ORIGINAL else pair.other: pair for pair in pairs}
+        return {pair.better if pair.other == ORIGINAL else pair.other: pair for pair in self.comparison.pairs}
 
     def _verdict(self, name: str, pair: Pair) -> str:
         if not pair.real:
-            return "no difference"
+            return "unproved"
         return "helped" if pair.better == name else "hurt"
 
 
@@ -138,7 +146,7 @@ def trial(
     whole = {name: each for name, each in outcomes.items() if name not in failures}
     if ORIGINAL in failures or len(whole) < 2:
         raise RunError("; ".join(f"{name} could not be trained: {why}" for name, why in failures.items()))
-    return Trial(compare(whole, multiply_adds=multiply_adds, failures=failures))
+    return Trial(compare(whole, multiply_adds=multiply_adds, failures=failures, beside=ORIGINAL))
 
 
 def _trained(

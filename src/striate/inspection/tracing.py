@@ -100,7 +100,7 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int], every: bool = Fal
             modules = [(name, module) for name, module in model.named_modules() if name] if every else []
             for name, layer in modules or layers_of(model):
                 handles += record.hook(name, layer)
-            with taking(model, input_shape), _uncompiled(), record.follower:
+            with taking(model, input_shape), uncompiled(), record.follower:
                 model(image)
         finally:
             for handle in handles:
@@ -135,7 +135,7 @@ def first_tensor(value: Any) -> Tensor | None:
     return None
 
 
-def _uncompiled() -> AbstractContextManager[Any]:
+def uncompiled() -> AbstractContextManager[Any]:
     """Inside it, compiled parts run as they were written, so that their operations are met."""
     used = "torch._dynamo" in sys.modules  # else nothing is compiled, and importing the compiler would take seconds
     return torch.compiler.set_stance("force_eager") if used else nullcontext()

@@ -4,10 +4,10 @@ import pytest
 import torch
 from foreign import residual
 from looked_at import finding, findings
-from torch import nn
+from torch import Tensor, nn
 
 from striate import models
-from striate.inspection import receptive_fields
+from striate.inspection import advise, receptive_fields
 
 
 def shallow(*more: nn.Module) -> nn.Sequential:
@@ -31,7 +31,28 @@ def test_last_maps_that_see_a_corner_are_found_with_the_layers_that_lack() -> No
 
 def test_fields_of_half_the_image_are_left_alone() -> None:
     assert findings("small-field", shallow(), (1, 16, 16)) == []
+    assert findings("small-field", shallow(), (1, 28, 16)) == [], "along one side is enough"
+    assert finding("small-field", shallow(), (1, 28, 17)).numbers["field"] == 8
     assert findings("small-field", models.create("fashion_cnn", seed=0), (1, 28, 28)) == []
+
+
+def test_layers_are_missing_for_the_longer_side_and_rounded_up() -> None:
+    assert finding("small-field", shallow(), (1, 29, 20)).numbers["layers_missing"] == 6  # 21 pixels, 4 each
+    wide = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d((1, 2)), nn.Conv2d(4, 4, 3, padding=1))
+    assert finding("small-field", wide, (1, 28, 28)).numbers["stride"] == 2
+
+
+def test_a_field_that_is_not_known_is_not_judged() -> None:
+    class Sums(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.cumsum(2)
+
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), Sums(), nn.Conv2d(4, 4, 3), nn.Flatten())
+    skipped = advise(model, input_shape=(1, 28, 28), rules=["small-field", "narrow-stage"], device="cpu").skipped
+    assert skipped == {
+        "small-field": "it is not known which pixels its last maps see",
+        "narrow-stage": "it is not known which pixels all of its convolutions see",
+    }
 
 
 def idle_by_gradient(model: nn.Module, path: str, shape: tuple[int, int, int]) -> int:
@@ -60,6 +81,68 @@ def test_weights_that_only_meet_padding_are_those_without_a_gradient() -> None:
     assert changed[3].stride == changed[6].stride == (1, 1)  # 8 → 7 → 6 → 3; the first alone: 8 → 7 → 3 → 1
     assert changed[9].stride == model[3].stride == 2
     assert "3 and 6 without a stride" in found.change
+
+
+@pytest.mark.parametrize(("classes", "more", "is_found"), [(513, 0, False), (452, 2, True), (402, 0, True)])
+def test_a_twentieth_of_all_weights_is_too_much(classes: int, more: int, is_found: bool) -> None:
+    model = deep(classes)
+    model.more = nn.Parameter(torch.zeros(more))
+    share = 192 / sum(each.numel() for each in model.parameters())
+    assert share == pytest.approx({513: 0.045, 452: 0.05, 402: 0.055}[classes], abs=1e-4)
+    assert bool(findings("large-field", model, (1, 8, 8))) is is_found
+
+
+def dilated(pools: int, dilation: int) -> nn.Sequential:
+    """Reaches beyond its maps unless they have more cells to a side than the dilation."""
+    halves = [nn.MaxPool2d(2) for _ in range(pools)]
+    conv = nn.Conv2d(4, 8, 3, padding=dilation, dilation=dilation)
+    return nn.Sequential(nn.Conv2d(1, 4, 1), *halves, conv, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+
+
+def test_four_strides_are_taken_away_at_most() -> None:
+    model = dilated(pools=4, dilation=8)  # 16 → 12 without four strides, and 6 without three
+    found = finding("large-field", model, (1, 16, 16))
+    assert found.numbers["idle_weights"] == idle_by_gradient(model, "5", (1, 16, 16)) == 4 * 8 * 8
+    assert "1 and 2 and 3 and 4 without a stride" in found.change
+    assert idle_by_gradient(found.apply(model, (1, 16, 16)), "5", (1, 16, 16)) == 0
+    found = finding("large-field", dilated(pools=5, dilation=19), (1, 32, 32))  # 27 without five, and 14 without four
+    assert found.surgery is None
+    assert found.manual == "taking away the first strides is not enough or not possible"
+
+
+def test_few_weights_may_stay_idle() -> None:
+    """Two strides less and the plain convolution meets all; the dilated one, 64 of 1,473 weights, does not."""
+    convs = (nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 1, 3, padding=2, dilation=2))
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 400))
+    model = nn.Sequential(nn.Conv2d(1, 8, 1), nn.MaxPool2d(1, 1), nn.MaxPool2d(2), nn.MaxPool2d(2), *convs, *head)
+    found = finding("large-field", model, (1, 4, 4))
+    assert found.numbers["idle_weights"] == 8 * 8 * 8 + 8 * 8
+    assert "Keep the maps larger: 2 and 3 without a stride." in found.change
+
+
+def test_the_smallest_maps_are_named() -> None:
+    convs = (nn.Conv2d(4, 4, 3, padding=2, dilation=2), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3, padding=1))
+    found = finding("large-field", nn.Sequential(nn.Conv2d(1, 4, 1), nn.MaxPool2d(2), *convs), (1, 4, 4))
+    assert found.layers == ("2", "4")
+    assert "down to 1×1 there" in found.found
+
+
+def test_a_kernel_with_two_sides_on_a_map_with_two_sides() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 4, 1), nn.Softplus(), nn.Conv2d(4, 4, (3, 5), padding=(1, 2)), nn.Flatten())
+    found = finding("large-field", model, (1, 2, 2))
+    assert found.numbers["idle_weights"] == idle_by_gradient(model, "2", (1, 2, 2)) == 16 * (15 - 9)
+
+
+def test_a_layer_that_is_called_again_on_larger_maps_is_not_idle() -> None:
+    class Again(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.pool = nn.Conv2d(1, 1, 3, padding=1), nn.MaxPool2d(2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(self.pool(self.conv(x))).flatten(1)
+
+    assert findings("large-field", Again(), (1, 2, 2)) == []
 
 
 def test_large_fields_on_maps_that_are_large_enough_are_left_alone() -> None:

@@ -22,6 +22,8 @@ def with_step(step: nn.Module) -> nn.Sequential:
         (nn.Conv2d(4, 4, 1, stride=2), 1 - 25 / 81),
         (nn.Conv2d(4, 4, 1, stride=(1, 2)), 1 - 45 / 81),
         (nn.Conv2d(4, 4, 2, stride=3), 1 - 36 / 81),
+        (nn.Conv2d(4, 4, 2, stride=3, padding=1), 1 - 36 / 81),
+        (nn.Conv2d(4, 4, (3, 1), stride=(1, 2)), 1 - 45 / 81),
         (nn.AvgPool2d(2, stride=3), 1 - 36 / 81),
     ],
 )
@@ -40,6 +42,19 @@ def test_a_max_pooling_that_skips_has_a_kernel_that_reaches() -> None:
     model = with_step(nn.MaxPool2d(1, stride=2))
     changed = finding("skipping-stride", model, (1, 9, 9)).apply(model, (1, 9, 9))
     assert (changed[2].kernel_size, changed[2].stride, changed[2].padding) == ((3, 3), (2, 2), (1, 1))
+
+
+def test_an_average_pooling_that_reaches_leaves_a_constant_image_constant() -> None:
+    model = with_step(nn.AvgPool2d(2, stride=3))
+    changed = finding("skipping-stride", model, (1, 9, 9)).apply(model, (1, 9, 9))
+    assert torch.equal(changed[2](torch.ones(1, 4, 9, 9)), torch.ones(1, 4, 3, 3))
+
+
+def test_the_layer_that_skips_most_is_told() -> None:
+    steps = nn.Sequential(nn.Conv2d(4, 4, 1, stride=2), nn.Conv2d(4, 4, 1, stride=3))  # 9 → 5 → 2
+    found = finding("skipping-stride", with_step(steps), (1, 9, 9))
+    assert found.layers == ("2.0", "2.1")
+    assert found.numbers == {"unread": pytest.approx(1 - 4 / 25), "layers": 2}
 
 
 def test_a_pointwise_convolution_keeps_its_weights_behind_an_average() -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from striate import layers
 from striate.errors import ArgumentError
 from striate.inspection.advice.surgery import changed, put, redrawn, refit, rehearse, swapping
 
@@ -34,12 +35,13 @@ def test_a_module_gives_way_under_all_its_names() -> None:
 def test_every_layer_fits_what_it_receives() -> None:
     model = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.PReLU(4), nn.Conv2d(4, 8, 3, groups=4), nn.BatchNorm2d(8),
-        nn.Flatten(), nn.Linear(8 * 4, 3),
+        nn.Flatten(), nn.Linear(8 * 4, 3), nn.PReLU(),
     )  # fmt: skip
     new = changed(model, lambda network, shape: refit(network, shape, {"0": 3}), SHAPE)
-    assert [p.shape[0] for p in new.parameters()] == [12, 12, 12, 12, 12, 24, 24, 24, 24, 3, 3]
+    assert [p.shape[0] for p in new.parameters()] == [12, 12, 12, 12, 12, 24, 24, 24, 24, 3, 3, 1]
     assert new[3].groups == 12
-    assert new[6].weight.shape == (3, 96)
+    assert (new[6].weight.shape, new[6].in_features) == ((3, 96), 96)
+    assert torch.allclose(new[0].bias, model[0].bias.mean().expand(12))
     assert float(new[2].weight.detach().mean()) == 0.25
     assert new.train()(torch.randn(2, *SHAPE)).shape == (2, 3)
 
@@ -49,6 +51,16 @@ def test_weights_are_drawn_as_widely_for_as_many_inputs() -> None:
     new = redrawn(old, (200, 100), (400, 100)).detach()
     assert float(new.std()) == pytest.approx(0.6, rel=0.05)
     assert redrawn(torch.zeros(3, 4), (3, 2), (4, 2)).detach().abs().sum() == 0
+    assert redrawn(torch.ones(1, 1), (2, 1), (1, 1)).detach().abs().sum() == 0
+
+
+def test_what_is_frozen_or_not_in_training_stays_so() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), layers.BlurPool2d(4), nn.Conv2d(4, 3, 1), nn.Flatten()).eval()
+    model[3].requires_grad_(False)
+    new = changed(model, lambda network, shape: refit(network, shape, {"0": 2}), SHAPE)
+    assert [p.requires_grad for p in new.parameters()] == [True, True, False, False]
+    assert (new[2].channels, new[3].in_channels) == (8, 8)
+    assert not changed(model, swapping(["1"], nn.Tanh()), SHAPE)[1].training
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,36 @@ def test_what_counts_is_the_time_beside_the_multiply_adds(monkeypatch: pytest.Mo
     found = finding("slow-layer", model, (1, 8, 8))
     assert found.layers == ("0",)
     assert found.numbers["multiply_adds_share"] == pytest.approx(work["0"] / sum(work.values()))
-    assert "With 1 input maps a group" in found.change or "With 1 input map" in found.change
+    assert found.change.startswith("With 1 input map a group its time goes with the values that it writes")
+
+
+def test_a_quarter_of_the_time_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network(nn.ReLU())
+    for seconds, is_found in ((25, True), (24, False)):
+        given(monkeypatch, {"0": 0, "1": seconds, "2": 100 - seconds, "4": 0})
+        assert bool(findings("slow-layer", model, (1, 8, 8))) is is_found
+
+
+def test_three_times_its_share_of_the_multiply_adds_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network()
+    work = {"0": 9 * 4 * 64, "1": 9 * 16 * 64, "3": 4 * 64 * 5}
+    for more, is_found in ((0, True), (-1, False)):
+        mine = 3 * work["0"] + more
+        given(monkeypatch, {"0": mine, "1": sum(work.values()) - mine, "3": 0})
+        assert bool(findings("slow-layer", model, (1, 8, 8))) is is_found
+
+
+def test_a_layer_that_hesitates_once_is_not_slow() -> None:
+    class Hesitant(nn.Module):
+        calls = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += len(x) == 8  # the batch that counts in the end
+            time.sleep(0.2 if len(x) == 8 and self.calls == 1 else 0)
+            return x.clone()
+
+    found = findings("slow-layer", network(Hesitant()), (1, 8, 8))
+    assert all(each.numbers["time"] < 0.02 for each in found)
 
 
 def test_a_costly_function_has_a_cheap_one_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,3 +96,9 @@ def test_layers_of_one_type_without_multiply_adds_count_together(monkeypatch: py
     found = finding("slow-layer", model, (1, 8, 8))
     assert found.layers == ("1", "2")
     assert "2 layers (ReLU) take 30 % of the time" in found.found
+
+
+def test_a_pooling_may_leave_its_step_to_the_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 5))
+    given(monkeypatch, {"0": 0.5, "1": 0.5, "3": 0})
+    assert "let the convolution in front take the step" in finding("slow-layer", model, (1, 8, 8)).change

@@ -1,12 +1,15 @@
 """Stages that don't widen: found by their maps, and widened through whatever follows."""
 
+from itertools import pairwise
+
+import pytest
 import torch
 from foreign import residual
 from looked_at import finding, findings
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate import layers
+from striate import layers, models
 
 
 def plain(*widths: int) -> nn.Sequential:
@@ -37,10 +40,57 @@ def test_a_stage_that_is_no_wider_is_found_and_those_behind_keep_their_growth() 
     assert findings("narrow-stage", changed, (1, 16, 16)) == []
 
 
+def test_a_stage_that_shrinks_gets_twice_the_one_before() -> None:
+    found = finding("narrow-stage", plain(8, 4, 12), (1, 16, 16))
+    assert (found.numbers["maps_before"], found.numbers["maps"]) == (8, 4)
+    assert "8 → 16 → 48 maps" in found.change
+    changed = found.apply(plain(8, 4, 12), (1, 16, 16))
+    assert [p.shape for p in changed.parameters()] == [p.shape for p in plain(8, 16, 48).parameters()]
+
+
+def test_every_narrow_stage_is_named_and_the_first_one_counted() -> None:
+    found = finding("narrow-stage", plain(8, 6, 5), (1, 16, 16))
+    assert found.layers == ("4", "8")
+    assert found.numbers == {"stages": 2, "maps_before": 8, "maps": 6}
+    assert "from 8 to 6 where the stride grows to 2 and from 6 to 5 where the stride grows to 4" in found.found
+    wide = nn.Sequential(nn.Conv2d(1, 8, 3), nn.MaxPool2d((1, 2)), nn.Conv2d(8, 8, 3), nn.Flatten())
+    assert "where the stride grows to 1×2" in finding("narrow-stage", wide, (1, 16, 16)).found
+
+
+def test_a_group_of_layers_makes_no_maps_of_its_own() -> None:
+    first, second = (nn.Sequential(nn.Conv2d(*maps, 3), nn.ReLU(), nn.MaxPool2d(2)) for maps in ((1, 8), (8, 4)))
+    found = finding("narrow-stage", nn.Sequential(first, second, nn.Flatten()), (1, 16, 16))
+    assert (found.numbers["maps_before"], found.numbers["maps"]) == (8, 4)
+
+
+def test_larger_maps_that_are_made_later_need_not_be_more() -> None:
+    class CoarseFirst(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pool, self.coarse, self.fine = nn.MaxPool2d(2), nn.Conv2d(1, 16, 3), nn.Conv2d(1, 8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            coarse = self.coarse(self.pool(x))
+            return torch.cat([coarse.flatten(1), self.fine(x).flatten(1)], 1)
+
+    assert findings("narrow-stage", CoarseFirst(), (1, 16, 16)) == []
+
+
 def test_networks_that_widen_are_left_alone() -> None:
     strided = nn.Sequential(nn.Conv2d(3, 8, 7, 2, 3), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3), nn.Flatten())
     for model, shape in ((plain(8, 16, 17), (1, 16, 16)), (residual(), (3, 16, 16)), (strided, (3, 32, 32))):
         assert findings("narrow-stage", model, shape) == []
+    before = (nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.BatchNorm2d(16), nn.MaxPool2d(2))
+    assert findings("narrow-stage", nn.Sequential(*before, nn.Conv2d(16, 16, 3), nn.Flatten()), (1, 16, 16)) == []
+
+
+def test_a_convolution_of_another_kind_is_not_widened() -> None:
+    class Mine(nn.Conv2d):
+        pass
+
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.MaxPool2d(2), Mine(8, 8, 3), nn.Flatten())
+    found = finding("narrow-stage", model, (1, 16, 16))
+    assert (found.surgery, found.manual) == (None, "a layer is not a plain convolution")
 
 
 class Branches(nn.Module):
@@ -88,4 +138,68 @@ def test_shortcuts_widen_too_where_they_can() -> None:
     stuck = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), Block(nn.MaxPool2d(2)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     found = finding("narrow-stage", stuck, (1, 16, 16))
     assert found.surgery is None
-    assert "size of tensor a (16) must match" in found.manual
+    assert found.manual == "the maps of 0 and 1.conv, which lie in different stages, are added to each other"
+
+
+class Grown(nn.Module):
+    """A convolution and a pooling, and what a second convolution adds: (N, before, H, W) to (N, after, H/2, W/2)."""
+
+    def __init__(self, before: int, after: int, add: nn.Module | None) -> None:
+        super().__init__()
+        self.enter, self.norm = nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after)
+        self.pool, self.inside, self.add = nn.MaxPool2d(2), nn.Conv2d(after, after, 3, padding=1), add
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.norm(self.pool(self.enter(x))))
+        return x + self.inside(x) if self.add is None else self.add(self.inside(x), x)
+
+
+def grown(*widths: int, add: nn.Module | None = None) -> nn.Sequential:
+    blocks = [Grown(before, after, add) for before, after in pairwise(widths)]
+    head = (nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 5))
+    return nn.Sequential(nn.Conv2d(1, widths[0], 3, padding=1), *blocks, *head)
+
+
+@pytest.mark.parametrize("add", [None, layers.Add()])
+def test_what_is_added_is_widened_together(add: nn.Module | None) -> None:
+    model, by_hand = grown(8, 16, 16, add=add), grown(8, 16, 32, add=add)
+    found = finding("narrow-stage", model, (1, 16, 16))
+    assert found.layers == ("2.enter", "2.inside")
+    assert "from 16 to 16 where the stride grows to 4" in found.found
+    assert "8 → 16 → 32 maps" in found.change
+    changed = found.apply(model, (1, 16, 16))
+    assert [p.shape for p in changed.parameters()] == [p.shape for p in by_hand.parameters()]
+    assert found.saves.parameters == parameters(model) - parameters(by_hand)
+    assert findings("narrow-stage", changed, (1, 16, 16)) == []
+
+
+def test_depthwise_maps_are_those_that_enter_it() -> None:
+    class Separable(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.expand, self.depthwise = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, 2, 1, groups=8)
+            self.shortcut = nn.Conv2d(8, 8, 1, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.depthwise(self.expand(x)) + self.shortcut(x)
+
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), Separable(), nn.Flatten())
+    found = finding("narrow-stage", model, (1, 16, 16))
+    assert found.manual.startswith("the maps of 1.expand and 1.shortcut, which lie in different stages")
+
+
+def test_maps_that_are_stacked_are_not_tied() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 8, 3, 2), Branches(4), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3), nn.Flatten())
+    assert "from 8 to 8 where the stride grows to 4" in finding("narrow-stage", model, (1, 20, 20)).found
+
+
+def test_what_is_added_counts_where_it_is_first_taken() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), Grown(8, 8, None), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3), nn.Flatten())
+    found = finding("narrow-stage", model, (1, 20, 20))
+    assert found.layers == ("1.enter", "1.inside")
+    assert "8 → 16 → 32 maps" in found.change
+
+
+def test_filters_that_double_before_the_pooling_are_left_alone() -> None:
+    assert findings("narrow-stage", models.create("quicknet_s", seed=0), (1, 28, 28)) == []
+    assert findings("narrow-stage", models.create("resnet18:antialias=true", seed=0), (1, 28, 28)) == []

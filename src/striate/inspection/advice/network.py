@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from striate import layers
+from striate.inspection.advice.ties import Ties, ties_of
 from striate.inspection.architecture import describe
 from striate.inspection.table import ArchitectureTable
 from striate.inspection.tracing import Call, trace
@@ -66,6 +67,11 @@ class Network:
     def convolutions(self) -> list[Call]:
         """The calls of convolutions, LeNet-5's partial ones among them."""
         return [call for call in self.calls if isinstance(call.module, CONVOLUTIONS)]
+
+    @cached_property
+    def ties(self) -> Ties:
+        """Which maps are added to each other."""
+        return ties_of(self.module, self.shape)
 
     @property
     def parameters(self) -> int:

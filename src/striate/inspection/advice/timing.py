@@ -24,6 +24,7 @@ LARGE = 0.25  # of the time of a pass
 RATIO = 3  # of its share of the time to its share of the multiply-adds
 
 SQUASHES = (nn.Tanh, nn.Sigmoid, layers.ScaledTanh)
+_MOVES = "Its time goes with the values that it reads and writes"
 _RESPONSE = (nn.LocalResponseNorm, layers.LocalResponseNorm)
 
 
@@ -80,14 +81,17 @@ def _change(network: Network, paths: list[str]) -> tuple[str, Surgery | None]:
     if isinstance(module, SQUASHES):
         return "Take a ReLU, which costs a comparison for each value and no exponential.", swapping(paths, nn.ReLU())
     if words.activation(module) or isinstance(module, words.NORMS):
-        return "It is memory that it waits for: apply it behind the pooling, on fewer values, where both commute.", None
+        return f"{_MOVES}: apply it behind the pooling, on fewer values, where both commute.", None
+    if isinstance(module, (*words.MAX_POOLS, *words.AVG_POOLS)):
+        return f"{_MOVES}: pool fewer or smaller maps, or let the convolution in front take the step.", None
     if isinstance(module, nn.Conv2d):
+        inputs = module.in_channels // module.groups
         return (
-            f"With {module.in_channels // module.groups} input maps a group it is memory that it waits for: "
-            "make its map smaller (a stride, a smaller image) or its filters fewer.",
+            f"With {inputs} input map{'s' if inputs != 1 else ''} a group its time goes with the values that it "
+            "writes: make its map smaller (a stride, a smaller image) or its filters fewer.",
             None,
         )
-    return "It is memory that it waits for: let it run on smaller or fewer maps.", None
+    return f"{_MOVES}: let it run on smaller or fewer maps.", None
 
 
 def _norming(maps: dict[str, int]) -> Surgery:

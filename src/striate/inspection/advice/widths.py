@@ -1,14 +1,15 @@
 """Filters that don't grow where the maps shrink.
 
 Source: Géron, Hands-On Machine Learning, chapter 14: a pooling halves both sides of the maps, so that their number can
-be doubled and the work still falls; Simonyan and Zisserman (2014) and He et al. (2015) build all their networks so.
+be doubled and the work still falls; He et al. (2015) build all their networks so, and Simonyan and Zisserman (2014)
+theirs up to 512 maps.
 """
 
+import math
 from itertools import pairwise
 
 from torch import nn
 
-from striate import layers
 from striate.inspection.advice.finding import Finding
 from striate.inspection.advice.network import Network, SkippedError
 from striate.inspection.advice.surgery import Surgery, refit
@@ -29,16 +30,18 @@ def narrow_stages(network: Network) -> list[Finding]:
     """
     if any(call.field is None for call in network.convolutions):
         raise SkippedError("it is not known which pixels all of its convolutions see")
-    widths = _widths(network)
+    stages = _stages(network)
+    widths = _widths(network, _counted(network, stages))
     steps = [(a, b) for a, b in pairwise(widths) if b[0] * b[1] > a[0] * a[1]]
     narrow = [(a, b) for a, b in steps if widths[b] <= widths[a]]
     if not narrow:
         return []
     factors = _factors(widths, steps)
-    there = {call.name for call in network.convolutions if _stride(call) in {b for _, b in narrow}}
+    there = {call.name for call in network.convolutions if stages.get(call.name) in {b for _, b in narrow}}
     before, after = narrow[0]
     shown = " and ".join(f"from {widths[a]} to {widths[b]} where the stride grows to {_by(b)}" for a, b in narrow)
-    plain = all(type(call.module) is nn.Conv2d for call in network.convolutions)
+    wider = {path: factors[stage] for path, stage in stages.items() if stage in factors}
+    manual = _manual(network, wider)
     return [
         Finding(
             rule="narrow-stage",
@@ -47,21 +50,51 @@ def narrow_stages(network: Network) -> list[Finding]:
             numbers={"stages": len(narrow), "maps_before": widths[before], "maps": widths[after]},
             change="Double them there, and keep the proportions behind it: "
             f"{' → '.join(str(round(width * factors[stride])) for stride, width in widths.items())} maps.",
-            manual="" if plain else "a layer is not a plain convolution",
-            surgery=_widening(network, factors) if plain else None,
+            manual=manual,
+            surgery=None if manual else _widening(wider),
         )
     ]
 
 
-def _widths(network: Network) -> dict[Stride, int]:
-    """The most maps made at each stride that has convolutions, in the order in which the strides are met."""
+def _stages(network: Network) -> dict[str, Stride]:
+    """The stride of what each module makes; of maps that are added to others, that at which a convolution takes them.
+
+    A layer in front of a pooling has to make as many maps as the residual block behind it adds to them.
+    """
+    taken = _taken(network)
+    own = {call.name: stride for call in network.blocks if (stride := _stride(call)) is not None}
+    return {path: taken[path] if len(network.ties.tied(path)) > 1 else stride for path, stride in own.items()}
+
+
+def _counted(network: Network, stages: dict[str, Stride]) -> dict[str, Stride]:
+    """The stage that each module counts for: a layer among others, whose maps are pooled at once, for the next one."""
+    taken = _taken(network)
+    made = {call.name for call in network.convolutions if call.name in stages}
+    busy = {stages[path] for path in made if taken[path] == stages[path]}
+    return {path: taken[path] if stage in busy else stage for path, stage in stages.items()}
+
+
+def _taken(network: Network) -> dict[str, Stride]:
+    """The stride at which what each module makes, or a sum with it, first enters a convolution; or else its own."""
+    own = {call.name: stride for call in network.blocks if (stride := _stride(call)) is not None}
+    at = {call.made[2:]: own[call.name] for call in network.blocks if call.name in own}
+    found = {}
+    for path, stride in own.items():
+        places = [at[size] for size in network.ties.taken(path) if size in at]
+        later = [place for place in places if math.prod(place) >= math.prod(stride)]
+        found[path] = min(later, key=math.prod, default=stride)
+    return found
+
+
+def _widths(network: Network, stages: dict[str, Stride]) -> dict[Stride, int]:
+    """The most maps made in each stage that has convolutions, in the order in which the stages are met."""
     first, *others = network.convolutions
     calls = others if first.module.stride not in (1, (1, 1)) and others else network.convolutions
-    widths = {stride: 0 for call in calls if (stride := _stride(call)) is not None}
+    widths = {stages[call.name]: 0 for call in calls if call.name in stages}
     for call in network.blocks:
-        stride = _stride(call)
-        if stride in widths and len(call.made) == 4 and _makes_maps(call.module):
-            widths[stride] = max(widths[stride], call.made[1])
+        stage = stages.get(call.name)
+        if stage in widths and len(call.made) == 4 and _makes_maps(call.module):
+            widths[stage] = max(widths[stage], call.made[1])
     return widths
 
 
@@ -79,10 +112,19 @@ def _factors(widths: dict[Stride, int], steps: list[tuple[Stride, Stride]]) -> d
     return factors
 
 
-def _widening(network: Network, factors: dict[Stride, float]) -> Surgery:
-    made = [call for call in network.calls if isinstance(call.module, nn.Conv2d | layers.PaddedShortcut)]
-    wider = {call.name: factors[stride] for call in made if (stride := _stride(call)) in factors}
+def _manual(network: Network, wider: dict[str, float]) -> str:
+    """Why the stages can't be widened, if they can't."""
+    if any(type(call.module) is not nn.Conv2d for call in network.convolutions):
+        return "a layer is not a plain convolution"
+    for path, factor in wider.items():
+        tied = network.ties.tied(path)
+        for other in sorted(tied) if path in tied else ():
+            if wider.get(other, factor) != factor:
+                return f"the maps of {path} and {other}, which lie in different stages, are added to each other"
+    return ""
 
+
+def _widening(wider: dict[str, float]) -> Surgery:
     def widen(model: nn.Module, shape: tuple[int, int, int]) -> None:
         refit(model, shape, wider)
 
