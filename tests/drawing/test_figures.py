@@ -8,7 +8,7 @@ import pytest
 from html_page import Page
 from PIL import Image
 
-from striate.drawing import data_uri, file_to_write
+from striate.drawing import data_uri, file_to_write, rendering
 from striate.drawing.figures import KEYS, Line, key, lines, rungs
 from striate.errors import ArgumentError
 
@@ -36,6 +36,15 @@ def test_rungs_stand_one_under_the_other_with_their_names(bars: bool, tmp_path: 
     Page(tmp_path / "page.html")
 
 
+def test_shares_side_by_side_have_one_scale() -> None:
+    low, own = (
+        lines([Line("one", [(0, 0.42), (1, 0.44)])], x="d", y="share", label="low", whole=whole)
+        for whole in (True, False)
+    )
+    assert all(f">{end} %<" in low for end in (0, 100))
+    assert ">0 %<" not in own
+
+
 def test_keys_begin_again() -> None:
     assert len({key(number) for number in range(KEYS)}) == KEYS
     assert key(KEYS) == key(0)
@@ -51,6 +60,11 @@ def test_a_picture_is_read_back(channels: int) -> None:
     assert kind == "data:image/png;base64"
     read = np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))).reshape(pixels.shape)
     assert (read == pixels).all()
+
+
+@pytest.mark.parametrize(("value", "text"), [(-0.004, "0.00"), (-0.006, "−0.01"), (0.25, "0.25")])
+def test_a_zero_has_no_sign(value: float, text: str) -> None:
+    assert rendering._decimals(value) == text
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:

@@ -97,6 +97,8 @@ def test_text_page_and_json(short: DepthwiseStudy, tmp_path: Path):
     page = Page(report_depthwise(short, tmp_path / "depthwise.html"))
     assert page.headings == ["What it changes", "The groups it learned"]
     assert page.tags.count("img") == GROUPS * GROUP
+    for group in range(1, GROUPS + 1):
+        assert all(f'alt="filter {n} of group {group}"' in page.html for n in range(1, GROUP + 1))
     assert page.tags.count("i") == GROUPS * len(STROKES)
     assert all(link.startswith(("data:", "#")) for link in page.links)
 

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from striate import models, seeding
 from striate.errors import ArgumentError, DataError, ShapeError
-from striate.inspection import Curve, Invariance, LayerShift, Point, invariance
-from striate.inspection.invariance_page import curves, layers, report_invariance
+from striate.inspection import Curve, Invariance, LayerShift, Point, answers, invariance
+from striate.inspection.counterpart import timed_in_turns
+from striate.inspection.invariance_page import curves, drawn_points, layers, report_invariance
 from striate.inspection.invariance_text import gains
+from striate.inspection.perturbations import PERTURBATIONS
 from striate.inspection.shifting import PROTOCOLS, offsets
 from striate.preprocess import Preprocess
 
@@ -182,13 +184,61 @@ def known(consistency: dict[float, float], milliseconds: float = 1.0, errors: tu
 @pytest.mark.parametrize(
     ("consistency", "says"),
     [
-        ({1: 0.95, 2: 0.93}, "Nine in ten or more keep their class at every strength; the fewest, 93.0 %, at 2."),
-        ({1: 0.95, 2: 0.5, 3: 0.91}, "Nine in ten or more keep their class at 1, 3; the fewest, 50.0 %, at 2."),
-        ({1: 0.5, 2: 0.4}, "At no strength do nine in ten keep their class; the fewest, 40.0 %, at 2."),
+        (
+            {1: 0.95, 2: 0.93},
+            "Nine in ten or more keep their class at every strength; the fewest, 93.0\N{NO-BREAK SPACE}%, at 2.",
+        ),
+        (
+            {1: 0.95, 2: 0.5, 3: 0.91},
+            "Nine in ten or more keep their class at 1, 3; the fewest, 50.0\N{NO-BREAK SPACE}%, at 2.",
+        ),
+        (
+            {-2: 0.4, 1: 0.5},
+            "At no strength do nine in ten keep their class; the fewest, 40.0\N{NO-BREAK SPACE}%, at −2.",
+        ),
     ],
 )
 def test_a_curve_is_read_in_a_sentence(consistency: dict[float, float], says: str):
     assert curves([known(consistency)])["translations"][0]["reads"] == says
+
+
+def test_the_sentence_names_the_first_of_several_networks():
+    reads = curves([known({1: 0.95, 2: 0.93}, 3.0), known({1: 0.2, 2: 0.1}, 4.0)])["translations"][0]["reads"]
+    assert reads.startswith("3: nine in ten or more keep their class at every strength")
+
+
+def test_a_curve_is_drawn_from_where_nothing_changes():
+    model, images = networks()["plain"]
+    for each in PERTURBATIONS:
+        assert torch.equal(each.apply(images, each.unchanged, 0, np.arange(len(images))), images), each.name
+    found = invariance(model, images[:8], torch.zeros(8, dtype=torch.int64))
+    assert found.curve("translation, crop").unchanged is None, "even where nothing moves it enlarges the image"
+    drawn = drawn_points(found, found.curve("scale"))
+    assert [(at.consistency, at.accuracy, at.moved) for at in drawn if at.strength == 1] == [(1, found.accuracy, 0)]
+    assert [at.strength for at in drawn] == [0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5]
+
+
+def test_times_to_be_compared_are_taken_in_turns(monkeypatch: pytest.MonkeyPatch):
+    class Noted(nn.Module):
+        def __init__(self, name: str, seconds: float):
+            super().__init__()
+            self.name, self.seconds = name, seconds
+
+        def forward(self, x: Tensor) -> Tensor:
+            nonlocal now
+            order.append(self.name)
+            now += self.seconds
+            return x.flatten(1)
+
+    order: list[str] = []
+    now = 0.0
+    monkeypatch.setattr(answers.time, "perf_counter", lambda: now)
+    plain = Preprocess(14, 14, 1)
+    networks = [("quick", Noted("quick", 0.02), plain), ("slow", Noted("slow", 0.05), plain)]
+    found = timed_in_turns([known({1: 0.9}), known({1: 0.8})], networks, pictures(10, 14, 1))
+    assert order == ["quick", "slow"] * answers.TIMED
+    assert [each.milliseconds for each in found] == pytest.approx([2.0, 5.0])
+    assert [each.shift_consistency().consistency for each in found] == [0.9, 0.8]
 
 
 def test_what_another_network_gains_and_costs():

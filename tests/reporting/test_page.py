@@ -12,7 +12,7 @@ from torch import nn
 
 from striate.data import Dataset, Split
 from striate.errors import ArgumentError, CheckpointError, DataError, StorageError
-from striate.reporting import report, sections
+from striate.reporting import plots, report, sections
 from striate.runs import Run, train
 from striate.training import Recipe
 
@@ -152,3 +152,8 @@ def test_a_place_that_cant_be_written_is_one_clear_error(run: Run, shapes: Datas
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"can't write .*--out"):
         report(run, data=shapes, out=tmp_path / "file" / "report.html")
+
+
+def test_one_epoch_has_whole_numbers_under_it() -> None:
+    drawn = plots.curves([{"epoch": 1, "train_loss": 0.7}], "loss")
+    assert re.findall(r">([\d.]+)</text>", drawn)[:3] == ["0", "1", "2"]

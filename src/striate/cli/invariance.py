@@ -29,7 +29,7 @@ def invariance(
     from striate.drawing import file_to_write
     from striate.evaluation.samples import samples_of
     from striate.inspection import invariance as measure
-    from striate.inspection.counterpart import counterpart, rival
+    from striate.inspection.counterpart import counterpart, rival, timed_in_turns
     from striate.inspection.invariance_page import report_invariance
     from striate.inspection.invariance_text import comparison_text
     from striate.runs import Run
@@ -57,6 +57,7 @@ def invariance(
                     model, chosen, labels, preprocess=preprocess, seed=seed, device=device, name=name, progress=report
                 )
             )
+    found = timed_in_turns(found, networks, chosen, device)
     source = f"{samples.source}, {samples.name}"
     path = report_invariance(found, out, source=source, notes=notes)
     for note in notes:

@@ -61,6 +61,7 @@ def lines(
     y: str,
     label: str,
     shares: bool = True,
+    whole: bool = False,
     legend: bool = True,
     size: tuple[float, float] = (4.4, 2.8),
 ) -> Markup:
@@ -71,6 +72,7 @@ def lines(
         x, y: what stands at the axes.
         label: what the figure shows.
         shares: whether y is a share, which is written in per cent.
+        whole: whether y goes from 0 to 1 whatever the values, so that figures side by side can be compared.
         legend: whether the lines are named in the figure.
         size: width and height in inches.
     """
@@ -85,6 +87,8 @@ def lines(
         axes.set_axisbelow(True)
         if shares:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+        if whole:
+            axes.set_ylim(-0.04, 1.04)
         if legend:
             axes.legend(frameon=False, fontsize=9)
         return svg(figure, label)

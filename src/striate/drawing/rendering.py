@@ -55,5 +55,5 @@ def _percent(fraction: float | None, digits: int = 2) -> str:
 
 
 def _decimals(value: float, digits: int = 2) -> str:
-    """A number with a minus sign that is as wide as a plus."""
-    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    """A number with a minus sign that is as wide as a plus, and none before a zero."""
+    return f"{value:z.{digits}f}".replace("-", "\N{MINUS SIGN}")

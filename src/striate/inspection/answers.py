@@ -1,6 +1,7 @@
 """What a classifier says of images, whoever made it."""
 
 import time
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -42,15 +43,18 @@ class Answers:
             raise ShapeError(f"{type(self.model).__name__} gives {got}; a classifier gives logits (N, classes).")
         return logits
 
-    def milliseconds(self, images: Tensor) -> float:
-        """The time for one image, preprocessing left out."""
-        inputs, seconds = self.inputs(images[:CHUNK]), []
-        with torch.inference_mode():
-            for _ in range(TIMED):
+
+def milliseconds(networks: Sequence[Answers], images: Tensor) -> list[float]:
+    """Each network's time for one image, preprocessing left out; they take turns, so that what else runs slows all."""
+    inputs = [each.inputs(each.preprocess.conform_all(images[:CHUNK])) for each in networks]
+    seconds: list[list[float]] = [[] for _ in networks]
+    with torch.inference_mode():
+        for _ in range(TIMED):
+            for network, given, taken in zip(networks, inputs, seconds, strict=True):
                 began = time.perf_counter()
-                self.model(inputs).cpu()
-                seconds.append(time.perf_counter() - began)
-        return 1000 * min(seconds) / len(inputs)
+                network.model(given).cpu()
+                taken.append(time.perf_counter() - began)
+    return [1000 * min(taken) / len(given) for taken, given in zip(seconds, inputs, strict=True)]
 
 
 def check_images(images: Tensor, labels: Tensor | None) -> None:

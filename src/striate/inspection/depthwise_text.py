@@ -9,11 +9,15 @@ from striate.inspection.depthwise_study import ANGLES, STROKES, DepthwiseStudy, 
 def estimate(value: Estimate, points: bool = False) -> str:
     """ "94.12 % (93.50 to 94.74)", or a difference in percentage points, with its sign."""
     low_high = value.interval
-    mean = f"{100 * value.mean:+.2f}" if points else percent(value.mean)
+    mean = _signed(100 * value.mean) if points else percent(value.mean)
     if low_high is None:
         return mean
-    low, high = (f"{100 * end:{'+' if points else ''}.2f}" for end in low_high)
+    low, high = (_signed(100 * end) if points else f"{100 * end:.2f}" for end in low_high)
     return f"{mean} ({low} to {high})"
+
+
+def _signed(value: float, digits: int = 2) -> str:
+    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def headline(study: DepthwiseStudy) -> str:
@@ -38,8 +42,8 @@ def verdicts(study: DepthwiseStudy) -> list[str]:
             )
     like = study.alike.minus(study.alike_untrained)
     across = study.alike.minus(study.alike_across)
-    said.append(f"likeness of a group's filters, turned, by training: {like.mean:+.3f}, {_real(like)}")
-    said.append(f"likeness within a group against across groups: {across.mean:+.3f}, {_real(across)}")
+    said.append(f"likeness of a group's filters, turned, by training: {_signed(like.mean, 3)}, {_real(like)}")
+    said.append(f"likeness within a group against across groups: {_signed(across.mean, 3)}, {_real(across)}")
     return said
 
 
@@ -50,8 +54,8 @@ def depthwise_text(study: DepthwiseStudy) -> str:
     for arm in study.arms:
         rows.append((arm.name, f"{arm.parameters:,}", estimate(arm.accuracy), estimate(arm.consistency)))
     title = (
-        f"digits turned by {ANGLES[0]}° … {ANGLES[-1]}°, {study.images} test images; {seeds} seed{'s'[: seeds > 1]}"
-        f"{', mean and 95 % interval' if seeds > 1 else ''}"
+        f"digits turned by up to {ANGLES[-1]}° to either side, {study.images} test images; "
+        f"{seeds} seed{'s'[: seeds > 1]}{', mean and 95 % interval' if seeds > 1 else ''}"
     )
     return "\n\n".join([title, aligned(rows, "<>>>"), headline(study), "\n".join(verdicts(study))])
 

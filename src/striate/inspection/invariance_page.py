@@ -105,25 +105,50 @@ def _chart(found: Sequence[Invariance], curve: Curve) -> dict[str, Any]:
     from striate.drawing.figures import Line, lines  # Matplotlib takes half a second
 
     drawn = [
-        Line(word, [(point.strength, getattr(point, word)) for point in each.curve(curve.name).points], number, dashes)
+        Line(
+            word,
+            [(at.strength, getattr(at, word)) for at in drawn_points(each, each.curve(curve.name))],
+            number,
+            dashes,
+        )
         for number, each in enumerate(found)
         for word, dashes in _QUANTITIES
         if word != "accuracy" or each.accuracy is not None
     ]
     title = curve.name.replace("translation, ", "")
     figure = lines(
-        drawn, x=curve.unit, y="share", label=f"consistency under {curve.name}", legend=False, size=(3.6, 2.5)
+        drawn,
+        x=curve.unit,
+        y="share",
+        label=f"consistency under {curve.name}",
+        whole=True,
+        legend=False,
+        size=(3.6, 2.5),
     )
-    return {"title": title, "figure": figure, "reads": _reading(curve.points)}
+    return {"title": title, "figure": figure, "reads": _reading(curve.points, found[0].model if found[1:] else None)}
 
 
-def _reading(points: Sequence[Point]) -> str:
-    """What a curve says, in a sentence."""
-    steady = [f"{point.strength:g}" for point in points if point.consistency >= 0.9]
+def drawn_points(found: Invariance, curve: Curve) -> list[Point]:
+    """A curve's points, and what is known without measuring: how it is without the change."""
+    if curve.unchanged is None:
+        return list(curve.points)
+    unchanged = Point(curve.unchanged, consistency=1.0, steady=1.0, accuracy=found.accuracy, moved=0.0)
+    return sorted([*curve.points, unchanged], key=lambda point: point.strength)
+
+
+def _reading(points: Sequence[Point], model: str | None) -> str:
+    """What a curve says, in a sentence; of which model, where there are several."""
+    steady = [_strength(point) for point in points if point.consistency >= 0.9]
     worst = min(points, key=lambda point: point.consistency)
-    fewest = f"the fewest, {percent(worst.consistency, 1)}, at {worst.strength:g}"
+    share = percent(worst.consistency, 1).replace(" ", "\N{NO-BREAK SPACE}")
+    reads = f"nine in ten or more keep their class at {', '.join(steady)}"
     if len(steady) == len(points):
-        return f"Nine in ten or more keep their class at every strength; {fewest}."
+        reads = "nine in ten or more keep their class at every strength"
     if not steady:
-        return f"At no strength do nine in ten keep their class; {fewest}."
-    return f"Nine in ten or more keep their class at {', '.join(steady)}; {fewest}."
+        reads = "at no strength do nine in ten keep their class"
+    reads = f"{reads}; the fewest, {share}, at {_strength(worst)}."
+    return f"{model}: {reads}" if model else reads[0].upper() + reads[1:]
+
+
+def _strength(point: Point) -> str:
+    return f"{point.strength:g}".replace("-", "\N{MINUS SIGN}")

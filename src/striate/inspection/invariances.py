@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError
-from striate.inspection.answers import CHUNK, Answers, check_images
+from striate.inspection.answers import CHUNK, Answers, check_images, milliseconds
 from striate.inspection.equivariance import LayerShift, layer_shifts
 from striate.inspection.invariance_text import invariance_text
 from striate.inspection.perturbations import PERTURBATIONS, Perturbation
@@ -53,12 +53,14 @@ class Curve:
         unit: what a strength means.
         compared: what is compared with what.
         points: least strength first.
+        unchanged: the strength that leaves the image as it is; `None` if there is none.
     """
 
     name: str
     unit: str
     compared: str
     points: tuple[Point, ...]
+    unchanged: float | None = None
 
 
 @dataclass(frozen=True)
@@ -170,11 +172,11 @@ def _measured(
             one, other = change.answered(answers, images, strength)
             points.append(_point(strength, one, usual if other is None else other, labels, right, other is not None))
             done += 1
-        curves.append(Curve(change.name, change.unit, change.compared, tuple(points)))
+        curves.append(Curve(change.name, change.unit, change.compared, tuple(points), change.unchanged))
     progress(WHAT, done, total)
     layers = () if brief else layer_shifts(answers.model, answers.inputs, images, published(side), seed)
     accuracy = None if right is None else float(right.double().mean())
-    return Invariance(name, len(images), accuracy, side, tuple(curves), layers, answers.milliseconds(images))
+    return Invariance(name, len(images), accuracy, side, tuple(curves), layers, milliseconds([answers], images)[0])
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,7 @@ class _Change:
     compared: str
     strengths: tuple[float, ...]
     views: Callable[[Tensor, float, np.ndarray], tuple[Tensor, ...]]
+    unchanged: float | None
 
     def answered(self, answers: Answers, images: Tensor, strength: float) -> tuple[Tensor, Tensor | None]:
         """What the network says of one version of every image, and of the other, if there are two."""
@@ -209,6 +212,7 @@ def _translations(greatest: Sequence[int], seed: int) -> Iterator[_Change]:
             f"two shifts of one image, each drawn evenly from 0 … d pixels down and right: {says}",
             tuple(map(float, greatest)),
             partial(pair, protocol),
+            None if name == "crop" else 0.0,  # crop enlarges the image by a pixel even for no move
         )
 
 
@@ -218,7 +222,7 @@ def _perturbations(seed: int) -> Iterator[_Change]:
 
     for each in PERTURBATIONS:
         compared = "the changed image and the image"
-        yield _Change(each.name, each.unit, compared, each.strengths, partial(changed, each))
+        yield _Change(each.name, each.unit, compared, each.strengths, partial(changed, each), each.unchanged)
 
 
 def _point(strength: float, p: Tensor, q: Tensor, labels: Tensor | None, right: Tensor | None, both: bool) -> Point:

@@ -21,12 +21,14 @@ class Perturbation:
         unit: what a strength means.
         strengths: those that are measured, least first.
         apply: from uint8 (N, H, W, C), a strength, a seed and the images' indices, int64 (N,), to uint8 (N, H, W, C).
+        unchanged: the strength that leaves the image as it is.
     """
 
     name: str
     unit: str
     strengths: tuple[float, ...]
     apply: Callable[[Tensor, float, int, np.ndarray], Tensor]
+    unchanged: float = 0.0
 
 
 def _rotated(images: Tensor, degrees: float, seed: int, index: np.ndarray) -> Tensor:
@@ -41,7 +43,7 @@ def _scaled(images: Tensor, factor: float, seed: int, index: np.ndarray) -> Tens
 
 
 def _mirrored(images: Tensor, strength: float, seed: int, index: np.ndarray) -> Tensor:
-    return images.flip(2)
+    return images.flip(2) if strength else images
 
 
 def _brighter(images: Tensor, share: float, seed: int, index: np.ndarray) -> Tensor:
@@ -65,9 +67,9 @@ def _pixels(values: Tensor) -> Tensor:
 
 PERTURBATIONS = (
     Perturbation("rotation", "degrees, to the left or to the right", (5, 10, 20, 30, 45, 90, 180), _rotated),
-    Perturbation("scale", "times as large, about the middle", (0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5), _scaled),
+    Perturbation("scale", "times as large, about the middle", (0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5), _scaled, 1.0),
     Perturbation("mirror", "left and right exchanged", (1,), _mirrored),
     Perturbation("brightness", "share of the range added", (-0.4, -0.2, -0.1, 0.1, 0.2, 0.4), _brighter),
-    Perturbation("contrast", "times the difference from the mean", (0.25, 0.5, 0.75, 1.5, 2, 3), _contrasted),
+    Perturbation("contrast", "times the difference from the mean", (0.25, 0.5, 0.75, 1.5, 2, 3), _contrasted, 1.0),
     Perturbation("noise", "standard deviation, share of the range", (0.05, 0.1, 0.2, 0.3, 0.4), _noisy),
 )

@@ -6,7 +6,7 @@ from striate.errors import ArgumentError
 from striate.evaluation.metrics import wilson_interval
 from striate.inspection import Invariance
 from striate.inspection import invariance as measure
-from striate.inspection.counterpart import counterpart
+from striate.inspection.counterpart import counterpart, timed_in_turns
 from striate.inspection.invariance_page import curves, layers, side_by_side
 from striate.reporting.subject import Subject
 
@@ -22,6 +22,7 @@ def invariance(subject: Subject) -> dict[str, Any] | None:
     run, notes = subject.run, []
     images, labels = subject.samples.drawn(subject.affordable(WORK, 64, MOST, PASSES))
     settings: dict[str, Any] = {"device": subject.device, "progress": subject.progress}
+    own = (run.name, subject.model, run.preprocess)
     first = measure(subject.model, images, labels, preprocess=run.preprocess, name=run.name, **settings)
     others = list(subject.against)
     try:
@@ -32,6 +33,7 @@ def invariance(subject: Subject) -> dict[str, Any] | None:
     found = [first]
     for name, model, preprocess in others:
         found.append(measure(model, images, labels, preprocess=preprocess, name=name, brief=True, **settings))
+    found = timed_in_turns(found, [own, *others], images, subject.device)
     return {
         "n": first.n,
         "notes": notes,

@@ -28,6 +28,8 @@ def curves(history: Sequence[dict[str, Any]], quantity: str) -> Markup:
                 axes.plot(epochs, line, color=colour, marker=marker, markersize=3, label=split)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        if len(epochs) == 1:
+            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)  # else the ticks have three decimals
         axes.grid(axis="y", color=LINE)
         axes.set_axisbelow(True)
         if quantity == "accuracy":
