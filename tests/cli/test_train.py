@@ -90,6 +90,15 @@ def test_a_folder_of_mixed_sizes_trains(striate, pictures: Path, tmp_path: Path)
     assert (tmp_path / "run" / "split.csv").read_text().count("\n") == 13
 
 
+def test_a_folder_alone_gets_the_network_for_little_time(striate, pictures: Path, tmp_path: Path):
+    answer = striate("train", "--data", pictures, "--epochs", 1, "--out", tmp_path / "run")
+    assert answer.code == 0
+    values = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert values["model"]["name"] == "quicknet_m"
+    assert (values["recipe"]["name"], values["recipe"]["tta"]) == ("fast", "flip,shifts")
+    assert "averaged over views (flip,shifts)" in answer.out
+
+
 def test_bad_files_stop_it_and_are_left_out_on_request(striate, pictures: Path, tmp_path: Path):
     folder = tmp_path / "pictures"
     for source in pictures.rglob("*.png"):

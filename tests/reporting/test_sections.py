@@ -177,5 +177,5 @@ def test_advice_says_what_it_found_and_how_to_try_it(shapes: Dataset, tmp_path: 
     page = Page(report(run, data=shapes))
     assert "flattened-head c5 Takes 16 maps of 25 cells each as 400 separate inputs" in page.text
     assert f"striate advise {run.path} --try" in page.text
-    assert "In order: large-kernel, narrow-stage" in page.text
+    assert "Nothing to say about: large-kernel, narrow-stage" in page.text
     assert "slow-layer" not in page.text

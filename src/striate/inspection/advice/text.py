@@ -25,7 +25,7 @@ def advice_text(advice: Advice) -> str:
         about.append(f"{size(advice.memory)} to train on {advice.batch_size} images a step")
     parts = [f"{', '.join(about)}; {count or 'no'} finding{'s' if count != 1 else ''}"]
     parts += [_finding(number, finding, advice) for number, finding in enumerate(advice.findings, start=1)]
-    rest = [f"In order: {', '.join(advice.passed)}."] if advice.passed else []
+    rest = [f"Nothing to say about: {', '.join(advice.passed)}."] if advice.passed else []
     reasons: dict[str, list[str]] = {}
     for rule, reason in advice.skipped.items():
         reasons.setdefault(reason, []).append(rule)

@@ -11,7 +11,8 @@ from torch.utils._pytree import tree_leaves
 
 from striate import layers
 from striate.inspection.subject import like, taking
-from striate.inspection.tracing import evaluating, first_tensor, uncompiled
+from striate.inspection.tracing import first_tensor, uncompiled
+from striate.models import evaluating
 
 Size = tuple[int, ...]
 
