@@ -1,0 +1,49 @@
+"""glibc keeps what a step frees: the next one causes no page faults. In a process of its own, as it lasts."""
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+from striate.training import memory
+
+PROGRAM = """
+import resource, sys
+import torch
+from striate.training.memory import keep_memory
+
+kept = sys.argv[1] == "kept" and keep_memory()
+
+def step():
+    return [torch.ones(5 * 2**20) for _ in range(3)]  # 20 MiB each
+
+step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    step()
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(how: str) -> tuple[bool, int]:
+    answer = subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True)
+    kept, count = answer.stdout.split()
+    return kept == "True", int(count)
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs the GNU C library"
+)
+def test_a_step_takes_the_memory_of_the_one_before():
+    (kept, few), (_, many) = faults("kept"), faults("given back")
+    assert kept
+    assert few < many / 10
+
+
+def test_elsewhere_nothing_happens(monkeypatch):
+    monkeypatch.setattr(memory.sys, "platform", "darwin")
+    assert memory.keep_memory.__wrapped__() is False
+    monkeypatch.setattr(memory.sys, "platform", "linux")
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
+    assert memory.keep_memory.__wrapped__() is False
