@@ -20,13 +20,15 @@ from striate.augmentation import views
 from striate.data.lazy import Images
 from striate.models import evaluating
 from striate.preprocess import Preprocess
+from striate.training.memory import keep_memory
 from striate.training.native import SmallConvolutions
+from striate.training.winograd import WinogradConvolutions
 
 CPU_BATCH = 64  # images; more of them leave the caches
 BATCH = 256  # on other devices
 PATIENCE = 16  # batches of a shape before it gets a program, which takes the time of a few
 MOST_PROGRAMS = 4  # each may hold weights of its own
-TOLERANCE = 1e-5  # how far a program's logits may lie from the model's, as a share of the largest
+TOLERANCE = 1e-4  # how far a program's logits may lie from the model's, as a share of the largest
 
 # What takes values out of a tensor.
 _READERS = (
@@ -125,6 +127,7 @@ class _Written(nn.Module):
 
 def _answered(answer: Answer, images: Images, device: torch.device, batch_size: int | None, tta: str) -> Tensor:
     """The logits of all images, batch after batch, on the CPU."""
+    keep_memory()
     views_of = views(tta)
     batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else BATCH)
     with torch.inference_mode():
@@ -150,7 +153,9 @@ def _program(written: nn.Module, pixels: Tensor) -> Answer | None:
     try:
         with _Numbers() as numbers:
             answer = written(pixels)
-        with warnings.catch_warnings(), SmallConvolutions():
+        with WinogradConvolutions() as convolutions, SmallConvolutions():
+            written(pixels)
+        with warnings.catch_warnings(), WinogradConvolutions(convolutions.chosen), SmallConvolutions():
             # Sizes become constants, as they should, and TorchScript is called deprecated; without it, all stays as is.
             warnings.simplefilter("ignore")
             program: Answer = torch.jit.freeze(torch.jit.trace(written, pixels, check_trace=False))
