@@ -1,6 +1,5 @@
 """The tree of errors: exit codes, what each also is, and names that are nearly right."""
 
-import pytest
 
 from striate import errors
 from striate.errors import BadFilesError, StriateError, unknown
@@ -35,16 +34,22 @@ def test_a_wrong_argument_is_a_value_error_and_a_wrong_shape_is_a_wrong_argument
     assert not issubclass(errors.DataError, ValueError)
 
 
-@pytest.mark.parametrize(
-    ("problems", "first"), [({"a.png": "truncated"}, "1 file can't"), ({"a.png": "x", "b.png": "y"}, "2 files can't")]
-)
-def test_bad_files_names_every_file_with_its_reason(problems, first):
+def test_one_bad_file_is_one_line():
+    error = BadFilesError({"a.png": "truncated"})
+    assert error.problems == {"a.png": "truncated"}
+    assert str(error) == "a.png: truncated: repair or remove it, or leave it out with --skip-bad."
+    assert str(BadFilesError({"a.png": "truncated"}, skippable=False)) == "a.png: truncated: repair or remove it."
+
+
+def test_bad_files_names_every_file_with_its_reason():
+    problems = {"a.png": "truncated", "b.png": "empty"}
     error = BadFilesError(problems)
     assert error.problems == problems
-    assert str(error).startswith(first)
-    assert "--skip-bad" in str(error)
-    for path, reason in problems.items():
-        assert f"\n  {path}: {reason}" in str(error)
+    assert str(error) == (
+        "2 files can't be used; repair or remove them, or leave them out with --skip-bad:\n"
+        "  a.png: truncated\n  b.png: empty"
+    )
+    assert "--skip-bad" not in str(BadFilesError(problems, skippable=False))
 
 
 def test_an_unknown_name_gets_the_nearest_and_all_there_are():

@@ -35,13 +35,17 @@ class DataError(StriateError):
 
 
 class BadFilesError(DataError):
-    """Some files can't be decoded; `problems` maps each path to the reason, `remedy` what else to do about them."""
+    """Some files can't be decoded; `problems` maps each path to the reason, `skippable` whether --skip-bad helps."""
 
-    def __init__(self, problems: dict[str, str], remedy: str = ", or leave them out with --skip-bad"):
+    def __init__(self, problems: dict[str, str], skippable: bool = True):
         self.problems = dict(problems)
-        listing = "\n".join(f"  {path}: {reason}" for path, reason in self.problems.items())
-        count = f"{len(self.problems)} file{'s' if len(self.problems) != 1 else ''}"
-        super().__init__(f"{count} can't be used; repair or remove them{remedy}:\n{listing}")
+        lines = [f"{path}: {reason}" for path, reason in self.problems.items()]
+        them = "it" if len(lines) == 1 else "them"
+        advice = f"repair or remove {them}" + (f", or leave {them} out with --skip-bad" if skippable else "")
+        if len(lines) == 1:
+            super().__init__(f"{lines[0]}: {advice}.")
+        else:
+            super().__init__("\n  ".join([f"{len(lines)} files can't be used; {advice}:", *lines]))
 
 
 class CheckpointError(StriateError):

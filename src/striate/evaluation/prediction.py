@@ -92,7 +92,7 @@ def _decoded(run: Run, paths: list[Path]) -> Tensor:
         except UndecodableError as error:
             problems[str(path)] = error.reason
     if problems:
-        raise BadFilesError(problems, remedy="")
+        raise BadFilesError(problems, skippable=False)
     return torch.stack(pixels)
 
 

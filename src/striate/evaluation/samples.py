@@ -78,7 +78,7 @@ def _loaded(run: Run, data: Dataset | str | Path | None) -> tuple[Dataset, bool]
     try:
         return load(data, image_size=size, channels=run.preprocess.channels, fit=run.preprocess.fit), False
     except BadFilesError as error:
-        raise BadFilesError(error.problems, remedy="") from None
+        raise BadFilesError(error.problems, skippable=False) from None
 
 
 def _held_out(dataset: Dataset) -> tuple[str, Split]:
