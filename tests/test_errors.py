@@ -1,6 +1,5 @@
 """The tree of errors: exit codes, what each also is, and names that are nearly right."""
 
-
 from striate import errors
 from striate.errors import BadFilesError, StriateError, unknown
 

@@ -13,6 +13,7 @@ from striate.data.dataset import Split
 from striate.data.lazy import LazyImages
 from striate.data.workers import cores
 from striate.errors import ArgumentError
+from striate.memory import keep_memory
 from striate.preprocess import Preprocess
 
 Vary = Callable[..., Tensor]  # where it has a true attribute `mixes`, its `mix` gives images and targets
@@ -67,6 +68,7 @@ class Batches:
     ):
         if getattr(vary, "mixes", False) and classes is None:
             raise ArgumentError("an augmentation that mixes images needs to know how many classes there are.")
+        keep_memory()
         self.split = split
         self.preprocess = preprocess
         self.batch_size = batch_size

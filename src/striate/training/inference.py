@@ -20,7 +20,6 @@ from striate.augmentation import views
 from striate.data.lazy import Images
 from striate.models import evaluating
 from striate.preprocess import Preprocess
-from striate.training.memory import keep_memory
 from striate.training.native import SmallConvolutions
 from striate.training.winograd import WinogradConvolutions
 
@@ -127,7 +126,6 @@ class _Written(nn.Module):
 
 def _answered(answer: Answer, images: Images, device: torch.device, batch_size: int | None, tta: str) -> Tensor:
     """The logits of all images, batch after batch, on the CPU."""
-    keep_memory()
     views_of = views(tta)
     batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else BATCH)
     with torch.inference_mode():

@@ -22,7 +22,6 @@ from striate.data.batches import Batches
 from striate.errors import DivergedError
 from striate.models import Outputs, frozen_norms
 from striate.training.losses import loss_of
-from striate.training.memory import keep_memory
 from striate.training.optimizers import optimizer_of
 from striate.training.plan import Plan
 from striate.training.precision import autocast
@@ -67,7 +66,6 @@ class Training:
     """
 
     def __init__(self, model: nn.Module, batches: Batches, recipe: Recipe):
-        keep_memory()
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batches = batches
         self.recipe = recipe

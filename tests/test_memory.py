@@ -6,21 +6,22 @@ import sys
 
 import pytest
 
-from striate.training import memory
+from striate import memory
 
 PROGRAM = """
 import resource, sys
 import torch
-from striate.training.memory import keep_memory
+from striate.memory import keep_memory
 
 kept = sys.argv[1] == "kept" and keep_memory()
 
 def step():
-    return [torch.ones(5 * 2**20) for _ in range(3)]  # 20 MiB each
+    return [torch.ones(10 * 2**20) for _ in range(3)]  # 40 MiB each
 
-step()
+for _ in range(30):  # the heap grows until all find a place between what else is allocated
+    step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
+for _ in range(10):
     step()
 print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
