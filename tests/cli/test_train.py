@@ -289,3 +289,12 @@ def test_the_size_of_the_cache_is_read_before_anything_is_loaded(striate, pictur
     assert_one_line(striate("train", "--resume", tmp_path, "--cache-size", "0"), 2, "leave out cache_size")
     answer = striate("train", *QUICK, "--data", pictures, "--cache-size", "0", "--out", tmp_path / "run")
     assert answer.code == 0
+
+
+def test_a_run_that_says_nothing_of_views_is_told_of_too(striate, tmp_path: Path):
+    first = striate("train", *QUICK, "--out", tmp_path / "run")
+    path = tmp_path / "run" / "result.json"
+    old = {key: value for key, value in json.loads(path.read_text()).items() if key != "tta"}
+    path.write_text(json.dumps(old))
+    again = striate("train", "--resume", tmp_path / "run")
+    assert (again.code, again.out) == (0, first.out)

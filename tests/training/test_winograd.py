@@ -65,7 +65,7 @@ class Slow:
 @pytest.mark.parametrize(("direct", "chosen"), [(0.9, False), (1.1, True)])
 def test_the_faster_way_is_chosen_and_repeated(monkeypatch, direct, chosen):
     x, weight, bias = drawn(2, 3, 8, 8), drawn(4, 3, 3, 3), drawn(4)
-    expected, made = torch.conv2d(x, weight, bias, padding=1), winograd._own(x, weight, bias)
+    expected, made = torch.conv2d(x, weight, bias, padding=1), convolution(x, transformed(weight), bias)
     Slow(monkeypatch, direct)
     with WinogradConvolutions() as first:
         # A mode sees F.conv2d by identity: call the one that is timed.
@@ -84,7 +84,8 @@ def test_calls_that_fit_are_counted(options, biased):
     with WinogradConvolutions() as mode:
         F.conv2d(drawn(1, 2, 8, 8), drawn(3, 2, 3, 3), drawn(3) if biased else None, **options)
         torch.nn.Conv2d(2, 3, 3, padding=1)(drawn(1, 2, 8, 8))
-    assert len(mode.chosen) == 2
+        F.conv2d(input=drawn(1, 2, 8, 8), weight=drawn(3, 2, 3, 3), bias=drawn(3), **options)
+    assert len(mode.chosen) == 3
 
 
 @pytest.mark.parametrize(

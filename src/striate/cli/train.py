@@ -152,7 +152,8 @@ def _tell(run: "Run", json: bool) -> None:
         return
     if "accuracy" in result:
         top_five = f", top-five error {result['top5_error']:.2%}" if len(run.classes) > 5 else ""
-        views = "" if result["tta"] == "none" else f", averaged over views ({result['tta']})"
+        tta = result.get("tta", "none")  # runs of before have none
+        views = "" if tta == "none" else f", averaged over views ({tta})"
         show(
             f"{result['model']} on {result['data']}: {result['split']} accuracy {result['accuracy']:.2%} "
             f"of {result['n']:,} images{top_five}{views}"

@@ -106,7 +106,7 @@ def evaluate(
         DataError: if there are no such images, or if classes are unknown to the run or missing in the data.
         CheckpointError: if the run has no usable weights.
     """
-    views(tta or "none")  # a mistake here shows before anything is read
+    views("none" if tta is None else tta)  # a mistake here shows before anything is read
     run = run if isinstance(run, Run) else Run.open(run)
     return measured(run, samples_of(run, data), run.model(model), device, tta)
 

@@ -16,8 +16,8 @@ def modern(model: str, samples: int = 60_000) -> Recipe:
     """Today's defaults: a one-cycle schedule, Nesterov momentum or better, flips and shifts where the data allows.
 
     Measured, on two cores: lenet5 on digits 99.72 % (one seed, `striate train`); on Fashion-MNIST, three seeds each,
-    fashion_cnn 93.31 % (`striate train fashion_cnn --data fashion-mnist`) and mlp 88.79 %; quicknet_l 94.33 % (one
-    seed, the same with `--budget 30m`); see docs/results.md.
+    fashion_cnn 93.31 % (`striate train fashion_cnn --data fashion-mnist`) and mlp 88.79 %; see
+    docs/results.md.
 
     Args:
         model: the name of the model; any other gets sound general settings.

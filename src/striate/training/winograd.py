@@ -55,30 +55,34 @@ class WinogradConvolutions(TorchFunctionMode):
         if func is not F.conv2d or not _fits(*args, **kwargs):
             return func(*args, **kwargs)
         if self._left is not None:
-            return _own(*args, **kwargs) if next(self._left) else func(*args, **kwargs)
+            images, weight, bias = _taken(*args, **kwargs)
+            return convolution(images, transformed(weight), bias) if next(self._left) else func(*args, **kwargs)
         return self._faster(func, args, kwargs)
 
     def _faster(self, func: Callable[..., Tensor], args: Any, kwargs: Any) -> Tensor:
-        x, weight, bias = (*args, None)[:3]
+        images, weight, bias = _taken(*args, **kwargs)
         filters = transformed(weight)
         times = [float("inf"), float("inf")]
         for _ in range(TURNS):
             began = time.perf_counter()
             result = func(*args, **kwargs)
             between = time.perf_counter()
-            convolution(x, filters, bias)
+            convolution(images, filters, bias)
             taken = (between - began, time.perf_counter() - between)
             times = [min(pair) for pair in zip(times, taken, strict=True)]
         self.chosen.append(times[1] < times[0])
         return result
 
 
-def _own(x: Tensor, weight: Tensor, bias: Tensor | None = None, *rest: Any, **others: Any) -> Tensor:
-    return convolution(x, transformed(weight), bias)
+def _taken(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, *rest: Any, **others: Any
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The images, filters and biases among the arguments of F.conv2d, which may be named."""
+    return input, weight, bias
 
 
 def _fits(
-    x: Any,
+    input: Any,
     weight: Any = None,
     bias: Any = None,
     stride: Any = 1,
@@ -88,14 +92,14 @@ def _fits(
     **others: Any,
 ) -> bool:
     """Whether it is a 3×3 convolution with stride and padding 1, dense, of float32 images on the CPU."""
-    if others or not isinstance(weight, Tensor) or x.ndim != 4 or tuple(weight.shape[2:]) != (3, 3) or groups != 1:
+    if others or not isinstance(weight, Tensor) or input.ndim != 4 or tuple(weight.shape[2:]) != (3, 3) or groups != 1:
         return False
     ones = all(each in (1, (1, 1), [1, 1], (1,), [1]) for each in (stride, dilation))
     return (
         ones
         and padding in ("same", 1, (1, 1), [1, 1], (1,), [1])
-        and x.device.type == "cpu"
-        and x.dtype == weight.dtype == torch.float32
+        and input.device.type == "cpu"
+        and input.dtype == weight.dtype == torch.float32
     )
 
 
