@@ -1,6 +1,6 @@
 """What each choice of quicknet and of the recipe `fast` is worth, on Fashion-MNIST.
 
-    python -m benchmarks.ablation [--model quicknet_s] [--epochs 2] [--seeds 3] [--only NAME,…] [--out FILE] [--show]
+    python -m benchmarks.ablation [--model quicknet_s] [--epochs 2] [--seeds 3] [--only NAME …] [--out FILE] [--show]
 
 The contract: each variation changes one thing (`variations.py`) and is trained from the same seeds; as many at once as
 there are cores, each with one thread. Accuracy is that of the test images, of each alone and of the recipe's views.
@@ -46,17 +46,16 @@ def main(arguments: list[str] | None = None) -> int:
     options.add_argument("--model", default="quicknet_s", help="a quicknet")
     options.add_argument("--epochs", type=int, default=2, help="of each training")
     options.add_argument("--seeds", type=int, default=3, help="of each variation")
-    options.add_argument("--only", help="some of the variations, by name")
+    options.add_argument("--only", nargs="+", default=list(NAMES), help="some of the variations, by name")
     options.add_argument("--out", type=Path, help="the results; runs/bench/ablation-MODEL-EPOCHS.json if not given")
     options.add_argument("--show", action="store_true", help="measure nothing, tell what the file holds")
     chosen = options.parse_args(arguments)
     path = chosen.out or Path("runs/bench") / f"ablation-{chosen.model}-{chosen.epochs}.json"
-    names = chosen.only.split(",") if chosen.only else list(NAMES)
     try:
-        if wrong := [name for name in names if name not in NAMES]:
+        if wrong := [name for name in chosen.only if name not in NAMES]:
             raise unknown("variation", wrong[0], NAMES)
         if not chosen.show:
-            measure(path, chosen.model, chosen.epochs, chosen.seeds, [BASE.name, *names])
+            measure(path, chosen.model, chosen.epochs, chosen.seeds, [BASE.name, *chosen.only])
         told = report(Store.opened(path))
         write_atomic(path.with_suffix(".md"), told.encode())
     except StriateError as error:

@@ -63,6 +63,16 @@ def test_the_table_tells_differences_in_points(tmp_path: Path) -> None:
     ]
 
 
+def test_every_variation_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(ablation, "measure", lambda path, model, epochs, seeds, names: asked.append(names))
+    monkeypatch.setattr(ablation, "report", lambda store: "")
+    monkeypatch.setattr(ablation.Store, "opened", lambda path: None)
+    names = [each.name for each in VARIATIONS[1:]]
+    assert ablation.main(["--out", str(tmp_path / "x.json"), "--only", *names]) == 0
+    assert asked == [[BASE.name, *names]]
+
+
 def test_an_unknown_variation_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert ablation.main(["--only", "GELO"]) == 2
     assert "Did you mean 'GELU'?" in capsys.readouterr().err

@@ -2,6 +2,6 @@
 
 from striate.drawing.pictures import data_uri
 from striate.drawing.rendering import file_to_write, render
-from striate.drawing.words import aligned, duration, percent
+from striate.drawing.words import aligned, duration, minus, percent
 
-__all__ = ["aligned", "data_uri", "duration", "file_to_write", "percent", "render"]
+__all__ = ["aligned", "data_uri", "duration", "file_to_write", "minus", "percent", "render"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from striate.drawing.words import duration, percent
+from striate.drawing.words import duration, minus, percent
 from striate.errors import ArgumentError
 
 
@@ -55,5 +55,5 @@ def _percent(fraction: float | None, digits: int = 2) -> str:
 
 
 def _decimals(value: float, digits: int = 2) -> str:
-    """A number with a minus sign that is as wide as a plus, and none before a zero."""
-    return f"{value:z.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    """A number, without a minus sign before a zero."""
+    return minus(f"{value:z.{digits}f}")

@@ -35,3 +35,8 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def minus(text: str) -> str:
+    """A number's text with a minus sign that is as wide as a plus."""
+    return text.replace("-", "\N{MINUS SIGN}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from striate.drawing import aligned, duration, percent
+from striate.drawing import aligned, duration, minus, percent
 
 if TYPE_CHECKING:
     from striate.evaluation.comparison import Comparison, Pair, Row
@@ -55,7 +55,7 @@ def sentence(pair: Pair) -> str:
 
 def points(fraction: float) -> str:
     """0.0081 as "+0.81": percentage points with their sign."""
-    return f"{100 * fraction:+.2f}".replace("-", "\N{MINUS SIGN}")
+    return minus(f"{100 * fraction:+.2f}")
 
 
 def p_value(p: float) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from striate.drawing import aligned, percent
+from striate.drawing import aligned, minus, percent
 from striate.inspection.depthwise_study import ANGLES, STROKES, DepthwiseStudy, Estimate
 
 
@@ -17,7 +17,7 @@ def estimate(value: Estimate, points: bool = False) -> str:
 
 
 def _signed(value: float, digits: int = 2) -> str:
-    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return minus(f"{value:+.{digits}f}")
 
 
 def headline(study: DepthwiseStudy) -> str:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from striate.drawing import file_to_write, percent, render
+from striate.drawing import file_to_write, minus, percent, render
 from striate.files import write_atomic
 from striate.inspection.equivariance import LayerShift
 from striate.inspection.invariance_text import by_stride, gains
@@ -151,4 +151,4 @@ def _reading(points: Sequence[Point], model: str | None) -> str:
 
 
 def _strength(point: Point) -> str:
-    return f"{point.strength:g}".replace("-", "\N{MINUS SIGN}")
+    return minus(f"{point.strength:g}")

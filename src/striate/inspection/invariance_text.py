@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from striate.drawing import aligned, percent
+from striate.drawing import aligned, minus, percent
 from striate.inspection.shifting import PROTOCOLS, published
 from striate.inspection.vocabulary import by
 
@@ -71,7 +71,7 @@ def gains(found: Sequence[Invariance]) -> list[str]:
 
 
 def _points(difference: float) -> str:
-    return f"{100 * difference:+.2f} points".replace("-", "−")
+    return minus(f"{100 * difference:+.2f} points")
 
 
 def _layers(layers: tuple[LayerShift, ...]) -> str:
