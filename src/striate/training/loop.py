@@ -21,6 +21,7 @@ from striate import seeding
 from striate.data.batches import Batches
 from striate.errors import DivergedError
 from striate.models import Outputs, frozen_norms
+from striate.training.convolutions import training_convolutions
 from striate.training.losses import loss_of
 from striate.training.optimizers import optimizer_of
 from striate.training.plan import Plan
@@ -71,6 +72,7 @@ class Training:
         self.recipe = recipe
         self.optimizer = optimizer_of(recipe, model)
         self.loss = loss_of(recipe)
+        self._convolutions = training_convolutions(model)
         self.step = 0
         self.plan = Plan.parse(recipe.steps or str(recipe.epochs * batches.steps_per_epoch))
 
@@ -109,7 +111,8 @@ class Training:
             group["lr"] = learning_rate * group.get("share", 1.0)
 
         device = self.batches.device
-        with seeding.scoped(recipe.seed, "step", self.step, device=device), autocast(recipe.precision, device):
+        scope = seeding.scoped(recipe.seed, "step", self.step, device=device)
+        with scope, autocast(recipe.precision, device), self._convolutions:
             outputs = self.model(inputs)
         logits, auxiliary, weight = outputs if isinstance(outputs, Outputs) else (outputs, (), 0.0)
         loss = self.loss(logits.float(), targets)

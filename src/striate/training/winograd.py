@@ -2,8 +2,9 @@
 
 Source: Winograd, "Arithmetic Complexity of Computations", 1980; for images Lavin and Gray, "Fast Algorithms for
 Convolutional Neural Networks", 2016, section 4.3, whose three matrices stand below. A tile of 6×6 pixels gives one of
-4×4: both are transformed, and in between one number of each channel is multiplied, not nine. In float32 the result
-differs from the sum's own by some 10⁻⁵ of its size.
+4×4: both are transformed, and in between one number of each channel is multiplied, not nine. The gradient of the
+filters is the same the other way round: from tiles of images and of gradients to nine taps. In float32 the results
+differ from the sums' own by some 10⁻⁵ of their size.
 """
 
 import time
@@ -27,7 +28,7 @@ OUTPUT = torch.tensor(
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], dtype=torch.float32
 )
 # Of both directions at once, on tiles written row by row.
-INPUTS, FILTERS, OUTPUTS = (torch.kron(each, each) for each in (INPUT, FILTER, OUTPUT))
+INPUTS, FILTERS, OUTPUTS = (torch.kron(each, each).float() for each in (INPUT, FILTER, OUTPUT))
 
 SIDE = 4  # of a tile of the output
 CHUNK = 2**19  # values of transformed tiles: few enough to stay in the cache
@@ -52,15 +53,15 @@ class WinogradConvolutions(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """What `func` gives."""
         kwargs = kwargs or {}
-        if func is not F.conv2d or not _fits(*args, **kwargs):
+        if func is not F.conv2d or not fits(*args, **kwargs):
             return func(*args, **kwargs)
         if self._left is not None:
-            images, weight, bias = _taken(*args, **kwargs)
+            images, weight, bias = taken(*args, **kwargs)
             return convolution(images, transformed(weight), bias) if next(self._left) else func(*args, **kwargs)
         return self._faster(func, args, kwargs)
 
     def _faster(self, func: Callable[..., Tensor], args: Any, kwargs: Any) -> Tensor:
-        images, weight, bias = _taken(*args, **kwargs)
+        images, weight, bias = taken(*args, **kwargs)
         filters = transformed(weight)
         times = [float("inf"), float("inf")]
         for _ in range(TURNS):
@@ -68,20 +69,20 @@ class WinogradConvolutions(TorchFunctionMode):
             result = func(*args, **kwargs)
             between = time.perf_counter()
             convolution(images, filters, bias)
-            taken = (between - began, time.perf_counter() - between)
-            times = [min(pair) for pair in zip(times, taken, strict=True)]
+            spent = (between - began, time.perf_counter() - between)
+            times = [min(pair) for pair in zip(times, spent, strict=True)]
         self.chosen.append(times[1] < times[0])
         return result
 
 
-def _taken(
+def taken(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, *rest: Any, **others: Any
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The images, filters and biases among the arguments of F.conv2d, which may be named."""
     return input, weight, bias
 
 
-def _fits(
+def fits(
     input: Any,
     weight: Any = None,
     bias: Any = None,
@@ -106,8 +107,8 @@ def _fits(
 def transformed(weight: Tensor) -> Tensor:
     """Filters, float32 (outputs, inputs, 3, 3), for `convolution`: float32 (36, inputs, outputs)."""
     outputs, inputs = weight.shape[:2]
-    taps = weight.permute(2, 3, 1, 0).reshape(9, -1).double()
-    return (FILTERS @ taps).float().view(36, inputs, outputs)
+    taps = weight.permute(2, 3, 1, 0).reshape(9, -1)
+    return (FILTERS @ taps).view(36, inputs, outputs)
 
 
 def convolution(x: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
@@ -122,19 +123,52 @@ def convolution(x: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
         (N, outputs, H, W), channels-last in memory.
     """
     _, inputs, height, width = (int(side) for side in x.shape)
-    rows, columns = -(-height // SIDE), -(-width // SIDE)
-    margin = (0, 0, 1, SIDE * columns - width + 1, 1, SIDE * rows - height + 1)
-    padded = F.pad(x.permute(0, 2, 3, 1), margin)
+    rows, columns = _tiles_along(height), _tiles_along(width)
     many = max(1, CHUNK // (36 * rows * columns * inputs))
-    parts = [_some(part, filters, rows, columns)[:, :height, :width] for part in padded.split(many)]
+    parts = [_some(_padded(part, 1), filters, rows, columns)[:, :height, :width] for part in x.split(many)]
     return torch.cat(parts if bias is None else [part + bias for part in parts]).permute(0, 3, 1, 2)
+
+
+def filter_gradient(x: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient of the filters of `F.conv2d` with padding 1.
+
+    Args:
+        x: float32 (N, inputs, H, W), on the CPU.
+        gradient: that of the result, float32 (N, outputs, H, W).
+
+    Returns:
+        (outputs, inputs, 3, 3).
+    """
+    inputs, outputs = x.shape[1], gradient.shape[1]
+    many = max(1, CHUNK // (36 * _tiles_along(x.shape[2]) * _tiles_along(x.shape[3]) * max(inputs, outputs)))
+    products = torch.zeros(36, inputs, outputs)
+    for images, gradients in zip(x.split(many), gradient.split(many), strict=True):
+        values = (INPUTS @ _tiles(_padded(images, 1), SIDE + 2)).view(36, -1, inputs)
+        errors = (OUTPUTS.T @ _tiles(_padded(gradients, 0), SIDE)).view(36, -1, outputs)
+        products.baddbmm_(values.transpose(1, 2), errors)
+    return (FILTERS.T @ products.view(36, -1)).view(3, 3, inputs, outputs).permute(3, 2, 0, 1)
+
+
+def _tiles_along(side: int) -> int:
+    return -(-side // SIDE)
+
+
+def _padded(x: Tensor, border: int) -> Tensor:
+    """(N, C, H, W) as (N, H, W, C), with a border and with what its tiles lack below and to the right, all zero."""
+    below, right = (SIDE * _tiles_along(int(side)) - int(side) + border for side in x.shape[2:])
+    return F.pad(x.permute(0, 2, 3, 1), (0, 0, border, right, border, below))
+
+
+def _tiles(padded: Tensor, side: int) -> Tensor:
+    """Each tile's pixels below each other: (side², N · rows · columns · C), with C the last to change."""
+    tiles = padded.unfold(1, side, SIDE).unfold(2, side, SIDE)  # (N, rows, columns, C, side, side)
+    return tiles.permute(4, 5, 0, 1, 2, 3).reshape(side * side, -1)
 
 
 def _some(padded: Tensor, filters: Tensor, rows: int, columns: int) -> Tensor:
     """Of a few images, (N, 4 rows + 2, 4 columns + 2, inputs): (N, 4 rows, 4 columns, outputs)."""
     count, _, _, inputs = (int(side) for side in padded.shape)
-    tiles = padded.unfold(1, SIDE + 2, SIDE).unfold(2, SIDE + 2, SIDE)  # (N, rows, columns, inputs, 6, 6)
-    values = INPUTS @ tiles.permute(4, 5, 0, 1, 2, 3).reshape(36, -1)
+    values = INPUTS @ _tiles(padded, SIDE + 2)
     products = torch.bmm(values.view(36, -1, inputs), filters)
     maps = (OUTPUTS @ products.view(36, -1)).view(SIDE, SIDE, count, rows, columns, -1)
     return maps.permute(2, 3, 0, 4, 1, 5).reshape(count, SIDE * rows, SIDE * columns, -1)

@@ -1,0 +1,82 @@
+"""The 3×3 convolutions of wide layers in training, with fewer products: see winograd.py.
+
+Which convolutions those are is a matter of their shapes alone, and not of a measurement, so that a run gives the same
+weights again. The bounds are where, on one core with AVX2, oneDNN's own sums were overtaken: there the gradient of the
+filters takes half to two thirds of the time, the rest nine tenths.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_input
+from torch.overrides import TorchFunctionMode
+
+from striate.training.winograd import SIDE, convolution, filter_gradient, fits, taken, transformed
+
+LEAST_MAPS = 64  # in and out, for the gradient of the filters
+MANY_MAPS = 128  # in and out, for the maps and their gradient
+
+
+def training_convolutions(model: nn.Module) -> AbstractContextManager[object]:
+    """What to compute a model's outputs in, for training: a `WinogradGradients` where it has wide 3×3 filters."""
+    wide = any(weight.ndim == 4 and _wide(weight) for weight in model.parameters())
+    return WinogradGradients() if wide else nullcontext()
+
+
+class WinogradGradients(TorchFunctionMode):
+    """Inside it, F.conv2d of wide 3×3 filters, float32 on the CPU, has gradients that are made with fewer products."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """What `func` gives."""
+        kwargs = kwargs or {}
+        if func is not F.conv2d or torch.is_autocast_enabled("cpu") or not fits(*args, **kwargs):
+            return func(*args, **kwargs)
+        images, weight, bias = taken(*args, **kwargs)
+        return _convolution(images, weight, bias) if _wide(weight) else func(*args, **kwargs)
+
+
+class _Convolution(torch.autograd.Function):
+    """`F.conv2d` with padding 1."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        if _pays(x, weight):
+            return convolution(x, transformed(weight), bias)
+        return torch.conv2d(x, weight, bias, padding=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        return (
+            _input_gradient(x, weight, gradient) if of_x else None,
+            filter_gradient(x, gradient) if of_weight else None,
+            gradient.sum((0, 2, 3)) if of_bias else None,
+        )
+
+
+_convolution: Callable[[Tensor, Tensor, Tensor | None], Tensor] = _Convolution.apply
+
+
+def _input_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
+    """A convolution of the gradient with the filters turned by half a circle."""
+    if _pays(x, weight):
+        return convolution(gradient, transformed(weight.flip(2, 3).transpose(0, 1)), None)
+    return conv2d_input(x.shape, weight, gradient, padding=1)
+
+
+def _wide(weight: Tensor) -> bool:
+    return tuple(weight.shape[2:]) == (3, 3) and min(weight.shape[:2]) >= LEAST_MAPS
+
+
+def _pays(x: Tensor, weight: Tensor) -> bool:
+    """Whether the maps, too, are made sooner: many of them, and none smaller than a tile."""
+    return min(weight.shape[:2]) >= MANY_MAPS and min(x.shape[2:]) >= SIDE

@@ -1,0 +1,117 @@
+"""Convolutions of training with fewer products have the gradients of the sum, and are only where they can be."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from striate.training import convolutions
+from striate.training.convolutions import WinogradGradients, training_convolutions
+from striate.training.winograd import filter_gradient
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9), st.integers(1, 13), st.integers(1, 13))
+def test_the_gradient_of_the_filters_is_that_of_the_sum(count, inputs, outputs, height, width):
+    x, gradient = drawn(count, inputs, height, width), drawn(count, outputs, height, width, seed=1)
+    size = (count * height * width) ** 0.5
+    expected = torch.nn.grad.conv2d_weight(x.double(), (outputs, inputs, 3, 3), gradient.double(), padding=1)
+    torch.testing.assert_close(filter_gradient(x, gradient).double(), expected, rtol=0, atol=2e-5 * size)
+
+
+def gradients(x, weight, bias, mode):
+    """What a convolution gives, and the gradients of all it was given."""
+    given = [each.detach().requires_grad_() for each in (x, weight, bias)]
+    with mode:
+        result = F.conv2d(*given, padding=1)
+    (result.tanh() * drawn(*result.shape, seed=3).to(result.dtype)).sum().backward()
+    return result.detach(), [each.grad for each in given]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "height", "width"),
+    [(128, 130, 7, 9), (64, 128, 6, 5), (128, 128, 3, 8)],
+    ids=["all with fewer products", "filters alone", "maps smaller than a tile"],
+)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_all_gradients_are_those_of_the_sum(inputs, outputs, height, width, layout):
+    x = drawn(4, inputs, height, width).contiguous(memory_format=layout)
+    weight = (drawn(outputs, inputs, 3, 3, seed=1) / (3 * inputs**0.5)).contiguous(memory_format=layout)
+    bias = drawn(outputs, seed=2)
+    expected, exact = gradients(x.double(), weight.double(), bias.double(), nullcontext())
+    result, found = gradients(x, weight, bias, WinogradGradients())
+    torch.testing.assert_close(result.double(), expected, rtol=0, atol=1e-4)
+    for mine, true in zip(found, exact, strict=True):
+        torch.testing.assert_close(mine.double(), true, rtol=0, atol=2e-5 * float(true.abs().max()))
+
+
+def counted(monkeypatch):
+    """How often the sums of both kinds are computed with fewer products."""
+    calls = {"convolution": 0, "filter_gradient": 0}
+
+    def counting(name):
+        function = getattr(convolutions, name)
+
+        def count(*args):
+            calls[name] += 1
+            return function(*args)
+
+        monkeypatch.setattr(convolutions, name, count)
+
+    for name in calls:
+        counting(name)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "options", "products"),
+    [
+        ((2, 128, 4, 4), (128, 128, 3, 3), {"padding": 1}, (2, 1)),
+        ((2, 128, 4, 4), (128, 128, 3, 3), {"padding": "same"}, (2, 1)),
+        ((2, 64, 4, 4), (128, 64, 3, 3), {"padding": 1}, (0, 1)),
+        ((2, 128, 3, 4), (128, 128, 3, 3), {"padding": 1}, (0, 1)),
+        ((2, 128, 4, 4), (32, 128, 3, 3), {"padding": 1}, (0, 0)),
+        ((2, 128, 6, 6), (128, 128, 3, 3), {}, (0, 0)),
+        ((2, 128, 6, 6), (128, 128, 3, 3), {"padding": 1, "stride": 2}, (0, 0)),
+        ((2, 128, 7, 7), (128, 128, 5, 5), {"padding": 1}, (0, 0)),
+        ((2, 128, 4, 4), (128, 64, 3, 3), {"padding": 1, "groups": 2}, (0, 0)),
+    ],
+)
+def test_shapes_decide(monkeypatch, x, weight, options, products):
+    calls = counted(monkeypatch)
+    x, weight = drawn(*x).requires_grad_(), drawn(*weight, seed=1).requires_grad_()
+    with WinogradGradients():
+        F.conv2d(x, weight, None, **options).sum().backward()
+    assert tuple(calls.values()) == products
+
+
+def test_only_what_learns_has_gradients(monkeypatch):
+    calls = counted(monkeypatch)
+    x, weight, bias = drawn(2, 128, 4, 4), drawn(128, 128, 3, 3), drawn(128).requires_grad_()
+    with WinogradGradients():
+        F.conv2d(x, weight, bias, padding=1).sum().backward()
+    assert tuple(calls.values()) == (1, 0)
+    torch.testing.assert_close(bias.grad, torch.full((128,), 32.0))
+
+
+def test_other_numbers_are_left_to_pytorch(monkeypatch):
+    calls = counted(monkeypatch)
+    with torch.autocast("cpu", dtype=torch.bfloat16), WinogradGradients():
+        assert F.conv2d(drawn(1, 128, 4, 4), drawn(128, 128, 3, 3), padding=1).dtype == torch.bfloat16
+    with WinogradGradients():
+        assert F.conv2d(drawn(1, 128, 4, 4).double(), drawn(128, 128, 3, 3).double(), padding=1).dtype == torch.float64
+    assert not any(calls.values())
+
+
+def test_it_is_for_networks_with_wide_layers():
+    narrow = nn.Sequential(nn.Conv2d(63, 64, 3), nn.Conv2d(64, 64, 5), nn.Linear(64, 64))
+    assert isinstance(training_convolutions(narrow), nullcontext)
+    assert isinstance(training_convolutions(nn.Sequential(narrow, nn.Conv2d(64, 64, 3))), WinogradGradients)
