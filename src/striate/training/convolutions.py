@@ -1,8 +1,8 @@
 """The 3×3 convolutions of wide layers in training, with fewer products: see winograd.py.
 
 Which convolutions those are is a matter of their shapes alone, and not of a measurement, so that a run gives the same
-weights again. The bounds are where, on one core with AVX2, oneDNN's own sums were overtaken: there the gradient of the
-filters takes half to two thirds of the time, the rest nine tenths.
+weights again. The bounds are where, on two cores with AVX2, oneDNN's own sums are overtaken: the gradient of the filters
+takes half to two thirds of their time, the maps and their gradient five sixths.
 """
 
 from collections.abc import Callable
@@ -16,15 +16,15 @@ from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
 
-from striate.training.winograd import SIDE, convolution, filter_gradient, fits, taken, transformed
+from striate.training.winograd import SIDE, convolution, filter_gradient, fits, taken, tiles_of, transformed
 
-LEAST_MAPS = 64  # in and out, for the gradient of the filters
-MANY_MAPS = 128  # in and out, for the maps and their gradient
+LEAST_MAPS, LEAST_TILES = 64, 32  # maps in and out, tiles in a batch: for the gradient of the filters
+MANY_MAPS, MANY_TILES = 256, 256  # for the maps and their gradient, too
 
 
 def training_convolutions(model: nn.Module) -> AbstractContextManager[object]:
     """What to compute a model's outputs in, for training: a `WinogradGradients` where it has wide 3×3 filters."""
-    wide = any(weight.ndim == 4 and _wide(weight) for weight in model.parameters())
+    wide = any(weight.ndim == 4 and _wide(weight, LEAST_MAPS) for weight in model.parameters())
     return WinogradGradients() if wide else nullcontext()
 
 
@@ -37,7 +37,8 @@ class WinogradGradients(TorchFunctionMode):
         if func is not F.conv2d or torch.is_autocast_enabled("cpu") or not fits(*args, **kwargs):
             return func(*args, **kwargs)
         images, weight, bias = taken(*args, **kwargs)
-        return _convolution(images, weight, bias) if _wide(weight) else func(*args, **kwargs)
+        many = _wide(weight, LEAST_MAPS) and tiles_of(images) >= LEAST_TILES
+        return _convolution(images, weight, bias) if many else func(*args, **kwargs)
 
 
 class _Convolution(torch.autograd.Function):
@@ -73,10 +74,10 @@ def _input_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
     return conv2d_input(x.shape, weight, gradient, padding=1)
 
 
-def _wide(weight: Tensor) -> bool:
-    return tuple(weight.shape[2:]) == (3, 3) and min(weight.shape[:2]) >= LEAST_MAPS
+def _wide(weight: Tensor, maps: int) -> bool:
+    return tuple(weight.shape[2:]) == (3, 3) and min(weight.shape[:2]) >= maps
 
 
 def _pays(x: Tensor, weight: Tensor) -> bool:
-    """Whether the maps, too, are made sooner: many of them, and none smaller than a tile."""
-    return min(weight.shape[:2]) >= MANY_MAPS and min(x.shape[2:]) >= SIDE
+    """Whether the maps, too, are made sooner: many of them, none smaller than a tile."""
+    return _wide(weight, MANY_MAPS) and tiles_of(x) >= MANY_TILES and min(x.shape[2:]) >= SIDE

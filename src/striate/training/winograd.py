@@ -149,6 +149,11 @@ def filter_gradient(x: Tensor, gradient: Tensor) -> Tensor:
     return (FILTERS.T @ products.view(36, -1)).view(3, 3, inputs, outputs).permute(3, 2, 0, 1)
 
 
+def tiles_of(x: Tensor) -> int:
+    """How many tiles the images, (N, C, H, W), are cut into."""
+    return len(x) * _tiles_along(x.shape[2]) * _tiles_along(x.shape[3])
+
+
 def _tiles_along(side: int) -> int:
     return -(-side // SIDE)
 
