@@ -1,8 +1,8 @@
 """The 3×3 convolutions of wide layers in training, with fewer products: see winograd.py.
 
 Which convolutions those are is a matter of their shapes alone, and not of a measurement, so that a run gives the same
-weights again. The bounds are where, on two cores with AVX2, oneDNN's own sums are overtaken: the gradient of the filters
-takes half to two thirds of their time, the maps and their gradient five sixths.
+weights again. The bounds are where, on two cores with AVX2, oneDNN's own sums are overtaken: the gradient of the
+filters takes half to two thirds of their time, the maps and their gradient five sixths.
 """
 
 from collections.abc import Callable
