@@ -37,8 +37,7 @@ class WinogradGradients(TorchFunctionMode):
         if func is not F.conv2d or torch.is_autocast_enabled("cpu") or not fits(*args, **kwargs):
             return func(*args, **kwargs)
         images, weight, bias = taken(*args, **kwargs)
-        many = _wide(weight, LEAST_MAPS) and tiles_of(images) >= LEAST_TILES
-        return _convolution(images, weight, bias) if many else func(*args, **kwargs)
+        return _convolution(images, weight, bias) if filters_pay(images, weight) else func(*args, **kwargs)
 
 
 class _Convolution(torch.autograd.Function):
@@ -47,7 +46,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        if _pays(x, weight):
+        if maps_pay(x, weight):
             return convolution(x, transformed(weight), bias)
         return torch.conv2d(x, weight, bias, padding=1)
 
@@ -69,7 +68,7 @@ _convolution: Callable[[Tensor, Tensor, Tensor | None], Tensor] = _Convolution.a
 
 def _input_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
     """A convolution of the gradient with the filters turned by half a circle."""
-    if _pays(x, weight):
+    if maps_pay(x, weight):
         return convolution(gradient, transformed(weight.flip(2, 3).transpose(0, 1)), None)
     return conv2d_input(x.shape, weight, gradient, padding=1)
 
@@ -78,6 +77,11 @@ def _wide(weight: Tensor, maps: int) -> bool:
     return tuple(weight.shape[2:]) == (3, 3) and min(weight.shape[:2]) >= maps
 
 
-def _pays(x: Tensor, weight: Tensor) -> bool:
-    """Whether the maps, too, are made sooner: many of them, none smaller than a tile."""
+def filters_pay(x: Tensor, weight: Tensor) -> bool:
+    """Whether the gradient of these filters is made sooner with fewer products, given these images."""
+    return _wide(weight, LEAST_MAPS) and tiles_of(x) >= LEAST_TILES
+
+
+def maps_pay(x: Tensor, weight: Tensor) -> bool:
+    """Whether the maps and their gradient are, too; maps smaller than a tile never are."""
     return _wide(weight, MANY_MAPS) and tiles_of(x) >= MANY_TILES and min(x.shape[2:]) >= SIDE
