@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from striate.augmentation import views
 from striate.data.lazy import Images
+from striate.memory import keep_memory
 from striate.models import evaluating
 from striate.preprocess import Preprocess
 from striate.training.native import SmallConvolutions
@@ -116,6 +117,7 @@ class _Written(nn.Module):
 
     def __init__(self, model: nn.Module, preprocess: Preprocess):
         super().__init__()
+        keep_memory()
         self.model = model
         self.preprocess = preprocess
 
