@@ -114,9 +114,11 @@ def _learned(maps: int, norm: bool = True) -> Network:
     return apply
 
 
-def _whitened(directions: int | None = None, kernel: int = 3, norm: bool = False, learned: bool = False) -> Network:
+def _whitened(
+    directions: int | None = None, kernel: int = 3, norm: bool = False, learned: bool = False, bias: bool = False
+) -> Network:
     def apply(network: QuickNet, images: Tensor) -> None:
-        network.conv1 = whitening = WhiteningConv2d(images.shape[1], kernel, directions)
+        network.conv1 = whitening = WhiteningConv2d(images.shape[1], kernel, directions, bias)
         whitening.fit(images)
         whitening.weight.requires_grad_(learned)
         network.norm2 = nn.BatchNorm2d(whitening.out_channels) if norm else None
@@ -125,11 +127,6 @@ def _whitened(directions: int | None = None, kernel: int = 3, norm: bool = False
         )
 
     return apply
-
-
-def _no_bias(network: QuickNet, images: Tensor) -> None:
-    assert network.conv1.bias is not None
-    network.conv1.bias.requires_grad_(False)
 
 
 def _of_a_picture(network: QuickNet, images: Tensor) -> None:
@@ -231,7 +228,7 @@ VARIATIONS = (
     Variation("first layer learned and normalised, 18 maps", network=_learned(18)),
     Variation("first layer learned, 18 maps", network=_learned(18, norm=False)),
     Variation("first layer whitens and learns", network=_whitened(learned=True)),
-    Variation("first layer learns no biases", network=_no_bias),
+    Variation("first layer whitens and learns biases", network=_whitened(bias=True)),
     Variation("first layer whitens and is normalised", network=_whitened(norm=True)),
     Variation("first layer whitens any picture", network=_of_a_picture),
     Variation("first layer whitens 6 directions of 9", network=_whitened(6)),

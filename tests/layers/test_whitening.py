@@ -28,7 +28,7 @@ def covariance(images, size):
 @pytest.mark.parametrize("directions", [None, 5])
 def test_outputs_are_uncorrelated_and_of_equal_variance(directions):
     images = pictures()
-    layer = WhiteningConv2d(2, 3, directions)
+    layer = WhiteningConv2d(2, 3, directions, bias=True)
     layer.fit(images)
     outputs = layer(images).detach() - layer.bias.detach()[:, None, None]
     kept = outputs.shape[1] // 2
@@ -54,9 +54,11 @@ def test_without_images_it_whitens_the_model_of_a_picture():
     assert (layer.weight[0] > 0).all() or (layer.weight[0] < 0).all(), "the mean varies most"
 
 
-def test_only_the_bias_is_learned():
-    layer = WhiteningConv2d(1)
-    assert [name for name, each in layer.named_parameters() if each.requires_grad] == ["bias"]
+@pytest.mark.parametrize(("bias", "learned"), [(False, []), (True, ["bias"])])
+def test_only_a_bias_is_learned(bias, learned):
+    layer = WhiteningConv2d(1, bias=bias)
+    assert [name for name, each in layer.named_parameters() if each.requires_grad] == learned
+    assert len(list(layer.parameters())) == 1 + bias
 
 
 def test_many_images_are_summed_in_parts(monkeypatch):

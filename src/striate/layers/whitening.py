@@ -16,11 +16,11 @@ CHUNK = 2**22  # values of patches that are summed at once
 
 
 class WhiteningConv2d(nn.Conv2d):
-    """Convolution with fixed filters that whiten patches of `kernel_size` × `kernel_size` pixels, and a learned bias.
+    """Convolution with fixed filters that whiten patches of `kernel_size` × `kernel_size` pixels.
 
     (N, in_channels, H, W) to (N, 2 × directions, H, W), or the same without N; floating. Padded with zeros, stride 1.
     `directions` is how many of the eigenvectors are used, those of the largest variance first; at most, and without it,
-    in_channels × kernel_size².
+    in_channels × kernel_size². With `bias`, biases are learned.
 
     Until `fit` has seen images, the filters are those for pixels of unit variance whose correlation falls with their
     distance as 0.9^(rows + columns + 1 between different channels), the usual model of a picture. The filters are a
@@ -32,7 +32,7 @@ class WhiteningConv2d(nn.Conv2d):
     torch.Size([18, 1, 3, 3])
     """
 
-    def __init__(self, in_channels: int, kernel_size: int = 3, directions: int | None = None):
+    def __init__(self, in_channels: int, kernel_size: int = 3, directions: int | None = None, bias: bool = False):
         positive(in_channels, "in_channels")
         if positive(kernel_size, "kernel_size") % 2 == 0:
             raise ArgumentError(f"kernel_size must be odd, received {kernel_size}")
@@ -40,7 +40,7 @@ class WhiteningConv2d(nn.Conv2d):
         directions = most if directions is None else positive(directions, "directions")
         if directions > most:
             raise ArgumentError(f"directions must be at most {most} (channels × kernel²), received {directions}")
-        super().__init__(in_channels, 2 * directions, kernel_size, padding=kernel_size // 2)
+        super().__init__(in_channels, 2 * directions, kernel_size, padding=kernel_size // 2, bias=bias)
         self.weight.requires_grad_(False)
         self._set(self._expected())
 

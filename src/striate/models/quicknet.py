@@ -13,10 +13,11 @@ C8     conv 3×3        128  192  256   3×3             7×7      added to its 
 S9     global max                      1×1             1×1
 out    dense, × 0.2, softmax (in the loss)
 
-With the small stem C1 whitens and is not learned, see `layers.WhiteningConv2d`; `fit` shows it the training images. It
-has both signs of every direction of a patch, but at most 32, 48 or 64 maps: of colour images 32, 48 or 54. After each
-other convolution, or the pooling behind it, come batch normalisation and ReLU: maximum and ReLU commute, and a quarter
-of the values is then normalised and rectified. What each choice is worth: docs/speed.md.
+With the small stem C1 whitens and learns nothing, see `layers.WhiteningConv2d`: `fit` shows it the training images, and
+no gradient has to be taken back to it. It has both signs of every direction of a patch, but at most 32, 48 or 64 maps:
+of colour images 32, 48 or 54. After each other convolution, or the pooling behind it, come batch normalisation and
+ReLU: maximum and ReLU commute, and a quarter of the values is then normalised and rectified. What each choice is worth:
+docs/speed.md.
 """
 
 from torch import Tensor, nn
