@@ -143,7 +143,8 @@ class Batches:
 
     def order(self, epoch: int) -> Tensor:
         """The order of the samples in an epoch: int64 (N,), a permutation."""
-        if self._order is None or self._order[0] != epoch:
-            shuffled = torch.randperm(len(self.split), generator=seeding.generator(self.seed, "order", epoch))
-            self._order = (epoch, shuffled)
-        return self._order[1]
+        known = self._order  # another thread may need the next epoch's at the same time
+        if known is None or known[0] != epoch:
+            known = (epoch, torch.randperm(len(self.split), generator=seeding.generator(self.seed, "order", epoch)))
+            self._order = known
+        return known[1]
