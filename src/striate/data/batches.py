@@ -81,7 +81,7 @@ class Batches:
         self.together = 1 if lazy else max(1, _VALUES // (batch_size * split.images.shape[1:].numel()))
         self._group: tuple[int, list[Batch]] | None = None
         make = weakref.WeakMethod(self._make)  # its threads are no reason to keep this object
-        self._ahead = Ahead(lambda group: cast(Make, make())(group), _DEPTH, threads=2 if lazy else 1)
+        self._ahead = Ahead(lambda group: cast(Make, make())(group), _DEPTH, threads=2)
         self._alone = not lazy and self.device.type == "cpu" and cores() == 1
 
     @property
