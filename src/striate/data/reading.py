@@ -136,15 +136,17 @@ class Reader:
         """Decode into a file, and flush it to the disk, which is done meanwhile."""
         problems: dict[Entry, str] = {}
         tally = Tally(self.classes, self._shape(len(entries)), labels)
-        with path.open("r+b", buffering=0) as file, ThreadPoolExecutor(1, "striate-flushing") as disk:
+        with path.open("r+b") as file, ThreadPoolExecutor(1, "striate-flushing") as disk:
             flushing, flushed = [], 0
             for pixels in self._good(name, entries, problems):
                 file.write(pixels.data)
                 tally.add(pixels)
                 if file.tell() - flushed > _FLUSH:
+                    file.flush()
                     flushing.append(disk.submit(os.fsync, file.fileno()))
                     flushed = file.tell()
             file.truncate()
+            file.flush()
             flushing.append(disk.submit(os.fsync, file.fileno()))
             for each in flushing:
                 each.result()
