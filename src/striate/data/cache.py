@@ -32,20 +32,20 @@ class Kept:
 
     Args:
         bad: the positions of those that could not be decoded.
-        known: about the others.
+        known: about the others, if it was gathered.
     """
 
     bad: tuple[int, ...]
-    known: Known
+    known: Known | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"bad": list(self.bad), "known": self.known.to_dict()}
+        return {"bad": list(self.bad), "known": self.known and self.known.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Kept":
         """The inverse of `to_dict`."""
-        return cls(tuple(values["bad"]), Known.from_dict(values["known"]))
+        return cls(tuple(values["bad"]), values["known"] and Known.from_dict(values["known"]))
 
 
 class Cache:

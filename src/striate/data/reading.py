@@ -132,15 +132,18 @@ class Reader:
         self._made[name] = math.prod(shape)
         return Read(images, problems, known)
 
-    def _build(self, path: Path, name: str, entries: Sequence[Entry], labels: Tensor) -> tuple[dict[Entry, str], Known]:
-        """Decode into a file, and flush it to the disk, which is done meanwhile."""
+    def _build(
+        self, path: Path, name: str, entries: Sequence[Entry], labels: Tensor
+    ) -> tuple[dict[Entry, str], Known | None]:
+        """Decode into a file, and flush it to the disk, meanwhile; only what is known of "train" is ever asked for."""
         problems: dict[Entry, str] = {}
-        tally = Tally(self.classes, self._shape(len(entries)), labels)
+        tally = Tally(self.classes, self._shape(len(entries)), labels) if name == "train" else None
         with path.open("r+b") as file, ThreadPoolExecutor(1, "striate-flushing") as disk:
             flushing, flushed = [], 0
             for pixels in self._good(name, entries, problems):
                 file.write(pixels.data)
-                tally.add(pixels)
+                if tally is not None:
+                    tally.add(pixels)
                 if file.tell() - flushed > _FLUSH:
                     file.flush()
                     flushing.append(disk.submit(os.fsync, file.fileno()))
@@ -150,6 +153,8 @@ class Reader:
             flushing.append(disk.submit(os.fsync, file.fileno()))
             for each in flushing:
                 each.result()
+        if tally is None:
+            return problems, None
         if not problems:
             return problems, tally.known()
         images = torch.from_numpy(mapped(path, self._shape(len(entries) - len(problems))))
