@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from striate.errors import ArgumentError, ShapeError
+from striate.resizing import resized
 
 if TYPE_CHECKING:  # the processes that decode images do without it, and start ten times as fast
     import torch
@@ -47,7 +48,8 @@ class Preprocess:
     def conform(self, image: np.ndarray) -> np.ndarray:
         """Bring one image to this size and number of channels: uint8 (h, w, c) to uint8 (height, width, channels).
 
-        Resizing is Pillow's bilinear filter, which is anti-aliased when it shrinks; grey from colour is ITU-R 601 luma.
+        Resizing is by the bilinear filter, which is anti-aliased when it shrinks, see `resized`;
+        grey from colour is ITU-R 601 luma.
         """
         if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
             raise ShapeError(f"an image of shape {image.shape}: expected (height, width, 1 or 3).")
@@ -60,7 +62,7 @@ class Preprocess:
         mode = "L" if self.channels == 1 else "RGB"
         picture = picture if picture.mode == mode else picture.convert(mode)
         if picture.size != (self.width, self.height):
-            picture = self._fitted(picture)
+            return self._fitted(picture)
         return np.asarray(picture).reshape(self.height, self.width, self.channels)
 
     def conform_all(self, images: "torch.Tensor") -> "torch.Tensor":
@@ -133,11 +135,13 @@ class Preprocess:
         ratio = max(ratios) if self.fit == "crop" else min(ratios)
         return max(1, round(width * ratio)), max(1, round(height * ratio))
 
-    def _fitted(self, picture: Image.Image) -> Image.Image:
+    def _fitted(self, picture: Image.Image) -> np.ndarray:
         width, height = self.scaled(*picture.size)
-        scaled = picture.resize((width, height), Image.Resampling.BILINEAR)
+        scaled = resized(picture, width, height)
         if (width, height) == (self.width, self.height):
             return scaled
-        fitted = Image.new(picture.mode, (self.width, self.height))
-        fitted.paste(scaled, ((self.width - width) // 2, (self.height - height) // 2))
+        left, top = (self.width - width) // 2, (self.height - height) // 2
+        fitted = np.zeros((self.height, self.width, self.channels), dtype=np.uint8)
+        shown = scaled[max(-top, 0) :, max(-left, 0) :][: self.height, : self.width]
+        fitted[max(top, 0) :, max(left, 0) :][:height, :width] = shown
         return fitted

@@ -212,6 +212,20 @@ def test_as_many_are_made_together_as_have_a_million_values(size, batch_size, to
         assert Batches(Split(each, torch.arange(4000)), Preprocess(size, size, 1), batch_size, 0).together == expected
 
 
+def test_threads_that_need_the_orders_of_different_epochs_each_get_their_own():
+    class Interrupted(Batches):
+        """Another thread asks for the order of epoch 1 in the moment that of epoch 0 is known."""
+
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name == "_order" and value is not None and value[0] == 0:
+                self.order(1)
+
+    split, preprocess = Split(torch.zeros(50, 2, 2, 1, dtype=torch.uint8), torch.arange(50)), Preprocess(2, 2, 1)
+    made, alone = (kind(split, preprocess, 8, 0) for kind in (Interrupted, Batches))
+    assert torch.equal(made.order(0), alone.order(0))
+
+
 def test_what_goes_wrong_is_raised_at_its_own_step():
     def vary(images, *, epoch, **drawn):
         if epoch == 1:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from striate.data import decoders as decoders_module
 from striate.data.decoders import Decoders
 from striate.data.entries import Entry
 from striate.data.prepare import prepare
@@ -64,9 +65,35 @@ def test_only_a_few_chunks_are_made_ahead(entries: list[Entry], monkeypatch: pyt
 
 
 def test_large_images_come_in_small_chunks() -> None:
-    decoders = Decoders(Preprocess(1500, 1500, 3, mean=(0.0,) * 3, std=(1.0,) * 3), 1, processes=False)
+    decoders = Decoders(Preprocess(400, 400, 3, mean=(0.0,) * 3, std=(1.0,) * 3), 1, processes=False)
     assert [len(chunk.pixels) for chunk in decoders.stream([Entry(Path("gone"))] * 5)] == [2, 2, 1]
     decoders.close()
+
+
+def test_small_images_are_for_processes_and_large_ones_for_threads(entries: list[Entry], tmp_path: Path) -> None:
+    large = tmp_path / "large.png"
+    large.write_bytes(entries[0].path.read_bytes() + bytes(decoders_module._SMALL))
+    decoders = Decoders(WANTED, 1, processes=True)
+    found = [chunk.pixels for chunk in decoders.stream([Entry(large)] * 3)]
+    assert not decoders._helpers
+    assert np.array_equal(found[0], [prepare(large, WANTED)] * 3)
+    found = [chunk.pixels for chunk in decoders.stream([entries[0]] * 3)]
+    assert len(decoders._helpers or ()) == 1
+    assert np.array_equal(found[0], [prepare(large, WANTED)] * 3)
+    decoders.close()
+
+
+def test_threads_finish_no_task_when_they_are_to_end(entries: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    decoders, opened = Decoders(WANTED, 1, processes=False), []
+
+    def ending(*words: object) -> np.ndarray:
+        opened.append(words)
+        decoders.close()
+        return np.zeros((6, 5, 3), np.uint8)
+
+    monkeypatch.setattr("striate.data.prepare.prepare", ending)
+    next(decoders.stream(entries))
+    assert len(opened) == 1
 
 
 def test_processes_end_with_the_decoders_even_if_nobody_closes_them(entries: list[Entry]) -> None:

@@ -312,6 +312,19 @@ def test_a_disk_that_is_full_loses_no_run(
     assert_same(dataset, expected)
 
 
+def test_who_is_interrupted_waits_for_no_decoding(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr(collecting, "Decoders", lambda *words, **more: made.append(Decoders(*words, **more)) or made[0])
+
+    def interrupt(what: str, done: int, total: int) -> None:
+        if what == "decoding train":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load(pets, progress=interrupt)
+    assert made[0]._ended.is_set()
+
+
 @pytest.mark.usefixtures("worth_keeping")
 def test_a_file_that_changes_while_it_is_decoded_is_not_kept(pets: Path, decoded: list[str]) -> None:
     path = pets / "cats" / "003.png"

@@ -32,7 +32,7 @@ class Ahead(Generic[Result]):
     def __getitem__(self, step: int) -> Result:
         """The result of a step, once it is there."""
         if self._threads is None:
-            self._threads = _single_core_threads(self._count)
+            self._threads = single_core_threads(self._count, "striate-batches")
         wanted = range(step, step + 1 + self._depth)
         for other in [other for other in self._coming if other not in wanted]:
             self._coming.pop(other).cancel()
@@ -49,8 +49,13 @@ class Ahead(Generic[Result]):
             self._threads = None
 
 
-def _single_core_threads(count: int) -> ThreadPoolExecutor:
-    """Threads whose tensor operations use one core, while those of all others use as many as before."""
+def single_core_threads(count: int, name: str) -> ThreadPoolExecutor:
+    """Threads whose tensor operations use one core, while those of all others use as many as before.
+
+    Args:
+        count: how many; all of them begin now.
+        name: what their names begin with.
+    """
     usual, begun = torch.get_num_threads(), threading.Barrier(count + 1)
 
     def begin() -> None:
@@ -58,7 +63,7 @@ def _single_core_threads(count: int) -> ThreadPoolExecutor:
         torch.set_num_threads(1)  # for this thread, and for those that begin later
         begun.wait()
 
-    threads = ThreadPoolExecutor(count, thread_name_prefix="striate-batches", initializer=begin)
+    threads = ThreadPoolExecutor(count, thread_name_prefix=name, initializer=begin)
     for _ in range(count):
         threads.submit(int)
     begun.wait()

@@ -81,7 +81,7 @@ class Batches:
         self.together = 1 if lazy else max(1, _VALUES // (batch_size * split.images.shape[1:].numel()))
         self._group: tuple[int, list[Batch]] | None = None
         make = weakref.WeakMethod(self._make)  # its threads are no reason to keep this object
-        self._ahead = Ahead(lambda group: cast(Make, make())(group), _DEPTH, threads=2 if lazy else 1)
+        self._ahead = Ahead(lambda group: cast(Make, make())(group), _DEPTH, threads=2)
         self._alone = not lazy and self.device.type == "cpu" and cores() == 1
 
     @property
@@ -143,7 +143,8 @@ class Batches:
 
     def order(self, epoch: int) -> Tensor:
         """The order of the samples in an epoch: int64 (N,), a permutation."""
-        if self._order is None or self._order[0] != epoch:
-            shuffled = torch.randperm(len(self.split), generator=seeding.generator(self.seed, "order", epoch))
-            self._order = (epoch, shuffled)
-        return self._order[1]
+        known = self._order  # another thread may need the next epoch's at the same time
+        if known is None or known[0] != epoch:
+            known = (epoch, torch.randperm(len(self.split), generator=seeding.generator(self.seed, "order", epoch)))
+            self._order = known
+        return known[1]

@@ -32,20 +32,20 @@ class Kept:
 
     Args:
         bad: the positions of those that could not be decoded.
-        known: about the others.
+        known: about the others, if it was gathered.
     """
 
     bad: tuple[int, ...]
-    known: Known
+    known: Known | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"bad": list(self.bad), "known": self.known.to_dict()}
+        return {"bad": list(self.bad), "known": self.known and self.known.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Kept":
         """The inverse of `to_dict`."""
-        return cls(tuple(values["bad"]), Known.from_dict(values["known"]))
+        return cls(tuple(values["bad"]), values["known"] and Known.from_dict(values["known"]))
 
 
 class Cache:
@@ -83,7 +83,7 @@ def key_of(kind: str, stamps: Sequence[Stamp], preprocess: Preprocess | None = N
         kind: what it is: "pixels", "survey" or "headers".
         preprocess: what they were brought to, if it matters.
     """
-    made = [_FORMAT, kind, decode.VERSION, prepare.VERSION, PIL.__version__]
+    made = [_FORMAT, kind, decode.VERSION, prepare.VERSION, PIL.__version__, torch.__version__]
     if preprocess is not None:
         made += [preprocess.height, preprocess.width, preprocess.channels, preprocess.fit]
     digest = hashlib.blake2b(json.dumps(made).encode(), digest_size=16)

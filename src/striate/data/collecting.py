@@ -70,9 +70,12 @@ def collect(
     """
     told = list(said)
     reader, problems = _reader(classes, plan, options, told)
-    splits = {
-        name: _read_split(name, part, problems, reader) for name in ("train", "val", "test") if (part := plan.get(name))
-    }
+    names = [name for name in ("train", "val", "test") if plan.get(name)]
+    try:
+        splits = {name: _read_split(name, plan[name], problems, reader) for name in names}
+    except BaseException:
+        reader.decoders.close()  # or the program could not end before what is begun is decoded
+        raise
     if not any(isinstance(split.images, LazyImages) for split in splits.values()):
         reader.decoders.close()
     told += reader.notes

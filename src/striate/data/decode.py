@@ -191,6 +191,8 @@ def _is_grey(palette: ImagePalette) -> bool:
 
 
 def _orientation(image: Image.Image) -> int:
+    if image.format == "JPEG" and not image.info.keys() & {"exif", "xmp"}:
+        return 1
     try:
         with _quiet():
             orientation = image.getexif().get(_ORIENTATION)

@@ -1,7 +1,8 @@
 """Many images decoded side by side, by threads of this process or by processes of their own; the pixels are the same.
 
-Python lets one thread run at a time, and half of what it takes to open a small image is Python: processes are for long
-work and beside training, threads for what is done before processes would have begun.
+Python lets one thread run at a time, and most of what it takes to open a small image is Python: processes are for many
+small images and beside training. Of a photograph a tenth is, and threads do without the start of processes, their
+import of PyTorch, which resizes, and the way of the pixels from there to here.
 """
 
 import contextlib
@@ -17,18 +18,21 @@ import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 import numpy as np
 
+from striate.data.ahead import single_core_threads
 from striate.data.entries import Entry
 from striate.data.prepare import prepare_all
 from striate.errors import DataError, RunError
 from striate.preprocess import Preprocess
 
 _TASK = 32  # images a task: few enough to show progress, enough that a million images don't mean a million tasks
-_TASK_BYTES = 16 * 2**20
+_TASK_BYTES = 2**20
+_SMALL = 8 * 2**10  # bytes of a file
 
 
 class Chunk(NamedTuple):
@@ -45,7 +49,7 @@ class Decoders:
     Args:
         preprocess: what to bring the images to.
         workers: how many.
-        processes: whether each has a process.
+        processes: whether each has a process, for images asked for one after the other and for small ones.
     """
 
     def __init__(self, preprocess: Preprocess, workers: int, *, processes: bool):
@@ -53,9 +57,10 @@ class Decoders:
         self.workers = workers
         self._own = threading.local()
         self._helpers: list[_Helper] | None = [] if processes and sys.executable else None
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="striate-decoding")
+        self._threads = single_core_threads(workers, "striate-decoding")
         self._lock = None if self._helpers is None else _lock_file()
-        self._end = weakref.finalize(self, _stop, self._threads, self._helpers, self._lock)
+        self._ended = threading.Event()
+        self._end = weakref.finalize(self, _stop, self._threads, self._helpers, self._lock, self._ended)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -68,7 +73,7 @@ class Decoders:
         pixels = self._room(len(entries))
         problems: dict[int, str] = {}
         waiting = [
-            (start, self._submit(entries[start : start + size], pixels[start : start + size]))
+            (start, self._submit(entries[start : start + size], pixels[start : start + size], self._helpers))
             for start in range(0, len(entries), size)
         ]
         for start, task in waiting:
@@ -78,6 +83,7 @@ class Decoders:
     def stream(self, entries: Sequence[Entry]) -> Iterator[Chunk]:
         """These images chunk by chunk, in order. Only a few chunks are in memory at a time."""
         size = max(1, min(_TASK, _TASK_BYTES // math.prod(self.shape)))
+        helpers = self._helpers if _are_small(entries) else None
         under_way: deque[tuple[int, np.ndarray, Future[dict[int, str]]]] = deque()
         starts = iter(range(0, len(entries), size))
         try:
@@ -85,7 +91,7 @@ class Decoders:
                 while len(under_way) < 2 * self.workers and (start := next(starts, None)) is not None:
                     part = entries[start : start + size]
                     pixels = self._room(len(part))
-                    under_way.append((start, pixels, self._submit(part, pixels)))
+                    under_way.append((start, pixels, self._submit(part, pixels, helpers)))
                 if not under_way:
                     return
                 start, pixels, task = under_way.popleft()
@@ -105,8 +111,10 @@ class Decoders:
             gibibytes = count * math.prod(self.shape) / 2**30
             raise DataError(f"{count} images need {gibibytes:.1f} GiB of memory: choose a smaller size.") from error
 
-    def _submit(self, entries: Sequence[Entry], pixels: np.ndarray) -> "Future[dict[int, str]]":
-        task = _Task(self.preprocess, self._own, self._helpers, self._lock)
+    def _submit(
+        self, entries: Sequence[Entry], pixels: np.ndarray, helpers: "list[_Helper] | None"
+    ) -> "Future[dict[int, str]]":
+        task = _Task(self.preprocess, self._own, helpers, self._lock, self._ended)
         return self._threads.submit(task.decode, entries, pixels)
 
 
@@ -117,15 +125,23 @@ class _Task(NamedTuple):
     own: threading.local
     helpers: "list[_Helper] | None"
     lock: Path | None
+    ended: threading.Event
 
     def decode(self, entries: Sequence[Entry], pixels: np.ndarray) -> dict[int, str]:
         if self.helpers is None or self.lock is None:
-            return prepare_all(entries, self.preprocess, pixels)
+            wanted = takewhile(lambda _: not self.ended.is_set(), entries)
+            return prepare_all(wanted, self.preprocess, pixels)
         if not hasattr(self.own, "helper"):
             self.own.helper = _Helper(self.preprocess, self.lock)
             self.helpers.append(self.own.helper)
         helper: _Helper = self.own.helper
         return helper.decode(entries, pixels)
+
+
+def _are_small(entries: Sequence[Entry]) -> bool:
+    """Whether opening these images takes longer than decoding them, to judge by the files of some."""
+    stamps = [entry.stamp for entry in entries[:: 1 + len(entries) // 100]]
+    return sum(stamp[4] or stamp[1] for stamp in stamps) < _SMALL * len(stamps)
 
 
 def _lock_file() -> Path:
@@ -135,7 +151,10 @@ def _lock_file() -> Path:
     return Path(path)
 
 
-def _stop(threads: ThreadPoolExecutor, helpers: "list[_Helper] | None", lock: Path | None) -> None:
+def _stop(
+    threads: ThreadPoolExecutor, helpers: "list[_Helper] | None", lock: Path | None, ended: threading.Event
+) -> None:
+    ended.set()
     threads.shutdown(wait=False, cancel_futures=True)
     for helper in helpers or []:
         helper.end()

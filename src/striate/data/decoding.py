@@ -1,4 +1,5 @@
-"""A process that does nothing but decode images, for the one that trains. Run as a program; it needs no PyTorch.
+"""A process that does nothing but decode images, for the one that trains. Run as a program; it needs PyTorch only to
+resize, and so starts ten times as fast where nothing is resized.
 
 It is spoken to through its standard input and answers on its standard output:
 

@@ -1,6 +1,6 @@
 """From a file to the pixels a network sees: one function for training, evaluation and prediction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -9,11 +9,11 @@ from striate.data.decode import TURN, Source, UndecodableError, decode
 from striate.data.entries import Entry
 from striate.preprocess import Preprocess
 
-VERSION = 1  # of the steps below and of `Preprocess.conform`, see the one of decode.py
+VERSION = 2  # of the steps below and of `Preprocess.conform`, see the one of decode.py
 
 # A JPEG is decoded at a reduced scale that is still this many times the size wanted. Against decoding in full, at 64
 # and 224 pixels, a margin of 2 changed pixels by 0.1 to 0.9 levels of 255 on average and a margin of 1 by up to 2.3
-# (photograph-like images of 256×256 to 4000×3000, benchmarks/reduced_decoding.py).
+# (photograph-like images of 256×256 to 4000×3000, benchmarks/reduced_decode.py).
 MARGIN = 2
 
 
@@ -39,7 +39,7 @@ def prepare(source: Source, preprocess: Preprocess, turn: AbstractContextManager
 
 
 def prepare_all(
-    entries: Sequence[Entry],
+    entries: Iterable[Entry],
     preprocess: Preprocess,
     pixels: np.ndarray,
     turn: AbstractContextManager[object] = TURN,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.data import Dataset
-from striate.data.decode import decode
+from striate.data.prepare import prepare
 from striate.drawing import file_to_write, render
 from striate.errors import ArgumentError, DataError
 from striate.evaluation import predict
@@ -80,7 +80,7 @@ class _Subject:
     def __init__(self, run: Run, image: str | Path, model: nn.Module):
         self.run, self.model = run, model
         self.device = like(model).device
-        self.pixels = run.preprocess.conform(decode(image))
+        self.pixels = prepare(image, run.preprocess)
         self.shape = (run.preprocess.channels, run.preprocess.height, run.preprocess.width)
         self.input = self._input(torch.from_numpy(self.pixels.copy())[None])
         self.work = max(describe(model, self.shape).multiply_adds, 1)

@@ -1,0 +1,63 @@
+"""Resizing by PyTorch against Pillow's own."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from striate import resizing
+from striate.resizing import resized
+
+sides = st.integers(1, 90)
+
+
+def noise(height: int, width: int, mode: str) -> Image.Image:
+    shape = (height, width) if mode == "L" else (height, width, 3)
+    return Image.fromarray(np.random.default_rng(height * width).integers(0, 256, shape, dtype=np.uint8))
+
+
+def by_pillow(picture: Image.Image, width: int, height: int) -> np.ndarray:
+    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR)).reshape(height, width, -1)
+
+
+@given(sides, sides, sides, sides, st.sampled_from(["L", "RGB"]))
+def test_levels_are_pillows_or_one_beside(height: int, width: int, high: int, wide: int, mode: str) -> None:
+    picture = noise(height, width, mode)
+    found, expected = resized(picture, wide, high), by_pillow(picture, wide, high)
+    assert found.dtype == np.uint8
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+def test_memory_in_several_pieces_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = noise(50, 61, "RGB")
+    in_one_piece = resized(picture, 23, 20)
+
+    def refuse(self: Image.Image) -> None:
+        raise ValueError("Image is in multiple array blocks")
+
+    monkeypatch.setattr(Image.Image, "__arrow_c_array__", refuse)
+    assert np.array_equal(resized(picture, 23, 20), in_one_piece)
+
+
+@pytest.mark.parametrize("name", ["a.bmp", "a.pgm", "a.png"])
+def test_grey_that_pillow_maps_from_a_file(name: str, tmp_path: Path) -> None:
+    noise(31, 45, "L").save(tmp_path / name)
+    with Image.open(tmp_path / name) as picture:
+        assert np.abs(resized(picture, 20, 10).astype(int) - by_pillow(picture, 20, 10)).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_large_pictures_are_left_to_pillow(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = noise(80, 90, mode)
+    assert not np.array_equal(resized(picture, 37, 41), by_pillow(picture, 37, 41))  # by one level, here and there
+    monkeypatch.setattr(resizing, "_LARGE", 80 * 90 - 1)
+    assert np.array_equal(resized(picture, 37, 41), by_pillow(picture, 37, 41))
+
+
+def test_the_memory_of_all_that_are_not_large_is_in_one_piece() -> None:
+    for width, height in ((1, resizing._LARGE), (resizing._LARGE, 1), (2048, 1024)):
+        assert resizing._capsule(Image.new("RGB", (width, height))) is not None
