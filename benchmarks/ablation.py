@@ -90,7 +90,7 @@ def trained(variation: Variation, model: str, fast: Recipe, data: Dataset) -> Re
     """Train a variation: test accuracies, and processor seconds for each of its training images."""
     chosen = fast.replace(**variation.settings).resolved("cross-entropy", data)
     height, width, channels = data.train.images.shape[1:]
-    preprocess = Preprocess(height, width, channels).with_levels(data.train.levels())
+    preprocess = Preprocess(height, width, channels).with_power_sums(data.train.power_sums())
     policy = parse(chosen.augment)
     batches = Batches(
         data.train, preprocess, chosen.batch_size, chosen.seed, policy if policy.varies else None, classes=10

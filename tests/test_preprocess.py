@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import quick, seeds
 
 from striate.errors import ArgumentError, ShapeError
-from striate.preprocess import FITS, Preprocess
+from striate.preprocess import FITS, Preprocess, power_sums
 
 fits = pytest.mark.parametrize("fit", FITS)
 sides = st.integers(1, 12)
@@ -143,6 +143,15 @@ def test_statistics_are_numpys(seed, depth, side):
     assert (measured.height, measured.width, measured.channels, measured.fit) == (side, 4, depth, "crop")
     inputs = measured.normalize(torch.from_numpy(images)).double()
     torch.testing.assert_close(inputs.mean((0, 2, 3)), torch.zeros(depth).double(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 300, 70, 3), (700, 3, 2, 3), (600, 2, 2, 1), (0, 2, 2, 3)])
+def test_power_sums_are_exact_where_float32_would_round(shape):
+    images = noise(0, *shape) // 2 + 128  # large and odd: 512 squares are more than float32 tells apart
+    levels = images.reshape(-1, shape[3]).astype(np.int64)
+    expected = [(levels**power).sum(axis=0) for power in range(3)]
+    assert np.array_equal(power_sums(images), expected)
+    assert np.array_equal(power_sums(np.full_like(images, 255))[2], expected[0] * 255**2)
 
 
 def test_one_flat_colour_keeps_the_division_finite():

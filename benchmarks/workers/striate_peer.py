@@ -47,7 +47,7 @@ def _data(files: tuple[str, ...]) -> tuple[Split, torch.Tensor, Preprocess]:
     """The images to train on and to classify, uint8 (N, 28, 28, 1), and how they become input."""
     images, labels, test, _ = (idx.read(Path(file), 3 if "images" in Path(file).name else 1) for file in files)
     train = Split(images[: serving.FULL_BATCHES, ..., None], labels[: serving.FULL_BATCHES].long())
-    return train, test[..., None], Preprocess(28, 28, 1).with_levels(train.levels())
+    return train, test[..., None], Preprocess(28, 28, 1).with_power_sums(train.power_sums())
 
 
 @cache

@@ -1,5 +1,6 @@
 """From an image of any size to what the network sees. One definition for training, evaluation and prediction."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:  # the processes that decode images do without it, and start t
 
 Fit = Literal["crop", "letterbox", "stretch"]
 FITS: tuple[Fit, ...] = ("crop", "letterbox", "stretch")
+
+_SMALL = 64 * 64  # pixels of images that are added up as a whole, and not row by row
+_EXACT = 256  # squares of a level add up to less than 2**24, and to a whole number in float32
 
 
 @dataclass(frozen=True)
@@ -94,25 +98,14 @@ class Preprocess:
 
     def with_statistics(self, images: "torch.Tensor") -> "Preprocess":
         """This preprocess with the mean and standard deviation of `images`, uint8 (N, height, width, channels)."""
-        import torch
+        return self.with_power_sums(power_sums(images.numpy()))
 
-        counts = [torch.bincount(images[..., c].reshape(-1), minlength=256) for c in range(self.channels)]
-        return self.with_levels(torch.stack(counts))
-
-    def with_levels(self, counts: "torch.Tensor") -> "Preprocess":
-        """This preprocess with the mean and standard deviation of images that have `counts` pixels of each level.
-
-        Args:
-            counts: int64 (channels, 256).
-        """
-        import torch
-
-        levels = torch.arange(256, dtype=torch.float64) / 255
-        histograms = list(counts.double())
-        means = [float((h * levels).sum() / h.sum()) for h in histograms]
-        spreads = [
-            float(((h * (levels - m) ** 2).sum() / h.sum()).sqrt()) for h, m in zip(histograms, means, strict=True)
-        ]
+    def with_power_sums(self, sums: np.ndarray) -> "Preprocess":
+        """This preprocess with the mean and standard deviation of images that have these `power_sums`."""
+        means, spreads = [], []
+        for count, total, squares in sums.T.tolist():  # integers as long as they need to be: nothing is rounded yet
+            means.append(total / (255 * count))
+            spreads.append(math.sqrt((count * squares - total**2) / (255 * count) ** 2))
         # A data set of one flat colour has no spread; 1/255 keeps the division finite.
         return Preprocess(
             self.height, self.width, self.channels, self.fit, tuple(means), tuple(max(s, 1 / 255) for s in spreads)
@@ -145,3 +138,24 @@ class Preprocess:
         shown = scaled[max(-top, 0) :, max(-left, 0) :][: self.height, : self.width]
         fitted[max(top, 0) :, max(left, 0) :][:height, :width] = shown
         return fitted
+
+
+def power_sums(images: np.ndarray) -> np.ndarray:
+    """The number of pixels, the sum of their levels and the sum of the levels' squares, of each channel, exactly.
+
+    Other threads run meanwhile, and those of PyTorch are left alone.
+
+    Args:
+        images: uint8 (N, H, W, C).
+
+    Returns:
+        int64 (3, C); those of two sets of images, added, are those of both together.
+    """
+    _, height, width, channels = images.shape
+    rows = images.reshape(-1, width * channels * (height if height * width < _SMALL else 1))
+    sums = np.zeros((2, rows.shape[1]))
+    for start in range(0, len(rows), _EXACT):
+        levels = rows[start : start + _EXACT].astype(np.float32)
+        sums += np.einsum("ij->j", levels), np.einsum("ij,ij->j", levels, levels)
+    total, squares = sums.reshape(2, -1, channels).sum(axis=1).astype(np.int64)
+    return np.stack([np.full(channels, images.size // channels), total, squares])

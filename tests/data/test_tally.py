@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from striate.data import Dataset, LazyImages, Split, tally
-from striate.data.tally import Known, Tally, fingerprint_of, known_of, levels_of, name_of
+from striate.data.tally import Known, Tally, fingerprint_of, known_of, name_of, power_sums_of
 
 CLASSES = ("a", "ß")
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (11, 3, 4, 3), dtype=np.uint8))
@@ -22,7 +22,7 @@ def by_hand(classes: tuple[str, ...], images: torch.Tensor, labels: torch.Tensor
 
 @pytest.mark.parametrize("chunk", [1, 36, 100, 10**6])
 @pytest.mark.parametrize("lazy", [False, True])
-def test_fingerprint_and_levels_are_the_same_in_chunks_of_any_size(
+def test_fingerprint_and_power_sums_are_the_same_in_chunks_of_any_size(
     lazy: bool, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tally, "_CHUNK_BYTES", chunk)
@@ -31,9 +31,10 @@ def test_fingerprint_and_levels_are_the_same_in_chunks_of_any_size(
     assert fingerprint_of(CLASSES, images, LABELS) == expected
     assert Dataset("here", CLASSES, Split(images, LABELS)).fingerprint() == expected
     assert known_of(CLASSES, images, LABELS).fingerprint == expected
-    counts = [np.bincount(IMAGES[..., channel].flatten(), minlength=256) for channel in range(3)]
-    assert np.array_equal(levels_of(images), counts)
-    assert np.array_equal(Split(images, LABELS).levels(), counts)
+    levels = IMAGES.reshape(-1, 3).long()
+    sums = torch.stack([levels**power for power in range(3)]).sum(dim=1)
+    assert np.array_equal(power_sums_of(images), sums)
+    assert np.array_equal(Split(images, LABELS).power_sums(), sums)
 
 
 def test_what_is_known_is_used_only_of_the_same_classes_and_labels() -> None:
@@ -42,8 +43,8 @@ def test_what_is_known_is_used_only_of_the_same_classes_and_labels() -> None:
         gathered.add(chunk.numpy())
     known = Known.from_dict(gathered.known().to_dict())
     assert known.fingerprint == by_hand(CLASSES, IMAGES, LABELS)
-    assert torch.equal(known.levels, levels_of(IMAGES))
-    other = Known(known.levels, "what was gathered", known.of)
+    assert np.array_equal(known.sums, power_sums_of(IMAGES))
+    other = Known(known.sums, "what was gathered", known.of)
     for classes, labels, is_used in [
         (CLASSES, LABELS, True),
         (("b", "ß"), LABELS, False),

@@ -70,7 +70,7 @@ def _facts(dataset: "Dataset") -> dict[str, Any]:
     from striate.data.conform import target
 
     _, height, width, channels = dataset.train.images.shape
-    statistics = target((height, width), channels, dataset.fit).with_levels(dataset.train.levels())
+    statistics = target((height, width), channels, dataset.fit).with_power_sums(dataset.train.power_sums())
     counts = {name: split.labels.bincount(minlength=len(dataset.classes)).tolist() for name, split in dataset.splits()}
     return {
         "source": dataset.source,

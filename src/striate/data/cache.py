@@ -7,7 +7,7 @@ decodes them. Nothing that depends on these is ever looked up by anything less.
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,15 +92,14 @@ def key_of(kind: str, stamps: Sequence[Stamp], preprocess: Preprocess | None = N
     return digest.hexdigest()
 
 
-def settled(entries: Sequence[Entry]) -> list[Stamp]:
-    """The stamps of these images, once a change from now on would show in them.
+def settled(stamps: Mapping[Entry, Stamp]) -> Mapping[Entry, Stamp]:
+    """These stamps, or new ones, once a change from now on would show in them.
 
     A file that was written a moment ago could be written again without a later time of change, where the file system's
     clock is coarse; it is waited for until that moment is past.
     """
-    stamps = [entry.stamp for entry in entries]
-    age = time.time_ns() - max((stamp[2] for stamp in stamps), default=0)
-    if 0 <= age < _COARSEST_CLOCK:
-        time.sleep((_COARSEST_CLOCK - age) / 1e9)
-        stamps = [entry.stamp for entry in entries]
-    return stamps
+    age = time.time_ns() - max((stamp[2] for stamp in stamps.values()), default=0)
+    if not 0 <= age < _COARSEST_CLOCK:
+        return stamps
+    time.sleep((_COARSEST_CLOCK - age) / 1e9)
+    return {entry: entry.stamp for entry in stamps}

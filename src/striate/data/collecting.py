@@ -99,16 +99,16 @@ def _reader(classes: Sequence[str], plan: Plan, options: Options, told: list[str
     What is decided on the way is added to `told`.
     """
     entries = [entry for part in plan.values() for entry, _ in part]
-    stamps = {entry: entry.stamp for entry in entries}
+    stamps: Mapping[Entry, Stamp] = {entry: entry.stamp for entry in entries}
     quick = _is_quick(stamps)
     cache = None if quick else _cache(options, told)
     if cache is not None:
-        stamps = dict(zip(entries, settled(entries), strict=True))
+        stamps = settled(stamps)
     preprocess, problems = _preprocess(entries, stamps, cache, options, told)
     size = len(entries) * _image_bytes(preprocess)
     if quick and size > IN_MEMORY:
         quick, cache = False, _cache(options, told)
-        stamps = dict(zip(entries, settled(entries), strict=True))
+        stamps = settled(stamps)
     decoders = Decoders(preprocess, worker_count(len(entries)), processes=not quick)
     return Reader(classes, decoders, stamps, cache, options.skip_bad, options.progress), problems
 

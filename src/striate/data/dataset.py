@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from striate.data.lazy import Images
-from striate.data.tally import Known, fingerprint_of, levels_of, name_of
+from striate.data.tally import Known, fingerprint_of, name_of, power_sums_of
 from striate.errors import DataError
 from striate.preprocess import Fit
 
@@ -42,9 +43,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
-    def levels(self) -> torch.Tensor:
-        """How many pixels of each channel have each level: int64 (channels, 256)."""
-        return levels_of(self.images) if self.known is None else self.known.levels
+    def power_sums(self) -> np.ndarray:
+        """The `power_sums` of the images: int64 (3, channels)."""
+        return power_sums_of(self.images) if self.known is None else self.known.sums
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is worth knowing of all pixels together, gathered as they pass: the levels that occur, and a fingerprint."""
+"""What is worth knowing of all pixels together, gathered as they pass: their power sums, and a fingerprint."""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from PIL import Image
 from torch import Tensor
 
 from striate.data.lazy import Images
+from striate.preprocess import power_sums
 
 _CHUNK_BYTES = 16 * 2**20
 
@@ -20,27 +19,27 @@ class Known:
     """What was gathered.
 
     Args:
-        levels: int64 (channels, 256), how many pixels have each level.
+        sums: int64 (3, channels), see `power_sums`.
         fingerprint: the SHA-256 of the images and labels, of the classes' names and of the shapes.
         of: what names the classes, the shape and the labels that the fingerprint is of.
     """
 
-    levels: Tensor
+    sums: np.ndarray
     fingerprint: str
     of: str
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"levels": self.levels.tolist(), "fingerprint": self.fingerprint, "of": self.of}
+        return {"sums": self.sums.tolist(), "fingerprint": self.fingerprint, "of": self.of}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Known":
         """The inverse of `to_dict`."""
-        return cls(torch.tensor(values["levels"]), values["fingerprint"], values["of"])
+        return cls(np.array(values["sums"], dtype=np.int64), values["fingerprint"], values["of"])
 
 
 class Tally:
-    """Counts and hashes images as they pass, all of them and in order.
+    """Adds up and hashes images as they pass, all of them and in order.
 
     Args:
         classes: the names.
@@ -52,19 +51,19 @@ class Tally:
         self._labels = labels.contiguous().numpy()
         self._digest = hashlib.sha256(_head(classes, shape))
         self._of = name_of(classes, shape, labels)
-        self._levels = torch.zeros(shape[3], 256, dtype=torch.int64)
+        self._sums = np.zeros((3, shape[3]), dtype=np.int64)
 
     def add(self, images: np.ndarray) -> None:
         """The next images, uint8 (n, H, W, C)."""
         pixels = np.ascontiguousarray(images)
         self._digest.update(pixels.data)
-        self._levels += _counted(pixels)
+        self._sums += power_sums(pixels)
 
     def known(self) -> Known:
         """What there is to know, once all images have passed."""
         digest = self._digest.copy()
         digest.update(self._labels.data)
-        return Known(self._levels, digest.hexdigest(), self._of)
+        return Known(self._sums, digest.hexdigest(), self._of)
 
 
 def known_of(classes: Sequence[str], images: Images, labels: Tensor) -> Known:
@@ -80,12 +79,12 @@ def name_of(classes: Sequence[str], shape: Sequence[int], labels: Tensor) -> str
     return hashlib.sha256(_head(classes, shape) + labels.contiguous().numpy().tobytes()).hexdigest()
 
 
-def levels_of(images: Images) -> Tensor:
-    """How many pixels of each channel have each level: int64 (channels, 256)."""
-    counts = torch.zeros(images.shape[3], 256, dtype=torch.int64)
+def power_sums_of(images: Images) -> np.ndarray:
+    """`power_sums` of images that may not be in memory: int64 (3, channels)."""
+    sums = np.zeros((3, images.shape[3]), dtype=np.int64)
     for chunk in images.split(chunk_length(images)):
-        counts += _counted(chunk.numpy())
-    return counts
+        sums += power_sums(chunk.numpy())
+    return sums
 
 
 def fingerprint_of(classes: Sequence[str], images: Images, labels: Tensor) -> str:
@@ -100,14 +99,6 @@ def fingerprint_of(classes: Sequence[str], images: Images, labels: Tensor) -> st
 def chunk_length(images: Images) -> int:
     """How many of these images make a chunk that memory does not notice."""
     return max(1, _CHUNK_BYTES // max(1, images.shape[1:].numel()))
-
-
-def _counted(images: np.ndarray) -> Tensor:
-    """`levels_of` by Pillow's histogram, which needs no copy of each channel and no thread of PyTorch's."""
-    _, _, width, channels = images.shape
-    rows = images.reshape((-1, width) if channels == 1 else (-1, width, channels))
-    levels = Image.fromarray(rows).histogram() if len(rows) else [0] * 256 * channels
-    return torch.tensor(levels).view(channels, 256)
 
 
 def _head(classes: Sequence[str], shape: Sequence[int]) -> bytes:

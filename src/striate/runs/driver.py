@@ -209,7 +209,7 @@ def _preprocess(data: Dataset, facts: models.Facts | None, published: models.Nor
         return Preprocess(height, width, channels, data.fit, *published)
     if facts is None or facts.mean is None or facts.std is None:
         blank = Preprocess(height, width, channels, data.fit, (0.0,) * channels, (1.0,) * channels)
-        return blank.with_levels(data.train.levels())
+        return blank.with_power_sums(data.train.power_sums())
     return Preprocess(height, width, channels, data.fit, (facts.mean,) * channels, (facts.std,) * channels)
 
 
