@@ -9,7 +9,7 @@ import math
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from striate.memory import keep_memory
 from striate.models import evaluating
 from striate.preprocess import Preprocess
 from striate.training.native import SmallConvolutions
+from striate.training.shares import Answer, shared
 from striate.training.winograd import WinogradConvolutions
 
 CPU_BATCH = 64  # images; more of them leave the caches
@@ -35,8 +36,6 @@ _READERS = (
     "__bool__", "__int__", "__float__", "__index__", "__contains__", "__array__",
     "item", "tolist", "numpy", "equal", "allclose", "nonzero",
 )  # fmt: skip
-
-Answer = Callable[[Tensor], Tensor]  # from pixels, uint8 (N, H, W, C), to logits, float32 (N, classes)
 
 
 def logits_of(
@@ -72,8 +71,9 @@ class Predictor:
 
     It has a copy of the model, so that the model may be trained on: then make another predictor. On a CPU, after 16
     batches of one shape, that shape gets a program, traced and frozen: batch normalisation is folded into convolutions,
-    small convolutions are called directly, and Python is left out. It is used only if it gives the copy's logits, and
-    not if images decide what is computed, or if modules have hooks. Threads may share a predictor; they take turns.
+    small convolutions are called directly, and Python is left out; large batches are computed by all cores together or
+    in shares, whichever is faster. It is used only if it gives the copy's logits, and not if images decide what is
+    computed, or if modules have hooks. Threads may share a predictor; they take turns.
 
     Args:
         model: from (N, C, H, W) to logits (N, classes), a function of its input alone.
@@ -106,7 +106,7 @@ class Predictor:
             return self._programs[shape](pixels)
         self._seen[shape] += 1
         if self._seen[shape] == PATIENCE and len(self._programs) < MOST_PROGRAMS:
-            program = _program(self._written, pixels)
+            program = shared(partial(_program, self._written), pixels)
             if program is not None:
                 self._programs[shape] = program
         return self._written(pixels)
