@@ -1,12 +1,14 @@
 """Striate and its peers, side by side.
 
-    python -m benchmarks [--size full|quick|smoke] [--only PART,…] [--peers FOLDER] [--out FILE] [--threads N] [--show]
+    python -m benchmarks [--size full|quick|smoke] [--only PART,…] [--match PATTERN] [--peers FOLDER]
+                         [--out FILE] [--threads N] [--show]
 
 Measures what the file does not hold yet, then prints the tables, which lie beside the file too, as .md, with the plots
 of time to accuracy as .svg. Stop it with Ctrl-C; the same command goes on. README.md says what is timed, and how.
 """
 
 import argparse
+import re
 import signal
 import sys
 from functools import partial
@@ -40,6 +42,9 @@ def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--size", choices=SIZES, default="full", help="how much is measured")
     options.add_argument("--only", default=",".join(PARTS), help=f"parts, of {', '.join(PARTS)}")
+    options.add_argument(
+        "--match", default="", help="a regular expression: only measurements in whose keys it is found"
+    )
     options.add_argument("--peers", type=Path, default=Path(".venv-peers"), help="the folder of their environments")
     options.add_argument("--out", type=Path, help="the results; runs/bench/SIZE.json if not given")
     options.add_argument("--threads", type=int, help="fewer than this process may use")
@@ -75,7 +80,7 @@ def run(chosen: argparse.Namespace) -> None:
 
 def measured(chosen: argparse.Namespace, parts: list[str]) -> Store:
     """The store, once it holds all of the parts."""
-    threads = machine.use_threads(chosen.threads)
+    match, threads = _pattern(chosen.match), machine.use_threads(chosen.threads)
     header: dict[str, Any] = {
         "size": chosen.size,
         "machine": machine.machine(threads),
@@ -84,10 +89,17 @@ def measured(chosen: argparse.Namespace, parts: list[str]) -> Store:
     size, store = SIZES[chosen.size], Store(chosen.out, header)
     yardstick = machine.Yardstick(size.side, size.products)
     say = partial(print, file=sys.stderr, flush=True)
-    bench = Bench(size, store, chosen.peers, threads, yardstick, say)
+    bench = Bench(size, store, chosen.peers, threads, yardstick, say, match)
     for name in parts:
         PARTS[name].measure(bench)
     return store
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ArgumentError(f"--match {text}: not a regular expression ({error}).") from None
 
 
 def report(store: Store, parts: list[str]) -> str:

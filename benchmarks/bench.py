@@ -1,5 +1,6 @@
 """What all parts measure with: how much, where results go, who takes turns, and the yardstick beside every result."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Bench:
         threads: how many every process may use.
         yardstick: called before each measurement for the machine's rate at that time, in GFLOP/s.
         say: told each measurement's key before it begins, and what came of it.
+        match: what is found in the keys of all that is to be measured, a regular expression.
     """
 
     size: Size
@@ -37,14 +39,15 @@ class Bench:
     threads: int
     yardstick: Callable[[], float]
     say: Callable[[str], None]
+    match: re.Pattern[str] = re.compile("")
 
     @cached_property
     def commit(self) -> str:
         """The commit that is measured."""
         return commit()
 
-    def measure(self, key: str, ask: Callable[[], Result]) -> Result:
-        """The result kept under a key, or else what `ask` gives, with the yardstick and the commit."""
+    def measure(self, key: str, ask: Callable[[], Result]) -> None:
+        """Keep under a key, if it matches and holds nothing yet, what `ask` gives, with yardstick and commit."""
 
         def measured() -> Result:
             yardstick = self.yardstick()
@@ -54,7 +57,8 @@ class Bench:
                 self.say(f"  failed: {result['error']}")
             return result
 
-        return self.store.measure(key, measured)
+        if self.match.search(key):
+            self.store.measure(key, measured)
 
     def worker(self, peer: Peer) -> AbstractContextManager[Worker]:
         """A process of this peer, which starts when it is first asked and ends with the block."""

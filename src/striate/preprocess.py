@@ -143,8 +143,6 @@ class Preprocess:
 def power_sums(images: np.ndarray) -> np.ndarray:
     """The number of pixels, the sum of their levels and the sum of the levels' squares, of each channel, exactly.
 
-    Other threads run meanwhile, and those of PyTorch are left alone.
-
     Args:
         images: uint8 (N, H, W, C).
 

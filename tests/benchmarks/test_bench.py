@@ -1,5 +1,7 @@
 """Taking turns, and what is kept beside a result."""
 
+import re
+
 from benchmarks.bench import Bench
 
 
@@ -10,9 +12,23 @@ def test_each_round_another_one_begins(bench: Bench) -> None:
 def test_every_result_has_the_yardstick_of_its_time(bench: Bench) -> None:
     rates = iter((200.0, 100.0))
     bench.yardstick = lambda: next(rates)
-    results = [bench.measure(f"train/{turn}", lambda: {"images_per_second": 1.0}) for turn in range(2)]
+    for turn in range(2):
+        bench.measure(f"train/{turn}", lambda: {"images_per_second": 1.0})
+    results = bench.store.rounds("train").values()
     assert [result["yardstick"] for result in results] == [200.0, 100.0]
     assert all("commit" in result for result in results)
+
+
+def test_only_keys_that_match_are_measured(bench: Bench) -> None:
+    bench.match = re.compile("fashion_cnn/(1|128)/")
+    for key in (
+        "train/fashion_cnn/32/us",
+        "train/fashion_cnn/128/us",
+        "latency/fashion_cnn/1/us",
+        "train/lenet5/128/us",
+    ):
+        bench.measure(key, lambda: {"images_per_second": 1.0})
+    assert list(bench.store.results) == ["train/fashion_cnn/128/us", "latency/fashion_cnn/1/us"]
 
 
 def test_what_is_kept_takes_no_time(bench: Bench) -> None:

@@ -46,6 +46,7 @@ def test_showing_measures_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     [
         (["--only", "throughputs"], "unknown part 'throughputs'. Did you mean 'throughput'?"),
         (["--threads", "0"], "--threads 0: at least 1 is needed"),
+        (["--match", "(", "--peers", "nowhere"], "--match (: not a regular expression"),
         (["--peers", "nowhere"], "there is no environment for Keras on TensorFlow in nowhere"),
         (["--show", "--out", "nowhere.json"], "can't read nowhere.json"),
     ],

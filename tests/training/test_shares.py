@@ -39,7 +39,7 @@ def batch(count):
 
 def timed(monkeypatch, faster):
     """Which way is faster: "together" or "in_shares"."""
-    monkeypatch.setattr(shares, "_seconds", lambda answer, pixels: float(answer.__name__ != faster))
+    monkeypatch.setattr(shares, "quickest", lambda ways: [way.func.__name__ for way in ways].index(faster))
 
 
 @torch.inference_mode()

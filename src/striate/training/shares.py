@@ -3,17 +3,17 @@
 Cores that work on one layer together wait for each other after each step of it, and fetch what the other has computed.
 """
 
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from striate.data.ahead import single_core_threads
+from striate.training.timing import quickest
 
 LEAST = 16  # images in a share
-TURNS = 3  # in which both ways are timed
 
 Result = TypeVar("Result")
 Answer = Callable[[Tensor], Tensor]  # from a batch to a result for each of its images
@@ -39,16 +39,11 @@ def shared(make: Callable[[Tensor], Answer | None], pixels: Tensor) -> Answer | 
     def in_shares(pixels: Tensor) -> Tensor:
         return torch.cat(list(threads.map(each, pixels.chunk(count))))
 
-    return min((together, in_shares), key=lambda answer: min(_seconds(answer, pixels) for _ in range(TURNS)))
+    ways = (together, in_shares)
+    return ways[quickest([partial(way, pixels) for way in ways])]
 
 
 def _inferring(function: Callable[[Tensor], Result]) -> Callable[[Tensor], Result]:
     """The same in inference mode, which every thread has for itself."""
     inferring: Callable[[Tensor], Result] = torch.inference_mode()(function)
     return inferring
-
-
-def _seconds(answer: Answer, pixels: Tensor) -> float:
-    began = time.perf_counter()
-    answer(pixels)
-    return time.perf_counter() - began

@@ -7,14 +7,16 @@ filters is the same the other way round: from tiles of images and of gradients t
 differ from the sums' own by some 10⁻⁵ of their size.
 """
 
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+from striate.training.timing import quickest
 
 INPUT = torch.tensor(
     [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0],
@@ -32,7 +34,6 @@ INPUTS, FILTERS, OUTPUTS = (torch.kron(each, each).float() for each in (INPUT, F
 
 SIDE = 4  # of a tile of the output
 CHUNK = 2**19  # values of transformed tiles: few enough to stay in the cache
-TURNS = 3  # in which both ways are timed
 
 
 class WinogradConvolutions(TorchFunctionMode):
@@ -62,17 +63,9 @@ class WinogradConvolutions(TorchFunctionMode):
 
     def _faster(self, func: Callable[..., Tensor], args: Any, kwargs: Any) -> Tensor:
         images, weight, bias = taken(*args, **kwargs)
-        filters = transformed(weight)
-        times = [float("inf"), float("inf")]
-        for _ in range(TURNS):
-            began = time.perf_counter()
-            result = func(*args, **kwargs)
-            between = time.perf_counter()
-            convolution(images, filters, bias)
-            spent = (between - began, time.perf_counter() - between)
-            times = [min(pair) for pair in zip(times, spent, strict=True)]
-        self.chosen.append(times[1] < times[0])
-        return result
+        ways = (partial(func, *args, **kwargs), partial(convolution, images, transformed(weight), bias))
+        self.chosen.append(quickest(ways) == 1)
+        return func(*args, **kwargs)
 
 
 def taken(
@@ -124,7 +117,7 @@ def convolution(x: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
     """
     _, inputs, height, width = (int(side) for side in x.shape)
     rows, columns = _tiles_along(height), _tiles_along(width)
-    many = max(1, CHUNK // (36 * rows * columns * inputs))
+    many = _at_once(x, inputs)
     parts = [_some(_padded(part, 1), filters, rows, columns)[:, :height, :width] for part in x.split(many)]
     return torch.cat(parts if bias is None else [part + bias for part in parts]).permute(0, 3, 1, 2)
 
@@ -140,8 +133,8 @@ def filter_gradient(x: Tensor, gradient: Tensor) -> Tensor:
         (outputs, inputs, 3, 3).
     """
     inputs, outputs = x.shape[1], gradient.shape[1]
-    many = max(1, CHUNK // (36 * _tiles_along(x.shape[2]) * _tiles_along(x.shape[3]) * max(inputs, outputs)))
-    products = torch.zeros(36, inputs, outputs)
+    many = _at_once(x, max(inputs, outputs))
+    products = x.new_zeros(36, inputs, outputs)
     for images, gradients in zip(x.split(many), gradient.split(many), strict=True):
         values = (INPUTS @ _tiles(_padded(images, 1), SIDE + 2)).view(36, -1, inputs)
         errors = (OUTPUTS.T @ _tiles(_padded(gradients, 0), SIDE)).view(36, -1, outputs)
@@ -151,7 +144,16 @@ def filter_gradient(x: Tensor, gradient: Tensor) -> Tensor:
 
 def tiles_of(x: Tensor) -> int:
     """How many tiles the images, (N, C, H, W), are cut into."""
-    return len(x) * _tiles_along(x.shape[2]) * _tiles_along(x.shape[3])
+    return len(x) * _tiles_each(x)
+
+
+def _at_once(x: Tensor, maps: int) -> int:
+    """How many images' transformed tiles, with so many maps, stay in the cache."""
+    return max(1, CHUNK // (36 * _tiles_each(x) * maps))
+
+
+def _tiles_each(x: Tensor) -> int:
+    return _tiles_along(int(x.shape[2])) * _tiles_along(int(x.shape[3]))
 
 
 def _tiles_along(side: int) -> int:
