@@ -25,7 +25,7 @@ import striate
 from benchmarks import machine
 from benchmarks.store import Result, Store
 from benchmarks.tables import NOTHING, number, percent, table
-from benchmarks.variations import BASE, VARIATIONS, Variation, first_images
+from benchmarks.variations import BASE, VARIATIONS, Variation, some_images
 from striate import seeding
 from striate.augmentation import parse
 from striate.data import Dataset
@@ -74,16 +74,24 @@ def measure(path: Path, model: str, epochs: int, seeds: int, names: list[str]) -
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
         waiting = {pool.submit(_trained, model, fast, key): key for key in keys if not store.has(key)}
-        for done in as_completed(waiting):
-            result = store.measure(waiting[done], done.result)
-            print(f"{waiting[done]}: {result['views']:.2%}", file=sys.stderr, flush=True)
+        try:
+            for done in as_completed(waiting):
+                result = store.measure(waiting[done], done.result)
+                print(f"{waiting[done]}: {result['views']:.2%}", file=sys.stderr, flush=True)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # or all that wait would be trained, for nobody
+            raise
 
 
 def _trained(model: str, fast: Recipe, key: str) -> Result:
     """One training, in a process of its own."""
     torch.set_num_threads(1)
     name, _, seed = key.rpartition("/")
-    return trained(NAMES[name], model, fast.replace(seed=int(seed)), striate.load(DATA))
+    measured_commit = machine.commit()
+    return {
+        **trained(NAMES[name], model, fast.replace(seed=int(seed)), striate.load(DATA)),
+        "commit": measured_commit,
+    }
 
 
 def trained(variation: Variation, model: str, fast: Recipe, data: Dataset) -> Result:
@@ -96,7 +104,7 @@ def trained(variation: Variation, model: str, fast: Recipe, data: Dataset) -> Re
         data.train, preprocess, chosen.batch_size, chosen.seed, policy if policy.varies else None, classes=10
     )
     with seeding.scoped(chosen.seed, "weights"):
-        network = variation.made(model, len(data.classes), (channels, height, width), first_images(batches))
+        network = variation.made(model, len(data.classes), (channels, height, width), some_images(batches))
     training = Training(network, batches, chosen)
     variation.training(training)
     began = time.process_time()

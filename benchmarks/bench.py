@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +27,7 @@ class Bench:
         store: where results go.
         environments: the folder of the peers' environments.
         threads: how many every process may use.
-        yardstick: called before each measurement for the machine's rate at that time, in GFLOP/s.
+        yardstick: called before and after each measurement for the machine's rate at that time, in GFLOP/s.
         say: told each measurement's key before it begins, and what came of it.
         match: what is found in the keys of all that is to be measured, a regular expression.
     """
@@ -41,18 +40,14 @@ class Bench:
     say: Callable[[str], None]
     match: re.Pattern[str] = re.compile("")
 
-    @cached_property
-    def commit(self) -> str:
-        """The commit that is measured."""
-        return commit()
-
     def measure(self, key: str, ask: Callable[[], Result]) -> None:
-        """Keep under a key, if it matches and holds nothing yet, what `ask` gives, with yardstick and commit."""
+        """Keep under a key, if it matches and holds nothing yet, what `ask` gives, with the commit and the yardstick:
+        the mean of before and after."""
 
         def measured() -> Result:
-            yardstick = self.yardstick()
+            measured_commit, before = commit(), self.yardstick()
             self.say(key)
-            result = {**ask(), "yardstick": yardstick, "commit": self.commit}
+            result = {**ask(), "yardstick": (before + self.yardstick()) / 2, "commit": measured_commit}
             if "error" in result:
                 self.say(f"  failed: {result['error']}")
             return result

@@ -14,12 +14,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.grad import conv2d_input, conv2d_weight
 
 from benchmarks.tables import number, table
 from striate.data.workers import cores
 from striate.memory import keep_memory
-from striate.training.convolutions import filters_pay, maps_pay
+from striate.training.convolutions import backward, filters_pay, maps_pay
 from striate.training.winograd import convolution, filter_gradient, transformed
 
 SHAPES = (
@@ -53,11 +52,11 @@ def row(batch: int, inputs: int, outputs: int, side: int) -> list[str]:
         lambda: convolution(x, transformed(weight), None),
     )
     their_gradient = share(
-        lambda: conv2d_input(x.shape, weight, gradient, padding=1),
+        lambda: backward(gradient, x, weight, (True, False, False))[0],
         lambda: convolution(gradient, transformed(weight.flip(2, 3).transpose(0, 1)), None),
     )
     filters = share(
-        lambda: conv2d_weight(x, weight.shape, gradient, padding=1),
+        lambda: backward(gradient, x, weight, (False, True, False))[1],
         lambda: filter_gradient(x, gradient),
     )
     used = filters_pay(x, weight) and maps_pay(x, weight)

@@ -15,10 +15,28 @@ def median(results: dict[str, Result], field: str = "images_per_second") -> floa
     return statistics.median(values) if values else None
 
 
-def ratio(above: dict[str, Result], below: dict[str, Result], field: str = "images_per_second") -> float | None:
-    """The median over the rounds that both have of their quotient, so that what slows a whole round cancels out."""
-    shared = [key for key in above if key in below and field in above[key] and field in below[key]]
-    return statistics.median(above[key][field] / below[key][field] for key in shared) if shared else None
+def mean(results: dict[str, Result], field: str) -> float | None:
+    """The mean of a field over the rounds; `None` without any."""
+    values = [each[field] for each in results.values() if field in each]
+    return statistics.mean(values) if values else None
+
+
+def ratio(
+    above: dict[str, Result],
+    below: dict[str, Result],
+    field: str = "images_per_second",
+    other: str | None = None,
+) -> float | None:
+    """The median over the rounds that both have of their quotient, so that what slows a whole round cancels out.
+
+    Args:
+        above, below: results by round.
+        field: what is divided.
+        other: by what, if not by the same field.
+    """
+    other = other or field
+    shared = [key for key in above if key in below and field in above[key] and other in below[key]]
+    return statistics.median(above[key][field] / below[key][other] for key in shared) if shared else None
 
 
 def number(value: float | None, unit: str = "") -> str:

@@ -214,9 +214,11 @@ def _growing(shares: dict[int, float]) -> Callable[[Training], None]:
     return apply
 
 
-def first_images(batches: Batches) -> Tensor:
-    """What a network may look at before it is trained: float32 (N, C, H, W)."""
-    return batches.preprocess.normalize(batches.split.images[:IMAGES])
+def some_images(batches: Batches) -> Tensor:
+    """What a network may look at before it is trained, see `models.wanted`: float32 (N, C, H, W)."""
+    images = batches.split.images
+    most = min(IMAGES, len(images))
+    return batches.preprocess.normalize(images[torch.arange(most) * len(images) // most])
 
 
 BASE = Variation("as it is")

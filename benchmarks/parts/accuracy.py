@@ -8,18 +8,20 @@ from functools import partial
 from benchmarks.bench import Bench
 from benchmarks.programs import OURS, PROGRAMS, TARGETS, TEXTBOOK, Program
 from benchmarks.store import Result, Store
-from benchmarks.tables import NOTHING, median, number, percent, table, times
+from benchmarks.tables import NOTHING, mean, median, number, percent, table, times
 
 REFERENCE = 220  # GFLOP/s of the machine that times are scaled to
 Curve = Sequence[tuple[float, float]]  # seconds and accuracy, in time's order
 
 
 def measure(bench: Bench) -> None:
-    """All programs with one seed, then all with the next; each run in a process of its own."""
+    """All programs with one seed, then all with the next; each run in a process of its own. With every seed another
+    program is the first."""
     size = bench.size
     programs = [each for each in PROGRAMS if each.quick or not size.quick_programs]
     for seed in range(min(size.seeds, max(each.seeds for each in programs))):
-        for program in programs:
+        start = seed % len(programs)
+        for program in (*programs[start:], *programs[:start]):
             if seed < program.seeds:
                 key = f"accuracy/{program.data}/{program.title}/{seed}"
                 bench.measure(key, partial(_run, bench, program, seed))
@@ -53,9 +55,14 @@ def time_to(curves: Sequence[Curve], target: float) -> float:
     return statistics.median(reached(curve, target) for curve in curves)
 
 
-def curves_of(store: Store, program: Program) -> list[Curve]:
-    """What was measured of a program, by seed."""
-    return [each["curve"] for each in store.rounds(f"accuracy/{program.data}/{program.title}").values()]
+def curves_of(store: Store, program: Program, scaled: bool = False) -> list[Curve]:
+    """What was measured of a program, by seed; scaled, with seconds of a machine of `REFERENCE` GFLOP/s."""
+    runs = store.rounds(f"accuracy/{program.data}/{program.title}").values()
+    shares = [each["yardstick"] / REFERENCE if scaled else 1.0 for each in runs]
+    return [
+        [(seconds * share, accuracy) for seconds, accuracy in each["curve"]]
+        for each, share in zip(runs, shares, strict=True)
+    ]
 
 
 def tables(store: Store) -> str:
@@ -77,12 +84,13 @@ def _programs(store: Store, data: str, targets: Sequence[float], measured: dict[
                 program.title,
                 str(len(curves)),
                 percent(statistics.mean(accuracy for _, accuracy in ends)),
+                percent(mean(rounds, "alone")),
                 number(statistics.median(seconds for seconds, _ in ends)),
                 *(_seconds(time_to(curves, target)) for target in targets),
                 number(median(rounds, "yardstick")),
             ]
         )
-    header = ["program", "seeds", "accuracy at its end", "seconds in all"]
+    header = ["program", "seeds", "accuracy at its end", "of the image alone", "seconds in all"]
     header += [f"to {_share(target)}" for target in targets]
     return table(f"Seconds to a test accuracy, {data}", [*header, "GFLOP/s"], rows)
 
@@ -94,20 +102,18 @@ def _fastest(store: Store, data: str, targets: Sequence[float], measured: dict[P
     goals += [(f"{_share(best)}, the textbook's best", best)] if best is not None else []
     rows: list[list[str]] = []
     for title, target in goals if measured else ():
-        times_of = {each: time_to(curves, target) for each, curves in measured.items()}
+        times_of = {each: time_to(curves_of(store, each, scaled=True), target) for each in measured}
         mine = min((each for each in times_of if each.peer == OURS), key=times_of.__getitem__, default=None)
         seconds = math.inf if mine is None else times_of[mine]
-        yardstick = median(store.rounds(f"accuracy/{data}/{mine.title}"), "yardstick") if mine else None
-        scaled = seconds * yardstick / REFERENCE if yardstick else math.inf
         cells = []
         for peer in peers:
             theirs = min(time for each, time in times_of.items() if each.peer.title == peer)
             factor = times(theirs / seconds) if max(theirs, seconds) < math.inf else ""
             cells.append(_seconds(theirs) + factor)
-        name = mine.title if mine and seconds < math.inf else NOTHING
-        rows.append([title, name, _seconds(seconds), _seconds(scaled), *cells])
-    header = ["accuracy", "Striate's fastest", "seconds", f"at {REFERENCE} GFLOP/s", *peers]
-    return table(f"Striate's fastest way and each peer's, {data}", header, rows)
+        rows.append([title, mine.title if mine and seconds < math.inf else NOTHING, _seconds(seconds), *cells])
+    header = ["accuracy", "Striate's fastest", "seconds", *peers]
+    heading = f"Striate's fastest way and each peer's, {data}: seconds at {REFERENCE} GFLOP/s, by each run's yardstick"
+    return table(heading, header, rows)
 
 
 def best_of_textbook(measured: dict[Program, list[Curve]]) -> float | None:

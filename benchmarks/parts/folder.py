@@ -12,7 +12,7 @@ from benchmarks.reduced_decode import picture
 from benchmarks.store import Result, Store
 from benchmarks.tables import median, number, ratio, table, times
 
-SIDE, BATCH, PROCESSES, CLASSES = 224, 64, 2, 10
+SIDE, BATCH, CLASSES = 224, 64, 10
 WIDTH, HEIGHT, QUALITY, DRAWN = 500, 375, 88, 40
 
 
@@ -30,7 +30,7 @@ def _load(bench: Bench, peer: Peer, jpegs: Path) -> Result:
     """Images a second in the first epoch and in the later ones."""
     for path in jpegs.rglob("*.jpg"):
         path.read_bytes()  # from now on in memory, for whoever comes first too
-    request = {"path": str(jpegs.absolute()), "side": SIDE, "batch": BATCH, "processes": PROCESSES}
+    request = {"path": str(jpegs.absolute()), "side": SIDE, "batch": BATCH, "processes": bench.threads}
     with bench.worker(peer) as worker:
         answer = worker.ask("folder", **request, epochs=bench.size.picture_epochs)
     if "error" in answer:
@@ -67,5 +67,6 @@ def tables(store: Store) -> str:
         for field, epoch in (("first", "first epoch"), ("later", "later epochs")):
             factor = times(ratio(ours, theirs, field))
             rows.append([count, epoch, number(median(ours, field)) + factor, number(median(theirs, field))])
-    header = ["JPEGs", "", "Striate", f"Pillow and DataLoader, {PROCESSES} workers"]
+    workers = store.header["machine"]["threads"]
+    header = ["JPEGs", "", "Striate", f"Pillow and DataLoader, {workers} workers"]
     return table(f"A folder of {WIDTH}×{HEIGHT} JPEGs at {SIDE}×{SIDE}, images/s", header, rows)

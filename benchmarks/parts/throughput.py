@@ -6,7 +6,7 @@ import striate
 from benchmarks.bench import Bench
 from benchmarks.programs import FASHION, NETWORKED, OURS
 from benchmarks.sizes import BATCHES, NETWORKS
-from benchmarks.store import Store
+from benchmarks.store import Result, Store
 from benchmarks.tables import median, number, ratio, table, times
 
 WHAT = {"train": "training", "infer": "classification", "latency": "one image"}
@@ -71,18 +71,16 @@ def _rates(store: Store) -> str:
                     number(median(rounds)) + ("" if peer == OURS else times(ratio(found[OURS], rounds)))
                     for peer, rounds in found.items()
                 ]
-                yardstick = median(found[OURS], "yardstick")
-                share = _share(network, median(found[OURS]), yardstick) if what == "train" else ""
-                rows.append([WHAT[what], network, str(batch), *cells, share, number(yardstick)])
+                share = _share(network, found[OURS]) if what == "train" else ""
+                rows.append([WHAT[what], network, str(batch), *cells, share, number(median(found[OURS], "yardstick"))])
     titles = [peer.title for peer in NETWORKED]
     header = ["", "network", "batch", *titles, "Striate's share of the product", "GFLOP/s"]
     return table("Throughput, images/s (in brackets: Striate's as a multiple of it)", header, rows)
 
 
-def _share(network: str, images_per_second: float | None, yardstick: float | None) -> str:
-    if not images_per_second or not yardstick:
-        return ""
-    return f"{images_per_second * training_operations(network) / yardstick / 1e9:.0%}"
+def _share(network: str, rounds: dict[str, Result]) -> str:
+    images_for_each = ratio(rounds, rounds, "images_per_second", "yardstick")
+    return "" if images_for_each is None else f"{images_for_each * training_operations(network) / 1e9:.0%}"
 
 
 def _latencies(store: Store) -> str:
@@ -90,15 +88,18 @@ def _latencies(store: Store) -> str:
     for network in NETWORKS:
         found = {peer: store.rounds(f"throughput/latency/{network}/1/{peer.name}") for peer in NETWORKED}
         for field, way in (("seconds", "predict, for Keras"), ("called_seconds", "model(x), for Keras")):
-            theirs = {peer: median(rounds, field) for peer, rounds in found.items()}
             mine = median(found[OURS], "seconds")
-            if mine is None or not any(theirs.values()):
+            if mine is None or not any(median(rounds, field) for rounds in found.values()):
                 continue
             cells = [
-                number(None if seconds is None else 1000 * seconds) + ("" if not seconds else times(seconds / mine))
-                for peer, seconds in theirs.items()
+                _milliseconds(median(rounds, field)) + times(ratio(rounds, found[OURS], field, "seconds"))
+                for peer, rounds in found.items()
                 if peer != OURS
             ]
-            rows.append([network, way, number(1000 * mine), *cells])
+            rows.append([network, way, _milliseconds(mine), *cells])
     header = ["network", "way", *(peer.title for peer in NETWORKED)]
     return table("One image, milliseconds (in brackets: as a multiple of Striate's)", header, rows)
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return number(None if seconds is None else 1000 * seconds)

@@ -33,7 +33,7 @@ def resnet18() -> keras.Model:
     conv = partial(layers.Conv2D, padding="same", use_bias=False, kernel_initializer="he_normal")
 
     def normalised(x: Any, width: int, kernel: int = 3, stride: int = 1) -> Any:
-        return layers.BatchNormalization()(conv(width, kernel, stride)(x))
+        return layers.BatchNormalization(epsilon=1e-5)(conv(width, kernel, stride)(x))
 
     def block(x: Any, width: int, stride: int) -> Any:
         branch = normalised(layers.ReLU()(normalised(x, width, stride=stride)), width)
@@ -56,6 +56,8 @@ NETWORKS: dict[str, Callable[[], keras.Model]] = {
 
 class Stopwatch(keras.callbacks.Callback):
     """Images a second of a `fit` that it stops once `seconds` have gone by after the untimed steps."""
+
+    async_safe = True  # as the progress bar of `fit` is: JAX makes the next step while this one's loss is waited for
 
     def __init__(self, batch: int, seconds: float, untimed: int):
         super().__init__()

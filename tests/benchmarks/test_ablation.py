@@ -1,5 +1,7 @@
 """Each variation trains, and does something else than the unchanged network; the table tells differences."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from benchmarks import ablation
 from benchmarks.store import Store
 from benchmarks.variations import BASE, VARIATIONS, Variation
 from striate.data import Dataset
-from striate.training import recipe, score
+from striate.training import Recipe, recipe, score
 
 FAST = recipe("fast", "quicknet_s").replace(epochs=2, batch_size=16)
 
@@ -61,6 +63,25 @@ def test_the_table_tells_differences_in_points(tmp_path: Path) -> None:
     assert [cell.strip() for cell in gelu.strip("|").split("|")] == [
         *("GELU", "2", "84.00 %", "94.00 %", "+3.00 (-3.08 to +9.08)", "1.50")
     ]
+
+
+def test_a_crash_leaves_what_is_done_and_begins_nothing_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    begun: list[str] = []
+
+    def crashing(model: str, fast: Recipe, key: str) -> dict[str, float]:
+        begun.append(key)
+        time.sleep(0.1)  # the first is kept, and the crash seen, before all are through
+        if len(begun) == 2:
+            raise MemoryError
+        return {"alone": 0.9, "views": 0.9, "seconds": 1.0}
+
+    monkeypatch.setattr(ablation, "ProcessPoolExecutor", lambda count, mp_context: ThreadPoolExecutor(1))
+    monkeypatch.setattr(ablation, "_trained", crashing)
+    path = tmp_path / "results.json"
+    with pytest.raises(MemoryError):
+        ablation.measure(path, "quicknet_s", 2, 40, [BASE.name])
+    assert Store.opened(path).has(f"{BASE.name}/0")
+    assert len(begun) < 40
 
 
 def test_every_variation_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

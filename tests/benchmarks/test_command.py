@@ -16,8 +16,8 @@ HEADER = {"size": "full", "machine": MACHINE, "versions": {peer.name: {"python":
 
 def kept(path: Path) -> Store:
     store = Store(path, HEADER)
-    store.measure("product/flax/0", lambda: {"gflops": 180.0})
-    store.measure("product/flax/1", lambda: {"gflops": 220.0})
+    store.measure("product/flax/0", lambda: {"gflops": 180.0, "commit": "1234567"})
+    store.measure("product/flax/1", lambda: {"gflops": 220.0, "commit": "1234567-dirty"})
     store.measure("product/pytorch/0", lambda: {"error": "its process ended with -9: it said nothing"})
     return store
 
@@ -26,6 +26,7 @@ def test_the_report_names_machine_versions_results_and_failures(tmp_path: Path) 
     told = report(kept(tmp_path / "results.json"), list(PARTS))
     assert "a chip, 1 of 2 cores, 8 GiB; avx2, fma" in told
     assert "- Flax NNX: python 3.11.7" in told
+    assert "- measured at commit 1234567 and 1234567-dirty" in told
     assert "| Flax NNX | 200     |" in told
     assert "- product/pytorch/0: its process ended with -9" in told
     assert "Throughput" not in told

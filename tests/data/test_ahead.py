@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import quick
 
-from striate.data.ahead import Ahead
+from striate.data.ahead import Ahead, single_core_threads
 
 
 @quick
@@ -86,6 +87,57 @@ def test_its_threads_use_one_core_and_all_others_as_many_as_before():
         thread.join()
         assert told == [3]
         ahead.close()
+    finally:
+        torch.set_num_threads(before)
+
+
+SCARCE = """
+import threading, torch
+from striate.data.ahead import single_core_threads
+
+start, begun = threading.Thread.start, []
+
+def scarce(thread):
+    if begun:
+        raise RuntimeError("can't start new thread")
+    begun.append(thread)
+    start(thread)
+
+torch.set_num_threads(3)
+threading.Thread.start = scarce
+try:
+    single_core_threads(2, "some")
+except RuntimeError as error:
+    print(error, torch.get_num_threads())
+"""
+
+
+def test_a_program_ends_if_the_system_has_no_more_threads():
+    done = subprocess.run([sys.executable, "-W", "error", "-c", SCARCE], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr, done.returncode) == ("can't start new thread 3\n", "", 0)
+
+
+def test_threads_made_at_once_leave_the_usual_number_alone(monkeypatch):
+    before, set_number = torch.get_num_threads(), torch.set_num_threads
+
+    def slowly(count):
+        set_number(count)
+        time.sleep(0.01)  # for others to see it
+
+    def one_of(place):
+        time.sleep(0.004 * place)
+        return single_core_threads(2, str(place))
+
+    monkeypatch.setattr(torch, "set_num_threads", slowly)
+    try:
+        torch.set_num_threads(3)
+        with ThreadPoolExecutor(8) as callers:
+            made = list(callers.map(one_of, range(8)))
+        with ThreadPoolExecutor(1) as later:
+            assert later.submit(torch.get_num_threads).result() == 3
+        assert [list(threads.map(lambda _: torch.get_num_threads(), range(4))) for threads in made] == [[1] * 4] * 8
+        for threads in made:
+            threads.shutdown()
     finally:
         torch.set_num_threads(before)
 

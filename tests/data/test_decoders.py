@@ -119,6 +119,8 @@ def test_a_process_that_dies_is_an_error_and_not_a_wait_for_ever(entries: list[E
     helper.process.kill()
     with pytest.raises(RunError, match=r"ended early \(exit code -9\)"):
         decoders.decode(entries[:2])
+    assert not decoders.decode(entries[:2]).problems, "another one takes its place"
+    assert helper not in (decoders._helpers or ())
     decoders.close()
 
 

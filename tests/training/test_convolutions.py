@@ -116,5 +116,8 @@ def test_other_numbers_are_left_to_pytorch(monkeypatch):
 
 def test_it_is_for_networks_with_wide_layers():
     narrow = nn.Sequential(nn.Conv2d(63, 64, 3), nn.Conv2d(64, 64, 5), nn.Linear(64, 64))
-    assert isinstance(training_convolutions(narrow), nullcontext)
-    assert isinstance(training_convolutions(nn.Sequential(narrow, nn.Conv2d(64, 64, 3))), WinogradGradients)
+    wide, cpu = nn.Sequential(narrow, nn.Conv2d(64, 64, 3)), torch.device("cpu")
+    assert isinstance(training_convolutions(wide, cpu, "float32"), WinogradGradients)
+    assert isinstance(training_convolutions(narrow, cpu, "float32"), nullcontext)
+    assert isinstance(training_convolutions(wide, cpu, "bfloat16"), nullcontext)
+    assert isinstance(training_convolutions(wide, torch.device("cuda"), "float32"), nullcontext)

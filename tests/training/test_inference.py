@@ -1,6 +1,7 @@
 """A predictor says what the model says, in whatever batches, with a program and where it gets none."""
 
 import gc
+import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,9 @@ from striate.data import Split
 from striate.errors import ArgumentError
 from striate.models import Outputs, create
 from striate.preprocess import Preprocess
-from striate.training import Predictor, inference, logits_of, score, score_of
+from striate.training import Predictor, inference, logits_of, score, score_of, shares, winograd
 from striate.training.inference import MOST_PROGRAMS, PATIENCE
+from striate.training.shares import LEAST
 
 PREPROCESS = Preprocess(4, 5, 1, mean=(0.5,), std=(0.25,))
 DIGITS = Preprocess(28, 28, 1, mean=(0.1,), std=(0.8,))
@@ -232,6 +234,48 @@ def test_a_predictor_that_is_let_go_takes_its_programs_with_it():
     assert kept() is None
 
 
+def test_where_both_pay_a_program_is_made_of_shares_with_fewer_products(monkeypatch, python):
+    made, convolution = [], winograd.convolution
+
+    def noted(*args):
+        made.append(threading.current_thread().name)
+        return convolution(*args)
+
+    monkeypatch.setattr(winograd, "quickest", lambda ways: 1)
+    monkeypatch.setattr(shares, "quickest", lambda ways: 1)
+    monkeypatch.setattr(winograd, "convolution", noted)
+    usual = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        model, images = lively(create("quicknet_s")), pixels(2 * LEAST)
+        expected = as_written(model, images)
+        predictor = asked_often(model, images)
+        python.clear()
+        close(predictor(images), expected)
+        assert python == []
+        assert any(name.startswith("striate-predicting") for name in made)
+    finally:
+        torch.set_num_threads(usual)
+
+
+def test_what_a_device_has_no_memory_for_is_computed_in_parts():
+    model, data, lengths = Watched(), split(11), []
+
+    def small(module, args):
+        lengths.append(len(args[0]))
+        if len(args[0]) > 3:
+            raise torch.OutOfMemoryError("a small card")
+
+    model.register_forward_pre_hook(small)
+    said = logits_of(model, data.images, PREPROCESS, batch_size=8)
+    assert lengths == [8, 4, 2, 2, 4, 2, 2, 3]
+    torch.testing.assert_close(said, logits_of(model, data.images, PREPROCESS, batch_size=1))
+    data = split(1)
+    model.register_forward_pre_hook(lambda module, args: small(module, (range(9),)))
+    with pytest.raises(torch.OutOfMemoryError):
+        logits_of(model, data.images, PREPROCESS)
+
+
 class Moody(nn.Module):
     """Logits whose sign the image decides."""
 
@@ -263,6 +307,24 @@ class Shy(Moody):
         return self.linear(x.flatten(1))
 
 
+class Choosy(Moody):
+    """Logits whose sign the image decides by how much is taken of it."""
+
+    taken = staticmethod(lambda x: x[x > 0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.linear(x.flatten(1))
+        return logits if self.taken(x).shape[0] else -logits
+
+
+class Selecting(Choosy):
+    taken = staticmethod(lambda x: x.masked_select(x > 0))
+
+
+class Finding(Choosy):
+    taken = staticmethod(lambda x: torch.argwhere(x > 0))
+
+
 class Hooked(Moody):
     """A module that others listen to."""
 
@@ -274,7 +336,7 @@ class Hooked(Moody):
         return self.linear(x.flatten(1))
 
 
-@pytest.mark.parametrize("module", [Moody, Counting, Shy, Hooked])
+@pytest.mark.parametrize("module", [Moody, Choosy, Selecting, Finding, Counting, Shy, Hooked])
 def test_a_model_that_no_program_can_stand_for_is_called_itself(module, python):
     model = module()
     predictor = asked_often(model, torch.full((1, 28, 28, 1), 255, dtype=torch.uint8))

@@ -1,6 +1,7 @@
 """bfloat16 where it is faster: measured on a copy, kept in the run, and near to float32 in what it learns."""
 
 import copy
+from contextlib import nullcontext
 from itertools import count
 
 import pytest
@@ -63,6 +64,34 @@ def test_one_slow_pass_does_not_decide(monkeypatch):
 
     monkeypatch.setattr(precision, "_pass", disturbed)
     assert fastest(Dropping(), IMAGES, CPU, clock) == "float32"
+
+
+@pytest.mark.parametrize(
+    ("large", "chosen"), [({"float32"}, "bfloat16"), ({"bfloat16"}, "float32"), ({"float32", "bfloat16"}, "float32")]
+)
+def test_what_the_device_has_no_memory_for_is_not_chosen(monkeypatch, large, chosen):
+    plain = precision._pass
+
+    def small(model, inputs, kind):
+        if kind in large:
+            raise torch.OutOfMemoryError("a small card")
+        plain(model, inputs, kind)
+
+    monkeypatch.setattr(precision, "_pass", small)
+    assert fastest(Dropping(), IMAGES, CPU) == chosen
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+def test_the_trial_computes_convolutions_as_training_does(monkeypatch, kind):
+    asked = []
+
+    def noted(model, device, kind):
+        asked.append((device, kind))
+        return nullcontext()
+
+    monkeypatch.setattr(precision, "training_convolutions", noted)
+    precision._pass(Dropping(), IMAGES, kind)
+    assert asked == [(CPU, kind)]
 
 
 @pytest.mark.parametrize("model", [Dropping(), striate.create("quicknet_s", image_size=8)], ids=["dropout", "norms"])

@@ -3,11 +3,13 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import torch
 
 Result = TypeVar("Result")
+_starting = threading.Lock()
 
 
 class Ahead(Generic[Result]):
@@ -56,16 +58,24 @@ def single_core_threads(count: int, name: str) -> ThreadPoolExecutor:
         count: how many; all of them begin now.
         name: what their names begin with.
     """
-    usual, begun = torch.get_num_threads(), threading.Barrier(count + 1)
+    begun = threading.Barrier(count + 1)
 
     def begin() -> None:
         torch.get_num_threads()  # or this thread would take over the number below when it first computes
         torch.set_num_threads(1)  # for this thread, and for those that begin later
-        begun.wait()
+        with suppress(threading.BrokenBarrierError):
+            begun.wait()
 
-    threads = ThreadPoolExecutor(count, thread_name_prefix=name, initializer=begin)
-    for _ in range(count):
-        threads.submit(int)
-    begun.wait()
-    torch.set_num_threads(usual)
+    with _starting:  # another one here would take the 1 for the usual number
+        usual = torch.get_num_threads()
+        threads = ThreadPoolExecutor(count, thread_name_prefix=name, initializer=begin)
+        try:
+            for _ in range(count):
+                threads.submit(int)
+            begun.wait()
+        except BaseException:  # the system has no more threads, or Ctrl-C: those that have begun would wait for ever
+            begun.abort()
+            raise
+        finally:
+            torch.set_num_threads(usual)
     return threads

@@ -17,6 +17,7 @@ from striate.data.places import Progress
 from striate.data.reading import IN_MEMORY, Reader
 from striate.data.workers import worker_count
 from striate.errors import BadFilesError, DataError
+from striate.memory import keep_memory
 from striate.preprocess import Fit, Preprocess
 
 _LARGEST_OWN_SIZE = 224
@@ -68,6 +69,7 @@ def collect(
         DataError: if a class has no usable image to train on.
         BadFilesError: naming every image that can't be decoded, unless `skip_bad`.
     """
+    keep_memory()  # before the first thread
     told = list(said)
     reader, problems = _reader(classes, plan, options, told)
     names = [name for name in ("train", "val", "test") if plan.get(name)]

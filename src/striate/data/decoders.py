@@ -135,7 +135,13 @@ class _Task(NamedTuple):
             self.own.helper = _Helper(self.preprocess, self.lock)
             self.helpers.append(self.own.helper)
         helper: _Helper = self.own.helper
-        return helper.decode(entries, pixels)
+        try:
+            return helper.decode(entries, pixels)
+        except RunError:  # the next images get another process
+            del self.own.helper
+            self.helpers.remove(helper)
+            helper.end()
+            raise
 
 
 def _are_small(entries: Sequence[Entry]) -> bool:
@@ -156,7 +162,7 @@ def _stop(
 ) -> None:
     ended.set()
     threads.shutdown(wait=False, cancel_futures=True)
-    for helper in helpers or []:
+    for helper in list(helpers or []):  # a thread may be taking a dead one out
         helper.end()
     if lock is not None:
         lock.unlink(missing_ok=True)

@@ -74,11 +74,11 @@ def train(
         module, preprocess = model, _preprocess(data, facts, getattr(model, "normalization", None))
         _try_out(module, data, preprocess)
     target = pick(device)
-    if recipe.precision == "auto" and supported(target):
-        some = preprocess.normalize(data.train.images[: recipe.batch_size])
-        recipe = recipe.replace(precision=fastest(module, some, target))
     folder = new_folder(Path(out) if out else None, f"{name}-{short_name(data.source)}")
     with _threads(thread_count(torch.get_num_threads())), folder as path:
+        if recipe.precision == "auto" and supported(target):
+            some = preprocess.normalize(data.train.images[: recipe.batch_size])
+            recipe = recipe.replace(precision=fastest(module, some, target))
         run = Run(
             path=path,
             architecture=_architecture(module),

@@ -1,8 +1,7 @@
 """The 3×3 convolutions of wide layers in training, with fewer products: see winograd.py.
 
 Which convolutions those are is a matter of their shapes alone, and not of a measurement, so that a run gives the same
-weights again. The bounds are where, on two cores with AVX2, oneDNN's own sums are overtaken: the gradient of the
-filters takes half to two thirds of their time, the maps and their gradient five sixths.
+weights again. The bounds are where oneDNN's own sums are overtaken on two cores with AVX2, see docs/speed.md.
 """
 
 from collections.abc import Callable
@@ -13,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
 
 from striate.training.winograd import SIDE, convolution, filter_gradient, fits, taken, tiles_of, transformed
@@ -22,10 +20,11 @@ LEAST_MAPS, LEAST_TILES = 64, 32  # maps in and out, tiles in a batch: for the g
 MANY_MAPS, MANY_TILES = 256, 256  # for the maps and their gradient, too
 
 
-def training_convolutions(model: nn.Module) -> AbstractContextManager[object]:
-    """What to compute a model's outputs in, for training: a `WinogradGradients` where it has wide 3×3 filters."""
+def training_convolutions(model: nn.Module, device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """What to compute a model's outputs in, for training: a `WinogradGradients` where it has wide 3×3 filters and is
+    trained in float32 on the CPU."""
     wide = any(weight.ndim == 4 and _wide(weight, LEAST_MAPS) for weight in model.parameters())
-    return WinogradGradients() if wide else nullcontext()
+    return WinogradGradients() if wide and device.type == "cpu" and precision == "float32" else nullcontext()
 
 
 class WinogradGradients(TorchFunctionMode):
@@ -70,7 +69,16 @@ def _input_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
     """A convolution of the gradient with the filters turned by half a circle."""
     if maps_pay(x, weight):
         return convolution(gradient, transformed(weight.flip(2, 3).transpose(0, 1)), None)
-    return conv2d_input(x.shape, weight, gradient, padding=1)
+    return backward(gradient, x, weight, (True, False, False))[0]
+
+
+def backward(gradient: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool, bool]) -> tuple[Tensor, ...]:
+    """PyTorch's own gradients of a convolution with padding 1: of the maps, the filters and the bias, if wanted."""
+    once, none = (1, 1), (0, 0)
+    found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
+        gradient, x, weight, None, once, once, once, False, none, 1, wanted
+    )
+    return found
 
 
 def _wide(weight: Tensor, maps: int) -> bool:

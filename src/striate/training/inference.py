@@ -31,10 +31,11 @@ PATIENCE = 16  # batches of a shape before it gets a program, which takes the ti
 MOST_PROGRAMS = 4  # each may hold weights of its own
 TOLERANCE = 1e-4  # how far a program's logits may lie from the model's, as a share of the largest
 
-# What takes values out of a tensor.
+# What takes values out of a tensor, or gives one whose shape depends on them.
 _READERS = (
     "__bool__", "__int__", "__float__", "__index__", "__contains__", "__array__",
-    "item", "tolist", "numpy", "equal", "allclose", "nonzero",
+    "item", "tolist", "numpy", "equal", "allclose", "is_nonzero",
+    "nonzero", "argwhere", "masked_select", "unique", "_unique2", "unique_consecutive", "bincount", "repeat_interleave",
 )  # fmt: skip
 
 
@@ -132,10 +133,21 @@ def _answered(answer: Answer, images: Images, device: torch.device, batch_size: 
     batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else BATCH)
     with torch.inference_mode():
         outputs = [
-            _averaged([(weight, answer(view)) for weight, view in views_of(chunk.to(device))])
+            _averaged([(weight, _in_parts(answer, view)) for weight, view in views_of(chunk.to(device))])
             for chunk in images.split(batch_size)
         ]
     return torch.cat(outputs)
+
+
+def _in_parts(answer: Answer, pixels: Tensor) -> Tensor:
+    """`answer`, in halves, quarters, … where the device has no memory for more at once."""
+    try:
+        return answer(pixels)
+    except torch.OutOfMemoryError:
+        if len(pixels) == 1:
+            raise
+    # Out here, as the exception holds what was computed.
+    return torch.cat([_in_parts(answer, half) for half in pixels.tensor_split(2)])
 
 
 def _averaged(seen: list[tuple[float, Tensor]]) -> Tensor:
@@ -172,5 +184,11 @@ class _Numbers(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """What `func` gives."""
-        self.seen |= func.__name__ in _READERS
+        masked = func.__name__ == "__getitem__" and _has_mask(args[1])
+        self.seen |= masked or func.__name__ in _READERS
         return func(*args, **(kwargs or {}))
+
+
+def _has_mask(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(part, Tensor) and part.dtype == torch.bool for part in parts)

@@ -72,7 +72,7 @@ class Training:
         self.recipe = recipe
         self.optimizer = optimizer_of(recipe, model)
         self.loss = loss_of(recipe)
-        self._convolutions = training_convolutions(model)
+        self._convolutions = training_convolutions(model, batches.device, recipe.precision)
         self.step = 0
         self.plan = Plan.parse(recipe.steps or str(recipe.epochs * batches.steps_per_epoch))
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from striate import seeding
 from striate.models import Outputs
+from striate.training.convolutions import training_convolutions
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -41,7 +42,8 @@ def supported(device: torch.device) -> bool:
 def fastest(
     model: nn.Module, inputs: Tensor, device: torch.device, clock: Callable[[], float] = time.perf_counter
 ) -> Precision:
-    """The precision in which this model's forward and backward pass takes the least time.
+    """The precision in which this model's forward and backward pass takes the least time, among those for which the
+    device has memory; float32 if it has for none.
 
     Args:
         model: left as it is: a copy is measured.
@@ -52,21 +54,29 @@ def fastest(
     trial = copy.deepcopy(model).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     inputs = inputs.to(device)
     times: dict[Precision, float] = {}
-    rounds: tuple[Precision, ...] = ("float32", "bfloat16")
+    both: tuple[Precision, ...] = ("float32", "bfloat16")
     with seeding.scoped(0, "precision", device=device):  # dropout draws
-        for precision in rounds:
-            _pass(trial, inputs, precision)  # kernels are chosen and compiled in the first
+        rounds = [precision for precision in both if _fits(trial, inputs, precision)]
         began = clock()
-        while not times or clock() - began < SECONDS:
+        while rounds and (not times or clock() - began < SECONDS):
             for precision in rounds:
                 started = clock()
                 _pass(trial, inputs, precision)
                 times[precision] = min(times.get(precision, math.inf), clock() - started)
-    return min(rounds, key=times.__getitem__)
+    return min(rounds, key=times.__getitem__, default="float32")
+
+
+def _fits(model: nn.Module, inputs: Tensor, precision: str) -> bool:
+    """Whether there is memory for a pass: the first, in which kernels are chosen and compiled."""
+    try:
+        _pass(model, inputs, precision)
+    except torch.OutOfMemoryError:
+        return False
+    return True
 
 
 def _pass(model: nn.Module, inputs: Tensor, precision: str) -> None:
-    with autocast(precision, inputs.device):
+    with autocast(precision, inputs.device), training_convolutions(model, inputs.device, precision):
         outputs = model(inputs)
     logits: Tensor = outputs.logits if isinstance(outputs, Outputs) else outputs
     logits.float().logsumexp(dim=1).mean().backward()

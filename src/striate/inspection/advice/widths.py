@@ -30,8 +30,9 @@ def narrow_stages(network: Network) -> list[Finding]:
     """
     if any(call.field is None for call in network.convolutions):
         raise SkippedError("it is not known which pixels all of its convolutions see")
-    taken = _taken(network)
-    stages = _stages(network, taken)
+    own = _own(network)
+    taken = _taken(network, own)
+    stages = _stages(network, own, taken)
     widths = _widths(network, _counted(network, stages, taken))
     steps = [(a, b) for a, b in pairwise(widths) if b[0] * b[1] > a[0] * a[1]]
     narrow = [(a, b) for a, b in steps if widths[b] <= widths[a]]
@@ -57,12 +58,11 @@ def narrow_stages(network: Network) -> list[Finding]:
     ]
 
 
-def _stages(network: Network, taken: dict[str, Stride]) -> dict[str, Stride]:
+def _stages(network: Network, own: dict[str, Stride], taken: dict[str, Stride]) -> dict[str, Stride]:
     """The stride of what each module makes; of maps that are added to others, that at which a convolution takes them.
 
     A layer in front of a pooling has to make as many maps as the residual block behind it adds to them.
     """
-    own = _own(network)
     return {path: taken[path] if len(network.ties.tied(path)) > 1 else stride for path, stride in own.items()}
 
 
@@ -78,9 +78,8 @@ def _own(network: Network) -> dict[str, Stride]:
     return {call.name: stride for call in network.blocks if (stride := _stride(call)) is not None}
 
 
-def _taken(network: Network) -> dict[str, Stride]:
+def _taken(network: Network, own: dict[str, Stride]) -> dict[str, Stride]:
     """The stride at which what each module makes, or a sum with it, first enters a convolution; or else its own."""
-    own = _own(network)
     at = {call.made[2:]: own[call.name] for call in network.blocks if call.name in own}
     found = {}
     for path, stride in own.items():
