@@ -53,7 +53,7 @@ def draw(store: Store, data: str, path: Path) -> bool:
         axes.set_xlabel("seconds of training, compilation included")
         axes.set_ylabel(f"test accuracy, {data}")
         axes.set_title(named(store), fontsize=9)
-        axes.legend(frameon=False, fontsize=8, loc="lower right")
+        axes.legend(frameon=False, fontsize=8, loc="upper left")
         file = io.BytesIO()
         figure.savefig(file, format="svg", facecolor="white", metadata={"Date": None})
     write_atomic(path, file.getvalue())
