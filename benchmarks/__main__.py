@@ -106,8 +106,7 @@ def report(store: Store, parts: list[str]) -> str:
     """The machine, versions and commits, the tables of the parts, and what failed, in Markdown."""
     installed = {peer.title: store.header["versions"][peer.name] for peer in PEERS}
     versions = [f"- {title}: " + ", ".join(map(" ".join, found.items())) for title, found in installed.items()]
-    commits = sorted({each["commit"] for each in store.results.values() if each.get("commit")})
-    versions += [f"- measured at commit {' and '.join(commits)}"] if commits else []
+    versions += [f"- measured at commit {' and '.join(store.commits)}"] if store.commits else []
     told = ["# Striate and its peers", plot.named(store), "\n".join(versions)]
     told += filter(None, (PARTS[name].tables(store) for name in parts))
     failures = [f"- {key}: {error}" for key, error in store.failures().items()]

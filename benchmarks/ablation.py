@@ -87,11 +87,8 @@ def _trained(model: str, fast: Recipe, key: str) -> Result:
     """One training, in a process of its own."""
     torch.set_num_threads(1)
     name, _, seed = key.rpartition("/")
-    measured_commit = machine.commit()
-    return {
-        **trained(NAMES[name], model, fast.replace(seed=int(seed)), striate.load(DATA)),
-        "commit": measured_commit,
-    }
+    at = {"commit": machine.commit()}
+    return at | trained(NAMES[name], model, fast.replace(seed=int(seed)), striate.load(DATA))
 
 
 def trained(variation: Variation, model: str, fast: Recipe, data: Dataset) -> Result:
@@ -125,6 +122,7 @@ def report(store: Store) -> str:
     rows = [_row(name, store.rounds(name), base) for name in NAMES if store.rounds(name)]
     made: dict[str, Any] = store.header["recipe"]
     title = f"{store.header['model']} on {DATA}, {made['epochs']} epochs"
+    title += f", at commit {' and '.join(store.commits)}" if store.commits else ""
     header = ["variation", "seeds", "image alone", "views averaged", "difference, points", "time"]
     return table(title, header, rows)
 

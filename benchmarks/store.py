@@ -64,6 +64,11 @@ class Store:
             if self.has(key) and key.startswith(start)
         }
 
+    @property
+    def commits(self) -> list[str]:
+        """The commits at which the results were measured, those that are known."""
+        return sorted({each["commit"] for each in self.results.values() if each.get("commit")})
+
     def failures(self) -> dict[str, str]:
         """What went wrong, by key."""
         return {key: each["error"] for key, each in self.results.items() if "error" in each}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from striate.data.batches import Batch, Batches
 from striate.layers import GlobalAvgPool2d, WhiteningConv2d
-from striate.models.fitting import IMAGES, fit
+from striate.models.fitting import fit, spaced
 from striate.models.quicknet import LOGIT_SCALE, WIDTHS, QuickNet, Unit
 from striate.training import Training
 
@@ -25,7 +25,7 @@ class Variation:
         name: how the table calls it.
         settings: of the recipe.
         widths: of the network's maps, instead of the model's own.
-        network: changes the fresh network; it may look at the first training images, float32 (N, C, H, W), normalised.
+        network: changes the fresh network; it may look at some training images, float32 (N, C, H, W), normalised.
         training: changes the training before its first step.
     """
 
@@ -215,10 +215,9 @@ def _growing(shares: dict[int, float]) -> Callable[[Training], None]:
 
 
 def some_images(batches: Batches) -> Tensor:
-    """What a network may look at before it is trained, see `models.wanted`: float32 (N, C, H, W)."""
+    """What a network may look at before it is trained, as in `striate.train`: float32 (N, C, H, W)."""
     images = batches.split.images
-    most = min(IMAGES, len(images))
-    return batches.preprocess.normalize(images[torch.arange(most) * len(images) // most])
+    return batches.preprocess.normalize(images[spaced(len(images), images.shape[1:].numel())])
 
 
 BASE = Variation("as it is")

@@ -100,9 +100,10 @@ def _fastest(store: Store, data: str, targets: Sequence[float], measured: dict[P
     best = best_of_textbook(measured)
     goals = [(_share(target), target) for target in targets]
     goals += [(f"{_share(best)}, the textbook's best", best)] if best is not None else []
+    scaled = {each: curves_of(store, each, scaled=True) for each in measured}
     rows: list[list[str]] = []
     for title, target in goals if measured else ():
-        times_of = {each: time_to(curves_of(store, each, scaled=True), target) for each in measured}
+        times_of = {each: time_to(curves, target) for each, curves in scaled.items()}
         mine = min((each for each in times_of if each.peer == OURS), key=times_of.__getitem__, default=None)
         seconds = math.inf if mine is None else times_of[mine]
         cells = []

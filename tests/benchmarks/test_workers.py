@@ -127,6 +127,14 @@ def test_our_program_is_looked_at_when_it_is_done() -> None:
     ((seconds, accuracy),) = answer["curve"]
     assert seconds > 0
     assert 0.05 < accuracy < 1
+    assert answer["alone"] == accuracy, "this recipe has no views"
+
+
+def test_the_image_alone_and_its_views_are_told_apart() -> None:
+    settings = {"epochs": 1, "batch_size": 256, "tta": "shifts"}
+    answer = striate_peer.program("digits", "mlp", "modern", settings, seed=0, images=None)
+    ((_, accuracy),) = answer["curve"]
+    assert accuracy != answer["alone"]
 
 
 def test_a_folder_is_loaded_by_both(tmp_path: Path) -> None:

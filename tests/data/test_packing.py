@@ -21,7 +21,7 @@ Folder = Callable[..., Path]
 Paint = Callable[..., Path]
 
 
-def same(folder: Path, shards: Path) -> None:
+def assert_same(folder: Path, shards: Path) -> None:
     """The data set of the shards is that of the folder, image by image."""
     one, other = load(folder), load(shards)
     assert one.classes == other.classes
@@ -50,7 +50,7 @@ def test_shards_are_the_folder_again(folder: Folder, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(packed.shards)
     assert packed.images == {"train": 33, "val": 5, "test": 5}
     assert len(packed.shards) > 4
-    same(root, tmp_path / "out")
+    assert_same(root, tmp_path / "out")
 
 
 def test_splits_of_ones_own_are_kept(folder: Folder, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_splits_of_ones_own_are_kept(folder: Folder, tmp_path: Path) -> None:
     packed = pack(root, tmp_path / "out")
     assert packed.shards == ("train-000000.tar", "val-000000.tar")
     assert packed.images == {"train": 8, "val": 3}
-    same(root, tmp_path / "out")
+    assert_same(root, tmp_path / "out")
 
 
 def test_the_files_are_kept_byte_for_byte_and_labelled(folder: Folder, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_the_seed_decides_the_order_and_nothing_else(folder: Folder, tmp_path: P
         bytes_of[name] = [(tmp_path / name / shard).read_bytes() for shard in packed.shards]
     assert bytes_of["one"] == bytes_of["same"]
     assert bytes_of["one"] != bytes_of["other"]
-    same(root, tmp_path / "other")
+    assert_same(root, tmp_path / "other")
 
 
 @pytest.mark.parametrize("size", [15_000, 40_000, 10**9])
@@ -111,7 +111,7 @@ def test_no_shard_is_larger_than_asked_for(folder: Folder, tmp_path: Path, size:
 def test_an_image_larger_than_a_shard_gets_its_own(folder: Folder, tmp_path: Path) -> None:
     pack(folder("train", a=2, b=2), tmp_path / "out", shard_size=1)
     assert len(list((tmp_path / "out").iterdir())) == 4
-    same(tmp_path / "set", tmp_path / "out")
+    assert_same(tmp_path / "set", tmp_path / "out")
 
 
 def test_names_with_dots_and_names_alike_are_told_apart(folder: Folder, paint: Paint, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_names_with_dots_and_names_alike_are_told_apart(folder: Folder, paint: P
     for seed, name in enumerate([*names, "x.bmp", "x.png"]):
         paint(root / "train" / "cats" / name, seed=seed)
     pack(root, tmp_path / "out")
-    same(root, tmp_path / "out")
+    assert_same(root, tmp_path / "out")
     keys = [name for name in contents(tmp_path / "out" / "train-000000.tar") if name != NAME]
     assert len({name.rpartition("/")[2].partition(".")[0] + name.rpartition("/")[0] for name in keys}) == len(keys) / 2
 
@@ -149,7 +149,7 @@ def test_any_names_come_back(tmp_path_factory: pytest.TempPathFactory, names: se
         (root / "set" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((2, 3, 3), seed, dtype=np.uint8)).save(root / "set" / name)
     pack(root / "set", root / "out", shard_size=size)
-    same(root / "set", root / "out")
+    assert_same(root / "set", root / "out")
 
 
 def test_bad_files_are_all_named_and_nothing_is_written(folder: Folder, paint: Paint, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_place_that_can_not_be_is_refused_first(folder: Folder, tmp_path: Path
 def test_an_empty_folder_may_be_there(folder: Folder, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     pack(folder(cats=1, dogs=1), tmp_path / "out")
-    same(tmp_path / "set", tmp_path / "out")
+    assert_same(tmp_path / "set", tmp_path / "out")
 
 
 def test_progress_counts_up_to_all_images(folder: Folder, tmp_path: Path) -> None:

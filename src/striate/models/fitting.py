@@ -22,7 +22,11 @@ def fit(model: nn.Module, images: Tensor) -> None:
 
 def wanted(model: nn.Module, count: int, values: int) -> Tensor:
     """Which of `count` images of so many values each `fit` is to see: int64 positions, evenly spaced, or none."""
-    if not any(isinstance(layer, WhiteningConv2d) for layer in model.modules()):
-        return torch.empty(0, dtype=torch.int64)
+    whitens = any(isinstance(layer, WhiteningConv2d) for layer in model.modules())
+    return spaced(count, values) if whitens else torch.empty(0, dtype=torch.int64)
+
+
+def spaced(count: int, values: int) -> Tensor:
+    """Positions of as many of `count` images, of so many values each, as are looked at: int64, evenly spaced."""
     most = max(1, min(IMAGES, VALUES // values, count))
     return torch.arange(most) * count // most

@@ -63,22 +63,11 @@ def train(
     data = _sized(data, wanted_size(model, weights))
     usual = named("modern" if weights is None else "fine-tune", name, len(data.train))
     recipe = recipe.over(usual) if recipe else usual
-    _, height, width, channels = data.train.images.shape
-    if isinstance(model, str):
-        adapt = weights is not None
-        module = models.create(model, len(data.classes), channels, (height, width), recipe.seed, weights, adapt)
-        preprocess = _preprocess(data, facts, getattr(module, "normalization", None))
-        if weights is None:
-            _fit(module, data, preprocess)
-    else:
-        module, preprocess = model, _preprocess(data, facts, getattr(model, "normalization", None))
-        _try_out(module, data, preprocess)
+    module, preprocess = _made(model, facts, data, recipe.seed, weights)
     target = pick(device)
     folder = new_folder(Path(out) if out else None, f"{name}-{short_name(data.source)}")
     with _threads(thread_count(torch.get_num_threads())), folder as path:
-        if recipe.precision == "auto" and supported(target):
-            some = preprocess.normalize(data.train.images[: recipe.batch_size])
-            recipe = recipe.replace(precision=fastest(module, some, target))
+        recipe = _with_precision(recipe, module, data, preprocess, target)
         run = Run(
             path=path,
             architecture=_architecture(module),
@@ -97,6 +86,33 @@ def train(
         _write_split(run.path / "split.csv", data)
         write_json(run.path / "run.json", run.to_dict())
         return session.drive()
+
+
+def _made(
+    model: str | nn.Module, facts: models.Facts | None, data: Dataset, seed: int, weights: str | Path | None
+) -> tuple[nn.Module, Preprocess]:
+    """The module to train, ready for its first step, and how images become its input."""
+    if isinstance(model, nn.Module):
+        preprocess = _preprocess(data, facts, getattr(model, "normalization", None))
+        _try_out(model, data, preprocess)
+        return model, preprocess
+    _, height, width, channels = data.train.images.shape
+    adapt = weights is not None
+    module = models.create(model, len(data.classes), channels, (height, width), seed, weights, adapt)
+    preprocess = _preprocess(data, facts, getattr(module, "normalization", None))
+    if weights is None:
+        _fit(module, data, preprocess)
+    return module, preprocess
+
+
+def _with_precision(
+    recipe: Recipe, module: nn.Module, data: Dataset, preprocess: Preprocess, device: torch.device
+) -> Recipe:
+    """The recipe with the faster precision, where it leaves that open and the device has a choice."""
+    if recipe.precision != "auto" or not supported(device):
+        return recipe
+    some = preprocess.normalize(data.train.images[: recipe.batch_size])
+    return recipe.replace(precision=fastest(module, some, device))
 
 
 def resume(

@@ -56,14 +56,16 @@ def fastest(
     times: dict[Precision, float] = {}
     both: tuple[Precision, ...] = ("float32", "bfloat16")
     with seeding.scoped(0, "precision", device=device):  # dropout draws
-        rounds = [precision for precision in both if _fits(trial, inputs, precision)]
+        fitting = [precision for precision in both if _fits(trial, inputs, precision)]
+        if len(fitting) < 2:
+            return fitting[0] if fitting else "float32"
         began = clock()
-        while rounds and (not times or clock() - began < SECONDS):
-            for precision in rounds:
+        while not times or clock() - began < SECONDS:
+            for precision in both:
                 started = clock()
                 _pass(trial, inputs, precision)
                 times[precision] = min(times.get(precision, math.inf), clock() - started)
-    return min(rounds, key=times.__getitem__, default="float32")
+    return min(both, key=times.__getitem__)
 
 
 def _fits(model: nn.Module, inputs: Tensor, precision: str) -> bool:
