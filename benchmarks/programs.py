@@ -100,7 +100,7 @@ PROGRAMS = (
     ours("quicknet_s", "fast", FASHION, seeds=10, epochs=2, quick=True),
     ours("quicknet_s", "fast", FASHION, seeds=5, epochs=4),
     ours("quicknet_m", "fast", FASHION, seeds=3, epochs=6),
-    ours("quicknet_l", "fast", FASHION, seeds=1, epochs=50, augment="flip,shift=0.08,erase=0.3"),
+    ours("quicknet_l", "fast", FASHION, seeds=1, epochs=42, augment="flip,shift=0.08,erase=0.3"),
     ours("fashion_cnn", "modern", FASHION, seeds=3, epochs=2),
     by(TENSORFLOW, "textbook", FASHION, "the textbook's program", epochs=10, seeds=3),
     by(JAX, "textbook", FASHION, "the textbook's program", epochs=10, seeds=1),

@@ -11,7 +11,7 @@ from tests.models.test_registry import stirred
 COUNTS = {
     "quicknet_s": (270_626, 8_906_528),
     "quicknet_m": (599_394, 18_355_872),
-    "quicknet_l": (1_057_186, 31_178_272),
+    "quicknet_l": (1_069_314, 36_074_784),
 }
 every = pytest.mark.parametrize("name", COUNTS)
 
@@ -25,12 +25,21 @@ def by_hand(model, x, kernel, stride):
 
     def unit(x, name, pool):
         maps = F.conv2d(x, w[f"{name}.conv.weight"], padding=1)
-        return F.max_pool2d(norm(maps, f"{name}.norm").relu(), 2) if pool else x + norm(maps, f"{name}.norm").relu()
+        maps = norm(maps, f"{name}.norm").relu()
+        if pool:
+            return F.max_pool2d(maps, 2)
+        return maps + x if maps.shape == x.shape else maps
+
+    def more(x, name):
+        for place in range(2 if name == "more2" else 1):
+            x = unit(x, f"{name}.{place}", pool=False) if f"{name}.{place}.conv.weight" in w else x
+        return x
 
     x = F.conv2d(x, w["conv1.weight"], w.get("conv1.bias"), stride=stride, padding=kernel // 2)
     x = F.max_pool2d((norm(x, "norm2") if "norm2.weight" in w else x).relu(), 2)
-    x = unit(unit(x, "unit3", pool=True), "unit5", pool=False)
-    x = unit(unit(x, "unit6", pool=True), "unit8", pool=False)
+    x = unit(unit(more(x, "more2"), "unit3", pool=True), "unit5", pool=False)
+    x = unit(unit(more(x, "more5"), "unit6", pool=True), "unit8", pool=False)
+    x = more(x, "more8")
     return F.linear(x.amax((2, 3)), w["output.weight"]) * 0.2
 
 

@@ -20,7 +20,7 @@ PARAMETERS = {  # for 28×28 grey images and 10 classes
     "lenet5": 60_000,
     "lenet5_modern": 61_706,
     "mlp": 266_610,
-    "quicknet_l": 1_057_024,
+    "quicknet_l": 1_069_152,
     "quicknet_m": 599_232,
     "quicknet_s": 270_464,
     "resnet18": 11_172_810,

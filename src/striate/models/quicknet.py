@@ -2,23 +2,28 @@
 
 layer  type            maps            size at 28×28   size at 224×224
                        s    m    l
-C1     conv 3×3        18   18   18    28×28           conv 7×7, stride 4: 56×56, 32, 48 or 64 maps
+C1     conv 3×3        18   18   18    28×28           conv 7×7, stride 4: 56×56, 32, 48 or 48 maps
 S2     max pool 2×2                    14×14           28×28
-C3     conv 3×3        64   96   128   14×14           28×28
++      conv 3×3                  48    14×14           28×28    two; the second added to its input
+C3     conv 3×3        64   96   96    14×14           28×28
 S4     max pool 2×2                    7×7             14×14
-C5     conv 3×3        64   96   128   7×7             14×14    added to its input
-C6     conv 3×3        128  192  256   7×7             14×14
+C5     conv 3×3        64   96   96    7×7             14×14    added to its input
++      conv 3×3                  96    7×7             14×14    added to its input
+C6     conv 3×3        128  192  192   7×7             14×14
 S7     max pool 2×2                    3×3             7×7
-C8     conv 3×3        128  192  256   3×3             7×7      added to its input
+C8     conv 3×3        128  192  192   3×3             7×7      added to its input
++      conv 3×3                  192   3×3             7×7      added to its input
 S9     global max                      1×1             1×1
 out    dense, × 0.2, softmax (in the loss)
 
 With the small stem C1 whitens and learns nothing, see `layers.WhiteningConv2d`: `fit` shows it the training images, and
-no gradient has to be taken back to it. It has both signs of every direction of a patch, but at most 32, 48 or 64 maps:
-of colour images 32, 48 or 54. After each other convolution, or the pooling behind it, come batch normalisation and
+no gradient has to be taken back to it. It has both signs of every direction of a patch, but at most 32, 48 or 48 maps,
+which colour images have. After each other convolution, or the pooling behind it, come batch normalisation and
 ReLU: maximum and ReLU commute, and a quarter of the values is then normalised and rectified. What each choice is worth:
 docs/speed.md.
 """
+
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -26,16 +31,17 @@ from striate.layers import Add, GlobalMaxPool2d, MaxPool2d, WhiteningConv2d
 from striate.models.registry import Facts, register
 from striate.models.stem import STEM, check_size
 
-WIDTHS = {"quicknet_s": (32, 64, 128), "quicknet_m": (48, 96, 192), "quicknet_l": (64, 128, 256)}
+WIDTHS = {"quicknet_s": (32, 64, 128), "quicknet_m": (48, 96, 192), "quicknet_l": (48, 96, 192)}
+DEEPER = "quicknet_l"  # who has the layers that the table marks with +
 SMALLEST = {"imagenet": 61, "small": 8}  # sides of which three poolings leave a pixel
 LOGIT_SCALE = 0.2
 
 
 class Unit(nn.Module):
-    """A 3×3 convolution, batch normalisation and ReLU, with a pooling or a shortcut.
+    """A 3×3 convolution, batch normalisation and ReLU, with a pooling or, where the width stays, a shortcut.
 
-    (N, channels, H, W) to (N, width, H / 2, W / 2), rounded down, with `pool`; otherwise to (N, channels, H, W), the
-    input being added.
+    (N, channels, H, W) to (N, width, H / 2, W / 2), rounded down, with `pool`; otherwise to (N, width, H, W), the
+    input being added if it has as many maps.
     """
 
     def __init__(self, channels: int, width: int, pool: bool):
@@ -44,7 +50,7 @@ class Unit(nn.Module):
         self.pool = MaxPool2d(2) if pool else None
         self.norm = nn.BatchNorm2d(width)
         self.relu = nn.ReLU()
-        self.add = None if pool else Add()
+        self.add = None if pool or width != channels else Add()
 
     def forward(self, x: Tensor) -> Tensor:
         """The unit's output."""
@@ -56,8 +62,8 @@ class Unit(nn.Module):
 class QuickNet(nn.Module):
     """(N, channels, height, width), both sides at least 8, to logits (N, classes).
 
-    With 28×28 grey images and 10 classes: quicknet_s 0.27, quicknet_m 0.60, quicknet_l 1.06 million parameters and
-    8.9, 18.4, 31.2 million multiply-adds.
+    With 28×28 grey images and 10 classes: quicknet_s 0.27, quicknet_m 0.60, quicknet_l 1.07 million parameters and
+    8.9, 18.4, 36.1 million multiply-adds.
 
     Raises:
         ShapeError: if a side of the image is shorter than the stem takes, see `SMALLEST`.
@@ -76,10 +82,15 @@ class QuickNet(nn.Module):
         self.pool2 = MaxPool2d(2)
         self.norm2 = None if stem == "small" else nn.BatchNorm2d(narrow)
         self.relu2 = nn.ReLU()
-        self.unit3 = Unit(narrow, middle, pool=True)
+        more = name == DEEPER
+        before = WIDTHS[name][0] if more else narrow
+        self.more2 = _units([narrow, before, before] if more else [])
+        self.unit3 = Unit(before, middle, pool=True)
         self.unit5 = Unit(middle, middle, pool=False)
+        self.more5 = _units([middle, middle] if more else [])
         self.unit6 = Unit(middle, wide, pool=True)
         self.unit8 = Unit(wide, wide, pool=False)
+        self.more8 = _units([wide, wide] if more else [])
         self.pool9 = GlobalMaxPool2d()
         self.output = nn.Linear(wide, classes, bias=False)
 
@@ -87,10 +98,14 @@ class QuickNet(nn.Module):
         """Logits of a batch."""
         x = self.pool2(self.conv1(x))
         x = self.relu2(x if self.norm2 is None else self.norm2(x))
-        x = self.unit5(self.unit3(x))
-        x = self.unit8(self.unit6(x))
+        x = self.more5(self.unit5(self.unit3(self.more2(x))))
+        x = self.more8(self.unit8(self.unit6(x)))
         logits: Tensor = LOGIT_SCALE * self.output(self.pool9(x))
         return logits
+
+
+def _units(maps: list[int]) -> nn.Sequential:
+    return nn.Sequential(*(Unit(before, after, pool=False) for before, after in pairwise(maps)))
 
 
 def _enter(name: str, title: str) -> None:
