@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -38,8 +39,8 @@ class Variation:
     def made(self, model: str, classes: int, image: tuple[int, int, int], images: Tensor) -> QuickNet:
         """The network, for images of (channels, height, width), from PyTorch's generator as it stands."""
         channels, height, width = image
-        WIDTHS["varied"] = self.widths or WIDTHS[model]
-        network = QuickNet("varied", classes, channels, (height, width), "small")
+        with mock.patch.dict(WIDTHS, {model: self.widths or WIDTHS[model]}):
+            network = QuickNet(model, classes, channels, (height, width), "small")
         fit(network, images)
         self.network(network, images)
         return network
@@ -49,7 +50,13 @@ class Variation:
 
 
 def _units(network: QuickNet) -> list[Unit]:
-    return [network.unit3, network.unit5, network.unit6, network.unit8]
+    return [module for module in network.modules() if isinstance(module, Unit)]
+
+
+def _takes(network: QuickNet, maps: int) -> None:
+    """The first unit is made anew for as many maps."""
+    first = _units(network)[0]
+    first.conv = nn.Conv2d(maps, first.conv.out_channels, 3, padding=1, bias=False)
 
 
 def _norms(network: QuickNet) -> list[nn.BatchNorm2d]:
@@ -91,9 +98,10 @@ def _activation(make: Callable[[], nn.Module]) -> Network:
 
 def _strided(network: QuickNet, images: Tensor) -> None:
     """5×5 with a stride of 2 in the place of 3×3 and pooling."""
-    first, maps = network.conv1, WIDTHS["varied"][0]
-    network.conv1, network.norm2 = nn.Conv2d(first.in_channels, maps, 5, 2, padding=2, bias=False), nn.BatchNorm2d(maps)
-    network.unit3.conv = nn.Conv2d(maps, network.unit3.conv.out_channels, 3, padding=1, bias=False)
+    maps = network.unit3.conv.out_channels // 2
+    first = nn.Conv2d(images.shape[1], maps, 5, 2, padding=2, bias=False)
+    network.conv1, network.norm2 = first, nn.BatchNorm2d(maps)
+    _takes(network, maps)
     network.pool2 = nn.Identity()
 
 
@@ -109,7 +117,7 @@ def _learned(maps: int, norm: bool = True) -> Network:
     def apply(network: QuickNet, images: Tensor) -> None:
         network.conv1 = nn.Conv2d(images.shape[1], maps, 3, padding=1, bias=not norm)
         network.norm2 = nn.BatchNorm2d(maps) if norm else None
-        network.unit3.conv = nn.Conv2d(maps, network.unit3.conv.out_channels, 3, padding=1, bias=False)
+        _takes(network, maps)
 
     return apply
 
@@ -122,9 +130,7 @@ def _whitened(
         whitening.fit(images)
         whitening.weight.requires_grad_(learned)
         network.norm2 = nn.BatchNorm2d(whitening.out_channels) if norm else None
-        network.unit3.conv = nn.Conv2d(
-            whitening.out_channels, network.unit3.conv.out_channels, 3, padding=1, bias=False
-        )
+        _takes(network, whitening.out_channels)
 
     return apply
 
