@@ -121,6 +121,13 @@ def test_normalisation_is_the_formula(seed, count, height, width, depth):
     np.testing.assert_allclose(inputs.numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_many_large_images_are_normalised_as_each_is():
+    images = torch.from_numpy(noise(0, 5, 200, 210, 3))
+    preprocess = Preprocess(200, 210, 3, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+    together = preprocess.normalize(images)
+    assert torch.equal(together, torch.cat([preprocess.normalize(image[None]) for image in images]))
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_normalised_images_are_channels_last_and_leave_the_pixels_as_they_were(dtype):
     images = torch.from_numpy(noise(0, 2, 5, 4, 3)).to(dtype)

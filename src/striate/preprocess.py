@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the processes that decode images do without it, and start t
 Fit = Literal["crop", "letterbox", "stretch"]
 FITS: tuple[Fit, ...] = ("crop", "letterbox", "stretch")
 
+_CACHED = 2**18  # values
 _SMALL = 64 * 64  # pixels of images that are added up as a whole, and not row by row
 _EXACT = 256  # squares of a level add up to less than 2**24, and to a whole number in float32
 
@@ -87,14 +88,20 @@ class Preprocess:
         """
         import torch
 
-        _, _, width, _ = images.shape
+        _, height, width, channels = images.shape
         # Channels are laid out along the row, since a loop over one or three of them is slower than one over a row.
         scales = [1 / (255 * s) for s in self.std] * width
         offsets = [-m / s for m, s in zip(self.mean, self.std, strict=True)] * width
         scale = torch.tensor(scales, dtype=torch.float32, device=images.device)
         offset = torch.tensor(offsets, dtype=torch.float32, device=images.device)
-        rows = images.flatten(2).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
-        return torch.addcmul(offset, rows, scale, out=rows).view(images.shape).permute(0, 3, 1, 2)
+        pixels = images.flatten(2)
+        rows = torch.empty(pixels.shape, dtype=torch.float32, device=images.device)
+        # On a CPU a part is scaled while it is still in the cache, where it was converted.
+        together = _CACHED // (height * width * channels) if images.device.type == "cpu" else len(images)
+        parts = zip(*(each.split(max(1, together)) for each in (pixels, rows)), strict=True)
+        for levels, inputs in parts:
+            torch.addcmul(offset, inputs.copy_(levels), scale, out=inputs)
+        return rows.view(images.shape).permute(0, 3, 1, 2)
 
     def with_statistics(self, images: "torch.Tensor") -> "Preprocess":
         """This preprocess with the mean and standard deviation of `images`, uint8 (N, height, width, channels)."""
