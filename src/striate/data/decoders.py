@@ -106,7 +106,7 @@ class Decoders:
 
     def _room(self, count: int) -> np.ndarray:
         try:
-            return np.zeros((count, *self.shape), dtype=np.uint8)
+            return np.empty((count, *self.shape), dtype=np.uint8)
         except MemoryError as error:
             gibibytes = count * math.prod(self.shape) / 2**30
             raise DataError(f"{count} images need {gibibytes:.1f} GiB of memory: choose a smaller size.") from error

@@ -32,7 +32,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     shape = (preprocess.height, preprocess.width, preprocess.channels)
     for line in requests:
         entries = [Entry(Path(path), offset, length) for path, offset, length in json.loads(line)]
-        pixels = np.zeros((len(entries), *shape), dtype=np.uint8)
+        pixels = np.empty((len(entries), *shape), dtype=np.uint8)
         problems = prepare_all(entries, preprocess, pixels, turn)
         answers.write(json.dumps(problems).encode() + b"\n")
         answers.write(pixels.data)
