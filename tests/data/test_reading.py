@@ -268,6 +268,22 @@ def test_two_that_begin_at_once_decode_once(pets: Path, decoded: list[str]) -> N
 
 
 @pytest.mark.usefixtures("worth_keeping")
+def test_what_another_ended_just_before_is_not_decoded_again(
+    pets: Path, monkeypatch: pytest.MonkeyPatch, decoded: list[str]
+) -> None:
+    begin, others = Store.begin, []
+
+    def late(store: Store, key: str, size: int) -> Path | None:
+        monkeypatch.setattr(Store, "begin", begin)
+        others.append(load(pets))
+        return begin(store, key, size)
+
+    monkeypatch.setattr(Store, "begin", late)
+    assert_same(load(pets), others[0])
+    assert len(decoded) == 42
+
+
+@pytest.mark.usefixtures("worth_keeping")
 def test_a_killed_process_leaves_nothing_that_is_used(pets: Path, tmp_path: Path) -> None:
     code = (
         "import os; from striate.data import collecting, decoders, load, reading; collecting._FEW_FILES = 1\n"

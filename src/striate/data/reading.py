@@ -119,6 +119,8 @@ class Reader:
             self._tell(f"waiting for another process that decodes {name}", 0, 0)
             time.sleep(0.2)
         try:
+            if (read := self._kept(cache, key, entries)) is not None:  # the other ended between the look and the begin
+                return read
             problems, known = self._build(part / "pixels", name, entries, labels)
             cache.store.keep(key, Kept(_positions(entries, problems), known).to_dict())
         finally:
