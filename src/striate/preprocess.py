@@ -81,10 +81,14 @@ class Preprocess:
             result[position] = torch.from_numpy(self.conform(image).copy())
         return result
 
-    def normalize(self, images: "torch.Tensor") -> "torch.Tensor":
+    def normalize(self, images: "torch.Tensor", out: "torch.Tensor | None" = None) -> "torch.Tensor":
         """Pixels to input: (N, H, W, C) in 0 … 255 to float32 (N, C, H, W), channels-last in memory.
 
         Each value becomes (pixel / 255 − mean) / std.
+
+        Args:
+            images: the pixels.
+            out: where to write, float32 (N, H, W, C), contiguous; by default into memory of its own.
         """
         import torch
 
@@ -95,7 +99,7 @@ class Preprocess:
         scale = torch.tensor(scales, dtype=torch.float32, device=images.device)
         offset = torch.tensor(offsets, dtype=torch.float32, device=images.device)
         pixels = images.flatten(2)
-        rows = torch.empty(pixels.shape, dtype=torch.float32, device=images.device)
+        rows = torch.empty_like(pixels, dtype=torch.float32) if out is None else out.flatten(2)
         # On a CPU a part is scaled while it is still in the cache, where it was converted.
         together = _CACHED // (height * width * channels) if images.device.type == "cpu" else len(images)
         parts = zip(*(each.split(max(1, together)) for each in (pixels, rows)), strict=True)

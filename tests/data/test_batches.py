@@ -213,6 +213,15 @@ def test_as_many_are_made_together_as_have_a_million_values(size, batch_size, to
         assert Batches(Split(each, torch.arange(4000)), Preprocess(size, size, 1), batch_size, 0).together == expected
 
 
+def test_batches_take_the_memory_of_those_that_are_done():
+    made = batches(40, 4)
+    made.together = 1
+    places = {made[step].inputs.data_ptr() for step in range(50)}
+    assert len(places) <= 5  # one used, one before it, one ready and two under way
+    held = [made[step] for step in range(50, 60)]
+    assert len({batch.inputs.data_ptr() for batch in held}) == 10
+
+
 def test_threads_that_need_the_orders_of_different_epochs_each_get_their_own():
     class Interrupted(Batches):
         """Another thread asks for the order of epoch 1 in the moment that of epoch 0 is known."""

@@ -1,8 +1,7 @@
 """Batches as a function of the step: seeded order, variation, mixing, normalisation, device; made ahead of time."""
 
-import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -12,6 +11,7 @@ from striate import seeding
 from striate.data.ahead import Ahead
 from striate.data.dataset import Split
 from striate.data.lazy import LazyImages
+from striate.data.pool import Pool
 from striate.data.workers import cores
 from striate.errors import ArgumentError
 from striate.memory import keep_memory
@@ -81,7 +81,7 @@ class Batches:
         lazy = isinstance(split.images, LazyImages)
         self.together = 1 if lazy else max(1, _VALUES // (batch_size * split.images.shape[1:].numel()))
         self._group: tuple[int, list[Batch]] | None = None
-        self._own = threading.local()
+        self._levels, self._inputs = Pool(torch.uint8), Pool(torch.float32)
         make = weakref.WeakMethod(self._make)  # its threads are no reason to keep this object
         self._ahead = Ahead(lambda group: cast(Make, make())(group), _DEPTH, threads=2)
         self._alone = not lazy and self.device.type == "cpu" and cores() == 1
@@ -104,6 +104,8 @@ class Batches:
         """End what is under way in the background; it begins again when another batch is asked for."""
         self._group = None
         self._ahead.close()
+        self._levels.clear()
+        self._inputs.clear()
 
     @property
     def _groups_per_epoch(self) -> int:
@@ -124,19 +126,19 @@ class Batches:
             images = self.vary(images, seed=self.seed, epoch=epoch, index=index.numpy())
         if getattr(self.vary, "mixes", False):
             images, targets = self._mixed(images, targets, epoch, index, sizes)
-        inputs = self.preprocess.normalize(images)
+        inputs = self.preprocess.normalize(images, self._room(self._inputs, images.shape))
         return [Batch(*each) for each in zip(inputs.split(sizes), targets.split(sizes), strict=True)]
 
     def _images(self, index: Tensor) -> Tensor:
-        """These images, in memory that the next ones of this thread take again: new memory has to be cleared first."""
         images = self.split.images
         if not isinstance(images, Tensor):
             return images[index]
-        if getattr(self._own, "images", None) is None or len(self._own.images) < len(index):
-            self._own.images = images.new_empty((len(index), *images.shape[1:]))
-        chosen: Tensor = self._own.images[: len(index)]
         # Whole images are copied, ten times faster than by images[index], which looks up every pixel.
-        return torch.index_select(images, 0, index, out=chosen)
+        return torch.index_select(images, 0, index, out=self._room(self._levels, (len(index), *images.shape[1:])))
+
+    def _room(self, pool: Pool, shape: Sequence[int]) -> Tensor | None:
+        """From the pool, or None, for memory of its own, where another device may read it later than this thread."""
+        return pool.empty(*shape) if self.device.type == "cpu" else None
 
     def _mixed(
         self, images: Tensor, targets: Tensor, epoch: int, index: Tensor, sizes: list[int]
