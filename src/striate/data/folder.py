@@ -29,7 +29,7 @@ def plan_of(layout: Layout, root: Path) -> dict[str, list[tuple[Entry, int]]]:
     plan: dict[str, list[tuple[Entry, int]]] = {}
     for split, classes in layout.splits.items():
         for label, files in enumerate(classes.values()):
-            keys = [unicodedata.normalize("NFC", path.relative_to(root).as_posix()) for path in files]
+            keys = [unicodedata.normalize("NFC", "/".join(path.parts[len(root.parts) :])) for path in files]
             places = hold_out(keys) if split == "all" else [split] * len(files)
             for path, place in zip(files, places, strict=True):
                 plan.setdefault(place, []).append((Entry(path), label))
