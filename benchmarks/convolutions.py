@@ -25,7 +25,7 @@ SHAPES = (
     # maps in, maps out, side
     *((64, 128, 14), (128, 128, 14), (128, 256, 7), (256, 256, 7)),  # fashion_cnn
     *((18, 96, 14), (96, 96, 7), (96, 192, 7), (192, 192, 3)),  # quicknet_m
-    *((18, 128, 14), (128, 128, 7), (256, 256, 3)),  # quicknet_l, beside one of fashion_cnn's
+    *((18, 48, 14), (48, 48, 14), (48, 96, 14)),  # quicknet_l, beside those of quicknet_m
     *((64, 64, 28), (512, 512, 4)),  # resnet18, beside fashion_cnn's
 )
 BATCHES = (32, 128)
