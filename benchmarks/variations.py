@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
-from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -25,22 +24,22 @@ class Variation:
     Args:
         name: how the table calls it.
         settings: of the recipe.
-        widths: of the network's maps, instead of the model's own.
+        maps: how many the network has, as a multiple of the model's own.
         network: changes the fresh network; it may look at some training images, float32 (N, C, H, W), normalised.
         training: changes the training before its first step.
     """
 
     name: str
     settings: dict[str, Any] = field(default_factory=dict, hash=False)
-    widths: tuple[int, int, int] | None = None
+    maps: float = 1
     network: Network = lambda network, images: None
     training: Callable[[Training], None] = lambda training: None
 
     def made(self, model: str, classes: int, image: tuple[int, int, int], images: Tensor) -> QuickNet:
         """The network, for images of (channels, height, width), from PyTorch's generator as it stands."""
         channels, height, width = image
-        with mock.patch.dict(WIDTHS, {model: self.widths or WIDTHS[model]}):
-            network = QuickNet(model, classes, channels, (height, width), "small")
+        narrow, middle, wide = (int(self.maps * width) for width in WIDTHS[model])
+        network = QuickNet(model, (narrow, middle, wide), classes, channels, (height, width), "small")
         fit(network, images)
         self.network(network, images)
         return network
@@ -154,7 +153,7 @@ def _no_scale(network: QuickNet, images: Tensor) -> None:
 
 def _deeper(network: QuickNet, images: Tensor) -> None:
     """One more unit with a shortcut at 14×14."""
-    narrow = network.unit3.conv.in_channels
+    narrow = _units(network)[0].conv.in_channels
     network.relu2 = nn.Sequential(network.relu2, Unit(narrow, narrow, pool=False))
 
 
@@ -241,8 +240,8 @@ VARIATIONS = (
     Variation("first layer whitens 6 directions of 9", network=_whitened(6)),
     Variation("first layer whitens 16 directions of 5×5 pixels", network=_whitened(16, 5)),
     Variation("one more unit at 14×14", network=_deeper),
-    Variation("three quarters of all maps", widths=(24, 48, 96)),
-    Variation("one and a half times all maps", widths=(48, 96, 192)),
+    Variation("three quarters of all maps", maps=0.75),
+    Variation("one and a half times all maps", maps=1.5),
     Variation("no shortcuts", network=_no_shortcuts),
     Variation("Dirac initialisation", network=_dirac),
     Variation("global average instead of maximum", network=_average),

@@ -126,6 +126,9 @@ def test_many_large_images_are_normalised_as_each_is():
     preprocess = Preprocess(200, 210, 3, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
     together = preprocess.normalize(images)
     assert torch.equal(together, torch.cat([preprocess.normalize(image[None]) for image in images]))
+    out = torch.empty(images.shape)
+    assert torch.equal(preprocess.normalize(images, out), together)
+    assert torch.equal(out.permute(0, 3, 1, 2), together)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])

@@ -1,4 +1,4 @@
-"""Memory that one batch gives back and the next one takes again stays with the process."""
+"""Memory that one step gives back and the next one takes again stays with the process."""
 
 import ctypes
 import sys

@@ -99,7 +99,7 @@ class Preprocess:
         scale = torch.tensor(scales, dtype=torch.float32, device=images.device)
         offset = torch.tensor(offsets, dtype=torch.float32, device=images.device)
         pixels = images.flatten(2)
-        rows = torch.empty_like(pixels, dtype=torch.float32) if out is None else out.flatten(2)
+        rows = torch.empty(pixels.shape, dtype=torch.float32, device=images.device) if out is None else out.flatten(2)
         # On a CPU a part is scaled while it is still in the cache, where it was converted.
         together = _CACHED // (height * width * channels) if images.device.type == "cpu" else len(images)
         parts = zip(*(each.split(max(1, together)) for each in (pixels, rows)), strict=True)

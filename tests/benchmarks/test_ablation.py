@@ -5,12 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 from small_run import split
 
 from benchmarks import ablation
 from benchmarks.store import Store
 from benchmarks.variations import BASE, VARIATIONS, Variation
 from striate.data import Dataset
+from striate.models.quicknet import WIDTHS
 from striate.training import Recipe, recipe, score
 
 FAST = recipe("fast", "quicknet_s").replace(epochs=2, batch_size=16)
@@ -45,6 +47,15 @@ def test_a_variation_is_another_training(
     variation: Variation, mirrored: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert losses(variation, mirrored, monkeypatch) != losses(BASE, mirrored, monkeypatch)
+
+
+@pytest.mark.parametrize("model", WIDTHS)
+@pytest.mark.parametrize("variation", VARIATIONS, ids=lambda each: each.name)
+def test_every_quicknet_can_be_varied(variation: Variation, model: str) -> None:
+    network = variation.made(model, 4, (1, 28, 28), torch.rand(40, 1, 28, 28))
+    assert network.eval()(torch.rand(2, 1, 28, 28)).shape == (2, 4)
+    third = network.unit6.conv.out_channels / WIDTHS[model][2]
+    assert third == {"three quarters of all maps": 0.75, "one and a half times all maps": 1.5}.get(variation.name, 1)
 
 
 def test_the_unchanged_one_is_the_same_each_time(mirrored: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

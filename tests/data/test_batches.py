@@ -220,6 +220,14 @@ def test_batches_take_the_memory_of_those_that_are_done():
     assert len(places) <= 5  # one used, one before it, one ready and two under way
     held = [made[step] for step in range(50, 60)]
     assert len({batch.inputs.data_ptr() for batch in held}) == 10
+    assert made._levels._free
+    del held
+    assert made._inputs._free
+    made.close()
+    assert not made._levels._free
+    assert not made._inputs._free
+    made.device = torch.device("meta")  # it may read what it is given later than this thread writes there again
+    assert made._room(made._inputs, (1,)) is None
 
 
 def test_threads_that_need_the_orders_of_different_epochs_each_get_their_own():

@@ -13,7 +13,7 @@ from striate.data.pool import Pool
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_what_is_given_back_is_taken_again(dtype: torch.dtype) -> None:
-    pool = Pool(dtype)
+    pool = Pool(dtype, 2)
     first = pool.empty(4, 3, 2)
     assert first.shape == (4, 3, 2)
     assert first.dtype == dtype
@@ -24,7 +24,7 @@ def test_what_is_given_back_is_taken_again(dtype: torch.dtype) -> None:
 
 
 def test_what_a_view_refers_to_is_not() -> None:
-    pool = Pool(torch.float32)
+    pool = Pool(torch.float32, 4)
     whole = pool.empty(4, 3).fill_(1)
     part = whole[2:].permute(1, 0)
     del whole
@@ -33,7 +33,7 @@ def test_what_a_view_refers_to_is_not() -> None:
 
 
 def test_what_is_too_small_makes_way() -> None:
-    pool = Pool(torch.uint8)
+    pool = Pool(torch.uint8, 4)
     pool.empty(3)
     large = pool.empty(10)
     where = large.data_ptr()
@@ -42,7 +42,7 @@ def test_what_is_too_small_makes_way() -> None:
 
 
 def test_cleared_memory_is_gone() -> None:
-    pool = Pool(torch.uint8)
+    pool = Pool(torch.uint8, 4)
     kept = pool.empty(3)
     pool.empty(5)
     pool.clear()
@@ -51,10 +51,17 @@ def test_cleared_memory_is_gone() -> None:
     assert len(pool._free) == 1
 
 
+def test_no_more_is_kept_than_was_said() -> None:
+    pool = Pool(torch.uint8, 2)
+    held = [pool.empty(3) for _ in range(5)]
+    del held
+    assert len(pool._free) == 2
+
+
 @quick
 @given(st.lists(st.tuples(st.integers(1, 50), st.booleans()), max_size=30))
 def test_tensors_in_use_never_share_memory(asked: list[tuple[int, bool]]) -> None:
-    pool, held = Pool(torch.float32), []
+    pool, held = Pool(torch.float32, 3), []
     for value, (size, release) in enumerate(asked):
         held.append((value, pool.empty(size).fill_(value)))
         if release:
@@ -64,7 +71,7 @@ def test_tensors_in_use_never_share_memory(asked: list[tuple[int, bool]]) -> Non
 
 
 def test_threads_may_share_it() -> None:
-    pool = Pool(torch.float32)
+    pool = Pool(torch.float32, 4)
 
     def use(value: int) -> bool:
         return all(bool((pool.empty(1000 + turn).fill_(value) == value).all()) for turn in range(200))

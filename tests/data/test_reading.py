@@ -273,10 +273,10 @@ def test_what_another_ended_just_before_is_not_decoded_again(
 ) -> None:
     begin, others = Store.begin, []
 
-    def late(store: Store, key: str, size: int) -> Path | None:
+    def late(store: Store, key: str, size: int, seen: object) -> Path | None:
         monkeypatch.setattr(Store, "begin", begin)
         others.append(load(pets))
-        return begin(store, key, size)
+        return begin(store, key, size, seen)
 
     monkeypatch.setattr(Store, "begin", late)
     assert_same(load(pets), others[0])

@@ -19,7 +19,7 @@ SHAPE = (10, 2, 5, 1)
 
 def put(store: Store, key: str, level: int, at: float | None = None) -> None:
     """A hundred bytes of one level, last used `at` this time."""
-    part = store.begin(key, 100)
+    part = store.begin(key, 100, store.about(key))
     assert part is not None
     (part / "pixels").write_bytes(bytes([level] * 100))
     store.keep(key, {"level": level})
@@ -48,6 +48,14 @@ def test_what_was_put_is_there_and_known(store: Store) -> None:
     store.note("b", ["no pixels"])
     assert store.about("b") == ["no pixels"]
     assert store.open("b", SHAPE) is None
+
+
+def test_what_was_made_meanwhile_is_not_begun_again(store: Store) -> None:
+    put(store, "a", 7)
+    put(store, "b", 8)
+    assert store.begin("a", 950) is None  # for which "b" would have to go, and "a" itself
+    assert held(store) == {"a", "b"}
+    assert store.begin("a", 950, {"level": 7}) is not None
 
 
 def test_nobody_changes_what_others_see(store: Store) -> None:

@@ -81,7 +81,7 @@ class Batches:
         lazy = isinstance(split.images, LazyImages)
         self.together = 1 if lazy else max(1, _VALUES // (batch_size * split.images.shape[1:].numel()))
         self._group: tuple[int, list[Batch]] | None = None
-        self._levels, self._inputs = Pool(torch.uint8), Pool(torch.float32)
+        self._levels, self._inputs = Pool(torch.uint8, _DEPTH), Pool(torch.float32, _DEPTH + 3)
         make = weakref.WeakMethod(self._make)  # its threads are no reason to keep this object
         self._ahead = Ahead(lambda group: cast(Make, make())(group), _DEPTH, threads=2)
         self._alone = not lazy and self.device.type == "cpu" and cores() == 1
@@ -101,7 +101,8 @@ class Batches:
         return self._group[1][position % self.together]
 
     def close(self) -> None:
-        """End what is under way in the background; it begins again when another batch is asked for."""
+        """End what is under way in the background, and keep no memory that is not used; it begins again when another
+        batch is asked for."""
         self._group = None
         self._ahead.close()
         self._levels.clear()

@@ -132,16 +132,24 @@ class _Task(NamedTuple):
             wanted = takewhile(lambda _: not self.ended.is_set(), entries)
             return prepare_all(wanted, self.preprocess, pixels)
         if not hasattr(self.own, "helper"):
-            self.own.helper = _Helper(self.preprocess, self.lock)
-            self.helpers.append(self.own.helper)
-        helper: _Helper = self.own.helper
+            self._begin(self.helpers, self.lock)
         try:
-            return helper.decode(entries, pixels)
-        except RunError:  # the next images get another process
-            del self.own.helper
-            self.helpers.remove(helper)
-            helper.end()
-            raise
+            return self._decoded(entries, pixels)
+        except RunError:  # once is an accident
+            if self.ended.is_set():
+                raise
+            self.helpers.remove(self.own.helper)
+            self.own.helper.end()
+            self._begin(self.helpers, self.lock)
+            return self._decoded(entries, pixels)
+
+    def _begin(self, helpers: "list[_Helper]", lock: Path) -> None:
+        self.own.helper = _Helper(self.preprocess, lock)
+        helpers.append(self.own.helper)
+
+    def _decoded(self, entries: Sequence[Entry], pixels: np.ndarray) -> dict[int, str]:
+        helper: _Helper = self.own.helper
+        return helper.decode(entries, pixels)
 
 
 def _are_small(entries: Sequence[Entry]) -> bool:

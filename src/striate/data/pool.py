@@ -5,6 +5,7 @@ The C library's heap does not serve for it: small things come to lie where a bat
 
 import math
 import weakref
+from collections import deque
 
 import torch
 from numpy import ndarray
@@ -16,11 +17,12 @@ class Pool:
 
     Args:
         dtype: of all of them.
+        most: how many times a tensor's memory is kept without being used; what is more is given back.
     """
 
-    def __init__(self, dtype: torch.dtype):
+    def __init__(self, dtype: torch.dtype, most: int):
         self._dtype = dtype
-        self._free: list[ndarray] = []
+        self._free: deque[ndarray] = deque(maxlen=most)
 
     def empty(self, *shape: int) -> Tensor:
         """A tensor of this shape, with any values."""
@@ -32,7 +34,7 @@ class Pool:
         if memory is None or len(memory) < size:
             memory = torch.empty(size, dtype=self._dtype).numpy()
         lent = memory[:size]  # the tensor and all its views keep this one, and no other
-        weakref.finalize(lent, self._free.append, memory)
+        weakref.finalize(lent, self._free.append, memory).atexit = False  # when it is in use still
         return torch.from_numpy(lent).view(shape)
 
     def clear(self) -> None:

@@ -111,16 +111,15 @@ class Reader:
         """From the cache, after decoding into it what it does not hold."""
         key = self._key("pixels", entries)
         while True:
+            seen = cache.store.about(key)
             if (read := self._kept(cache, key, entries)) is not None:
                 return read
-            part = cache.store.begin(key, math.prod(self._shape(len(entries))))
+            part = cache.store.begin(key, math.prod(self._shape(len(entries))), seen)
             if part is not None:
                 break
             self._tell(f"waiting for another process that decodes {name}", 0, 0)
             time.sleep(0.2)
         try:
-            if (read := self._kept(cache, key, entries)) is not None:  # the other ended between the look and the begin
-                return read
             problems, known = self._build(part / "pixels", name, entries, labels)
             cache.store.keep(key, Kept(_positions(entries, problems), known).to_dict())
         finally:

@@ -52,11 +52,16 @@ class Store:
         self._making: dict[str, FileLock] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def begin(self, key: str, size: int) -> Path | None:
+    def begin(self, key: str, size: int, seen: Any = None) -> Path | None:
         """Begin to make `key`: a folder with a file `pixels` of `size` bytes, to fill and then to `keep` or to `drop`.
 
+        Args:
+            key: what to make.
+            size: in bytes.
+            seen: what `about` told of `key` before; None for nothing.
+
         Returns:
-            The folder, or None if another process is making `key` now.
+            The folder, or None if another process is making `key` now, or has made it since that was seen.
 
         Raises:
             NoRoomError: if it can't be made to fit.
@@ -67,6 +72,8 @@ class Store:
                 if _in_use(part):
                     return None
                 shutil.rmtree(part)
+            if self.about(key) != seen:
+                return None
             self._make_room(size)
             part.mkdir()
             self._making[key] = _taken(part / "making.lock")

@@ -4,7 +4,7 @@ layer  type            maps            size at 28×28   size at 224×224
                        s    m    l
 C1     conv 3×3        18   18   18    28×28           conv 7×7, stride 4: 56×56, 32, 48 or 48 maps
 S2     max pool 2×2                    14×14           28×28
-+      conv 3×3                  48    14×14           28×28    two; the second added to its input
++      conv 3×3                  48    14×14           28×28    two, added to their inputs where those are 48
 C3     conv 3×3        64   96   96    14×14           28×28
 S4     max pool 2×2                    7×7             14×14
 C5     conv 3×3        64   96   96    7×7             14×14    added to its input
@@ -17,10 +17,10 @@ S9     global max                      1×1             1×1
 out    dense, × 0.2, softmax (in the loss)
 
 With the small stem C1 whitens and learns nothing, see `layers.WhiteningConv2d`: `fit` shows it the training images, and
-no gradient has to be taken back to it. It has both signs of every direction of a patch, but at most 32, 48 or 48 maps,
-which colour images have. After each other convolution, or the pooling behind it, come batch normalisation and
-ReLU: maximum and ReLU commute, and a quarter of the values is then normalised and rectified. What each choice is worth:
-docs/speed.md.
+no gradient has to be taken back to it. It has both signs of every direction of a patch: 18 maps for grey images, and
+for those in colour as many as with the large stem. After each other convolution, or the pooling behind it, come batch
+normalisation and ReLU: maximum and ReLU commute, and a quarter of the values is then normalised and rectified. What
+each choice is worth: docs/speed.md.
 """
 
 from itertools import pairwise
@@ -69,10 +69,18 @@ class QuickNet(nn.Module):
         ShapeError: if a side of the image is shorter than the stem takes, see `SMALLEST`.
     """
 
-    def __init__(self, name: str, classes: int, channels: int, image_size: tuple[int, int], stem: str):
+    def __init__(
+        self,
+        name: str,
+        widths: tuple[int, int, int],
+        classes: int,
+        channels: int,
+        image_size: tuple[int, int],
+        stem: str,
+    ):
         super().__init__()
         check_size(name, stem, image_size, SMALLEST)
-        narrow, middle, wide = WIDTHS[name]
+        narrow, middle, wide = widths
         self.conv1: nn.Conv2d
         if stem == "small":
             self.conv1 = WhiteningConv2d(channels, 3, directions=min(9 * channels, narrow // 2))
@@ -83,14 +91,13 @@ class QuickNet(nn.Module):
         self.norm2 = None if stem == "small" else nn.BatchNorm2d(narrow)
         self.relu2 = nn.ReLU()
         more = name == DEEPER
-        before = WIDTHS[name][0] if more else narrow
-        self.more2 = _units([narrow, before, before] if more else [])
-        self.unit3 = Unit(before, middle, pool=True)
+        self.more2 = _units(narrow, widths[0], widths[0]) if more else None
+        self.unit3 = Unit(widths[0] if more else narrow, middle, pool=True)
         self.unit5 = Unit(middle, middle, pool=False)
-        self.more5 = _units([middle, middle] if more else [])
+        self.more5 = _units(middle, middle) if more else None
         self.unit6 = Unit(middle, wide, pool=True)
         self.unit8 = Unit(wide, wide, pool=False)
-        self.more8 = _units([wide, wide] if more else [])
+        self.more8 = _units(wide, wide) if more else None
         self.pool9 = GlobalMaxPool2d()
         self.output = nn.Linear(wide, classes, bias=False)
 
@@ -98,20 +105,21 @@ class QuickNet(nn.Module):
         """Logits of a batch."""
         x = self.pool2(self.conv1(x))
         x = self.relu2(x if self.norm2 is None else self.norm2(x))
-        x = self.more5(self.unit5(self.unit3(self.more2(x))))
-        x = self.more8(self.unit8(self.unit6(x)))
+        x = self.unit5(self.unit3(x if self.more2 is None else self.more2(x)))
+        x = self.unit8(self.unit6(x if self.more5 is None else self.more5(x)))
+        x = x if self.more8 is None else self.more8(x)
         logits: Tensor = LOGIT_SCALE * self.output(self.pool9(x))
         return logits
 
 
-def _units(maps: list[int]) -> nn.Sequential:
+def _units(*maps: int) -> nn.Sequential:
     return nn.Sequential(*(Unit(before, after, pool=False) for before, after in pairwise(maps)))
 
 
 def _enter(name: str, title: str) -> None:
     @register(Facts(name, title, "Striate", options={"stem": STEM}))
     def build(classes: int, channels: int, image_size: tuple[int, int], stem: str) -> QuickNet:
-        return QuickNet(name, classes, channels, image_size, stem)
+        return QuickNet(name, WIDTHS[name], classes, channels, image_size, stem)
 
 
 _enter("quicknet_s", "Striate's own, the quickest")
