@@ -162,9 +162,11 @@ def power_sums(images: np.ndarray) -> np.ndarray:
     """
     _, height, width, channels = images.shape
     rows = images.reshape(-1, width * channels * (height if height * width < _SMALL else 1))
-    sums = np.zeros((2, rows.shape[1]))
+    sums, room = np.zeros((2, rows.shape[1])), np.empty((_EXACT, rows.shape[1]), dtype=np.float32)
     for start in range(0, len(rows), _EXACT):
-        levels = rows[start : start + _EXACT].astype(np.float32)
+        part = rows[start : start + _EXACT]
+        levels = room[: len(part)]
+        levels[:] = part
         sums += np.einsum("ij->j", levels), np.einsum("ij,ij->j", levels, levels)
     total, squares = sums.reshape(2, -1, channels).sum(axis=1).astype(np.int64)
     return np.stack([np.full(channels, images.size // channels), total, squares])
