@@ -41,7 +41,7 @@ def test_there_are_command_lines_of_every_command():
     assert {command(line) for line in LINES} == set(COMMANDS)
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "install"])
+@pytest.mark.parametrize("target", ["demo", "test", "install", "bench"])
 def test_every_make_target_exists(target: str):
     assert f"make {target}" in README
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
