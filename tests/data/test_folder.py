@@ -1,5 +1,6 @@
 """Folders of images as data sets."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from PIL import Image
 
 from striate.data import load
 from striate.data.decode import decode
+from striate.data.folder import load_folder
+from striate.data.layout import Layout, read_layout
 from striate.errors import BadFilesError, DataError
 from striate.preprocess import Preprocess
 
@@ -45,6 +48,29 @@ def test_the_split_moves_with_the_folder(folder: Folder, tmp_path: Path) -> None
     before = [[Path(file).relative_to(root) for file in split.files] for _, split in load(root).splits()]
     moved = root.rename(tmp_path / "moved")
     assert before == [[Path(file).relative_to(moved) for file in split.files] for _, split in load(moved).splits()]
+
+
+@pytest.mark.parametrize("usual", [True, False])
+def test_python_collects_no_garbage_while_files_are_listed(
+    usual: bool, folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen = []
+
+    def listing(root: Path) -> Layout:
+        seen.append(gc.isenabled())
+        return read_layout(root)
+
+    monkeypatch.setattr("striate.data.folder.read_layout", listing)
+    try:
+        (gc.enable if usual else gc.disable)()
+        load(folder(cats=3, dogs=2))
+        seen.append(gc.isenabled())
+        with pytest.raises(DataError, match="does not exist"):
+            load_folder(str(tmp_path / "nowhere"))
+        seen.append(gc.isenabled())
+    finally:
+        gc.enable()
+    assert seen == [False, usual, False, usual]
 
 
 def test_splits_of_ones_own_are_kept(folder: Folder) -> None:

@@ -1,6 +1,9 @@
 """A folder of images as a data set, split where it is not split."""
 
+import gc
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from striate.data import notes
@@ -18,10 +21,24 @@ def load_folder(source: str, options: Options | None = None) -> Dataset:
         DataError: if the folder is laid out in another way, or a class has no usable image to train on.
         BadFilesError: naming every image that can't be decoded, unless `skip_bad`.
     """
-    layout = read_layout(Path(source))
+    with _without_collection():
+        layout = read_layout(Path(source))
+        plan = plan_of(layout, Path(source))
     said = notes.of_layout(layout.others, layout.ignored)
-    plan = plan_of(layout, Path(source))
     return collect(source, layout.classes, plan, options or Options(), said=said, divided="all" in layout.splits)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Python does not look for garbage in the block: it would look through all objects there are, PyTorch's too, as
+    often as there are many new ones, and a listing is nothing else."""
+    usual = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if usual:
+            gc.enable()
 
 
 def plan_of(layout: Layout, root: Path) -> dict[str, list[tuple[Entry, int]]]:
