@@ -44,7 +44,8 @@ def test_there_are_command_lines_of_every_command():
 @pytest.mark.parametrize("target", ["demo", "test", "install", "bench"])
 def test_every_make_target_exists(target: str):
     assert f"make {target}" in README
-    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    rules = re.findall(r"^([\w -]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert target in " ".join(rules).split()
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(((?!https?:)[^)#]+)", README))))
