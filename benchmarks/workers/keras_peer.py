@@ -2,6 +2,7 @@
 
 import math
 import os
+import threading
 import time
 from collections.abc import Callable
 from functools import cache, partial
@@ -59,20 +60,28 @@ class Stopwatch(keras.callbacks.Callback):
 
     async_safe = True  # as the progress bar of `fit` is: JAX makes the next step while this one's loss is waited for
 
-    def __init__(self, batch: int, seconds: float, untimed: int):
+    def __init__(self, fitted: keras.Model, batch: int, seconds: float, untimed: int):
         super().__init__()
+        self.fitted = fitted  # who asks for `self.model` has JAX put the state back, which the next step may hold
         self.batch, self.seconds, self.untimed = batch, seconds, untimed
         self.steps, self.began, self.images_per_second, self.loss = 0, 0.0, 0.0, 0.0
+        self._turn = threading.Lock()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self.loss = serving.finite((logs or {})["loss"])  # what the progress bar of `fit` does too: wait for the step
+        loss = serving.finite((logs or {})["loss"])  # what the progress bar of `fit` does too: wait for the step
+        with self._turn:
+            self._count(loss, time.perf_counter())
+
+    def _count(self, loss: float, now: float) -> None:
+        if self.images_per_second:  # steps that were under way when it was over
+            return
+        self.loss = loss
         self.steps += 1
-        now = time.perf_counter()
         if self.steps == self.untimed:
             self.began = now
         elif self.steps > self.untimed and now - self.began >= self.seconds:
             self.images_per_second = (self.steps - self.untimed) * self.batch / (now - self.began)
-            self.model.stop_training = True
+            self.fitted.stop_training = True
 
 
 @cache
@@ -96,8 +105,9 @@ def train(
 ) -> dict[str, float]:
     """Images a second in training, and the loss at the end."""
     x, y = _train(tuple(files))
-    watch = Stopwatch(batch, seconds, untimed)
-    _made(network, parameters).fit(x, y, batch_size=batch, epochs=10**6, verbose=0, callbacks=[watch])
+    model = _made(network, parameters)
+    watch = Stopwatch(model, batch, seconds, untimed)
+    model.fit(x, y, batch_size=batch, epochs=10**6, verbose=0, callbacks=[watch])
     return {"images_per_second": watch.images_per_second, "loss": watch.loss}
 
 
