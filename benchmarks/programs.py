@@ -96,8 +96,8 @@ def ours(model: str, recipe: str, data: str, seeds: int = 5, quick: bool = False
 
 FASHION, DIGITS = "fashion-mnist", "mnist"
 PROGRAMS = (
-    ours("quicknet_s", "fast", FASHION, seeds=10, epochs=1),
-    ours("quicknet_s", "fast", FASHION, seeds=10, epochs=2, quick=True),
+    ours("quicknet_s", "fast", FASHION, seeds=10, epochs=1, quick=True),
+    ours("quicknet_s", "fast", FASHION, seeds=10, epochs=2),
     ours("quicknet_s", "fast", FASHION, seeds=5, epochs=4),
     ours("quicknet_m", "fast", FASHION, seeds=3, epochs=6),
     ours("quicknet_l", "fast", FASHION, seeds=1, epochs=42, augment="flip,shift=0.08,erase=0.3"),
@@ -105,7 +105,7 @@ PROGRAMS = (
     by(TENSORFLOW, "textbook", FASHION, "the textbook's program", epochs=10, seeds=3),
     by(JAX, "textbook", FASHION, "the textbook's program", epochs=10, seeds=1),
     by(PYTORCH, "example", FASHION, "its MNIST example", epochs=14, seeds=3, quick=True),
-    by(FLAX, "tutorial", FASHION, "its MNIST tutorial", epochs=10, seeds=3, quick=True),
+    by(FLAX, "tutorial", FASHION, "its MNIST tutorial", epochs=10, seeds=3),
     by(SKLEARN, "mlp", FASHION, "as it comes", epochs=20, seeds=3, quick=True),
     ours("quicknet_s", "fast", DIGITS, steps="120"),
     ours("quicknet_s", "fast", DIGITS, epochs=2),

@@ -51,7 +51,7 @@ class Size:
 SIZES = {
     "full": Size(),
     "quick": Size(
-        rounds=2,
+        rounds=1,
         networks=("fashion_cnn", "lenet5_modern"),
         batches=(128,),
         train_seconds=2,
@@ -63,7 +63,7 @@ SIZES = {
         seeds=1,
         limit=15,
         pictures=400,
-        startups=2,
+        startups=1,
         memory_seconds=2,
     ),
     "smoke": Size(
