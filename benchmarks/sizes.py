@@ -62,6 +62,7 @@ SIZES = {
         quick_programs=True,
         seeds=1,
         limit=15,
+        images=30_000,
         pictures=400,
         startups=1,
         memory_seconds=2,
