@@ -29,6 +29,7 @@ def test_sizes_are_those_it_says() -> None:
     assert f"matrices of {FULL.side}×{FULL.side}" in TEXT
     assert f"{FULL.pictures:,} photograph-like JPEGs of {folder.WIDTH}×{folder.HEIGHT}" in TEXT
     assert f"batches of {folder.BATCH}." in TEXT
+    assert "`DataLoader` with a worker process for each thread" in TEXT
     assert f"median of {FULL.startups}," in TEXT
     assert f"for {FULL.memory_seconds:g} seconds" in TEXT
 

@@ -131,25 +131,20 @@ class _Task(NamedTuple):
         if self.helpers is None or self.lock is None:
             wanted = takewhile(lambda _: not self.ended.is_set(), entries)
             return prepare_all(wanted, self.preprocess, pixels)
-        if not hasattr(self.own, "helper"):
-            self._begin(self.helpers, self.lock)
+        helper = getattr(self.own, "helper", None) or self._begun(self.helpers, self.lock)
         try:
-            return self._decoded(entries, pixels)
+            return helper.decode(entries, pixels)
         except RunError:  # once is an accident
             if self.ended.is_set():
                 raise
-            self.helpers.remove(self.own.helper)
-            self.own.helper.end()
-            self._begin(self.helpers, self.lock)
-            return self._decoded(entries, pixels)
+            self.helpers.remove(helper)
+            helper.end()
+            return self._begun(self.helpers, self.lock).decode(entries, pixels)
 
-    def _begin(self, helpers: "list[_Helper]", lock: Path) -> None:
-        self.own.helper = _Helper(self.preprocess, lock)
-        helpers.append(self.own.helper)
-
-    def _decoded(self, entries: Sequence[Entry], pixels: np.ndarray) -> dict[int, str]:
-        helper: _Helper = self.own.helper
-        return helper.decode(entries, pixels)
+    def _begun(self, helpers: "list[_Helper]", lock: Path) -> "_Helper":
+        helper = self.own.helper = _Helper(self.preprocess, lock)
+        helpers.append(helper)
+        return helper
 
 
 def _are_small(entries: Sequence[Entry]) -> bool:

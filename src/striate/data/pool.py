@@ -34,7 +34,7 @@ class Pool:
         if memory is None or len(memory) < size:
             memory = torch.empty(size, dtype=self._dtype).numpy()
         lent = memory[:size]  # the tensor and all its views keep this one, and no other
-        weakref.finalize(lent, self._free.append, memory).atexit = False  # when it is in use still
+        weakref.finalize(lent, self._free.append, memory).atexit = False  # what is in use at the end stays so
         return torch.from_numpy(lent).view(shape)
 
     def clear(self) -> None:
