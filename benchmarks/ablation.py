@@ -1,6 +1,7 @@
 """What each choice of quicknet and of the recipe `fast` is worth, on Fashion-MNIST.
 
-    python -m benchmarks.ablation [--model quicknet_s] [--epochs 2] [--seeds 3] [--only NAME …] [--out FILE] [--show]
+    python -m benchmarks.ablation [--model quicknet_s] [--epochs 2] [--seeds 3] [--precision float32]
+                                  [--only NAME …] [--out FILE] [--show]
 
 The contract: each variation changes one thing (`variations.py`) and is trained from the same seeds; as many at once as
 there are cores, each with one thread. Accuracy is that of the test images, of each alone and of the recipe's views.
@@ -46,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.add_argument("--model", default="quicknet_s", help="a quicknet")
     options.add_argument("--epochs", type=int, default=2, help="of each training")
     options.add_argument("--seeds", type=int, default=3, help="of each variation")
+    options.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of each training")
     options.add_argument("--only", nargs="+", default=list(NAMES), help="some of the variations, by name")
     options.add_argument("--out", type=Path, help="the results; runs/bench/ablation-MODEL-EPOCHS.json if not given")
     options.add_argument("--show", action="store_true", help="measure nothing, tell what the file holds")
@@ -55,7 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
         if wrong := [name for name in chosen.only if name not in NAMES]:
             raise unknown("variation", wrong[0], NAMES)
         if not chosen.show:
-            measure(path, chosen.model, chosen.epochs, chosen.seeds, [BASE.name, *chosen.only])
+            fast = recipe("fast", chosen.model).replace(epochs=chosen.epochs, precision=chosen.precision)
+            measure(path, chosen.model, fast, chosen.seeds, [BASE.name, *chosen.only])
         told = report(Store.opened(path))
         write_atomic(path.with_suffix(".md"), told.encode())
     except StriateError as error:
@@ -65,9 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def measure(path: Path, model: str, epochs: int, seeds: int, names: list[str]) -> None:
+def measure(path: Path, model: str, fast: Recipe, seeds: int, names: list[str]) -> None:
     """Train all that the file doesn't hold yet, seed by seed, and keep each as it ends."""
-    fast = recipe("fast", model).replace(epochs=epochs)
     header = {"machine": machine.machine(1), "model": model, "recipe": fast.model_dump()}
     store = Store(path, header)
     keys = [f"{name}/{seed}" for seed in range(seeds) for name in dict.fromkeys(names)]
@@ -121,7 +123,7 @@ def report(store: Store) -> str:
     base = store.rounds(BASE.name)
     rows = [_row(name, store.rounds(name), base) for name in NAMES if store.rounds(name)]
     made: dict[str, Any] = store.header["recipe"]
-    title = f"{store.header['model']} on {DATA}, {made['epochs']} epochs"
+    title = f"{store.header['model']} on {DATA}, {made['epochs']} epochs, {made['precision']}"
     title += f", at commit {' and '.join(store.commits)}" if store.commits else ""
     header = ["variation", "seeds", "image alone", "views averaged", "difference, points", "time"]
     return table(title, header, rows)

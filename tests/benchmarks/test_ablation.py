@@ -63,12 +63,14 @@ def test_the_unchanged_one_is_the_same_each_time(mirrored: Dataset, monkeypatch:
 
 
 def test_the_table_tells_differences_in_points(tmp_path: Path) -> None:
-    store = Store(tmp_path / "results.json", {"model": "quicknet_s", "recipe": FAST.model_dump()})
+    store = Store(
+        tmp_path / "results.json", {"model": "quicknet_s", "recipe": FAST.replace(precision="bfloat16").model_dump()}
+    )
     for name, accuracies, seconds in ((BASE.name, (0.90, 0.92), 0.002), ("GELU", (0.93, 0.95), 0.003)):
         for seed, accuracy in enumerate(accuracies):
             store.measure(f"{name}/{seed}", lambda a=accuracy, s=seconds: {"alone": a - 0.1, "views": a, "seconds": s})
     told = ablation.report(store)
-    assert "quicknet_s on fashion-mnist, 2 epochs" in told
+    assert "quicknet_s on fashion-mnist, 2 epochs, bfloat16" in told
     gelu = next(line for line in told.splitlines() if line.startswith("| GELU"))
     # Welch with variances of 2e-4 each: two degrees of freedom, t = 4.3027, standard error √2 points.
     assert [cell.strip() for cell in gelu.strip("|").split("|")] == [
@@ -90,19 +92,26 @@ def test_a_crash_leaves_what_is_done_and_begins_nothing_more(monkeypatch: pytest
     monkeypatch.setattr(ablation, "_trained", crashing)
     path = tmp_path / "results.json"
     with pytest.raises(MemoryError):
-        ablation.measure(path, "quicknet_s", 2, 40, [BASE.name])
+        ablation.measure(path, "quicknet_s", FAST, 40, [BASE.name])
     assert Store.opened(path).has(f"{BASE.name}/0")
     assert len(begun) < 40
 
 
 def test_every_variation_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[list[str]] = []
-    monkeypatch.setattr(ablation, "measure", lambda path, model, epochs, seeds, names: asked.append(names))
+    precisions: list[str] = []
+
+    def measure(path: Path, model: str, fast: Recipe, seeds: int, names: list[str]) -> None:
+        asked.append(names)
+        precisions.append(fast.precision)
+
+    monkeypatch.setattr(ablation, "measure", measure)
     monkeypatch.setattr(ablation, "report", lambda store: "")
     monkeypatch.setattr(ablation.Store, "opened", lambda path: None)
     names = [each.name for each in VARIATIONS[1:]]
-    assert ablation.main(["--out", str(tmp_path / "x.json"), "--only", *names]) == 0
+    assert ablation.main(["--out", str(tmp_path / "x.json"), "--precision", "bfloat16", "--only", *names]) == 0
     assert asked == [[BASE.name, *names]]
+    assert precisions == ["bfloat16"]
 
 
 def test_an_unknown_variation_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
