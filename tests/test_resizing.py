@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from striate import resizing
-from striate.resizing import resized
+from striate.resizing import picture_of, pixels_of, resized
 
 sides = st.integers(1, 90)
 
@@ -32,15 +32,11 @@ def test_levels_are_pillows_or_one_beside(height: int, width: int, high: int, wi
     assert np.abs(found.astype(int) - expected).max() <= 1
 
 
-def test_memory_in_several_pieces_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    picture = noise(50, 61, "RGB")
-    in_one_piece = resized(picture, 23, 20)
-
-    def refuse(self: Image.Image) -> None:
-        raise ValueError("Image is in multiple array blocks")
-
-    monkeypatch.setattr(Image.Image, "__arrow_c_array__", refuse)
-    assert np.array_equal(resized(picture, 23, 20), in_one_piece)
+@given(sides, sides, sides, sides, st.sampled_from(["L", "RGB"]))
+def test_pixels_and_pictures_give_the_same(height: int, width: int, high: int, wide: int, mode: str) -> None:
+    picture = noise(height, width, mode)
+    assert np.array_equal(resized(pixels_of(picture), wide, high), resized(picture, wide, high))
+    assert np.array_equal(picture_of(pixels_of(picture)), picture)
 
 
 @pytest.mark.parametrize("name", ["a.bmp", "a.pgm", "a.png"])
@@ -56,8 +52,3 @@ def test_large_pictures_are_left_to_pillow(mode: str, monkeypatch: pytest.Monkey
     assert not np.array_equal(resized(picture, 37, 41), by_pillow(picture, 37, 41))  # by one level, here and there
     monkeypatch.setattr(resizing, "_LARGE", 80 * 90 - 1)
     assert np.array_equal(resized(picture, 37, 41), by_pillow(picture, 37, 41))
-
-
-def test_the_memory_of_all_that_are_not_large_is_in_one_piece() -> None:
-    for width, height in ((1, resizing._LARGE), (resizing._LARGE, 1), (2048, 1024)):
-        assert resizing._capsule(Image.new("RGB", (width, height))) is not None

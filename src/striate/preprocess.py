@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from striate.errors import ArgumentError, ShapeError
-from striate.resizing import resized
+from striate.resizing import Picture, picture_of, pixels_of, resized
 
 if TYPE_CHECKING:  # the processes that decode images do without it, and start ten times as fast
     import torch
@@ -58,17 +58,19 @@ class Preprocess:
         """
         if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
             raise ShapeError(f"an image of shape {image.shape}: expected (height, width, 1 or 3).")
-        if image.shape == (self.height, self.width, self.channels):
-            return image
-        return self.conform_picture(Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image))
+        return self.conform_picture(image)
 
-    def conform_picture(self, picture: Image.Image) -> np.ndarray:
-        """`conform` for an image that Pillow holds, in its mode L or RGB."""
+    def conform_picture(self, picture: Picture) -> np.ndarray:
+        """`conform` for an image that Pillow may hold, in its mode L or RGB."""
         mode = "L" if self.channels == 1 else "RGB"
-        picture = picture if picture.mode == mode else picture.convert(mode)
-        if picture.size != (self.width, self.height):
-            return self._fitted(picture)
-        return np.asarray(picture).reshape(self.height, self.width, self.channels)
+        if isinstance(picture, np.ndarray) and picture.shape[2] != self.channels:
+            picture = picture_of(picture)
+        if isinstance(picture, Image.Image) and picture.mode != mode:
+            picture = picture.convert(mode)
+        height, width = picture.shape[:2] if isinstance(picture, np.ndarray) else picture.size[::-1]
+        if (height, width) == (self.height, self.width):
+            return pixels_of(picture)
+        return self._fitted(picture, width, height)
 
     def conform_all(self, images: "torch.Tensor") -> "torch.Tensor":
         """`conform` for a stack: uint8 (N, h, w, c) to uint8 (N, height, width, channels)."""
@@ -139,8 +141,8 @@ class Preprocess:
         ratio = max(ratios) if self.fit == "crop" else min(ratios)
         return max(1, round(width * ratio)), max(1, round(height * ratio))
 
-    def _fitted(self, picture: Image.Image) -> np.ndarray:
-        width, height = self.scaled(*picture.size)
+    def _fitted(self, picture: Picture, wide: int, high: int) -> np.ndarray:
+        width, height = self.scaled(wide, high)
         scaled = resized(picture, width, height)
         if (width, height) == (self.width, self.height):
             return scaled

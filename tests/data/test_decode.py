@@ -12,10 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from striate.data.decode import SUFFIXES, UndecodableError, decode, probe
 from striate.errors import DataError
+from striate.resizing import pixels_of
 
 ORIENTATION = 0x0112
 
@@ -314,6 +318,39 @@ def test_a_reduced_photograph_is_upright_and_asked_for_as_such(orientation: int)
     assert found.shape == (40, 80, 3)
     upright = decode(saved(photograph(320, 160), "JPEG", subsampling=0), at_least)
     assert np.abs(found.astype(int) - upright).mean() < 2
+
+
+@given(
+    st.integers(1, 70),
+    st.integers(1, 70),
+    st.sampled_from(["L", "RGB"]),
+    st.integers(1, 100),
+    st.booleans(),
+    st.integers(0, 2),
+    st.integers(1, 70),
+)
+def test_jpegs_come_out_as_from_pillow(
+    width: int, height: int, mode: str, quality: int, progressive: bool, subsampling: int, least: int
+) -> None:
+    picture = photograph(width, height).convert(mode)
+    chroma = {"subsampling": subsampling} if mode == "RGB" else {}
+    content = saved(picture, "JPEG", quality=quality, progressive=progressive, **chroma)
+    with Image.open(io.BytesIO(content)) as expected:
+        expected.draft(None, (least, least))
+        assert np.array_equal(decode(content, lambda wide, high: (least, least)), pixels_of(expected))
+
+
+def test_pillow_reads_only_the_header_of_jpegs(monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = [saved(photograph(160, 80).convert(mode), "JPEG") for mode in ("L", "RGB", "CMYK")]
+
+    def refuse(self: Image.Image) -> None:
+        raise OSError("not asked for")
+
+    monkeypatch.setattr(JpegImageFile, "load", refuse)
+    for content, channels in zip(contents[:2], (1, 3), strict=True):
+        assert decode(content).shape == (80, 160, channels)
+        assert decode(content, lambda width, height: (20, 10)).shape == (10, 20, channels)
+    assert reason(contents[2]) == "damaged (not asked for)"
 
 
 def test_only_jpegs_are_reduced() -> None:

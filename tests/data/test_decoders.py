@@ -60,7 +60,7 @@ def test_only_a_few_chunks_are_made_ahead(entries: list[Entry], monkeypatch: pyt
     stream = decoders.stream(entries)
     next(stream)
     time.sleep(0.05)
-    assert len(rooms) == 2
+    assert len(rooms) == decoders_module._AHEAD
     stream.close()
     decoders.close()
 

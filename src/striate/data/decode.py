@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import simplejpeg
 from PIL import Image, UnidentifiedImageError
 from PIL.ImagePalette import ImagePalette
 from PIL.JpegImagePlugin import JpegImageFile
 
 from striate.errors import DataError
+from striate.resizing import Picture, picture_of, pixels_of
 
 VERSION = 2  # of the pixels: raise it when an image comes out different, so that what is kept of old ones is not used
 
@@ -76,14 +78,10 @@ def probe(source: Source) -> tuple[int, int, int]:
         return (height, width, _channels(image)) if turned else (width, height, _channels(image))
 
 
-def _pixels(picture: Image.Image) -> np.ndarray:
-    return np.array(picture).reshape(picture.height, picture.width, -1)
-
-
 def decode(
     source: Source,
     at_least: AtLeast | None = None,
-    then: Callable[[Image.Image], np.ndarray] = _pixels,
+    then: Callable[[Picture], np.ndarray] = pixels_of,
     turn: AbstractContextManager[object] = TURN,
 ) -> np.ndarray:
     """The pixels of an image, upright.
@@ -94,7 +92,7 @@ def decode(
     Args:
         source: a file's path, or the content of one as bytes.
         at_least: from the image's width and height, the width and height that are enough; without it, all pixels.
-        then: from the upright picture, in Pillow's mode L or RGB, to what is to be returned instead of its pixels.
+        then: from the upright picture to what is to be returned instead of its pixels.
         turn: what to hold meanwhile if there are more than 25 million pixels, so that memory does not grow with the
             number of threads, or of processes, that decode.
 
@@ -123,15 +121,36 @@ def _reduced(image: Image.Image, at_least: AtLeast | None) -> int:
     return width * height
 
 
-def _upright(image: Image.Image, channels: int, source: Source) -> Image.Image:
+def _upright(image: Image.Image, channels: int, source: Source) -> Picture:
+    pixels = _of_jpeg(image) if isinstance(image, JpegImageFile) else None
+    picture = _picture(image, channels, source) if pixels is None else pixels
+    turn = _UPRIGHT.get(_orientation(image))  # a TIFF, which Pillow turns as it is loaded, no longer has one
+    if turn is None:
+        return picture
+    return (picture_of(picture) if isinstance(picture, np.ndarray) else picture).transpose(turn)
+
+
+def _picture(image: Image.Image, channels: int, source: Source) -> Image.Image:
     image.load()
     if image.mode[0] in "IF":
-        pixels = _shallow(image, source)
-    else:
-        pixels, mode = _opaque(image), "L" if channels == 1 else "RGB"
-        pixels = pixels if pixels.mode == mode else pixels.convert(mode)
-    turn = _UPRIGHT.get(_orientation(image))
-    return pixels if turn is None else pixels.transpose(turn)
+        return _shallow(image, source)
+    pixels, mode = _opaque(image), "L" if channels == 1 else "RGB"
+    return pixels if pixels.mode == mode else pixels.convert(mode)
+
+
+def _of_jpeg(image: JpegImageFile) -> np.ndarray | None:
+    """The pixels of a picture in grey or in red, green, blue, as Pillow decodes them, by the same library but all lines
+    at once; None for other colours, and where anything is wrong, of which Pillow tells more."""
+    colours = {"L": "GRAY", "RGB": "RGB"}.get(image.mode)
+    if colours is None or image.fp is None:
+        return None
+    image.fp.seek(0)
+    width, height = image.size  # a draft has chosen it: the scale is the least that gives as much
+    try:
+        pixels: np.ndarray = simplejpeg.decode_jpeg(image.fp.read(), colours, min_width=width, min_height=height)
+    except ValueError:
+        return None
+    return pixels
 
 
 @contextmanager

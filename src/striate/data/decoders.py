@@ -33,6 +33,7 @@ from striate.preprocess import Preprocess
 _TASK = 32  # images a task: few enough to show progress, enough that a million images don't mean a million tasks
 _TASK_BYTES = 2**20
 _SMALL = 8 * 2**10  # bytes of a file
+_AHEAD = 4  # tasks a worker: with fewer it waits where whoever takes them does, too
 
 
 class Chunk(NamedTuple):
@@ -88,7 +89,7 @@ class Decoders:
         starts = iter(range(0, len(entries), size))
         try:
             while True:
-                while len(under_way) < 2 * self.workers and (start := next(starts, None)) is not None:
+                while len(under_way) < _AHEAD * self.workers and (start := next(starts, None)) is not None:
                     part = entries[start : start + size]
                     pixels = self._room(len(part))
                     under_way.append((start, pixels, self._submit(part, pixels, helpers)))
