@@ -9,7 +9,12 @@ from benchmarks.sizes import BATCHES, NETWORKS
 from benchmarks.store import Result, Store
 from benchmarks.tables import median, number, ratio, table, times
 
-WHAT = {"train": "training", "infer": "classification", "latency": "one image"}
+WHAT = {
+    "train": "training",
+    "trial": "training, Striate as it chooses",
+    "infer": "classification",
+    "latency": "one image",
+}
 
 
 def measure(bench: Bench) -> None:
@@ -19,7 +24,9 @@ def measure(bench: Bench) -> None:
         for batch in bench.size.batches:
             with bench.workers(NETWORKED) as workers:
                 for turn, peer in bench.turns(NETWORKED):
-                    for what in WHAT if batch == last else ("train", "infer"):
+                    for what in WHAT:
+                        if (what == "latency" and batch != last) or (what == "trial" and peer != OURS):
+                            continue
                         key = f"throughput/{what}/{network}/{1 if what == 'latency' else batch}/{peer.name}/{turn}"
                         request = _request(bench, what, network, batch)
                         bench.measure(key, partial(workers[peer.name].ask, **request))
@@ -32,12 +39,18 @@ def _request(bench: Bench, what: str, network: str, batch: int) -> dict[str, obj
     if what == "infer":
         images = size.classified.get(network, size.usual)
         return {**common, "batch": batch, "images": images, "seconds": size.infer_seconds}
-    return {**common, "batch": batch, "seconds": size.train_seconds, "untimed": size.untimed}
+    chosen = {"trial": True} if what == "trial" else {}
+    return {**common, "batch": batch, "seconds": size.train_seconds, "untimed": size.untimed, **chosen}
 
 
 def asked(bench: Bench, task: str, network: str) -> dict[str, object]:
     """What every task with a network is told."""
-    return {"task": task, "network": network, "parameters": parameters(network), "files": bench.files(FASHION)}
+    return {
+        "task": "train" if task == "trial" else task,
+        "network": network,
+        "parameters": parameters(network),
+        "files": bench.files(FASHION),
+    }
 
 
 @cache
@@ -61,18 +74,32 @@ def tables(store: Store) -> str:
 
 def _rates(store: Store) -> str:
     rows = []
-    for what in ("train", "infer"):
+    for what in ("train", "trial", "infer"):
         for network in NETWORKS:
             for batch in BATCHES:
-                found = {peer: store.rounds(f"throughput/{what}/{network}/{batch}/{peer.name}") for peer in NETWORKED}
+                places = {peer: what if peer == OURS else what.replace("trial", "train") for peer in NETWORKED}
+                found = {
+                    peer: store.rounds(f"throughput/{place}/{network}/{batch}/{peer.name}")
+                    for peer, place in places.items()
+                }
                 if not any(found.values()):
                     continue
                 cells = [
                     number(median(rounds)) + ("" if peer == OURS else times(ratio(found[OURS], rounds)))
                     for peer, rounds in found.items()
                 ]
-                share = _share(network, found[OURS]) if what == "train" else ""
-                rows.append([WHAT[what], network, str(batch), *cells, share, number(median(found[OURS], "yardstick"))])
+                share = "" if what == "infer" else _share(network, found[OURS])
+                precisions = sorted({each["precision"] for each in found[OURS].values()}) if what == "trial" else []
+                rows.append(
+                    [
+                        ": ".join([WHAT[what], *precisions]),
+                        network,
+                        str(batch),
+                        *cells,
+                        share,
+                        number(median(found[OURS], "yardstick")),
+                    ]
+                )
     titles = [peer.title for peer in NETWORKED]
     header = ["", "network", "batch", *titles, "Striate's share of the product", "GFLOP/s"]
     return table("Throughput, images/s (in brackets: Striate's as a multiple of it)", header, rows)

@@ -16,7 +16,7 @@ from benchmarks.workers import serving
 from striate.data import Split, idx
 from striate.data.batches import Batches
 from striate.preprocess import Preprocess
-from striate.training import Predictor, Recipe, Step, Training, recipe
+from striate.training import Predictor, Recipe, Step, Training, fastest, recipe, supported
 
 PLAIN = Recipe(
     name="plain",
@@ -30,6 +30,7 @@ PLAIN = Recipe(
     warmup=0,
     clip_norm=0,
     loss="cross-entropy",
+    precision="float32",
     augment="none",
 )
 UNTIMED = 20  # batches before the clock starts: a predictor has its program after 16
@@ -51,19 +52,24 @@ def _data(files: tuple[str, ...]) -> tuple[Split, torch.Tensor, Preprocess]:
 
 
 @cache
-def _steps(network: str, batch: int, parameters: int, files: tuple[str, ...]) -> Iterator[Step]:
-    train, _, preprocess = _data(files)
+def _steps(
+    network: str, batch: int, parameters: int, files: tuple[str, ...], trial: bool
+) -> tuple[str, Iterator[Step]]:
+    """The precision, and the steps in it."""
+    (train, _, preprocess), model, device = _data(files), _made(network, parameters), torch.device("cpu")
     plain = PLAIN.replace(batch_size=batch)
-    return iter(Training(_made(network, parameters), Batches(train, preprocess, batch, plain.seed), plain))
+    if trial and supported(device):
+        plain = plain.replace(precision=fastest(model, preprocess.normalize(train.images[:batch]), device))
+    return plain.precision, iter(Training(model, Batches(train, preprocess, batch, plain.seed), plain))
 
 
 def train(
-    network: str, batch: int, parameters: int, files: list[str], seconds: float, untimed: int
-) -> dict[str, float]:
-    """Images a second in training, and the loss at the end."""
-    steps = _steps(network, batch, parameters, tuple(files))
+    network: str, batch: int, parameters: int, files: list[str], seconds: float, untimed: int, trial: bool = False
+) -> dict[str, float | str]:
+    """Images a second in training, and the loss at the end; in float32, or as a trial chooses for `striate.train`."""
+    precision, steps = _steps(network, batch, parameters, tuple(files), trial)
     images_per_second = serving.rate(lambda: next(steps).samples, seconds, untimed)
-    return {"images_per_second": images_per_second, "loss": next(steps).loss}
+    return {"images_per_second": images_per_second, "loss": next(steps).loss, "precision": precision}
 
 
 def infer(network: str, batch: int, parameters: int, files: list[str], images: int, seconds: float) -> dict[str, float]:

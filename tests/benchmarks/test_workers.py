@@ -113,6 +113,14 @@ def test_networks_are_measured(peer: object, files: list[str]) -> None:
         peer.train(**{**common, "parameters": 5}, batch=32, seconds=0, untimed=1)
 
 
+def test_striate_trains_in_float32_or_as_a_trial_finds(files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"network": NETWORK, "parameters": PARAMETERS, "files": files, "batch": 8, "seconds": 0, "untimed": 1}
+    monkeypatch.setattr(striate_peer, "supported", lambda device: True)
+    monkeypatch.setattr(striate_peer, "fastest", lambda model, inputs, device: "bfloat16")
+    assert striate_peer.train(**asked)["precision"] == "float32"
+    assert striate_peer.train(**asked, trial=True)["precision"] == "bfloat16"
+
+
 @pytest.mark.parametrize("run", [program, sklearn_peer.program])
 def test_programs_are_looked_at_after_each_epoch(run: object, files: list[str]) -> None:
     curve = run("any", files, seed=0, epochs=2, limit=None, images=None)["curve"]

@@ -14,6 +14,12 @@ from striate.training.convolutions import WinogradGradients, training_convolutio
 from striate.training.winograd import filter_gradient
 
 
+@pytest.fixture(autouse=True)
+def _narrow_vectors(monkeypatch):
+    """The bounds of a processor without AVX-512, whatever this one has."""
+    monkeypatch.setattr(convolutions, "LEAST_MAPS", 64)
+
+
 def drawn(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
@@ -74,9 +80,9 @@ def counted(monkeypatch):
 @pytest.mark.parametrize(
     ("x", "weight", "options", "products"),
     [
-        ((64, 256, 5, 8), (256, 256, 3, 3), {"padding": 1}, (2, 1)),
-        ((64, 256, 5, 8), (256, 256, 3, 3), {"padding": "same"}, (2, 1)),
-        ((63, 256, 5, 8), (256, 256, 3, 3), {"padding": 1}, (0, 1)),
+        ((32, 256, 5, 8), (256, 256, 3, 3), {"padding": 1}, (2, 1)),
+        ((32, 256, 5, 8), (256, 256, 3, 3), {"padding": "same"}, (2, 1)),
+        ((31, 256, 5, 8), (256, 256, 3, 3), {"padding": 1}, (0, 1)),
         ((64, 255, 5, 8), (256, 255, 3, 3), {"padding": 1}, (0, 1)),
         ((64, 256, 3, 13), (256, 256, 3, 3), {"padding": 1}, (0, 1)),
         ((8, 128, 5, 8), (64, 128, 3, 3), {"padding": 1}, (0, 1)),
@@ -94,6 +100,15 @@ def test_shapes_decide(monkeypatch, x, weight, options, products):
     with WinogradGradients():
         F.conv2d(x, weight, None, **options).sum().backward()
     assert tuple(calls.values()) == products
+
+
+def test_wide_vectors_leave_narrower_filters_to_pytorch(monkeypatch):
+    calls = counted(monkeypatch)
+    monkeypatch.setattr(convolutions, "LEAST_MAPS", 256)
+    with WinogradGradients():
+        for maps in (255, 256):
+            F.conv2d(drawn(8, 256, 5, 8), drawn(maps, 256, 3, 3).requires_grad_(), padding=1).sum().backward()
+    assert calls == {"convolution": 0, "filter_gradient": 1}
 
 
 def test_only_what_learns_has_gradients(monkeypatch):

@@ -1,7 +1,8 @@
 """The 3×3 convolutions of wide layers in training, with fewer products: see winograd.py.
 
-Which convolutions those are is a matter of their shapes alone, and not of a measurement, so that a run gives the same
-weights again. The bounds are where oneDNN's own sums are overtaken on two cores with AVX2, see docs/speed.md.
+Which convolutions those are is a matter of their shapes and of the processor, and not of a measurement, so that a run
+gives the same weights again. The bounds are where oneDNN's own sums are overtaken on two cores, see docs/speed.md: with
+AVX-512 they take half of the time and the transforms as long as ever.
 """
 
 from collections.abc import Callable
@@ -16,8 +17,9 @@ from torch.overrides import TorchFunctionMode
 
 from striate.training.winograd import SIDE, convolution, filter_gradient, fits, taken, tiles_of, transformed
 
-LEAST_MAPS, LEAST_TILES = 64, 32  # maps in and out, tiles in a batch: for the gradient of the filters
-MANY_MAPS, MANY_TILES = 256, 256  # for the maps and their gradient, too
+WIDE_VECTORS = torch.backends.cpu.get_cpu_capability() == "AVX512"
+LEAST_MAPS, LEAST_TILES = 256 if WIDE_VECTORS else 64, 32  # maps in and out, tiles: for the gradient of the filters
+MANY_MAPS, MANY_TILES = 256, 128  # for the maps and their gradient, too
 
 
 def training_convolutions(model: nn.Module, device: torch.device, precision: str) -> AbstractContextManager[object]:
