@@ -12,16 +12,30 @@ import striate
 from striate.data.batches import Batches
 from striate.preprocess import Preprocess
 from striate.runs import driver, resume, train
-from striate.training import Training, fastest, precision
+from striate.training import Training, fastest, muon, precision
+from striate.training.muon import orthogonalized
 
 CPU = torch.device("cpu")
 IMAGES = torch.randn(4, 1, 8, 8)
 
 
-def steps(kind: str) -> list[float]:
+def steps(kind: str, **settings) -> list[float]:
     data = dataset()
     batches = Batches(data.train, Preprocess(8, 8, 1), 16, seed=0)
-    return [step.loss for step in Training(Dropping(), batches, recipe(augment="none", precision=kind))]
+    return [step.loss for step in Training(Dropping(), batches, recipe(augment="none", precision=kind, **settings))]
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_muons_products_are_in_the_precision_of_the_run(kind, dtype, monkeypatch):
+    updates = []
+
+    def watched(matrix):
+        updates.append(orthogonalized(matrix))
+        return updates[-1]
+
+    monkeypatch.setattr(muon, "orthogonalized", watched)
+    steps(kind, optimizer="muon")
+    assert {each.dtype for each in updates} == {dtype}
 
 
 def test_bfloat16_learns_nearly_the_same():

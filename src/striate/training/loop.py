@@ -125,7 +125,8 @@ class Training:
         loss.backward()
         if recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
-        self.optimizer.step()
+        with autocast(recipe.precision, device):  # Muon's updates are products, too
+            self.optimizer.step()
 
         self.step += 1
         answers = targets if targets.ndim == 1 else targets.argmax(dim=1)
