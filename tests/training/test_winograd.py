@@ -37,10 +37,10 @@ def test_it_is_a_convolution_with_a_padding_of_one(count, inputs, outputs, heigh
 
 
 def test_many_images_are_taken_in_parts(monkeypatch):
-    x, filters = drawn(7, 5, 9, 6), transformed(drawn(4, 5, 3, 3, seed=1))
+    x, filters = drawn(7, 5, 9, 6), transformed(drawn(4, 5, 3, 3, seed=1) / (3 * 5**0.5))
     whole = convolution(x, filters, None)
     monkeypatch.setattr(winograd, "CHUNK", 2 * 36 * 3 * 2 * 5)
-    torch.testing.assert_close(convolution(x, filters, None), whole)
+    torch.testing.assert_close(convolution(x, filters, None), whole, rtol=0, atol=1e-4)
 
 
 class Slow:
