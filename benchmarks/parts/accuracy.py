@@ -79,9 +79,10 @@ def _programs(store: Store, data: str, targets: Sequence[float], measured: dict[
     for program, curves in measured.items():
         ends = [curve[-1] for curve in curves]
         rounds = store.rounds(f"accuracy/{data}/{program.title}")
+        precisions = sorted({each["precision"] for each in rounds.values() if "precision" in each})
         rows.append(
             [
-                program.title,
+                ", ".join([program.title, *precisions]),
                 str(len(curves)),
                 percent(statistics.mean(accuracy for _, accuracy in ends)),
                 percent(mean(rounds, "alone")),

@@ -107,7 +107,7 @@ def program(
 ) -> dict[str, Any]:
     """`striate.train` by a recipe, then `striate.evaluate`: the clock holds the whole of the former, writing its run
     included. There is one point: recipes are made to be good at their end, not on the way. Its accuracy is that of the
-    recipe's views averaged; "alone" is that of each image by itself."""
+    recipe's views averaged; "alone" is that of each image by itself. The precision is what its own trial chose."""
     whole = striate.load(data)
     some = Split(whole.train.images[:images], whole.train.labels[:images])
     chosen = recipe(named, model, len(some)).replace(**settings, seed=seed)
@@ -116,7 +116,8 @@ def program(
         run = striate.train(model, replace(whole, train=some, test=None), chosen, out=Path(folder) / "run")
         seconds = clock.hold()
         alone = striate.evaluate(run, whole, tta="none").accuracy
-        return {"curve": [(seconds, striate.evaluate(run, whole).accuracy)], "alone": alone}
+        curve = [(seconds, striate.evaluate(run, whole).accuracy)]
+        return {"curve": curve, "alone": alone, "precision": run.recipe.precision}
 
 
 def folder(path: str, side: int, batch: int, epochs: int, processes: int) -> dict[str, Any]:
