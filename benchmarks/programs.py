@@ -25,7 +25,13 @@ class Peer:
     environment: dict[str, str] = field(default_factory=dict, hash=False)
 
 
-OURS = Peer("striate", "Striate", "benchmarks.workers.striate_peer", ("torch", "numpy", "pillow"), "import striate")
+OURS = Peer(
+    "striate",
+    "Striate",
+    "benchmarks.workers.striate_peer",
+    ("torch", "numpy", "pillow", "simplejpeg"),
+    "import striate",
+)
 TENSORFLOW = Peer(
     "keras-tensorflow",
     "Keras on TensorFlow",

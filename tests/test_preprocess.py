@@ -196,3 +196,9 @@ def test_what_can_not_be_is_refused(arguments, error, match):
 def test_what_is_no_image_is_refused(shape):
     with pytest.raises(ShapeError, match=r"expected \(height, width, 1 or 3\)"):
         Preprocess(4, 4, 1).conform(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int64, np.uint16, bool])
+def test_what_is_not_in_levels_is_refused(kind):
+    with pytest.raises(ArgumentError, match="expected uint8"):
+        Preprocess(4, 4, 1).conform(np.zeros((8, 8, 1), kind))

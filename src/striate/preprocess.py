@@ -58,6 +58,8 @@ class Preprocess:
         """
         if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
             raise ShapeError(f"an image of shape {image.shape}: expected (height, width, 1 or 3).")
+        if image.dtype != np.uint8:
+            raise ArgumentError(f"an image of {image.dtype}: expected uint8, levels of 0 … 255.")
         return self.conform_picture(image)
 
     def conform_picture(self, picture: Picture) -> np.ndarray:
@@ -80,7 +82,7 @@ class Preprocess:
             return images
         result = torch.empty((len(images), self.height, self.width, self.channels), dtype=torch.uint8)
         for position, image in enumerate(images.numpy()):
-            result[position] = torch.from_numpy(self.conform(image).copy())
+            result[position] = torch.from_numpy(self.conform(image))
         return result
 
     def normalize(self, images: "torch.Tensor", out: "torch.Tensor | None" = None) -> "torch.Tensor":

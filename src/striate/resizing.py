@@ -17,7 +17,7 @@ def resized(picture: Picture, width: int, height: int) -> np.ndarray:
     one at most.
 
     Args:
-        picture: of any size.
+        picture: of any size; an array is copied where PyTorch can't read it as it lies in memory.
         width, height: in pixels.
 
     Returns:
@@ -32,13 +32,13 @@ def resized(picture: Picture, width: int, height: int) -> np.ndarray:
     from torch.nn import functional as F
 
     # A batch of one is channels-last to PyTorch only if it is one before the channels come first.
-    pixels = torch.from_numpy(picture)[None].permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(np.require(picture, requirements=("C", "W")))[None].permute(0, 3, 1, 2)
     scaled = F.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
     return scaled.permute(0, 2, 3, 1).contiguous().numpy()[0]
 
 
 def pixels_of(picture: Picture) -> np.ndarray:
-    """A picture as uint8 (height, width, 1 or 3), which can be written to."""
+    """A picture as uint8 (height, width, 1 or 3); an array is given back as it is."""
     if isinstance(picture, np.ndarray):
         return picture
     return np.array(picture).reshape(picture.height, picture.width, -1)

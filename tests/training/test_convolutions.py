@@ -17,7 +17,13 @@ from striate.training.winograd import filter_gradient
 @pytest.fixture(autouse=True)
 def _narrow_vectors(monkeypatch):
     """The bounds of a processor without AVX-512, whatever this one has."""
-    monkeypatch.setattr(convolutions, "LEAST_MAPS", 64)
+    _bounds(monkeypatch, "AVX2")
+
+
+def _bounds(monkeypatch, capability):
+    maps, tiles = convolutions.bounds(capability)
+    monkeypatch.setattr(convolutions, "LEAST_MAPS", maps)
+    monkeypatch.setattr(convolutions, "MANY_TILES", tiles)
 
 
 def drawn(*shape, seed=0):
@@ -80,9 +86,9 @@ def counted(monkeypatch):
 @pytest.mark.parametrize(
     ("x", "weight", "options", "products"),
     [
-        ((32, 256, 5, 8), (256, 256, 3, 3), {"padding": 1}, (2, 1)),
-        ((32, 256, 5, 8), (256, 256, 3, 3), {"padding": "same"}, (2, 1)),
-        ((31, 256, 5, 8), (256, 256, 3, 3), {"padding": 1}, (0, 1)),
+        ((64, 256, 5, 8), (256, 256, 3, 3), {"padding": 1}, (2, 1)),
+        ((64, 256, 5, 8), (256, 256, 3, 3), {"padding": "same"}, (2, 1)),
+        ((63, 256, 5, 8), (256, 256, 3, 3), {"padding": 1}, (0, 1)),
         ((64, 255, 5, 8), (256, 255, 3, 3), {"padding": 1}, (0, 1)),
         ((64, 256, 3, 13), (256, 256, 3, 3), {"padding": 1}, (0, 1)),
         ((8, 128, 5, 8), (64, 128, 3, 3), {"padding": 1}, (0, 1)),
@@ -102,13 +108,20 @@ def test_shapes_decide(monkeypatch, x, weight, options, products):
     assert tuple(calls.values()) == products
 
 
-def test_wide_vectors_leave_narrower_filters_to_pytorch(monkeypatch):
+@pytest.mark.parametrize(
+    ("x", "weight", "products"),
+    [
+        ((32, 256, 5, 8), (256, 256, 3, 3), (2, 1)),
+        ((31, 256, 5, 8), (256, 256, 3, 3), (0, 1)),
+        ((8, 256, 5, 8), (255, 256, 3, 3), (0, 0)),
+    ],
+)
+def test_wide_vectors_have_other_bounds(monkeypatch, x, weight, products):
     calls = counted(monkeypatch)
-    monkeypatch.setattr(convolutions, "LEAST_MAPS", 256)
+    _bounds(monkeypatch, "AVX512")
     with WinogradGradients():
-        for maps in (255, 256):
-            F.conv2d(drawn(8, 256, 5, 8), drawn(maps, 256, 3, 3).requires_grad_(), padding=1).sum().backward()
-    assert calls == {"convolution": 0, "filter_gradient": 1}
+        F.conv2d(drawn(*x).requires_grad_(), drawn(*weight, seed=1).requires_grad_(), padding=1).sum().backward()
+    assert tuple(calls.values()) == products
 
 
 def test_only_what_learns_has_gradients(monkeypatch):

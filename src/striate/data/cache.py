@@ -83,7 +83,7 @@ def key_of(kind: str, stamps: Sequence[Stamp], preprocess: Preprocess | None = N
         kind: what it is: "pixels", "survey" or "headers".
         preprocess: what they were brought to, if it matters.
     """
-    made = [_FORMAT, kind, decode.VERSION, prepare.VERSION, PIL.__version__, torch.__version__]
+    made = [_FORMAT, kind, decode.VERSION, prepare.VERSION, PIL.__version__, decode.JPEG_VERSION, torch.__version__]
     if preprocess is not None:
         made += [preprocess.height, preprocess.width, preprocess.channels, preprocess.fit]
     digest = hashlib.blake2b(json.dumps(made).encode(), digest_size=16)

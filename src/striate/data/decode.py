@@ -20,9 +20,11 @@ from PIL.ImagePalette import ImagePalette
 from PIL.JpegImagePlugin import JpegImageFile
 
 from striate.errors import DataError
-from striate.resizing import Picture, picture_of, pixels_of
+from striate.resizing import Picture, pixels_of
 
 VERSION = 2  # of the pixels: raise it when an image comes out different, so that what is kept of old ones is not used
+
+JPEG_VERSION: str = simplejpeg.__version__
 
 SUFFIXES = frozenset(
     (
@@ -122,20 +124,18 @@ def _reduced(image: Image.Image, at_least: AtLeast | None) -> int:
 
 
 def _upright(image: Image.Image, channels: int, source: Source) -> Picture:
-    pixels = _of_jpeg(image) if isinstance(image, JpegImageFile) else None
-    picture = _picture(image, channels, source) if pixels is None else pixels
-    turn = _UPRIGHT.get(_orientation(image))  # a TIFF, which Pillow turns as it is loaded, no longer has one
-    if turn is None:
-        return picture
-    return (picture_of(picture) if isinstance(picture, np.ndarray) else picture).transpose(turn)
-
-
-def _picture(image: Image.Image, channels: int, source: Source) -> Image.Image:
+    if isinstance(image, JpegImageFile) and _orientation(image) not in _UPRIGHT:
+        pixels = _of_jpeg(image)
+        if pixels is not None:
+            return pixels
     image.load()
     if image.mode[0] in "IF":
-        return _shallow(image, source)
-    pixels, mode = _opaque(image), "L" if channels == 1 else "RGB"
-    return pixels if pixels.mode == mode else pixels.convert(mode)
+        picture = _shallow(image, source)
+    else:
+        picture, mode = _opaque(image), "L" if channels == 1 else "RGB"
+        picture = picture if picture.mode == mode else picture.convert(mode)
+    turn = _UPRIGHT.get(_orientation(image))
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _of_jpeg(image: JpegImageFile) -> np.ndarray | None:
@@ -145,7 +145,7 @@ def _of_jpeg(image: JpegImageFile) -> np.ndarray | None:
     if colours is None or image.fp is None:
         return None
     image.fp.seek(0)
-    width, height = image.size  # a draft has chosen it: the scale is the least that gives as much
+    width, height = image.size  # a draft has chosen it, and the scale is the least that gives as much
     try:
         pixels: np.ndarray = simplejpeg.decode_jpeg(image.fp.read(), colours, min_width=width, min_height=height)
     except ValueError:

@@ -9,7 +9,7 @@ from striate.data.decode import TURN, Source, UndecodableError, decode
 from striate.data.entries import Entry
 from striate.preprocess import Preprocess
 
-VERSION = 2  # of the steps below and of `Preprocess.conform`, see the one of decode.py
+VERSION = 3  # of the steps below and of `Preprocess.conform`, see the one of decode.py
 
 # A JPEG is decoded at a reduced scale that is still this many times the size wanted. Against decoding in full, at 64
 # and 224 pixels, a margin of 2 changed pixels by 0.1 to 0.9 levels of 255 on average and a margin of 1 by up to 2.3

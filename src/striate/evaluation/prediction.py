@@ -88,7 +88,7 @@ def _decoded(run: Run, paths: list[Path]) -> Tensor:
     pixels, problems = [], {}
     for path in paths:
         try:
-            pixels.append(torch.from_numpy(prepare(path, run.preprocess).copy()))
+            pixels.append(torch.from_numpy(prepare(path, run.preprocess)))
         except UndecodableError as error:
             problems[str(path)] = error.reason
     if problems:

@@ -82,7 +82,7 @@ class _Subject:
         self.device = like(model).device
         self.pixels = prepare(image, run.preprocess)
         self.shape = (run.preprocess.channels, run.preprocess.height, run.preprocess.width)
-        self.input = self._input(torch.from_numpy(self.pixels.copy())[None])
+        self.input = self._input(torch.from_numpy(self.pixels)[None])
         self.work = max(describe(model, self.shape).multiply_adds, 1)
 
     def last_layer(self) -> tuple[str | None, str | None]:

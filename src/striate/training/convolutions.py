@@ -1,8 +1,8 @@
 """The 3×3 convolutions of wide layers in training, with fewer products: see winograd.py.
 
 Which convolutions those are is a matter of their shapes and of the processor, and not of a measurement, so that a run
-gives the same weights again. The bounds are where oneDNN's own sums are overtaken on two cores, see docs/speed.md: with
-AVX-512 they take half of the time and the transforms as long as ever.
+gives the same weights again. The bounds are where oneDNN's own sums are overtaken on two cores, see docs/speed.md; with
+AVX-512 those gain more than the transforms do.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,16 @@ from torch.overrides import TorchFunctionMode
 
 from striate.training.winograd import SIDE, convolution, filter_gradient, fits, taken, tiles_of, transformed
 
-WIDE_VECTORS = torch.backends.cpu.get_cpu_capability() == "AVX512"
-LEAST_MAPS, LEAST_TILES = 256 if WIDE_VECTORS else 64, 32  # maps in and out, tiles: for the gradient of the filters
-MANY_MAPS, MANY_TILES = 256, 128  # for the maps and their gradient, too
+
+def bounds(capability: str) -> tuple[int, int]:
+    """The least maps in and out with which the gradient of the filters, and the least tiles with which the maps, are
+    made with fewer products, on a processor with these vectors (PyTorch's name for them)."""
+    return (256, 128) if capability == "AVX512" else (64, 256)
+
+
+LEAST_MAPS, MANY_TILES = bounds(torch.backends.cpu.get_cpu_capability())
+LEAST_TILES = 32  # in a batch: for the gradient of the filters
+MANY_MAPS = 256  # in and out: for the maps and their gradient, too
 
 
 def training_convolutions(model: nn.Module, device: torch.device, precision: str) -> AbstractContextManager[object]:

@@ -1,7 +1,7 @@
 """In which precision a model trains on a device: measured for a second, not guessed.
 
-Under "bfloat16" convolutions and products are made of numbers of 8 bits' precision (PyTorch's autocast); weights, their
-updates, sums and the loss stay float32, and bfloat16 reaches as far as float32, so that no loss scale is needed.
+Under "bfloat16" convolutions and products, Muon's too, are made of numbers of 8 bits' precision (PyTorch's autocast);
+weights, momentum, sums and the loss stay float32. bfloat16 reaches as far as float32, so that no loss scale is needed.
 """
 
 import copy
@@ -24,7 +24,7 @@ SECONDS = 1.0
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[None]:
-    """What a forward pass runs in."""
+    """What a forward pass and an update run in."""
     on: AbstractContextManager[None] = torch.autocast(
         device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
     )
@@ -43,7 +43,7 @@ def fastest(
     model: nn.Module, inputs: Tensor, device: torch.device, clock: Callable[[], float] = time.perf_counter
 ) -> Precision:
     """The precision in which this model's forward and backward pass takes the least time, among those for which the
-    device has memory; float32 if it has for none.
+    device has memory; float32 if it has for none. An update is not timed: what it gains comes on top.
 
     Args:
         model: left as it is: a copy is measured.
