@@ -9,12 +9,8 @@ from benchmarks.sizes import BATCHES, NETWORKS
 from benchmarks.store import Result, Store
 from benchmarks.tables import median, number, ratio, table, times
 
-WHAT = {
-    "train": "training",
-    "trial": "training, Striate as it chooses",
-    "infer": "classification",
-    "latency": "one image",
-}
+CHOSEN = "-chosen"  # by Striate alone, in the precision that a trial chooses
+RATES = {"train": "training", "infer": "classification"}
 
 
 def measure(bench: Bench) -> None:
@@ -24,33 +20,31 @@ def measure(bench: Bench) -> None:
         for batch in bench.size.batches:
             with bench.workers(NETWORKED) as workers:
                 for turn, peer in bench.turns(NETWORKED):
-                    for what in WHAT:
-                        if (what == "latency" and batch != last) or (what == "trial" and peer != OURS):
-                            continue
+                    for what in _measured(peer == OURS, batch == last):
                         key = f"throughput/{what}/{network}/{1 if what == 'latency' else batch}/{peer.name}/{turn}"
                         request = _request(bench, what, network, batch)
                         bench.measure(key, partial(workers[peer.name].ask, **request))
 
 
+def _measured(ours: bool, last: bool) -> list[str]:
+    rates = [what + chosen for what in RATES for chosen in (("", CHOSEN) if ours else ("",))]
+    return [*rates, "latency"] if last else rates
+
+
 def _request(bench: Bench, what: str, network: str, batch: int) -> dict[str, object]:
-    size, common = bench.size, asked(bench, what, network)
-    if what == "latency":
+    size, task = bench.size, what.removesuffix(CHOSEN)
+    common = asked(bench, task, network)
+    if task == "latency":
         return {**common, "repeats": size.latencies}
-    if what == "infer":
-        images = size.classified.get(network, size.usual)
-        return {**common, "batch": batch, "images": images, "seconds": size.infer_seconds}
-    chosen = {"trial": True} if what == "trial" else {}
-    return {**common, "batch": batch, "seconds": size.train_seconds, "untimed": size.untimed, **chosen}
+    common |= {"batch": batch} | ({"trial": True} if task != what else {})
+    if task == "infer":
+        return {**common, "images": size.classified.get(network, size.usual), "seconds": size.infer_seconds}
+    return {**common, "seconds": size.train_seconds, "untimed": size.untimed}
 
 
 def asked(bench: Bench, task: str, network: str) -> dict[str, object]:
     """What every task with a network is told."""
-    return {
-        "task": "train" if task == "trial" else task,
-        "network": network,
-        "parameters": parameters(network),
-        "files": bench.files(FASHION),
-    }
+    return {"task": task, "network": network, "parameters": parameters(network), "files": bench.files(FASHION)}
 
 
 @cache
@@ -73,36 +67,37 @@ def tables(store: Store) -> str:
 
 
 def _rates(store: Store) -> str:
-    rows = []
-    for what in ("train", "trial", "infer"):
-        for network in NETWORKS:
-            for batch in BATCHES:
-                places = {peer: what if peer == OURS else what.replace("trial", "train") for peer in NETWORKED}
-                found = {
-                    peer: store.rounds(f"throughput/{place}/{network}/{batch}/{peer.name}")
-                    for peer, place in places.items()
-                }
-                if not any(found.values()):
-                    continue
-                cells = [
-                    number(median(rounds)) + ("" if peer == OURS else times(ratio(found[OURS], rounds)))
-                    for peer, rounds in found.items()
-                ]
-                share = "" if what == "infer" else _share(network, found[OURS])
-                precisions = sorted({each["precision"] for each in found[OURS].values()}) if what == "trial" else []
-                rows.append(
-                    [
-                        ": ".join([WHAT[what], *precisions]),
-                        network,
-                        str(batch),
-                        *cells,
-                        share,
-                        number(median(found[OURS], "yardstick")),
-                    ]
-                )
+    cases = [
+        (task, chosen, network, batch)
+        for task in RATES
+        for chosen in ("", CHOSEN)
+        for network in NETWORKS
+        for batch in BATCHES
+    ]
+    rows = [_rate(store, *case) for case in cases]
     titles = [peer.title for peer in NETWORKED]
     header = ["", "network", "batch", *titles, "Striate's share of the product", "GFLOP/s"]
-    return table("Throughput, images/s (in brackets: Striate's as a multiple of it)", header, rows)
+    return table(
+        "Throughput, images/s (in brackets: Striate's as a multiple of it)", header, [row for row in rows if row]
+    )
+
+
+def _rate(store: Store, task: str, chosen: str, network: str, batch: int) -> list[str]:
+    """A row of the table; nothing if nothing was measured."""
+    found = {
+        peer: store.rounds(f"throughput/{task}{chosen if peer == OURS else ''}/{network}/{batch}/{peer.name}")
+        for peer in NETWORKED
+    }
+    mine = found[OURS]
+    if not (mine if chosen else any(found.values())):
+        return []
+    cells = [
+        number(median(rounds)) + ("" if peer == OURS else times(ratio(mine, rounds))) for peer, rounds in found.items()
+    ]
+    precisions = sorted({each["precision"] for each in mine.values()}) if chosen else []
+    title = ", Striate in ".join([RATES[task], *precisions])
+    share = _share(network, mine) if task == "train" else ""
+    return [title, network, str(batch), *cells, share, number(median(mine, "yardstick"))]
 
 
 def _share(network: str, rounds: dict[str, Result]) -> str:

@@ -72,16 +72,19 @@ def train(
     return {"images_per_second": images_per_second, "loss": next(steps).loss, "precision": precision}
 
 
-def infer(network: str, batch: int, parameters: int, files: list[str], images: int, seconds: float) -> dict[str, float]:
-    """Images a second that are classified, `images` of them at a time."""
+def infer(
+    network: str, batch: int, parameters: int, files: list[str], images: int, seconds: float, trial: bool = False
+) -> dict[str, float | str]:
+    """Images a second that are classified, `images` of them at a time; in float32, or as a trial chooses."""
     model = _made(network, parameters)
     _, pixels, preprocess = _data(tuple(files))
-    pixels, predictor = pixels[:images], Predictor(model, preprocess)
+    pixels, predictor = pixels[:images], Predictor(model, preprocess, precision="auto" if trial else "float32")
 
     def classify() -> int:
         return len(predictor(pixels, batch))
 
-    return {"images_per_second": serving.rate(classify, seconds, untimed=1 + UNTIMED * batch // images)}
+    images_per_second = serving.rate(classify, seconds, untimed=1 + UNTIMED * batch // images)
+    return {"images_per_second": images_per_second, "precision": predictor.precision}
 
 
 def latency(network: str, parameters: int, files: list[str], repeats: int) -> dict[str, float]:

@@ -23,7 +23,7 @@ def test_everybody_has_a_turn_in_every_round(bench: Bench, peers: tuple[Peer, ..
     throughput.measure(bench)
     keys = [f"{what}/{peer.name}/{turn}" for what in ("train", "infer") for peer in peers for turn in range(2)]
     places = [key.replace("/", "/lenet5_modern/32/", 1) for key in keys]
-    places += [f"trial/lenet5_modern/32/striate/{turn}" for turn in range(2)]
+    places += [f"{what}-chosen/lenet5_modern/32/striate/{turn}" for what in ("train", "infer") for turn in range(2)]
     places += [f"latency/lenet5_modern/1/{peer.name}/{turn}" for peer in peers for turn in range(2)]
     assert sorted(bench.store.results) == sorted(f"throughput/{place}" for place in places)
     first = bench.store.results["throughput/train/lenet5_modern/32/slow/0"]
@@ -35,7 +35,7 @@ def test_everybody_has_a_turn_in_every_round(bench: Bench, peers: tuple[Peer, ..
         "seconds": bench.size.train_seconds,
         "untimed": bench.size.untimed,
     }
-    as_chosen = bench.store.results["throughput/trial/lenet5_modern/32/striate/0"]
+    as_chosen = bench.store.results["throughput/train-chosen/lenet5_modern/32/striate/0"]
     assert as_chosen["request"] == {**first["request"], "trial": True}
 
 
@@ -59,11 +59,17 @@ def test_tables_have_ratios_and_the_share_of_the_product(bench: Bench, peers: tu
     share = f"{300 * operations / 50e9:.0%}"
     cells = [cell.strip() for cell in training.strip("|").split("|")]
     assert cells == ["training", "lenet5_modern", "32", "300", "100 (3.00×)", share, "50.0"]
-    chosen = next(line for line in told.splitlines() if line.startswith("| training, Striate as it chooses"))
+    chosen = next(line for line in told.splitlines() if line.startswith("| training, Striate in bfloat16"))
     cells = [cell.strip() for cell in chosen.strip("|").split("|")]
-    assert cells == [
-        *("training, Striate as it chooses: bfloat16", "lenet5_modern", "32", "300", "100 (3.00×)", share, "50.0")
-    ]
+    assert cells == [*("training, Striate in bfloat16", "lenet5_modern", "32", "300", "100 (3.00×)", share, "50.0")]
+
+
+def test_without_a_trial_none_is_told(bench: Bench, peers: tuple[Peer, ...]) -> None:
+    throughput.measure(bench)
+    bench.store.results = {key: each for key, each in bench.store.results.items() if "-chosen" not in key}
+    told = throughput.tables(bench.store)
+    assert "| training " in told
+    assert "Striate in" not in told
 
 
 def test_tables_of_latencies(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

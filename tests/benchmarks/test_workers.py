@@ -13,6 +13,7 @@ from PIL import Image
 import striate
 from benchmarks.workers import pytorch_folder, pytorch_peer, serving, sklearn_peer, striate_peer
 from benchmarks.workers.pytorch_program import program
+from striate.training import inference
 
 NETWORK, PARAMETERS = "lenet5_modern", 61_706
 
@@ -119,6 +120,14 @@ def test_striate_trains_in_float32_or_as_a_trial_finds(files: list[str], monkeyp
     monkeypatch.setattr(striate_peer, "fastest", lambda model, inputs, device: "bfloat16")
     assert striate_peer.train(**asked)["precision"] == "float32"
     assert striate_peer.train(**asked, trial=True)["precision"] == "bfloat16"
+
+
+def test_striate_classifies_in_float32_or_as_a_trial_finds(files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"network": NETWORK, "parameters": PARAMETERS, "files": files, "batch": 8, "images": 8, "seconds": 0}
+    monkeypatch.setattr(inference, "supported", lambda device: True)
+    monkeypatch.setattr(inference, "quickest", lambda ways: 1)
+    assert striate_peer.infer(**asked)["precision"] == "float32"
+    assert striate_peer.infer(**asked, trial=True)["precision"] == "bfloat16"
 
 
 @pytest.mark.parametrize("run", [program, sklearn_peer.program])

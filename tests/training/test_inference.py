@@ -208,6 +208,69 @@ def test_a_program_is_not_used_where_precision_is_mixed(python):
     assert python == [2]
 
 
+class Typed(nn.Module):
+    """A linear layer, and a note of the types that it gives."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.seen = nn.Linear(20, 3), []
+
+    def forward(self, x):
+        result = self.linear(x.flatten(1))
+        self.seen.append(result.dtype)
+        return result
+
+
+def test_bfloat16_says_nearly_the_same():
+    model, images = create("quicknet_s", seed=0), pixels(8)
+    exact, near = (Predictor(model, DIGITS, precision=each)(images) for each in ("float32", "bfloat16"))
+    assert near.dtype == torch.float32
+    assert not torch.equal(near, exact)
+    torch.testing.assert_close(near, exact, rtol=0, atol=0.03 * float(exact.abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("has", "faster", "expected"),
+    [(True, 0, torch.float32), (True, 1, torch.bfloat16), (False, 1, torch.float32)],
+)
+def test_the_first_batch_chooses_the_precision(has, faster, expected, monkeypatch):
+    monkeypatch.setattr(inference, "supported", lambda device: has)
+    asked = []
+
+    def quickest(ways):
+        asked.append(len(ways))
+        for way in ways:
+            assert way().shape == (4, 3)
+        return faster
+
+    monkeypatch.setattr(inference, "quickest", quickest)
+    monkeypatch.setattr(torch.jit, "trace", None)  # without a program each call can be seen
+    predictor = Predictor(Typed(), PREPROCESS, precision="auto")
+    seen = predictor._written.model.seen
+    predictor(split(4).images)
+    for count in (4, 5):
+        seen.clear()
+        predictor(split(count).images)
+        assert seen == [expected]
+    assert asked == ([2] if has else [])
+
+
+def test_a_program_competes_for_the_choice_and_is_kept_if_it_wins(python, monkeypatch):
+    monkeypatch.setattr(inference, "supported", lambda device: True)
+    for faster, calls in ((0, []), (1, [2])):
+        monkeypatch.setattr(inference, "quickest", lambda ways, faster=faster: faster)
+        predictor = Predictor(lively(Busy()), DIGITS, precision="auto")
+        predictor(pixels(2))
+        python.clear()
+        predictor(pixels(2))
+        assert python == calls
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ArgumentError, match="'float61'"):
+        Predictor(Busy(), DIGITS, precision="float61")
+
+
 def test_threads_that_share_a_predictor_take_turns(monkeypatch):
     model, images, within, most = lively(Busy()).train(), pixels(8), [], []
     expected, predictor, forward = as_written(model, images), Predictor(model, DIGITS), Busy.forward

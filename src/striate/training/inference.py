@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections import Counter
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,17 @@ from torch.overrides import TorchFunctionMode
 
 from striate.augmentation import views
 from striate.data.lazy import Images
+from striate.errors import unknown
 from striate.memory import keep_memory
 from striate.models import evaluating
 from striate.preprocess import Preprocess
 from striate.training.native import SmallConvolutions
+from striate.training.precision import Precision, autocast, supported
 from striate.training.shares import Answer, shared
+from striate.training.timing import quickest
 from striate.training.winograd import WinogradConvolutions
 
+PRECISIONS = ("float32", "bfloat16", "auto")
 CPU_BATCH = 64  # images; more of them leave the caches
 BATCH = 256  # on other devices
 PATIENCE = 16  # batches of a shape before it gets a program, which takes the time of a few
@@ -80,10 +84,24 @@ class Predictor:
         model: from (N, C, H, W) to logits (N, classes), a function of its input alone.
         preprocess: how images become input.
         device: where it computes.
+        precision: "float32"; "bfloat16", whose logits have two to three digits, as a network that was trained in it has
+            always had; or "auto", which becomes whichever is faster for the first batch.
+
+    Raises:
+        ArgumentError: for another precision.
     """
 
-    def __init__(self, model: nn.Module, preprocess: Preprocess, device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        model: nn.Module,
+        preprocess: Preprocess,
+        device: torch.device | str = "cpu",
+        precision: Precision | Literal["auto"] = "float32",
+    ):
+        if precision not in PRECISIONS:
+            raise unknown("precision", precision, PRECISIONS)
         self._device = torch.device(device)
+        self.precision = precision
         copied = copy.deepcopy(model).to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._written = _Written(copied, preprocess).eval()
         self._seen: Counter[torch.Size] = Counter()
@@ -100,17 +118,44 @@ class Predictor:
             return _answered(self._answer, images, self._device, batch_size, tta)
 
     def _answer(self, pixels: Tensor) -> Tensor:
-        if pixels.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        if self.precision == "auto":
+            self.precision = self._faster(pixels)
+        return self._near(pixels) if self.precision == "bfloat16" else self._exact(pixels)
+
+    def _faster(self, pixels: Tensor) -> Precision:
+        if not supported(self._device):
+            return "float32"
+        if self._has_programs(pixels):
+            self._make_program(pixels)
+        # What they give is fetched, so that another device has computed it.
+        ways = (lambda: self._exact(pixels).cpu(), lambda: self._near(pixels).cpu())
+        if quickest(ways) == 0:
+            return "float32"
+        self._programs.clear()
+        return "bfloat16"
+
+    def _near(self, pixels: Tensor) -> Tensor:
+        with autocast("bfloat16", self._device):
+            return self._written(pixels)
+
+    def _exact(self, pixels: Tensor) -> Tensor:
+        if not self._has_programs(pixels):
             return self._written(pixels)
         shape = pixels.shape
         if shape in self._programs:
             return self._programs[shape](pixels)
         self._seen[shape] += 1
         if self._seen[shape] == PATIENCE and len(self._programs) < MOST_PROGRAMS:
-            program = shared(partial(_program, self._written), pixels)
-            if program is not None:
-                self._programs[shape] = program
+            self._make_program(pixels)
         return self._written(pixels)
+
+    def _has_programs(self, pixels: Tensor) -> bool:
+        return pixels.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+
+    def _make_program(self, pixels: Tensor) -> None:
+        program = shared(partial(_program, self._written), pixels)
+        if program is not None:
+            self._programs[pixels.shape] = program
 
 
 class _Written(nn.Module):
