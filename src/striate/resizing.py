@@ -14,7 +14,7 @@ def resized(picture: Picture, width: int, height: int) -> np.ndarray:
     """A picture of another size, by the bilinear filter, which is anti-aliased when it shrinks.
 
     A large one that Pillow holds is left to Pillow, so that there is no second copy of it; the levels of both differ by
-    one at most.
+    one, hardly ever by two.
 
     Args:
         picture: of any size; an array is copied where PyTorch can't read it as it lies in memory.
