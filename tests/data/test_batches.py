@@ -217,9 +217,10 @@ def test_batches_take_the_memory_of_those_that_are_done():
     made = batches(40, 4)
     made.together = 1
     places = {made[step].inputs.data_ptr() for step in range(50)}
-    assert len(places) <= 5  # one used, one before it, one ready and two under way
+    assert len(places) <= 7  # one used, three asked for, and what the caller and two threads have yet to let go
     held = [made[step] for step in range(50, 60)]
     assert len({batch.inputs.data_ptr() for batch in held}) == 10
+    made._ahead.close()  # until its threads are done, they may hold all there is
     assert made._levels._free
     del held
     assert made._inputs._free
