@@ -32,7 +32,7 @@ EXEMPT = {"__init__.py", "__main__.py"}  # the root's lazy names, and `python -m
 # What may be used only in some places: a file, or a folder with its slash. Nowhere, if there is none.
 FENCES = {
     "PIL.Image.open": ("data/decode.py",),
-    "simplejpeg": ("data/decode.py",),
+    "simplejpeg": ("data/jpeg.py",),
     "sklearn.datasets": ("data/digits.py",),
     "datasets": ("data/columns.py", "data/huggingface.py"),
     "huggingface_hub": ("data/huggingface.py",),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,9 @@ def program(
 
 
 def folder(path: str, side: int, batch: int, epochs: int, processes: int) -> dict[str, Any]:
-    """The seconds of each epoch, until its threads ended; the first begins with an empty cache and loads the folder."""
-    times: list[float] = []
+    """The seconds of each epoch; the first begins with an empty cache and loads the folder. As in training, batches of
+    the next epoch are under way when one ends, and the last one's seconds include the end of the threads."""
+    ends: list[float] = []
     with tempfile.TemporaryDirectory() as cache_folder:
         os.environ["STRIATE_CACHE"] = cache_folder
         began = time.perf_counter()
@@ -138,10 +140,11 @@ def folder(path: str, side: int, batch: int, epochs: int, processes: int) -> dic
             for source in sources:
                 first = epoch * source.steps_per_epoch
                 seen += sum(len(source[first + step].targets) for step in range(source.steps_per_epoch))
-                source.close()  # as a DataLoader's processes end
-            times.append(time.perf_counter() - began)
-            began = time.perf_counter()
-        return {"seconds": times, "images": seen}
+            ends.append(time.perf_counter())
+        for source in sources:
+            source.close()
+        ends[-1] = time.perf_counter()
+        return {"seconds": [end - start for start, end in pairwise([began, *ends])], "images": seen}
 
 
 if __name__ == "__main__":

@@ -340,17 +340,24 @@ def test_jpegs_come_out_as_from_pillow(
         assert np.array_equal(decode(content, lambda wide, high: (least, least)), pixels_of(expected))
 
 
-def test_pillow_reads_only_the_header_of_jpegs(monkeypatch: pytest.MonkeyPatch) -> None:
-    contents = [saved(photograph(160, 80).convert(mode), "JPEG") for mode in ("L", "RGB", "CMYK")]
+def test_most_jpegs_are_decoded_without_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those in other colours are not, and of those with EXIF Pillow reads the header."""
+    plain = [saved(photograph(160, 80).convert(mode), "JPEG") for mode in ("L", "RGB")]
+    upright = Image.Exif()
+    upright[ORIENTATION] = 1
+    described = [saved(photograph(160, 80).convert(mode), "JPEG", exif=upright) for mode in ("L", "RGB")]
 
-    def refuse(self: Image.Image) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError("not asked for")
 
     monkeypatch.setattr(JpegImageFile, "load", refuse)
-    for content, channels in zip(contents[:2], (1, 3), strict=True):
+    for content, channels in zip(plain + described, (1, 3, 1, 3), strict=True):
         assert decode(content).shape == (80, 160, channels)
         assert decode(content, lambda width, height: (20, 10)).shape == (10, 20, channels)
-    assert reason(contents[2]) == "damaged (not asked for)"
+    assert reason(saved(photograph(160, 80).convert("CMYK"), "JPEG")) == "damaged (not asked for)"
+    monkeypatch.setattr(Image, "open", refuse)
+    assert all(decode(content).shape[:2] == (80, 160) for content in plain)
+    assert all(reason(content) == "damaged (not asked for)" for content in described)
 
 
 def test_only_jpegs_are_reduced() -> None:

@@ -15,7 +15,7 @@ import PIL
 import torch
 from torch import Tensor
 
-from striate.data import cachesize, decode, prepare
+from striate.data import cachesize, decode, jpeg, prepare
 from striate.data.entries import Entry, Stamp
 from striate.data.places import cache_folder
 from striate.data.store import Store
@@ -83,7 +83,7 @@ def key_of(kind: str, stamps: Sequence[Stamp], preprocess: Preprocess | None = N
         kind: what it is: "pixels", "survey" or "headers".
         preprocess: what they were brought to, if it matters.
     """
-    made = [_FORMAT, kind, decode.VERSION, prepare.VERSION, PIL.__version__, decode.JPEG_VERSION, torch.__version__]
+    made = [_FORMAT, kind, decode.VERSION, prepare.VERSION, PIL.__version__, jpeg.VERSION, torch.__version__]
     if preprocess is not None:
         made += [preprocess.height, preprocess.width, preprocess.channels, preprocess.fit]
     digest = hashlib.blake2b(json.dumps(made).encode(), digest_size=16)

@@ -5,6 +5,7 @@ holds becomes grey or red, green, blue. Of an animation, the first frame counts.
 """
 
 import io
+import math
 import os
 import threading
 import warnings
@@ -14,17 +15,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import simplejpeg
 from PIL import Image, UnidentifiedImageError
 from PIL.ImagePalette import ImagePalette
 from PIL.JpegImagePlugin import JpegImageFile
 
+from striate.data import jpeg
 from striate.errors import DataError
 from striate.resizing import Picture, pixels_of
 
 VERSION = 2  # of the pixels: raise it when an image comes out different, so that what is kept of old ones is not used
-
-JPEG_VERSION: str = simplejpeg.__version__
 
 SUFFIXES = frozenset(
     (
@@ -33,7 +32,7 @@ SUFFIXES = frozenset(
     )
 )
 _FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # some of Pillow's others run outside programs
-_SIGNATURES = (b"BM", b"GIF8", b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")
+_SIGNATURES = (b"BM", b"GIF8", jpeg.SIGNATURE, b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
 _ORIENTATION = 0x0112  # the EXIF tag
 _UPRIGHT = {
@@ -72,7 +71,7 @@ def probe(source: Source) -> tuple[int, int, int]:
     Raises:
         UndecodableError: if the header already shows that the image can't be used.
     """
-    with _opened(source) as image:
+    with _file(source) as file, _opened(file, source) as image:
         width, height = image.size
         # Pillow turns a TIFF by itself, and would decode a PNG to look for EXIF after the pixels.
         known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
@@ -104,11 +103,31 @@ def decode(
     Raises:
         UndecodableError: if the image is damaged, cut off, too large or no image at all.
     """
-    with _opened(source) as image:
-        channels = _channels(image)
-        pixels_held = _reduced(image, at_least)
-        with turn if pixels_held > _MANY_PIXELS else nullcontext():
-            return then(_upright(image, channels, source))
+    with _file(source) as file:
+        plain = _of_plain_jpeg(file, at_least)
+        if plain is not None:
+            return then(plain)
+        with _opened(file, source) as image:
+            channels = _channels(image)
+            pixels_held = _reduced(image, at_least)
+            with turn if pixels_held > _MANY_PIXELS else nullcontext():
+                return then(_upright(image, channels, source))
+
+
+def _of_plain_jpeg(file: BinaryIO, at_least: AtLeast | None) -> np.ndarray | None:
+    """The pixels of a JPEG whose header holds nothing special; None where Pillow is to look at it, which takes longer
+    than all that is neither decoding nor resizing."""
+    try:
+        signature = file.read(len(jpeg.SIGNATURE))
+        content = signature + file.read() if signature == jpeg.SIGNATURE else b""
+    except OSError:
+        return None
+    header = jpeg.plain_header(content)
+    if header is None or header.width * header.height > min(_MANY_PIXELS, Image.MAX_IMAGE_PIXELS or math.inf):
+        return None
+    width, height, channels = header
+    scale = 1 if at_least is None else jpeg.scale_for(width, height, at_least(width, height))
+    return jpeg.pixels_of(content, channels, -(-width // scale), -(-height // scale))
 
 
 def _reduced(image: Image.Image, at_least: AtLeast | None) -> int:
@@ -124,8 +143,9 @@ def _reduced(image: Image.Image, at_least: AtLeast | None) -> int:
 
 
 def _upright(image: Image.Image, channels: int, source: Source) -> Picture:
-    if isinstance(image, JpegImageFile) and _orientation(image) not in _UPRIGHT:
-        pixels = _of_jpeg(image)
+    if isinstance(image, JpegImageFile) and image.fp is not None and _orientation(image) not in _UPRIGHT:
+        image.fp.seek(0)
+        pixels = jpeg.pixels_of(image.fp.read(), channels, *image.size) if image.mode in ("L", "RGB") else None
         if pixels is not None:
             return pixels
     image.load()
@@ -138,45 +158,30 @@ def _upright(image: Image.Image, channels: int, source: Source) -> Picture:
     return picture if turn is None else picture.transpose(turn)
 
 
-def _of_jpeg(image: JpegImageFile) -> np.ndarray | None:
-    """The pixels of a picture in grey or in red, green, blue, as Pillow decodes them, by the same library but all lines
-    at once; None for other colours, and where anything is wrong, of which Pillow tells more."""
-    colours = {"L": "GRAY", "RGB": "RGB"}.get(image.mode)
-    if colours is None or image.fp is None:
-        return None
-    image.fp.seek(0)
-    width, height = image.size  # a draft has chosen it, and the scale is the least that gives as much
-    try:
-        pixels: np.ndarray = simplejpeg.decode_jpeg(image.fp.read(), colours, min_width=width, min_height=height)
-    except ValueError:
-        return None
-    return pixels
-
-
 @contextmanager
-def _opened(source: Source) -> Iterator[Image.Image]:
+def _opened(file: BinaryIO, source: Source) -> Iterator[Image.Image]:
     """An image with its header read. Whatever is wrong with it, here or in the block, is an UndecodableError."""
-    with _file(source) as file:
-        signature = b""
-        try:
-            signature = file.read(16)
-            with _quiet():
-                image = Image.open(file, formats=_FORMATS)
-            with image:
-                yield image
-        except UnidentifiedImageError as error:
-            if not signature:
-                raise UndecodableError("empty file", source) from error
-            known = signature.startswith(_SIGNATURES)
-            raise UndecodableError("damaged or truncated header" if known else "not an image", source) from error
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-            reason = f"too large: more than {most:.0f} million pixels (decompression bomb guard)"
-            raise UndecodableError(reason, source) from error
-        except _DAMAGE as error:
-            message = str(error) or type(error).__name__
-            reason = "truncated" if "truncated" in message.lower() else f"damaged ({message})"
-            raise UndecodableError(reason, source) from error
+    signature = b""
+    try:
+        file.seek(0)
+        signature = file.read(16)
+        with _quiet():
+            image = Image.open(file, formats=_FORMATS)
+        with image:
+            yield image
+    except UnidentifiedImageError as error:
+        if not signature:
+            raise UndecodableError("empty file", source) from error
+        known = signature.startswith(_SIGNATURES)
+        raise UndecodableError("damaged or truncated header" if known else "not an image", source) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        reason = f"too large: more than {most:.0f} million pixels (decompression bomb guard)"
+        raise UndecodableError(reason, source) from error
+    except _DAMAGE as error:
+        message = str(error) or type(error).__name__
+        reason = "truncated" if "truncated" in message.lower() else f"damaged ({message})"
+        raise UndecodableError(reason, source) from error
 
 
 def _file(source: Source) -> BinaryIO:

@@ -1,0 +1,70 @@
+"""JPEGs decoded by libjpeg-turbo itself, which Pillow uses too: the same pixels, all lines at once."""
+
+from typing import NamedTuple
+
+import numpy as np
+import simplejpeg
+
+VERSION: str = simplejpeg.__version__
+
+SIGNATURE = b"\xff\xd8\xff"
+
+# Markers, ITU-T T.81, table B.1.
+_SCAN = 0xFFDA  # SOS: the pixels begin
+_APP1 = 0xFFE1  # EXIF or XMP, which may say how the camera was held
+_WITH_LENGTH = frozenset((*range(0xFFC0, 0xFFD0), *range(_SCAN, 0xFFFF)))
+_CHANNELS = {"Gray": 1, "YCbCr": 3, "RGB": 3}
+
+
+class Header(NamedTuple):
+    """The width and height in pixels, and 1 channel for grey or 3 for colour."""
+
+    width: int
+    height: int
+    channels: int
+
+
+def plain_header(content: bytes) -> Header | None:
+    """The header of a JPEG that is grey or red, green, blue and certainly upright; None for anything else."""
+    if not _is_plain(content):
+        return None
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
+    except ValueError:
+        return None
+    return Header(width, height, _CHANNELS[colours]) if colours in _CHANNELS else None
+
+
+def pixels_of(content: bytes, channels: int, width: int, height: int) -> np.ndarray | None:
+    """The pixels, decoded at the least scale that gives this width and height: uint8 (h, w, channels).
+
+    None where anything is wrong with the JPEG, of which Pillow tells more.
+    """
+    try:
+        pixels: np.ndarray = simplejpeg.decode_jpeg(
+            content, "GRAY" if channels == 1 else "RGB", min_width=width, min_height=height
+        )
+    except ValueError:
+        return None
+    return pixels
+
+
+def scale_for(width: int, height: int, enough: tuple[int, int]) -> int:
+    """By how much, 1, 2, 4 or 8, an image may be reduced so that it still has the width and height `enough`."""
+    most = min(width // enough[0], height // enough[1])
+    return next((scale for scale in (8, 4, 2) if most >= scale), 1)
+
+
+def _is_plain(content: bytes) -> bool:
+    """Whether no segment before the pixels could say that the image is turned."""
+    if not content.startswith(SIGNATURE):
+        return False
+    place = 2
+    while place + 4 <= len(content):
+        marker = int.from_bytes(content[place : place + 2], "big")
+        if marker == _SCAN:
+            return True
+        if marker == _APP1 or marker not in _WITH_LENGTH:
+            return False
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return False
