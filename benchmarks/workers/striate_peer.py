@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 
 import striate
 from benchmarks.workers import serving
-from striate.data import Split, idx
+from striate.data import Split, idx, load
 from striate.data.batches import Batches
 from striate.preprocess import Preprocess
 from striate.training import Predictor, Recipe, Step, Training, fastest, recipe, supported
@@ -125,24 +125,26 @@ def program(
 
 
 def folder(path: str, side: int, batch: int, epochs: int, processes: int) -> dict[str, Any]:
-    """The seconds of each epoch; the first begins with an empty cache and loads the folder. As in training, batches of
-    the next epoch are under way when one ends, and the last one's seconds include the end of the threads."""
+    """The seconds of each epoch; the first begins with an empty cache and loads the folder.
+
+    The images to train on come as `train` takes them, so that batches of the next epoch are under way when one ends,
+    and those held out as `evaluate` takes them. The last epoch's seconds include the end of the threads.
+    """
     ends: list[float] = []
     with tempfile.TemporaryDirectory() as cache_folder:
         os.environ["STRIATE_CACHE"] = cache_folder
         began = time.perf_counter()
-        data = striate.load(path, image_size=side, channels=3, fit="stretch")
-        splits = [split for _, split in data.splits()]
+        data = load(path, image_size=side, channels=3, fit="stretch")
+        held_out = [split.images for name, split in data.splits() if name != "train"]
         preprocess = Preprocess(side, side, 3, "stretch", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-        sources = [Batches(split, preprocess, batch, seed=0) for split in splits]
-        for epoch in range(epochs):
-            seen = 0
-            for source in sources:
-                first = epoch * source.steps_per_epoch
-                seen += sum(len(source[first + step].targets) for step in range(source.steps_per_epoch))
+        batches = Batches(data.train, preprocess, batch, seed=0)
+        steps = batches.steps_per_epoch
+        for first in range(0, epochs * steps, steps):
+            seen = sum(len(batches[step].targets) for step in range(first, first + steps))
+            for part in chain.from_iterable(images.split(batch) for images in held_out):
+                seen += len(preprocess.normalize(part))
             ends.append(time.perf_counter())
-        for source in sources:
-            source.close()
+        batches.close()
         ends[-1] = time.perf_counter()
         return {"seconds": [end - start for start, end in pairwise([began, *ends])], "images": seen}
 

@@ -18,7 +18,7 @@ FITS: tuple[Fit, ...] = ("crop", "letterbox", "stretch")
 
 _CACHED = 2**18  # values
 _SMALL = 64 * 64  # pixels of images that are added up as a whole, and not row by row
-_EXACT = 256  # squares of a level add up to less than 2**24, and to a whole number in float32
+_EXACT = 2**16  # squares of a level add up to less than 2**32
 
 
 @dataclass(frozen=True)
@@ -166,11 +166,9 @@ def power_sums(images: np.ndarray) -> np.ndarray:
     """
     _, height, width, channels = images.shape
     rows = images.reshape(-1, width * channels * (height if height * width < _SMALL else 1))
-    sums, room = np.zeros((2, rows.shape[1])), np.empty((_EXACT, rows.shape[1]), dtype=np.float32)
+    sums = np.zeros((2, rows.shape[1]), dtype=np.int64)
     for start in range(0, len(rows), _EXACT):
         part = rows[start : start + _EXACT]
-        levels = room[: len(part)]
-        levels[:] = part
-        sums += np.einsum("ij->j", levels), np.einsum("ij,ij->j", levels, levels)
-    total, squares = sums.reshape(2, -1, channels).sum(axis=1).astype(np.int64)
+        sums += np.einsum("ij->j", part, dtype=np.uint32), np.einsum("ij,ij->j", part, part, dtype=np.uint32)
+    total, squares = sums.reshape(2, -1, channels).sum(axis=1)
     return np.stack([np.full(channels, images.size // channels), total, squares])

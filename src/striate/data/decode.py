@@ -11,8 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
-from typing import BinaryIO
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -48,10 +47,12 @@ _UPRIGHT = {
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, OverflowError, EOFError, ArithmeticError)
 _warning_filters = threading.Lock()  # Python 3.11's are shared by all threads
 _MANY_PIXELS = 25_000_000  # an image of more takes a third of a gigabyte and more while it is decoded
+_AT_ONCE = 2**18  # bytes: more than most photographs have that are made for training
 TURN = threading.Lock()
 
-Source = str | os.PathLike[str] | bytes
-AtLeast = Callable[[int, int], tuple[int, int]]
+Source: TypeAlias = str | os.PathLike[str] | bytes
+File: TypeAlias = io.FileIO | io.BytesIO  # not buffered: most is read at once
+AtLeast: TypeAlias = Callable[[int, int], tuple[int, int]]
 
 
 class UndecodableError(DataError):
@@ -114,12 +115,13 @@ def decode(
                 return then(_upright(image, channels, source))
 
 
-def _of_plain_jpeg(file: BinaryIO, at_least: AtLeast | None) -> np.ndarray | None:
+def _of_plain_jpeg(file: File, at_least: AtLeast | None) -> np.ndarray | None:
     """The pixels of a JPEG whose header holds nothing special; None where Pillow is to look at it, which takes longer
     than all that is neither decoding nor resizing."""
     try:
-        signature = file.read(len(jpeg.SIGNATURE))
-        content = signature + file.read() if signature == jpeg.SIGNATURE else b""
+        content = file.read(_AT_ONCE)
+        if len(content) == _AT_ONCE and content.startswith(jpeg.SIGNATURE):
+            content += file.read()
     except OSError:
         return None
     header = jpeg.plain_header(content)
@@ -159,16 +161,17 @@ def _upright(image: Image.Image, channels: int, source: Source) -> Picture:
 
 
 @contextmanager
-def _opened(file: BinaryIO, source: Source) -> Iterator[Image.Image]:
+def _opened(file: File, source: Source) -> Iterator[Image.Image]:
     """An image with its header read. Whatever is wrong with it, here or in the block, is an UndecodableError."""
     signature = b""
     try:
         file.seek(0)
         signature = file.read(16)
-        with _quiet():
-            image = Image.open(file, formats=_FORMATS)
-        with image:
-            yield image
+        with io.BufferedReader(file) as buffered:
+            with _quiet():
+                image = Image.open(buffered, formats=_FORMATS)
+            with image:
+                yield image
     except UnidentifiedImageError as error:
         if not signature:
             raise UndecodableError("empty file", source) from error
@@ -184,11 +187,11 @@ def _opened(file: BinaryIO, source: Source) -> Iterator[Image.Image]:
         raise UndecodableError(reason, source) from error
 
 
-def _file(source: Source) -> BinaryIO:
+def _file(source: Source) -> File:
     if isinstance(source, bytes):
         return io.BytesIO(source)
     try:
-        return Path(source).open("rb")
+        return open(source, "rb", buffering=0)
     except OSError as error:
         raise UndecodableError(f"can't be read ({error.strerror})", source) from error
 
