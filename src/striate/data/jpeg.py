@@ -1,5 +1,6 @@
 """JPEGs decoded by libjpeg-turbo itself, which Pillow uses too: the same pixels, all lines at once."""
 
+from struct import Struct
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ SIGNATURE = b"\xff\xd8\xff"
 _SCAN = 0xFFDA  # SOS: the pixels begin
 _APP1 = 0xFFE1  # EXIF or XMP, which may say how the camera was held
 _WITH_LENGTH = frozenset((*range(0xFFC0, 0xFFD0), *range(_SCAN, 0xFFFF)))
+_SEGMENT = Struct(">HH")  # its marker, and how long it is from there on
 _CHANNELS = {"Gray": 1, "YCbCr": 3, "RGB": 3}
 
 
@@ -60,11 +62,11 @@ def _is_plain(content: bytes) -> bool:
     if not content.startswith(SIGNATURE):
         return False
     place = 2
-    while place + 4 <= len(content):
-        marker = int.from_bytes(content[place : place + 2], "big")
+    while place + _SEGMENT.size <= len(content):
+        marker, length = _SEGMENT.unpack_from(content, place)
         if marker == _SCAN:
             return True
         if marker == _APP1 or marker not in _WITH_LENGTH:
             return False
-        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+        place += 2 + length
     return False
