@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
+from striate.data import jpeg
 from striate.data.decode import SUFFIXES, UndecodableError, decode, probe
 from striate.errors import DataError
 from striate.resizing import pixels_of
@@ -340,12 +341,16 @@ def test_jpegs_come_out_as_from_pillow(
         assert np.array_equal(decode(content, lambda wide, high: (least, least)), pixels_of(expected))
 
 
-def test_most_jpegs_are_decoded_without_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_most_jpegs_are_read_without_pillow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Those in other colours are not, and of those with EXIF Pillow reads the header."""
     plain = [saved(photograph(160, 80).convert(mode), "JPEG") for mode in ("L", "RGB")]
     upright = Image.Exif()
     upright[ORIENTATION] = 1
     described = [saved(photograph(160, 80).convert(mode), "JPEG", exif=upright) for mode in ("L", "RGB")]
+    noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    large = tmp_path / "large.jpg"
+    large.write_bytes(saved(Image.fromarray(noise), "JPEG", quality=95))
+    assert large.stat().st_size > 2**18
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError("not asked for")
@@ -354,10 +359,43 @@ def test_most_jpegs_are_decoded_without_pillow(monkeypatch: pytest.MonkeyPatch) 
     for content, channels in zip(plain + described, (1, 3, 1, 3), strict=True):
         assert decode(content).shape == (80, 160, channels)
         assert decode(content, lambda width, height: (20, 10)).shape == (10, 20, channels)
+        assert probe(content) == (160, 80, channels)
     assert reason(saved(photograph(160, 80).convert("CMYK"), "JPEG")) == "damaged (not asked for)"
     monkeypatch.setattr(Image, "open", refuse)
-    assert all(decode(content).shape[:2] == (80, 160) for content in plain)
+    assert all(decode(content).shape[:2] == probe(content)[1::-1] == (80, 160) for content in plain)
+    assert decode(large).shape == (600, 600, 3)
     assert all(reason(content) == "damaged (not asked for)" for content in described)
+
+
+def test_a_plain_jpeg_of_too_many_pixels_is_refused_from_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = saved(photograph(160, 80), "JPEG")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 12_800)
+    assert decode(content).shape == (80, 160, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 12_799)
+    for refusing in (decode, probe):
+        with pytest.raises(UndecodableError, match="decompression bomb"):
+            refusing(content)
+
+
+def test_what_is_refused_says_so_from_a_jpegs_first_bytes(tmp_path: Path) -> None:
+    """A file of no end is not read to it."""
+    endless = tmp_path / "endless.jpg"
+    content = saved(photograph(160, 80), "JPEG")
+    frame = content.index(b"\xff\xc0") + 5
+    with endless.open("wb") as file:
+        file.write(content[:frame] + b"\xff\xff\xff\xff" + content[frame + 4 :])
+        file.truncate(2**40)  # a hole
+    with pytest.raises(UndecodableError, match="decompression bomb"):
+        decode(endless)
+
+
+def test_a_jpeg_that_is_not_quite_right_is_left_to_pillow_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = saved(photograph(160, 80), "JPEG")
+    padded = content[:-2] + bytes(16) + content[-2:]
+    expected, tried, once = decode(content), [], jpeg.pixels_of
+    monkeypatch.setattr(jpeg, "pixels_of", lambda *given: tried.append(once(*given)) or tried[-1])
+    assert np.array_equal(decode(padded), expected)
+    assert tried == [None]
 
 
 def test_only_jpegs_are_reduced() -> None:

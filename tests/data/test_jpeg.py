@@ -9,7 +9,7 @@ from PIL import Image
 
 from striate.data.jpeg import Header, pixels_of, plain_header, scale_for
 
-APP0, APP1, APP2, DRI = 0xFFE0, 0xFFE1, 0xFFE2, 0xFFDD
+APP1, APP2 = 0xFFE1, 0xFFE2
 
 
 def jpeg(mode: str = "RGB", **options: object) -> bytes:

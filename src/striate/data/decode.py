@@ -34,6 +34,7 @@ _FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # some o
 _SIGNATURES = (b"BM", b"GIF8", jpeg.SIGNATURE, b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
 _ORIENTATION = 0x0112  # the EXIF tag
+_DESCRIBED = {"exif", "xmp"}  # where it may stand
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -47,6 +48,7 @@ _UPRIGHT = {
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, OverflowError, EOFError, ArithmeticError)
 _warning_filters = threading.Lock()  # Python 3.11's are shared by all threads
 _MANY_PIXELS = 25_000_000  # an image of more takes a third of a gigabyte and more while it is decoded
+_HEADER = 2**14  # bytes: enough for most that have no EXIF
 _AT_ONCE = 2**18  # bytes: more than most photographs have that are made for training
 TURN = threading.Lock()
 
@@ -72,12 +74,16 @@ def probe(source: Source) -> tuple[int, int, int]:
     Raises:
         UndecodableError: if the header already shows that the image can't be used.
     """
-    with _file(source) as file, _opened(file, source) as image:
-        width, height = image.size
-        # Pillow turns a TIFF by itself, and would decode a PNG to look for EXIF after the pixels.
-        known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
-        turned = known and _orientation(image) >= 5
-        return (height, width, _channels(image)) if turned else (width, height, _channels(image))
+    with _file(source) as file:
+        _, plain = _plain_header(file, _HEADER)
+        if plain is not None:
+            return plain
+        with _opened(file, source) as image:
+            width, height = image.size
+            # Pillow turns a TIFF by itself, and would decode a PNG to look for EXIF after the pixels.
+            known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+            turned = known and _orientation(image) >= 5
+            return (height, width, _channels(image)) if turned else (width, height, _channels(image))
 
 
 def decode(
@@ -115,17 +121,26 @@ def decode(
                 return then(_upright(image, channels, source))
 
 
-def _of_plain_jpeg(file: File, at_least: AtLeast | None) -> np.ndarray | None:
-    """The pixels of a JPEG whose header holds nothing special; None where Pillow is to look at it, which takes longer
-    than all that is neither decoding nor resizing."""
+def _plain_header(file: File, count: int) -> tuple[bytes, jpeg.Header | None]:
+    """The file's first `count` bytes, and the header of a JPEG in which there is nothing for Pillow to look at, whose
+    look takes longer than all that is neither decoding nor resizing."""
     try:
-        content = file.read(_AT_ONCE)
-        if len(content) == _AT_ONCE and content.startswith(jpeg.SIGNATURE):
-            content += file.read()
-    except OSError:
+        start = file.read(count)
+    except OSError:  # of which Pillow tells
+        return b"", None
+    header = jpeg.plain_header(start)
+    most = min(_MANY_PIXELS, Image.MAX_IMAGE_PIXELS or math.inf)
+    return start, None if header is None or header.width * header.height > most else header
+
+
+def _of_plain_jpeg(file: File, at_least: AtLeast | None) -> np.ndarray | None:
+    """The pixels of a JPEG with a plain header; None for anything else, and where anything is wrong with it."""
+    start, header = _plain_header(file, _AT_ONCE)
+    if header is None:
         return None
-    header = jpeg.plain_header(content)
-    if header is None or header.width * header.height > min(_MANY_PIXELS, Image.MAX_IMAGE_PIXELS or math.inf):
+    try:
+        content = start + file.read() if len(start) == _AT_ONCE else start
+    except OSError:
         return None
     width, height, channels = header
     scale = 1 if at_least is None else jpeg.scale_for(width, height, at_least(width, height))
@@ -145,9 +160,8 @@ def _reduced(image: Image.Image, at_least: AtLeast | None) -> int:
 
 
 def _upright(image: Image.Image, channels: int, source: Source) -> Picture:
-    if isinstance(image, JpegImageFile) and image.fp is not None and _orientation(image) not in _UPRIGHT:
-        image.fp.seek(0)
-        pixels = jpeg.pixels_of(image.fp.read(), channels, *image.size) if image.mode in ("L", "RGB") else None
+    if isinstance(image, JpegImageFile) and image.info.keys() & _DESCRIBED:  # others had their chance before
+        pixels = _of_described_jpeg(image, channels)
         if pixels is not None:
             return pixels
     image.load()
@@ -158,6 +172,14 @@ def _upright(image: Image.Image, channels: int, source: Source) -> Picture:
         picture = picture if picture.mode == mode else picture.convert(mode)
     turn = _UPRIGHT.get(_orientation(image))
     return picture if turn is None else picture.transpose(turn)
+
+
+def _of_described_jpeg(image: JpegImageFile, channels: int) -> np.ndarray | None:
+    """The pixels of one with EXIF or XMP that stands upright; None for others, and where anything is wrong with it."""
+    if image.mode not in ("L", "RGB") or image.fp is None or _orientation(image) in _UPRIGHT:
+        return None
+    image.fp.seek(0)
+    return jpeg.pixels_of(image.fp.read(), channels, *image.size)
 
 
 @contextmanager
@@ -218,7 +240,7 @@ def _is_grey(palette: ImagePalette) -> bool:
 
 
 def _orientation(image: Image.Image) -> int:
-    if image.format == "JPEG" and not image.info.keys() & {"exif", "xmp"}:
+    if image.format == "JPEG" and not image.info.keys() & _DESCRIBED:
         return 1
     try:
         with _quiet():

@@ -27,7 +27,8 @@ class Header(NamedTuple):
 
 
 def plain_header(content: bytes) -> Header | None:
-    """The header of a JPEG that is grey or red, green, blue and certainly upright; None for anything else."""
+    """The header of a JPEG that is grey or red, green, blue and certainly upright, from its first bytes; None for
+    anything else."""
     if not _is_plain(content):
         return None
     try:
@@ -38,7 +39,8 @@ def plain_header(content: bytes) -> Header | None:
 
 
 def pixels_of(content: bytes, channels: int, width: int, height: int) -> np.ndarray | None:
-    """The pixels, decoded at the least scale that gives this width and height: uint8 (h, w, channels).
+    """The pixels, decoded at the least scale that gives this width and height: uint8 (height, width, channels). Of an
+    image of a few pixels several scales do, and it may be another one than Pillow's.
 
     None where anything is wrong with the JPEG, of which Pillow tells more.
     """
