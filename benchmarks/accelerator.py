@@ -29,6 +29,7 @@ from benchmarks.workers.striate_peer import PLAIN
 from striate.augmentation import parse
 from striate.data import Dataset, Split
 from striate.data.batches import Batches
+from striate.errors import ArgumentError
 from striate.preprocess import Preprocess
 from striate.training import Training, fastest, pick, recipe, supported
 
@@ -69,7 +70,10 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=224, help="of the ResNet's images")
     parser.add_argument("--no-accuracy", action="store_true", help="do without Fashion-MNIST")
     options = parser.parse_args()
-    device = pick(options.device)
+    try:
+        device = pick(options.device)
+    except ArgumentError as error:
+        parser.error(str(error))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     rows = [row(case, device, options.seconds, options.turns) for case in cases(options.image_size)]
     header = ["model", "image", "batch", "Striate, images/s", "in", "plain PyTorch", "ratio"]

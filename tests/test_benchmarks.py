@@ -18,3 +18,18 @@ def test_augmentation(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert all(float(rate.replace(",", "")) > 0 for rate in rates)
     assert lines[-1].startswith("mlp, 64 × 28×28×1")
     assert lines[-1].endswith("%")
+
+
+@pytest.mark.slow
+def test_accelerator(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--device", "cpu", "--seconds", "0", "--turns", "1", "--image-size", "32", "--no-accuracy"]
+    monkeypatch.setattr(sys, "argv", ["accelerator.py", *few])
+    monkeypatch.syspath_prepend(str(BENCHMARKS.parent))
+    space = runpy.run_path(str(BENCHMARKS / "accelerator.py"))
+    small = [case._replace(batch=8, images=16) for case in space["cases"](32)]
+    monkeypatch.setitem(space["main"].__globals__, "cases", lambda side: small)
+    space["main"]()
+    rows = capsys.readouterr().out.splitlines()[4:]
+    models = ["fashion_cnn", "resnet50", "quicknet_m"]
+    assert [row.split("|")[1].strip() for row in rows if row] == models
+    assert all(float(row.split("|")[4].replace(",", "")) > 0 for row in rows if row)
