@@ -84,8 +84,9 @@ def main() -> None:
 
 def row(case: Case, device: torch.device, seconds: float, turns: int) -> list[str]:
     """What the table says of a case."""
-    precision, ours = striate_steps(case, device)
-    plain = plain_steps(case, device)
+    data = pixels(case)
+    precision, ours = striate_steps(case, data, device)
+    plain = plain_steps(case, data.train, device)
     rates = [(rate(ours, device, seconds), rate(plain, device, seconds)) for _ in range(turns)]
     mine, theirs = (statistics.median(turn) for turn in zip(*rates, strict=True))
     ratio = statistics.median(first / second for first, second in rates)
@@ -103,25 +104,24 @@ def rate(steps: Iterator[int], device: torch.device, seconds: float) -> float:
     return serving.rate(lambda: next(steps), seconds, UNTIMED, wait)
 
 
-def striate_steps(case: Case, device: torch.device) -> tuple[str, Iterator[int]]:
+def striate_steps(case: Case, data: Dataset, device: torch.device) -> tuple[str, Iterator[int]]:
     """The precision, and Striate's loop: training that never ends and tells how many images each step took."""
-    data, model, half = pixels(case), made(case, device), (0.5,) * case.channels
+    train, model, half = data.train, made(case, device), (0.5,) * case.channels
     preprocess = Preprocess(case.side, case.side, case.channels, mean=half, std=half)
-    chosen = PLAIN if case.recipe == "plain" else recipe(case.recipe, case.model, len(data.train))
-    chosen = chosen.replace(epochs=10**6, batch_size=case.batch, precision=case.precision or "float32")
+    precision = case.precision or "float32"
     if case.precision is None and supported(device):
-        some = preprocess.normalize(data.train.images[: case.batch])
-        chosen = chosen.replace(precision=fastest(model, some, device))
-    chosen = chosen.resolved("cross-entropy", data)
-    policy = parse(chosen.augment).fitted(data.train.images)
+        precision = fastest(model, preprocess.normalize(train.images[: case.batch]), device)
+    chosen = PLAIN if case.recipe == "plain" else recipe(case.recipe, case.model, len(train))
+    chosen = chosen.replace(epochs=10**6, batch_size=case.batch, precision=precision).resolved("cross-entropy", data)
+    policy = parse(chosen.augment).fitted(train.images)
     vary = policy if policy.varies else None
-    batches = Batches(data.train, preprocess, case.batch, seed=0, vary=vary, device=device)
-    return chosen.precision, (step.samples for step in Training(model, batches, chosen))
+    batches = Batches(train, preprocess, case.batch, seed=0, vary=vary, device=device)
+    return precision, (step.samples for step in Training(model, batches, chosen))
 
 
-def plain_steps(case: Case, device: torch.device) -> Iterator[int]:
+def plain_steps(case: Case, split: Split, device: torch.device) -> Iterator[int]:
     """The same as PyTorch's tutorials write it."""
-    split, model = pixels(case).train, made(case, device).train()
+    model = made(case, device).train()
     x = split.images[:].permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
     loader = DataLoader(TensorDataset(x, split.labels), batch_size=case.batch, shuffle=True, drop_last=True)
     loss_fn = nn.CrossEntropyLoss()
