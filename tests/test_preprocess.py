@@ -96,15 +96,23 @@ def test_any_image_gets_the_size_and_one_colour_stays_one_colour(shape, target, 
 
 
 @fits
-def test_a_stack_is_each_image_by_itself(fit):
-    stack = noise(1, 3, 7, 5, 3)
-    preprocess = Preprocess(4, 6, 1, fit)
+@pytest.mark.parametrize(("shape", "depth"), [((7, 5, 3), 1), ((7, 5, 3), 3), ((7, 5, 1), 1), ((2, 3, 1), 3)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_stack_is_each_image_by_itself(fit, shape, depth, count):
+    stack = noise(1, count, *shape)
+    preprocess = made(4, 6, depth, fit)
     expected = np.stack([preprocess.conform(image) for image in stack])
     conformed = preprocess.conform_all(torch.from_numpy(stack))
     assert conformed.dtype == torch.uint8
     assert np.array_equal(conformed.numpy(), expected)
     assert preprocess.conform_all(conformed) is conformed
-    assert preprocess.conform_all(torch.from_numpy(stack[:0])).shape == (0, 4, 6, 1)
+    assert preprocess.conform_all(torch.from_numpy(stack[:0])).shape == (0, 4, 6, depth)
+
+
+@pytest.mark.parametrize("stack", [np.zeros((2, 8, 8, 1), np.float32), np.zeros((2, 8, 0, 1), np.uint8)])
+def test_a_stack_of_what_is_no_image_is_refused_as_one_is(stack):
+    with pytest.raises((ArgumentError, ShapeError), match="an image of"):
+        Preprocess(4, 4, 1).conform_stack(stack)
 
 
 @quick

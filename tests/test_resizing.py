@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from striate import resizing
-from striate.resizing import picture_of, pixels_of, resized
+from striate.resizing import picture_of, pixels_of, resized, resized_together
 
 sides = st.integers(1, 90)
 NEAR = 2  # levels: in noise a few sizes of a thousand are that far from Pillow's, the others one at most
@@ -38,6 +38,14 @@ def test_pixels_are_resized_as_pictures_are(height: int, width: int, high: int, 
     picture = noise(height, width, mode)
     assert np.abs(resized(pixels_of(picture), wide, high).astype(int) - by_pillow(picture, wide, high)).max() <= NEAR
     assert np.array_equal(picture_of(pixels_of(picture)), picture)
+
+
+@given(st.integers(1, 5), sides, sides, sides, sides, st.sampled_from([1, 3]))
+def test_together_is_each_by_itself(count: int, height: int, width: int, high: int, wide: int, channels: int) -> None:
+    shape = (count, height, width, channels)
+    pictures = np.random.default_rng(height * width).integers(0, 256, shape, dtype=np.uint8)
+    found = resized_together(pictures, wide, high)
+    assert np.array_equal(found, [resized(picture, wide, high) for picture in pictures])
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])

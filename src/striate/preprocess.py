@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from striate.errors import ArgumentError, ShapeError
-from striate.resizing import Picture, picture_of, pixels_of, resized
+from striate.resizing import Picture, picture_of, pixels_of, resized, resized_together
 
 if TYPE_CHECKING:  # the processes that decode images do without it, and start ten times as fast
     import torch
@@ -72,7 +72,19 @@ class Preprocess:
         height, width = picture.shape[:2] if isinstance(picture, np.ndarray) else picture.size[::-1]
         if (height, width) == (self.height, self.width):
             return pixels_of(picture)
-        return self._fitted(picture, width, height)
+        return self._framed(resized(picture, *self.scaled(width, height))[None])[0]
+
+    def conform_stack(self, images: np.ndarray) -> np.ndarray:
+        """`conform` for a stack: uint8 (N, h, w, c) to uint8 (N, height, width, channels)."""
+        count, height, width, channels = images.shape
+        if channels != self.channels or images.dtype != np.uint8 or 0 in images.shape:
+            results = np.empty((count, self.height, self.width, self.channels), dtype=np.uint8)
+            for image, result in zip(images, results, strict=True):
+                result[:] = self.conform(image)
+            return results
+        if (height, width) == (self.height, self.width):
+            return images
+        return self._framed(resized_together(images, *self.scaled(width, height)))
 
     def conform_all(self, images: "torch.Tensor") -> "torch.Tensor":
         """`conform` for a stack: uint8 (N, h, w, c) to uint8 (N, height, width, channels)."""
@@ -80,10 +92,7 @@ class Preprocess:
 
         if images.shape[1:] == (self.height, self.width, self.channels):
             return images
-        result = torch.empty((len(images), self.height, self.width, self.channels), dtype=torch.uint8)
-        for position, image in enumerate(images.numpy()):
-            result[position] = torch.from_numpy(self.conform(image))
-        return result
+        return torch.from_numpy(self.conform_stack(images.numpy()))
 
     def normalize(self, images: "torch.Tensor", out: "torch.Tensor | None" = None) -> "torch.Tensor":
         """Pixels to input: (N, H, W, C) in 0 … 255 to float32 (N, C, H, W), channels-last in memory.
@@ -143,16 +152,16 @@ class Preprocess:
         ratio = max(ratios) if self.fit == "crop" else min(ratios)
         return max(1, round(width * ratio)), max(1, round(height * ratio))
 
-    def _fitted(self, picture: Picture, wide: int, high: int) -> np.ndarray:
-        width, height = self.scaled(wide, high)
-        scaled = resized(picture, width, height)
-        if (width, height) == (self.width, self.height):
+    def _framed(self, scaled: np.ndarray) -> np.ndarray:
+        """What was resized, padded or cut."""
+        height, width = scaled.shape[1:3]
+        if (height, width) == (self.height, self.width):
             return scaled
         left, top = (self.width - width) // 2, (self.height - height) // 2
-        fitted = np.zeros((self.height, self.width, self.channels), dtype=np.uint8)
-        shown = scaled[max(-top, 0) :, max(-left, 0) :][: self.height, : self.width]
-        fitted[max(top, 0) :, max(left, 0) :][:height, :width] = shown
-        return fitted
+        framed = np.zeros((len(scaled), self.height, self.width, self.channels), dtype=np.uint8)
+        shown = scaled[:, max(-top, 0) :, max(-left, 0) :][:, : self.height, : self.width]
+        framed[:, max(top, 0) :, max(left, 0) :][:, :height, :width] = shown
+        return framed
 
 
 def power_sums(images: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from striate.data import jpeg
-from striate.data.decode import SUFFIXES, UndecodableError, decode, probe
+from striate.data.decode import SUFFIXES, UndecodableError, decode, decode_to, probe
 from striate.errors import DataError
 from striate.resizing import pixels_of
 
@@ -399,6 +399,23 @@ def test_a_jpeg_that_is_not_quite_right_is_left_to_pillow_at_once(monkeypatch: p
     monkeypatch.setattr(jpeg, "pixels_of", lambda *given: tried.append(once(*given)) or tried[-1])
     assert np.array_equal(decode(padded), expected)
     assert tried == [None]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_lies_where_it_was_offered_a_place(mode: str) -> None:
+    content = saved(photograph(640, 480).convert(mode), "JPEG")
+    for at_least in (None, lambda width, height: (200, 100)):
+        expected = decode(content, at_least)
+        place = np.zeros(expected.shape, np.uint8)
+        asked: list[tuple[int, ...]] = []
+
+        def offer(wanted: tuple[int, int, int], asked: list = asked, place: np.ndarray = place) -> np.ndarray:
+            asked.append(wanted)
+            return place
+
+        assert decode_to(lambda picture: picture, content, at_least, offer=offer) is place
+        assert asked == [expected.shape]
+        assert np.array_equal(place, expected)
 
 
 def test_only_jpegs_are_reduced() -> None:

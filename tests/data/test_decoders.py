@@ -87,12 +87,11 @@ def test_small_images_are_for_processes_and_large_ones_for_threads(entries: list
 def test_threads_finish_no_task_when_they_are_to_end(entries: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
     decoders, opened = Decoders(WANTED, 1, processes=False), []
 
-    def ending(*words: object) -> np.ndarray:
+    def ending(*words: object) -> None:
         opened.append(words)
         decoders.close()
-        return np.zeros((6, 5, 3), np.uint8)
 
-    monkeypatch.setattr("striate.data.prepare.prepare", ending)
+    monkeypatch.setattr("striate.data.prepare.decode_to", ending)
     next(decoders.stream(entries))
     assert len(opened) == 1
 

@@ -47,13 +47,13 @@ def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that were decoded, one by one."""
     names: list[str] = []
-    really = prepare.prepare
+    really = prepare.decode_to
 
-    def counting(source: Path, *words: object) -> object:
+    def counting(take: object, source: Path, *words: object) -> object:
         names.append(Path(source).name)
-        return really(source, *words)
+        return really(take, source, *words)
 
-    monkeypatch.setattr(prepare, "prepare", counting)
+    monkeypatch.setattr(prepare, "decode_to", counting)
     return names
 
 
@@ -210,15 +210,15 @@ def test_a_file_that_could_not_be_read_for_a_while_is_used_when_it_can_be(
     size: int | None, memory: int, pets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "IN_MEMORY", memory)
-    really = prepare.prepare
+    really = prepare.decode_to
 
-    def refusing(source: Path, *words: object) -> object:
+    def refusing(take: object, source: Path, *words: object) -> object:
         if source == pets / "cats" / "003.png":
             raise prepare.UndecodableError("can't be read (Permission denied)", source)
-        return really(source, *words)
+        return really(take, source, *words)
 
     with monkeypatch.context() as for_now:
-        for_now.setattr(prepare, "prepare", refusing)
+        for_now.setattr(prepare, "decode_to", refusing)
         assert list(load(pets, cache_size=size, skip_bad=True).skipped) == [str(pets / "cats" / "003.png")]
     assert_same(load(pets, cache_size=size), load(pets, cache_size=0))
     assert len(kept()) == (3 if size is None else 0)

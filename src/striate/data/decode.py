@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -55,6 +55,8 @@ TURN = threading.Lock()
 Source: TypeAlias = str | os.PathLike[str] | bytes
 File: TypeAlias = io.FileIO | io.BytesIO  # not buffered: most is read at once
 AtLeast: TypeAlias = Callable[[int, int], tuple[int, int]]
+Offer: TypeAlias = Callable[[tuple[int, int, int]], np.ndarray | None]
+Result = TypeVar("Result")
 
 
 class UndecodableError(DataError):
@@ -86,12 +88,7 @@ def probe(source: Source) -> tuple[int, int, int]:
             return (height, width, _channels(image)) if turned else (width, height, _channels(image))
 
 
-def decode(
-    source: Source,
-    at_least: AtLeast | None = None,
-    then: Callable[[Picture], np.ndarray] = pixels_of,
-    turn: AbstractContextManager[object] = TURN,
-) -> np.ndarray:
+def decode(source: Source, at_least: AtLeast | None = None, turn: AbstractContextManager[object] = TURN) -> np.ndarray:
     """The pixels of an image, upright.
 
     A JPEG may be decoded at a half, a quarter or an eighth of its size, by leaving out the high frequencies of its
@@ -100,7 +97,6 @@ def decode(
     Args:
         source: a file's path, or the content of one as bytes.
         at_least: from the image's width and height, the width and height that are enough; without it, all pixels.
-        then: from the upright picture to what is to be returned instead of its pixels.
         turn: what to hold meanwhile if there are more than 25 million pixels, so that memory does not grow with the
             number of threads, or of processes, that decode.
 
@@ -110,15 +106,36 @@ def decode(
     Raises:
         UndecodableError: if the image is damaged, cut off, too large or no image at all.
     """
+    return decode_to(pixels_of, source, at_least, turn)
+
+
+def decode_to(
+    take: Callable[[Picture], Result],
+    source: Source,
+    at_least: AtLeast | None = None,
+    turn: AbstractContextManager[object] = TURN,
+    offer: Offer = lambda shape: None,
+) -> Result:
+    """`decode`, with the picture handed to `take`, whose result is returned, while the turn is still held.
+
+    Args:
+        take: from the upright picture to anything.
+        source, at_least, turn: as in `decode`.
+        offer: from a picture's height, width and channels, an array of this shape to put it into, uint8, or None; it is
+            this very array that `take` then gets, or another one if the picture could not be put there.
+
+    Raises:
+        UndecodableError: as `decode`.
+    """
     with _file(source) as file:
-        plain = _of_plain_jpeg(file, at_least)
+        plain = _of_plain_jpeg(file, at_least, offer)
         if plain is not None:
-            return then(plain)
+            return take(plain)
         with _opened(file, source) as image:
             channels = _channels(image)
             pixels_held = _reduced(image, at_least)
             with turn if pixels_held > _MANY_PIXELS else nullcontext():
-                return then(_upright(image, channels, source))
+                return take(_upright(image, channels, source))
 
 
 def _plain_header(file: File, count: int) -> tuple[bytes, jpeg.Header | None]:
@@ -133,7 +150,7 @@ def _plain_header(file: File, count: int) -> tuple[bytes, jpeg.Header | None]:
     return start, None if header is None or header.width * header.height > most else header
 
 
-def _of_plain_jpeg(file: File, at_least: AtLeast | None) -> np.ndarray | None:
+def _of_plain_jpeg(file: File, at_least: AtLeast | None, offer: Offer) -> np.ndarray | None:
     """The pixels of a JPEG with a plain header; None for anything else, and where anything is wrong with it."""
     start, header = _plain_header(file, _AT_ONCE)
     if header is None:
@@ -144,7 +161,8 @@ def _of_plain_jpeg(file: File, at_least: AtLeast | None) -> np.ndarray | None:
         return None
     width, height, channels = header
     scale = 1 if at_least is None else jpeg.scale_for(width, height, at_least(width, height))
-    return jpeg.pixels_of(content, channels, -(-width // scale), -(-height // scale))
+    width, height = -(-width // scale), -(-height // scale)
+    return jpeg.pixels_of(content, channels, width, height, offer((height, width, channels)))
 
 
 def _reduced(image: Image.Image, at_least: AtLeast | None) -> int:

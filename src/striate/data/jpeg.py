@@ -38,19 +38,24 @@ def plain_header(content: bytes) -> Header | None:
     return Header(width, height, _CHANNELS[colours]) if colours in _CHANNELS else None
 
 
-def pixels_of(content: bytes, channels: int, width: int, height: int) -> np.ndarray | None:
+def pixels_of(
+    content: bytes, channels: int, width: int, height: int, out: np.ndarray | None = None
+) -> np.ndarray | None:
     """The pixels, decoded at the least scale that gives this width and height: uint8 (height, width, channels). Of an
     image of a few pixels several scales do, and it may be another one than Pillow's.
 
     None where anything is wrong with the JPEG, of which Pillow tells more.
+
+    Args:
+        out: what to decode into and to return, instead of a new array.
     """
     try:
         pixels: np.ndarray = simplejpeg.decode_jpeg(
-            content, "GRAY" if channels == 1 else "RGB", min_width=width, min_height=height
+            content, "GRAY" if channels == 1 else "RGB", min_width=width, min_height=height, buffer=out
         )
     except ValueError:
         return None
-    return pixels
+    return pixels if out is None else out
 
 
 def scale_for(width: int, height: int, enough: tuple[int, int]) -> int:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from functools import partial
 
 import numpy as np
 
-from striate.data.decode import TURN, Source, UndecodableError, decode
+from striate.data.decode import TURN, AtLeast, Source, UndecodableError, decode_to
 from striate.data.entries import Entry
+from striate.data.stacking import Stack
 from striate.preprocess import Preprocess
 
 VERSION = 3  # of the steps below and of `Preprocess.conform`, see the one of decode.py
@@ -30,12 +32,7 @@ def prepare(source: Source, preprocess: Preprocess, turn: AbstractContextManager
     Raises:
         UndecodableError: if the image is damaged, cut off, too large or no image at all.
     """
-
-    def at_least(width: int, height: int) -> tuple[int, int]:
-        wide, high = preprocess.scaled(width, height)
-        return MARGIN * wide, MARGIN * high
-
-    return decode(source, at_least, preprocess.conform_picture, turn)
+    return decode_to(preprocess.conform_picture, source, _enough_for(preprocess), turn)
 
 
 def prepare_all(
@@ -50,9 +47,19 @@ def prepare_all(
         The reasons of those that can't be decoded, by position; their pixels stay as they were.
     """
     problems = {}
+    stack, at_least = Stack(preprocess, pixels), _enough_for(preprocess)
     for position, entry in enumerate(entries):
         try:
-            pixels[position] = prepare(entry.source, preprocess, turn)
+            decode_to(partial(stack.take, position), entry.source, at_least, turn, stack.offer)
         except UndecodableError as error:
             problems[position] = error.reason
+    stack.flush()
     return problems
+
+
+def _enough_for(preprocess: Preprocess) -> AtLeast:
+    def at_least(width: int, height: int) -> tuple[int, int]:
+        wide, high = preprocess.scaled(width, height)
+        return MARGIN * wide, MARGIN * high
+
+    return at_least
