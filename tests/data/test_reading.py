@@ -1,6 +1,7 @@
 """Images in memory, from the cache, or decoded when asked for: the same images, and only as much work as is needed."""
 
 import errno
+import io
 import os
 import shutil
 import subprocess
@@ -301,6 +302,13 @@ def test_a_killed_process_leaves_nothing_that_is_used(pets: Path, tmp_path: Path
     assert not part.exists()
 
 
+class FullDisk(io.FileIO):
+    """A file on one."""
+
+    def write(self, content: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
 @pytest.mark.usefixtures("worth_keeping")
 @pytest.mark.parametrize("moment", ["begin", "write", "keep", "place"])
 @pytest.mark.parametrize("memory", [0, 10**9])
@@ -318,7 +326,10 @@ def test_a_disk_that_is_full_loses_no_run(
             (tmp_path / "file").touch()
             now.setenv("STRIATE_CACHE", str(tmp_path / "file"))
         elif moment == "write":
-            now.setattr(os, "fsync", full)
+            really = Path.open
+            now.setattr(
+                Path, "open", lambda path, mode="r", **more: (FullDisk if mode == "r+b" else really)(path, mode, **more)
+            )
         else:
             now.setattr(Store, moment, full)
         dataset = load(pets)

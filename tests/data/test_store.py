@@ -1,10 +1,14 @@
 """The store: bounded, never half-built, never pulled from under whoever uses it."""
 
+import errno
 import gc
 import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +27,17 @@ def put(store: Store, key: str, level: int, at: float | None = None) -> None:
     assert part is not None
     (part / "pixels").write_bytes(bytes([level] * 100))
     store.keep(key, {"level": level})
+    until_flushed(store)
     if at is not None:
         os.utime(store.folder / key / "about.json", (at, at))
+
+
+def until_flushed(store: Store) -> None:
+    """Wait until nothing is being flushed."""
+    end = time.monotonic() + 60
+    while any(store.folder.glob("*/flushing-*")):
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 def held(store: Store) -> set[str]:
@@ -176,12 +189,108 @@ def test_what_is_made_again_replaces_what_is_open(store: Store) -> None:
     assert held(store) == {"a"}
 
 
+@pytest.fixture
+def slow_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Nothing is on the disk until this is set."""
+    ready, really = threading.Event(), os.fsync
+
+    def waiting(file: int) -> None:
+        assert ready.wait(60)
+        really(file)
+
+    monkeypatch.setattr(os, "fsync", waiting)
+    yield ready
+    ready.set()
+
+
+def kept_unflushed(store: Store) -> None:
+    part = store.begin("a", 100)
+    assert part is not None
+    (part / "pixels").write_bytes(bytes([7] * 100))
+    store.keep("a", {"level": 7})
+
+
+def test_nobody_waits_for_the_disk(store: Store, slow_disk: threading.Event) -> None:
+    kept_unflushed(store)
+    other = Store(store.folder, 0)
+    assert other.about("a") == {"level": 7}
+    other.trim()
+    found = other.open("a", SHAPE)
+    assert found is not None
+    assert (np.asarray(found) == 7).all()
+    assert list((store.folder / "a").glob("unflushed-*"))
+    slow_disk.set()
+    until_flushed(store)
+    assert not list((store.folder / "a").glob("unflushed-*"))
+    assert store.about("a") == {"level": 7}
+    del found
+    gc.collect()
+    assert {path.name for path in (store.folder / "a").iterdir()} == {"about.json", "pixels"}
+
+
+def test_what_never_came_to_the_disk_counts_while_someone_has_it_open(store: Store) -> None:
+    put(store, "a", 7)
+    found = store.open("a", SHAPE)
+    (store.folder / "a" / "unflushed-by-one-that-was-killed").touch()
+    assert store.about("a") == {"level": 7}
+    del found
+    gc.collect()
+    assert store.about("a") is None
+    assert store.open("a", SHAPE) is None
+    put(store, "a", 8)
+    again = store.open("a", SHAPE)
+    assert again is not None
+    assert (np.asarray(again) == 8).all()
+
+
+def test_a_process_that_is_killed_before_the_disk_has_it_leaves_nothing_that_is_used(store: Store) -> None:
+    code = (
+        "import os, time; from pathlib import Path; from striate.data.store import Store\n"
+        "os.fsync = lambda file: time.sleep(600)\n"
+        f"store = Store(Path({str(store.folder)!r}), 1000)\n"
+        "(store.begin('a', 100) / 'pixels').write_bytes(bytes([7] * 100)); store.keep('a', {'level': 7})\n"
+        "print('kept', flush=True)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"kept\n"
+        assert store.about("a") == {"level": 7}, "the process does not end before the disk has it"
+        other.kill()
+    assert store.about("a") is None
+
+
+def test_what_comes_to_the_disk_just_now_is_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, "a", 7)
+    mark = store.folder / "a" / "unflushed-for-a-moment"
+    mark.touch()
+
+    def ends_meanwhile(place: Path) -> bool:
+        mark.unlink()
+        return False
+
+    monkeypatch.setattr(module, "_in_use", ends_meanwhile)
+    assert store.about("a") == {"level": 7}
+
+
+def test_what_the_disk_refuses_is_made_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(file: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    kept_unflushed(store)
+    until_flushed(store)
+    assert store.about("a") is None
+    monkeypatch.undo()
+    put(store, "a", 8)
+    assert store.about("a") == {"level": 8}
+
+
 def test_a_full_disk_is_refused_before_anything_is_made(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     put(store, "a", 7)
     free = module._SPARE + 50
     usage = shutil._ntuple_diskusage(10**12, 10**12 - free, free)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(NoRoomError, match=r"the disk of .* is too full by 733 bytes"):
+    with pytest.raises(NoRoomError, match=r"the disk of .* is too full by 738 bytes"):
         store.begin("b", 900)
     monkeypatch.undo()
     monkeypatch.setattr(os, "posix_fallocate", lambda *arguments: (_ for _ in ()).throw(OSError(28, "No space left")))

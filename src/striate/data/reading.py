@@ -2,10 +2,8 @@
 
 import errno
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +24,6 @@ from striate.data.workers import worker_count
 from striate.errors import StorageError
 
 IN_MEMORY = 256 * 10**6  # bytes of pixels that are decoded into memory where the cache is of no use
-_FLUSH = 32 * 2**20  # bytes
 
 Shape = tuple[int, int, int, int]
 
@@ -136,24 +133,15 @@ class Reader:
     def _build(
         self, path: Path, name: str, entries: Sequence[Entry], labels: Tensor
     ) -> tuple[dict[Entry, str], Known | None]:
-        """Decode into a file, and flush it to the disk, meanwhile; only what is known of "train" is ever asked for."""
+        """Decode into a file; only what is known of "train" is ever asked for."""
         problems: dict[Entry, str] = {}
         tally = Tally(self.classes, self._shape(len(entries)), labels) if name == "train" else None
-        with path.open("r+b") as file, ThreadPoolExecutor(1, "striate-flushing") as disk:
-            flushing, flushed = [], 0
+        with path.open("r+b") as file:
             for pixels in self._good(name, entries, problems):
                 file.write(pixels.data)
                 if tally is not None:
                     tally.add(pixels)
-                if file.tell() - flushed > _FLUSH:
-                    file.flush()
-                    flushing.append(disk.submit(os.fsync, file.fileno()))
-                    flushed = file.tell()
             file.truncate()
-            file.flush()
-            flushing.append(disk.submit(os.fsync, file.fileno()))
-            for each in flushing:
-                each.result()
         if tally is None:
             return problems, None
         if not problems:

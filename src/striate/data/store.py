@@ -3,6 +3,8 @@
 KEY/about.json         written last: a folder without it is half-built, and never used
 KEY/pixels             the bytes themselves, where there are any
 KEY/used-….lock        one for each time that KEY is open, held as long
+KEY/unflushed-…        as long as not all of it is on the disk; then KEY counts as long as a process has a lock in it
+KEY/flushing-….lock    held by the process that flushes KEY to the disk
 KEY.part/making.lock   held by the process that makes KEY
 .lock                  held for moments: while something is begun, put in place, opened or removed
 
@@ -11,12 +13,14 @@ Locks are the system's own: those of a process that was killed are free.
 
 import contextlib
 import errno
+import json
 import math
 import os
 import shutil
 import uuid
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,7 +76,7 @@ class Store:
                 if _in_use(part):
                     return None
                 shutil.rmtree(part)
-            if self.about(key) != seen:
+            if self._about(key) != seen:
                 return None
             self._make_room(size)
             part.mkdir()
@@ -86,9 +90,12 @@ class Store:
         return part
 
     def keep(self, key: str, about: Any) -> None:
-        """Put in place what was begun, once it is complete."""
+        """Put in place what was begun, once it is complete. It is flushed to the disk meanwhile: nobody waits for that,
+        and what a power cut or the end of this process comes before is made again."""
         part, place = self._part(key), self.folder / key
-        write_json(part / "about.json", about)
+        mark = f"unflushed-{uuid.uuid4().hex}"
+        (part / mark).touch()
+        (part / "about.json").write_text(json.dumps(about), encoding="utf-8")
         with self._alone():
             _give_back(self._making.pop(key))
             if _in_use(place):  # it was forgotten, but someone still has it open
@@ -97,6 +104,10 @@ class Store:
             elif place.exists():
                 shutil.rmtree(place)
             os.replace(part, place)
+            lock = _taken(place / f"flushing-{uuid.uuid4().hex}.lock")
+        disk = ThreadPoolExecutor(1, "striate-flushing")
+        disk.submit(_flush, place, mark, lock)
+        disk.shutdown(wait=False)
 
     def drop(self, key: str) -> None:
         """Forget what was begun; nothing happens if it was kept."""
@@ -110,13 +121,11 @@ class Store:
 
     def about(self, key: str) -> Any:
         """What is known of `key`, or None if it is not there."""
-        path = self.folder / key / "about.json"
         try:
-            value = read_json(path)
-            os.utime(path)
-        except (CheckpointError, OSError):  # not there, or damaged: it can be made again
+            with self._alone():
+                return self._about(key)
+        except OSError:  # it can be made again
             return None
-        return value
 
     def open(self, key: str, shape: tuple[int, ...]) -> np.ndarray | None:
         """The pixels of `key`, uint8 of `shape`, mapped into memory; None if they are not there or not whole.
@@ -125,7 +134,7 @@ class Store:
         """
         place = self.folder / key
         with self._alone():
-            if self.about(key) is None or not _has(place / "pixels", math.prod(shape)):
+            if self._about(key) is None or not _has(place / "pixels", math.prod(shape)):
                 return None
             pixels = mapped(place / "pixels", shape)
             weakref.finalize(pixels, _give_back, _taken(place / f"used-{uuid.uuid4().hex}.lock"))
@@ -139,6 +148,17 @@ class Store:
     def forget(self, key: str) -> None:
         """Have `key` made again next time; who has it open keeps it."""
         (self.folder / key / "about.json").unlink(missing_ok=True)
+
+    def _about(self, key: str) -> Any:
+        place = self.folder / key
+        if _is_marked(place) and not _in_use(place) and _is_marked(place):  # the mark goes first, then the lock
+            return None
+        try:
+            value = read_json(place / "about.json")
+            os.utime(place / "about.json")
+        except (CheckpointError, OSError):  # not there, or damaged
+            return None
+        return value
 
     def _part(self, key: str) -> Path:
         return self.folder / f"{key}.part"
@@ -192,6 +212,25 @@ def _taken(path: Path) -> FileLock:
     lock = FileLock(path, timeout=0, thread_local=False)  # whichever thread is the last to use it gives it back
     lock.acquire()
     return lock
+
+
+def _is_marked(place: Path) -> bool:
+    """Whether not all that is in `place` may be on the disk."""
+    return any(place.glob("unflushed-*"))
+
+
+def _flush(place: Path, mark: str, lock: FileLock) -> None:
+    """See to it that what is in `place` is on the disk, and then take the mark away that says it may not be."""
+    try:
+        for name in ("pixels", "about.json"):
+            with (place / name).open("r+b") as file:
+                os.fsync(file.fileno())
+        (place / mark).unlink(missing_ok=True)
+    except OSError:  # it is made again
+        with contextlib.suppress(OSError):
+            (place / "about.json").unlink(missing_ok=True)
+    finally:
+        _give_back(lock)
 
 
 def _give_back(lock: FileLock) -> None:
