@@ -7,7 +7,7 @@ from typing import Any, Self
 from striate.errors import DataError
 from striate.files import read_json, write_json
 
-FORMAT = 2  # raise it when what a key stands for is measured in another way
+FORMAT = 3  # raise it when what a key stands for is measured in another way
 Result = dict[str, Any]
 
 

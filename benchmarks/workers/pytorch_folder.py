@@ -9,6 +9,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.workers import serving
+
 MEAN = torch.tensor((0.485, 0.456, 0.406))[:, None, None]
 STD = torch.tensor((0.229, 0.224, 0.225))[:, None, None]
 
@@ -31,8 +33,9 @@ class Folder(Dataset):
         return (pixels - MEAN) / STD, label
 
 
-def folder(path: str, side: int, batch: int, epochs: int, processes: int) -> dict[str, object]:
+def folder(path: str, side: int, batch: int, epochs: int, processes: int, memory: int) -> dict[str, object]:
     """The seconds of each epoch: the first begins with the folder's listing, and each with the worker processes."""
+    serving.take_memory(memory)
     times: list[float] = []
     loader = None
     for _ in range(epochs):

@@ -124,12 +124,13 @@ def program(
         return {"curve": curve, "alone": alone, "precision": run.recipe.precision}
 
 
-def folder(path: str, side: int, batch: int, epochs: int, processes: int) -> dict[str, Any]:
+def folder(path: str, side: int, batch: int, epochs: int, processes: int, memory: int) -> dict[str, Any]:
     """The seconds of each epoch; the first begins with an empty cache and loads the folder.
 
     The images to train on come as `train` takes them, so that batches of the next epoch are under way when one ends,
     and those held out as `evaluate` takes them. The last epoch's seconds include the end of the threads.
     """
+    serving.take_memory(memory)
     ends: list[float] = []
     with tempfile.TemporaryDirectory() as cache_folder:
         os.environ["STRIATE_CACHE"] = cache_folder

@@ -26,6 +26,7 @@ def test_all_load_with_as_many_processes_as_threads_may_be_used(bench: Bench, pe
     results = bench.store.results
     assert sorted(results) == [f"folder/3000/{name}/{turn}" for name in ("pytorch", "striate") for turn in range(2)]
     assert [each["request"]["processes"] for each in results.values()] == [bench.threads] * 4
+    assert min(each["request"]["memory"] for each in results.values()) > 3000 * 224 * 224 * 3
 
 
 def test_the_table_tells_the_first_epoch_and_the_later_ones(bench: Bench, peers: tuple[Peer, Peer]) -> None:

@@ -2,6 +2,8 @@
 
 import gzip
 import math
+import mmap
+import resource
 import struct
 from pathlib import Path
 
@@ -155,12 +157,21 @@ def test_the_image_alone_and_its_views_are_told_apart() -> None:
     assert accuracy != answer["alone"]
 
 
+def test_memory_is_taken_and_given_back() -> None:
+    def faults() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+    before = faults()
+    serving.take_memory(2**24)
+    assert faults() - before >= 2**24 // mmap.PAGESIZE // 512  # huge pages hold 512
+
+
 def test_a_folder_is_loaded_by_both(tmp_path: Path) -> None:
     for place in range(20):
         folder = tmp_path / str(place % 2)
         folder.mkdir(exist_ok=True)
         Image.new("RGB", (20, 16), (place, 2 * place, 99)).save(folder / f"{place}.jpg")
-    asked = {"path": str(tmp_path), "side": 8, "batch": 4, "epochs": 2, "processes": 0}
+    asked = {"path": str(tmp_path), "side": 8, "batch": 4, "epochs": 2, "processes": 0, "memory": 2**20}
     for load in (pytorch_folder.folder, striate_peer.folder):
         answer = load(**asked)
         assert answer["images"] == 20
