@@ -67,7 +67,7 @@ def test_only_a_few_chunks_are_made_ahead(entries: list[Entry], monkeypatch: pyt
 
 def test_large_images_come_in_small_chunks() -> None:
     decoders = Decoders(Preprocess(400, 400, 3, mean=(0.0,) * 3, std=(1.0,) * 3), 1, processes=False)
-    assert [len(chunk.pixels) for chunk in decoders.stream([Entry(Path("gone"))] * 9)] == [4, 4, 1]
+    assert [len(chunk.pixels) for chunk in decoders.stream([Entry(Path("gone"))] * 5)] == [2, 2, 1]
     decoders.close()
 
 
