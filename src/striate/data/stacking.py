@@ -49,6 +49,7 @@ class Stack:
 
     def flush(self) -> None:
         """Conform what waits."""
-        if self._waiting:
-            self._pixels[self._waiting] = self._preprocess.conform_stack(self._pictures[: len(self._waiting)])
-            self._waiting.clear()
+        conformed = self._preprocess.conform_stack(self._pictures[: len(self._waiting)])
+        for position, picture in zip(self._waiting, conformed, strict=True):
+            self._pixels[position] = picture
+        self._waiting.clear()
