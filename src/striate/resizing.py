@@ -31,7 +31,7 @@ def resized(picture: Picture, width: int, height: int) -> np.ndarray:
 
 
 def resized_together(pictures: np.ndarray, width: int, height: int) -> np.ndarray:
-    """`resized` for pictures of one size by one call, which for small ones takes longer to begin than to resize.
+    """`resized` for pictures of one size by one call: by itself it takes as long as the resizing of a small picture.
 
     Args:
         pictures: uint8 (N, h, w, 1 or 3), at least one; copied where PyTorch can't read them as they lie in memory.

@@ -1,4 +1,4 @@
-"""Pictures of one size are brought to another together: for a small one the call takes as long as what it computes."""
+"""Pictures of one size are brought to another together: each call takes a while before the first pixel."""
 
 import math
 
