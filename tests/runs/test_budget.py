@@ -81,10 +81,10 @@ def test_a_resumed_run_keeps_its_plan_and_the_time_that_is_gone(tmp_path):
         striate.train("mlp", dataset(), Recipe(budget=1, batch_size=8, augment="none"), out=tmp_path, observer=stop)
     saved = checkpoints.newest(tmp_path / "checkpoints")[0].values
     assert 0 < saved["totals"]["elapsed"] < 60
-    assert Plan.parse(saved["plan"]).steps == planned[-2]
+    assert Plan.parse(saved["plan"]).steps == planned[-1]  # it may have changed after the last step of the first epoch
     events = []
     run = striate.resume(tmp_path, data=dataset(), observer=events.append)
-    assert next(event for event in events if isinstance(event, Begun)).steps == planned[-2]
+    assert next(event for event in events if isinstance(event, Begun)).steps == planned[-1]
     assert run.result["steps"].startswith(saved["plan"])
 
 
