@@ -109,6 +109,21 @@ def test_a_stack_is_each_image_by_itself(fit, shape, depth, count):
     assert preprocess.conform_all(torch.from_numpy(stack[:0])).shape == (0, 4, 6, depth)
 
 
+def test_large_stacks_are_conformed_in_parts(monkeypatch):
+    stack, parts = torch.from_numpy(noise(1, 7, 9, 30, 3)), []
+    expected = made(6, 6, 3, "crop").conform_all(stack)
+    really = Preprocess.conform_stack
+
+    def noted(preprocess, images):
+        parts.append(len(images))
+        return really(preprocess, images)
+
+    monkeypatch.setattr(Preprocess, "conform_stack", noted)
+    monkeypatch.setattr("striate.preprocess._TOGETHER", 3 * 9 * 30 * 3)
+    assert torch.equal(made(6, 6, 3, "crop").conform_all(stack), expected)
+    assert parts == [3, 3, 1]
+
+
 @pytest.mark.parametrize("stack", [np.zeros((2, 8, 8, 1), np.float32), np.zeros((2, 8, 0, 1), np.uint8)])
 def test_a_stack_of_what_is_no_image_is_refused_as_one_is(stack):
     with pytest.raises((ArgumentError, ShapeError), match="an image of"):

@@ -17,6 +17,7 @@ Fit = Literal["crop", "letterbox", "stretch"]
 FITS: tuple[Fit, ...] = ("crop", "letterbox", "stretch")
 
 _CACHED = 2**18  # values
+_TOGETHER = 2**22  # bytes of images that are resized by one call
 _SMALL = 64 * 64  # pixels of images that are added up as a whole, and not row by row
 _EXACT = 2**16  # squares of a level add up to less than 2**32
 
@@ -75,7 +76,7 @@ class Preprocess:
         return self._framed(resized(picture, *self.scaled(width, height))[None])[0]
 
     def conform_stack(self, images: np.ndarray) -> np.ndarray:
-        """`conform` for a stack: uint8 (N, h, w, c) to uint8 (N, height, width, channels)."""
+        """`conform` for a stack: uint8 (N, h, w, c) to uint8 (N, height, width, channels), or itself if it fits."""
         count, height, width, channels = images.shape
         if channels != self.channels or images.dtype != np.uint8 or 0 in images.shape:
             results = np.empty((count, self.height, self.width, self.channels), dtype=np.uint8)
@@ -92,7 +93,11 @@ class Preprocess:
 
         if images.shape[1:] == (self.height, self.width, self.channels):
             return images
-        return torch.from_numpy(self.conform_stack(images.numpy()))
+        result = torch.empty((len(images), self.height, self.width, self.channels), dtype=torch.uint8)
+        count = max(1, _TOGETHER // max(1, images.shape[1:].numel(), result.shape[1:].numel()))
+        for part, conformed in zip(images.split(count), result.split(count), strict=True):
+            conformed.copy_(torch.from_numpy(self.conform_stack(part.numpy())))
+        return result
 
     def normalize(self, images: "torch.Tensor", out: "torch.Tensor | None" = None) -> "torch.Tensor":
         """Pixels to input: (N, H, W, C) in 0 … 255 to float32 (N, C, H, W), channels-last in memory.

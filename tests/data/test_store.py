@@ -214,10 +214,10 @@ def test_nobody_waits_for_the_disk(store: Store, slow_disk: threading.Event) -> 
     kept_unflushed(store)
     other = Store(store.folder, 0)
     assert other.about("a") == {"level": 7}
-    other.trim()
     found = other.open("a", SHAPE)
     assert found is not None
     assert (np.asarray(found) == 7).all()
+    other.trim()
     assert list((store.folder / "a").glob("unflushed-*"))
     slow_disk.set()
     until_flushed(store)
@@ -254,9 +254,50 @@ def test_a_process_that_is_killed_before_the_disk_has_it_leaves_nothing_that_is_
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"kept\n"
-        assert store.about("a") == {"level": 7}, "the process does not end before the disk has it"
+        with pytest.raises(subprocess.TimeoutExpired):  # it does not end before the disk has it
+            other.wait(0.5)
+        assert store.about("a") == {"level": 7}
         other.kill()
     assert store.about("a") is None
+
+
+def test_what_is_being_flushed_may_be_removed_and_made_again(store: Store, slow_disk: threading.Event) -> None:
+    kept_unflushed(store)
+    assert store.begin("b", 950) is not None
+    assert held(store) == {"b.part"}
+    store.drop("b")
+    kept_unflushed(store)
+    store.forget("a")
+    kept_unflushed(store)
+    assert held(store) == {"a"}
+    slow_disk.set()
+    until_flushed(store)
+    assert store.about("a") == {"level": 7}
+
+
+def test_an_old_failure_does_not_touch_what_is_new(store: Store) -> None:
+    put(store, "a", 8)
+    lock = module._taken(store.folder / "flushing-the-old-one.lock")
+    (store.folder / "a" / "pixels").rename(store.folder / "elsewhere")
+    module._flush(store.folder / "a", "unflushed-the-old-one", lock)
+    assert store.about("a") == {"level": 8}
+
+
+def test_what_is_lost_goes_first(store: Store) -> None:
+    put(store, "a", 7)
+    put(store, "b", 8)
+    (store.folder / "b" / "unflushed-by-one-that-was-killed").touch()
+    store.trim()
+    assert held(store) == {"a"}
+
+
+def test_without_a_thread_it_is_flushed_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    kept_unflushed(store)
+    assert {path.name for path in (store.folder / "a").iterdir()} == {"about.json", "pixels"}
 
 
 def test_what_comes_to_the_disk_just_now_is_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +305,7 @@ def test_what_comes_to_the_disk_just_now_is_there(store: Store, monkeypatch: pyt
     mark = store.folder / "a" / "unflushed-for-a-moment"
     mark.touch()
 
-    def ends_meanwhile(place: Path) -> bool:
+    def ends_meanwhile(place: Path, **asked: bool) -> bool:
         mark.unlink()
         return False
 
@@ -277,8 +318,8 @@ def test_what_the_disk_refuses_is_made_again(store: Store, monkeypatch: pytest.M
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", broken)
-    kept_unflushed(store)
-    until_flushed(store)
+    with pytest.warns(UserWarning, match="the disk refuses decoded images .*Input/output error"):
+        put(store, "a", 7)
     assert store.about("a") is None
     monkeypatch.undo()
     put(store, "a", 8)

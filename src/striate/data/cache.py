@@ -22,7 +22,7 @@ from striate.data.store import Store
 from striate.data.tally import Known
 from striate.preprocess import Preprocess
 
-_FORMAT = 1
+_FORMAT = 2
 _COARSEST_CLOCK = 2 * 10**9  # ns: FAT keeps times of change in steps of two seconds
 
 

@@ -116,13 +116,14 @@ def decode_to(
     turn: AbstractContextManager[object] = TURN,
     offer: Offer = lambda shape: None,
 ) -> Result:
-    """`decode`, with the picture handed to `take`, whose result is returned, while the turn is still held.
+    """`decode`, with the picture handed to `take`, whose result is returned; a turn that was taken is still held then.
 
     Args:
         take: from the upright picture to anything.
         source, at_least, turn: as in `decode`.
-        offer: from a picture's height, width and channels, an array of this shape to put it into, uint8, or None; it is
-            this very array that `take` then gets, or another one if the picture could not be put there.
+        offer: asked for most JPEGs: from a picture's height, width and channels, an array of this shape to put it into,
+            uint8, or None; it is this very array that `take` then gets, or another one if the picture could not be put
+            there.
 
     Raises:
         UndecodableError: as `decode`.

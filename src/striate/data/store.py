@@ -3,10 +3,10 @@
 KEY/about.json         written last: a folder without it is half-built, and never used
 KEY/pixels             the bytes themselves, where there are any
 KEY/used-….lock        one for each time that KEY is open, held as long
-KEY/unflushed-…        as long as not all of it is on the disk; then KEY counts as long as a process has a lock in it
-KEY/flushing-….lock    held by the process that flushes KEY to the disk
+KEY/unflushed-…        there until all of KEY is on the disk; meanwhile KEY is used while a process has a lock in it
+KEY/flushing-….lock    held by the process that flushes KEY to the disk; KEY may be removed nevertheless
 KEY.part/making.lock   held by the process that makes KEY
-.lock                  held for moments: while something is begun, put in place, opened or removed
+.lock                  held for moments: while something is begun, put in place, looked at, opened or removed
 
 Locks are the system's own: those of a process that was killed are free.
 """
@@ -17,10 +17,11 @@ import json
 import math
 import os
 import shutil
+import threading
 import uuid
+import warnings
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,11 @@ class Store:
         return part
 
     def keep(self, key: str, about: Any) -> None:
-        """Put in place what was begun, once it is complete. It is flushed to the disk meanwhile: nobody waits for that,
-        and what a power cut or the end of this process comes before is made again."""
+        """Put in place what was begun, once it is complete.
+
+        It is flushed to the disk by a thread, which Python waits for when it ends; where a power cut or the killing of
+        this process comes before that, it is made again.
+        """
         part, place = self._part(key), self.folder / key
         mark = f"unflushed-{uuid.uuid4().hex}"
         (part / mark).touch()
@@ -105,9 +109,10 @@ class Store:
                 shutil.rmtree(place)
             os.replace(part, place)
             lock = _taken(place / f"flushing-{uuid.uuid4().hex}.lock")
-        disk = ThreadPoolExecutor(1, "striate-flushing")
-        disk.submit(_flush, place, mark, lock)
-        disk.shutdown(wait=False)
+        try:
+            threading.Thread(target=_flush, args=(place, mark, lock), name="striate-flushing").start()
+        except RuntimeError:  # the system has no more threads
+            _flush(place, mark, lock)
 
     def drop(self, key: str) -> None:
         """Forget what was begun; nothing happens if it was kept."""
@@ -121,8 +126,10 @@ class Store:
 
     def about(self, key: str) -> Any:
         """What is known of `key`, or None if it is not there."""
+        if not _is_marked(self.folder / key):
+            return self._about(key)
         try:
-            with self._alone():
+            with self._alone():  # or another who looks for locks would seem to hold one
                 return self._about(key)
         except OSError:  # it can be made again
             return None
@@ -151,7 +158,7 @@ class Store:
 
     def _about(self, key: str) -> Any:
         place = self.folder / key
-        if _is_marked(place) and not _in_use(place) and _is_marked(place):  # the mark goes first, then the lock
+        if _is_lost(place):
             return None
         try:
             value = read_json(place / "about.json")
@@ -184,7 +191,7 @@ class Store:
         if size:  # what can't succeed removes nothing
             self._check(size, excess, shortage, sum(sizes[place] for place in removable))
         for place in removable:
-            if max(excess, shortage) > 0 or not (place / "about.json").exists():
+            if max(excess, shortage) > 0 or not (place / "about.json").exists() or _is_lost(place):
                 shutil.rmtree(place)
                 excess, shortage = excess - sizes[place], shortage - sizes[place]
 
@@ -219,6 +226,13 @@ def _is_marked(place: Path) -> bool:
     return any(place.glob("unflushed-*"))
 
 
+def _is_lost(place: Path) -> bool:
+    """Whether nobody ever came to flush what is in `place` to the disk, or nobody knows."""
+    return (
+        _is_marked(place) and not _in_use(place, flushing=True) and _is_marked(place)
+    )  # the mark goes before the lock
+
+
 def _flush(place: Path, mark: str, lock: FileLock) -> None:
     """See to it that what is in `place` is on the disk, and then take the mark away that says it may not be."""
     try:
@@ -226,9 +240,13 @@ def _flush(place: Path, mark: str, lock: FileLock) -> None:
             with (place / name).open("r+b") as file:
                 os.fsync(file.fileno())
         (place / mark).unlink(missing_ok=True)
-    except OSError:  # it is made again
-        with contextlib.suppress(OSError):
-            (place / "about.json").unlink(missing_ok=True)
+    except OSError as error:
+        if (place / mark).exists():  # this is still the folder that was to be flushed
+            with contextlib.suppress(OSError):
+                (place / "about.json").unlink(missing_ok=True)
+            warnings.warn(
+                f"the disk refuses decoded images ({error}): choose another cache (STRIATE_CACHE)", stacklevel=1
+            )
     finally:
         _give_back(lock)
 
@@ -239,9 +257,11 @@ def _give_back(lock: FileLock) -> None:
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
-def _in_use(place: Path) -> bool:
-    """Whether a process makes it or has it open."""
+def _in_use(place: Path, *, flushing: bool = False) -> bool:
+    """Whether a process makes it or has it open, or, where this is asked for, is flushing it to the disk."""
     for path in place.glob("*.lock"):
+        if path.name.startswith("flushing-") and not flushing:
+            continue
         try:
             with FileLock(path, timeout=0):
                 pass
