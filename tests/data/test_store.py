@@ -275,11 +275,40 @@ def test_what_is_being_flushed_may_be_removed_and_made_again(store: Store, slow_
     assert store.about("a") == {"level": 7}
 
 
-def test_an_old_failure_does_not_touch_what_is_new(store: Store) -> None:
+def refuse(file: int) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def test_what_is_forgotten_while_it_is_flushed_is_no_refusal(store: Store, slow_disk: threading.Event) -> None:
+    kept_unflushed(store)
+    store.forget("a")
+    slow_disk.set()
+    until_flushed(store)
+    assert store.about("a") is None
+
+
+def test_what_vanishes_while_a_folder_is_removed_stops_nobody(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, "a", 7)
+    really, calls = shutil.rmtree, []
+
+    def interfered(place: Path) -> None:
+        calls.append(place)
+        if len(calls) == 1:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", "flushing-by-another.lock")
+        really(place)
+
+    monkeypatch.setattr(shutil, "rmtree", interfered)
+    Store(store.folder, 0).trim()
+    assert held(store) == set()
+    assert len(calls) == 2
+
+
+def test_an_old_failure_does_not_touch_what_is_new(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     put(store, "a", 8)
     lock = module._taken(store.folder / "flushing-the-old-one.lock")
-    (store.folder / "a" / "pixels").rename(store.folder / "elsewhere")
-    module._flush(store.folder / "a", "unflushed-the-old-one", lock)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", refuse)
+        module._flush(store.folder / "a", "unflushed-the-old-one", lock)
     assert store.about("a") == {"level": 8}
 
 
@@ -314,10 +343,7 @@ def test_what_comes_to_the_disk_just_now_is_there(store: Store, monkeypatch: pyt
 
 
 def test_what_the_disk_refuses_is_made_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(file: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(os, "fsync", broken)
+    monkeypatch.setattr(os, "fsync", refuse)
     with pytest.warns(UserWarning, match="the disk refuses decoded images .*Input/output error"):
         put(store, "a", 7)
     assert store.about("a") is None

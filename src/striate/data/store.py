@@ -76,7 +76,7 @@ class Store:
             if part.exists():
                 if _in_use(part):
                     return None
-                shutil.rmtree(part)
+                _remove(part)
             if self._about(key) != seen:
                 return None
             self._make_room(size)
@@ -106,7 +106,7 @@ class Store:
                 (place / "about.json").unlink(missing_ok=True)
                 os.replace(place, self.folder / f"{key}.{uuid.uuid4().hex}")
             elif place.exists():
-                shutil.rmtree(place)
+                _remove(place)
             os.replace(part, place)
             lock = _taken(place / f"flushing-{uuid.uuid4().hex}.lock")
         try:
@@ -192,7 +192,7 @@ class Store:
             self._check(size, excess, shortage, sum(sizes[place] for place in removable))
         for place in removable:
             if max(excess, shortage) > 0 or not (place / "about.json").exists() or _is_lost(place):
-                shutil.rmtree(place)
+                _remove(place)
                 excess, shortage = excess - sizes[place], shortage - sizes[place]
 
     def _check(self, size: int, excess: int, shortage: int, removable: int) -> None:
@@ -240,6 +240,8 @@ def _flush(place: Path, mark: str, lock: FileLock) -> None:
             with (place / name).open("r+b") as file:
                 os.fsync(file.fileno())
         (place / mark).unlink(missing_ok=True)
+    except FileNotFoundError:  # it was forgotten or removed meanwhile
+        pass
     except OSError as error:
         if (place / mark).exists():  # this is still the folder that was to be flushed
             with contextlib.suppress(OSError):
@@ -249,6 +251,13 @@ def _flush(place: Path, mark: str, lock: FileLock) -> None:
             )
     finally:
         _give_back(lock)
+
+
+def _remove(place: Path) -> None:
+    """Remove a folder from which locks and marks may vanish meanwhile."""
+    while place.exists():
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(place)
 
 
 def _give_back(lock: FileLock) -> None:
