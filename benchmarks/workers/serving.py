@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 FULL_BATCHES = 59_904  # training images that batches of 32 and of 128 divide: no compiler meets a last, shorter batch
-_BLOCK = bytes(2**20)
 PEAK = Path("/proc/self/status")
+_BLOCK = bytes(2**20)
 
 
 def serve(**tasks: Callable[..., dict[str, Any]]) -> None:
@@ -63,8 +63,8 @@ def _idx(file: str) -> np.ndarray:
 
 
 def take_memory(size: int) -> None:
-    """Write a file of so many bytes and remove it. The host of a virtual machine, which may need 10 to 70 µs for a page
-    that nobody has used for some seconds, gives them now and not while the clock runs."""
+    """Write a file of so many bytes, in whole mebibytes, and remove it: the host of a virtual machine, which may take
+    long over a page that nobody has used for some seconds, gives it now and not while the clock runs."""
     with tempfile.TemporaryFile() as file:
         for _ in range(0, size, len(_BLOCK)):
             file.write(_BLOCK)

@@ -44,10 +44,8 @@ def resized_together(pictures: np.ndarray, width: int, height: int) -> np.ndarra
     import torch
     from torch.nn import functional as F
 
-    if not (pictures.flags.c_contiguous and pictures.flags.writeable):
-        pictures = np.require(pictures, requirements=("C", "W"))
     # One picture is channels-last to PyTorch only if it is a batch of one before the channels come first.
-    pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(np.require(pictures, requirements=("C", "W"))).permute(0, 3, 1, 2)
     scaled = F.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
     return scaled.permute(0, 2, 3, 1).contiguous().numpy()
 

@@ -158,7 +158,7 @@ def test_the_image_alone_and_its_views_are_told_apart() -> None:
     assert accuracy != answer["alone"]
 
 
-def test_memory_is_taken_and_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_taken_by_a_file_of_that_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
 
     class Noted(io.FileIO):

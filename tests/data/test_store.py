@@ -21,13 +21,14 @@ from striate.data.store import NoRoomError, Store
 SHAPE = (10, 2, 5, 1)
 
 
-def put(store: Store, key: str, level: int, at: float | None = None) -> None:
-    """A hundred bytes of one level, last used `at` this time."""
+def put(store: Store, key: str, level: int, at: float | None = None, *, flushed: bool = True) -> None:
+    """A hundred bytes of one level, last used `at` this time, and on the disk unless it is not waited for."""
     part = store.begin(key, 100, store.about(key))
     assert part is not None
     (part / "pixels").write_bytes(bytes([level] * 100))
     store.keep(key, {"level": level})
-    until_flushed(store)
+    if flushed:
+        until_flushed(store)
     if at is not None:
         os.utime(store.folder / key / "about.json", (at, at))
 
@@ -203,15 +204,8 @@ def slow_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     ready.set()
 
 
-def kept_unflushed(store: Store) -> None:
-    part = store.begin("a", 100)
-    assert part is not None
-    (part / "pixels").write_bytes(bytes([7] * 100))
-    store.keep("a", {"level": 7})
-
-
 def test_nobody_waits_for_the_disk(store: Store, slow_disk: threading.Event) -> None:
-    kept_unflushed(store)
+    put(store, "a", 7, flushed=False)
     other = Store(store.folder, 0)
     assert other.about("a") == {"level": 7}
     found = other.open("a", SHAPE)
@@ -262,13 +256,13 @@ def test_a_process_that_is_killed_before_the_disk_has_it_leaves_nothing_that_is_
 
 
 def test_what_is_being_flushed_may_be_removed_and_made_again(store: Store, slow_disk: threading.Event) -> None:
-    kept_unflushed(store)
+    put(store, "a", 7, flushed=False)
     assert store.begin("b", 950) is not None
     assert held(store) == {"b.part"}
     store.drop("b")
-    kept_unflushed(store)
+    put(store, "a", 7, flushed=False)
     store.forget("a")
-    kept_unflushed(store)
+    put(store, "a", 7, flushed=False)
     assert held(store) == {"a"}
     slow_disk.set()
     until_flushed(store)
@@ -280,7 +274,7 @@ def refuse(file: int) -> None:
 
 
 def test_what_is_forgotten_while_it_is_flushed_is_no_refusal(store: Store, slow_disk: threading.Event) -> None:
-    kept_unflushed(store)
+    put(store, "a", 7, flushed=False)
     store.forget("a")
     slow_disk.set()
     until_flushed(store)
@@ -305,7 +299,7 @@ def test_what_vanishes_while_a_folder_is_removed_stops_nobody(store: Store, monk
 
 def test_an_old_failure_does_not_touch_what_is_new(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     put(store, "a", 8)
-    lock = module._taken(store.folder / "flushing-the-old-one.lock")
+    lock = module.taken(store.folder / "flushing-the-old-one.lock")
     with monkeypatch.context() as broken:
         broken.setattr(os, "fsync", refuse)
         module._flush(store.folder / "a", "unflushed-the-old-one", lock)
@@ -325,7 +319,7 @@ def test_without_a_thread_it_is_flushed_at_once(store: Store, monkeypatch: pytes
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refused)
-    kept_unflushed(store)
+    put(store, "a", 7, flushed=False)
     assert {path.name for path in (store.folder / "a").iterdir()} == {"about.json", "pixels"}
 
 
@@ -338,7 +332,7 @@ def test_what_comes_to_the_disk_just_now_is_there(store: Store, monkeypatch: pyt
         mark.unlink()
         return False
 
-    monkeypatch.setattr(module, "_in_use", ends_meanwhile)
+    monkeypatch.setattr(module, "in_use", ends_meanwhile)
     assert store.about("a") == {"level": 7}
 
 

@@ -31,7 +31,7 @@ from striate.errors import DataError, RunError
 from striate.preprocess import Preprocess
 
 _TASK = 32  # images a task: few enough to show progress, enough that a million images don't mean a million tasks
-_TASK_BYTES = 2**20  # of pixels: tasks of twice as many take a sixth longer, as they leave the cache
+_TASK_BYTES = 2**20  # of pixels: larger tasks leave the processor's caches
 _SMALL = 8 * 2**10  # bytes of a file
 _AHEAD = 4  # tasks a worker: with fewer it waits where whoever takes them does, too
 

@@ -7,8 +7,6 @@ KEY/unflushed-…        there until all of KEY is on the disk; meanwhile KEY is
 KEY/flushing-….lock    held by the process that flushes KEY to the disk; KEY may be removed nevertheless
 KEY.part/making.lock   held by the process that makes KEY
 .lock                  held for moments: while something is begun, put in place, looked at, opened or removed
-
-Locks are the system's own: those of a process that was killed are free.
 """
 
 import contextlib
@@ -27,9 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from striate.data.cachesize import readable
+from striate.data.locks import give_back, in_use, taken
 from striate.errors import CheckpointError
 from striate.files import read_json, write_json
 
@@ -74,14 +73,14 @@ class Store:
         part = self._part(key)
         with self._alone():
             if part.exists():
-                if _in_use(part):
+                if in_use(part):
                     return None
                 _remove(part)
             if self._about(key) != seen:
                 return None
             self._make_room(size)
             part.mkdir()
-            self._making[key] = _taken(part / "making.lock")
+            self._making[key] = taken(part / "making.lock")
             try:
                 with (part / "pixels").open("wb") as file:
                     _set_aside(file.fileno(), size)
@@ -101,14 +100,14 @@ class Store:
         (part / mark).touch()
         (part / "about.json").write_text(json.dumps(about), encoding="utf-8")
         with self._alone():
-            _give_back(self._making.pop(key))
-            if _in_use(place):  # it was forgotten, but someone still has it open
+            give_back(self._making.pop(key))
+            if in_use(place):  # it was forgotten, but someone still has it open
                 (place / "about.json").unlink(missing_ok=True)
                 os.replace(place, self.folder / f"{key}.{uuid.uuid4().hex}")
             elif place.exists():
                 _remove(place)
             os.replace(part, place)
-            lock = _taken(place / f"flushing-{uuid.uuid4().hex}.lock")
+            lock = taken(place / f"flushing-{uuid.uuid4().hex}.lock")
         try:
             threading.Thread(target=_flush, args=(place, mark, lock), name="striate-flushing").start()
         except RuntimeError:  # the system has no more threads
@@ -117,7 +116,7 @@ class Store:
     def drop(self, key: str) -> None:
         """Forget what was begun; nothing happens if it was kept."""
         if key in self._making:
-            _give_back(self._making.pop(key))
+            give_back(self._making.pop(key))
             shutil.rmtree(self._part(key), ignore_errors=True)
 
     def note(self, key: str, about: Any) -> None:
@@ -144,7 +143,7 @@ class Store:
             if self._about(key) is None or not _has(place / "pixels", math.prod(shape)):
                 return None
             pixels = mapped(place / "pixels", shape)
-            weakref.finalize(pixels, _give_back, _taken(place / f"used-{uuid.uuid4().hex}.lock"))
+            weakref.finalize(pixels, give_back, taken(place / f"used-{uuid.uuid4().hex}.lock"))
         return pixels
 
     def trim(self) -> None:
@@ -185,7 +184,7 @@ class Store:
     def _make_room(self, size: int) -> None:
         """Remove what is half-built, and then what was used longest ago, until `size` bytes more fit."""
         sizes = {place: _size(place) for place in self.folder.iterdir() if place.is_dir()}
-        removable = [place for place in sorted(sizes, key=_last_used) if not _in_use(place)]
+        removable = [place for place in sorted(sizes, key=_last_used) if not in_use(place)]
         excess = sum(sizes.values()) + size - self.limit
         shortage = size + _SPARE - shutil.disk_usage(self.folder).free
         if size:  # what can't succeed removes nothing
@@ -214,23 +213,15 @@ def mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     return np.memmap(path, dtype=np.uint8, mode="c", shape=shape)
 
 
-def _taken(path: Path) -> FileLock:
-    """A lock on a new file."""
-    lock = FileLock(path, timeout=0, thread_local=False)  # whichever thread is the last to use it gives it back
-    lock.acquire()
-    return lock
-
-
 def _is_marked(place: Path) -> bool:
     """Whether not all that is in `place` may be on the disk."""
     return any(place.glob("unflushed-*"))
 
 
 def _is_lost(place: Path) -> bool:
-    """Whether nobody ever came to flush what is in `place` to the disk, or nobody knows."""
-    return (
-        _is_marked(place) and not _in_use(place, flushing=True) and _is_marked(place)
-    )  # the mark goes before the lock
+    """Whether it may not be on the disk and no process has it in memory either."""
+    # Whoever flushes takes the mark away first, and then gives back the lock.
+    return _is_marked(place) and not in_use(place, flushing=True) and _is_marked(place)
 
 
 def _flush(place: Path, mark: str, lock: FileLock) -> None:
@@ -250,7 +241,7 @@ def _flush(place: Path, mark: str, lock: FileLock) -> None:
                 f"the disk refuses decoded images ({error}): choose another cache (STRIATE_CACHE)", stacklevel=1
             )
     finally:
-        _give_back(lock)
+        give_back(lock)
 
 
 def _remove(place: Path) -> None:
@@ -258,25 +249,6 @@ def _remove(place: Path) -> None:
     while place.exists():
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(place)
-
-
-def _give_back(lock: FileLock) -> None:
-    lock.release()
-    with contextlib.suppress(OSError):
-        Path(lock.lock_file).unlink(missing_ok=True)
-
-
-def _in_use(place: Path, *, flushing: bool = False) -> bool:
-    """Whether a process makes it or has it open, or, where this is asked for, is flushing it to the disk."""
-    for path in place.glob("*.lock"):
-        if path.name.startswith("flushing-") and not flushing:
-            continue
-        try:
-            with FileLock(path, timeout=0):
-                pass
-        except Timeout:
-            return True
-    return False
 
 
 def _has(path: Path, size: int) -> bool:
