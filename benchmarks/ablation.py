@@ -31,9 +31,9 @@ from striate import seeding
 from striate.augmentation import parse
 from striate.data import Dataset
 from striate.data.batches import Batches
-from striate.data.workers import cores
 from striate.errors import StriateError, unknown
 from striate.files import write_atomic
+from striate.hardware import cores
 from striate.preprocess import Preprocess
 from striate.training import Recipe, Training, recipe, score
 

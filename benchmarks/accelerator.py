@@ -30,8 +30,9 @@ from striate.augmentation import parse
 from striate.data import Dataset, Split
 from striate.data.batches import Batches
 from striate.errors import ArgumentError
+from striate.hardware import pick
 from striate.preprocess import Preprocess
-from striate.training import Training, fastest, pick, recipe, supported
+from striate.training import Training, fastest, recipe, supported
 
 CLASSES = 10
 EPOCHS = 6

@@ -21,7 +21,7 @@ from striate import models
 from striate.augmentation import parse
 from striate.data import Split
 from striate.data.batches import Batches
-from striate.data.workers import cores
+from striate.hardware import cores
 from striate.preprocess import Preprocess
 from striate.runs.environment import processor
 from striate.training import Training, recipe

@@ -18,7 +18,7 @@ import striate
 from benchmarks.tables import NOTHING, number, table
 from striate.data import Split
 from striate.data.batches import Batches
-from striate.data.workers import cores
+from striate.hardware import cores
 from striate.preprocess import Preprocess
 from striate.training import Training, recipe
 

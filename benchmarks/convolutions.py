@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.tables import number, table
-from striate.data.workers import cores
-from striate.memory import keep_memory
+from striate.hardware import cores, keep_memory
 from striate.training.convolutions import backward, filters_pay, maps_pay
 from striate.training.winograd import convolution, filter_gradient, transformed
 

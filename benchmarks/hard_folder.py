@@ -232,8 +232,8 @@ def load_once(folder: Path, size: int, limit: str) -> None:
     """Load, take the batches of an epoch, and print what came of it as JSON."""
     from striate.data import load, reading
     from striate.data.batches import Batches
-    from striate.data.cachesize import bytes_of
     from striate.preprocess import Preprocess
+    from striate.units import bytes_of
 
     if limit:
         reading.IN_MEMORY = 0  # as for a folder so large that its images fit nowhere

@@ -13,7 +13,7 @@ import torch
 from benchmarks.programs import Peer
 from benchmarks.worker import ROOT, python_of
 from benchmarks.workers.serving import factors, product_rate
-from striate.data.workers import cores
+from striate.hardware import cores
 from striate.runs.environment import processor
 
 FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "sve")

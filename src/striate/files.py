@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 from striate.errors import CheckpointError, StorageError
 
 
@@ -121,3 +123,9 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: $STRIATE_CACHE, or the system's place for caches."""
+    own = os.environ.get("STRIATE_CACHE")
+    return Path(own) if own else Path(platformdirs.user_cache_dir("striate"))

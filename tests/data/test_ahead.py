@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import quick
 
-from striate.data.ahead import Ahead, single_core_threads
+from striate.data.ahead import Ahead
+from striate.hardware import single_core_threads
 
 
 @quick

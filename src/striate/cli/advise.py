@@ -6,8 +6,8 @@ import typer
 
 from striate.cli.antialias import HELP
 from striate.cli.console import say, show, show_json
-from striate.cli.duration import seconds
 from striate.errors import ArgumentError
+from striate.units import seconds
 
 
 def advise(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from striate.cli.console import say, show, show_json
-from striate.cli.duration import seconds
 from striate.cli.train import given
 from striate.errors import ArgumentError, InterruptedRunError, RunError, StorageError, StriateError
+from striate.units import seconds
 
 if TYPE_CHECKING:
     from striate.data import Dataset
@@ -45,9 +45,9 @@ def compare(
 
     Stopped, it continues when called again with the same --out; models and seeds may be added there later.
     """
+    from striate.hardware import pick
     from striate.models import facts
     from striate.runs.series import Series, claimed, misfits, record, seen, train_all
-    from striate.training import pick
 
     sizes = {model: facts(model).image_size if image_size is None else image_size for model in models}
     changes = given({**_length(epochs, budget, settings or []), "augment": augment}, settings or [])
@@ -91,7 +91,7 @@ def _loader(source: str, fit: str, skip_bad: bool, cache_size: str | None) -> Ca
     """The data by image size, read once for each."""
     from striate.cli.progress import loading
     from striate.data import load
-    from striate.data.cachesize import bytes_of
+    from striate.units import bytes_of
 
     known: dict[int | None, Dataset] = {}
     most = None if cache_size is None else bytes_of(cache_size)

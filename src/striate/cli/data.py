@@ -36,10 +36,10 @@ def data(
     from striate import files
     from striate.cli.progress import loading
     from striate.data import load
-    from striate.data.cachesize import bytes_of
     from striate.data.contact_sheet import contact_sheet
     from striate.data.sources import short_name
     from striate.errors import BadFilesError
+    from striate.units import bytes_of
 
     with loading() as report:
         dataset = load(

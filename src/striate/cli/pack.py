@@ -19,7 +19,7 @@ def pack(
     """Write a folder of images as tar shards in the WebDataset convention."""
     from striate.cli.progress import loading
     from striate.data import packing
-    from striate.data.cachesize import bytes_of
+    from striate.units import bytes_of
 
     try:
         size = bytes_of(shard_size)

@@ -3,16 +3,17 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
+from striate import types
 from striate.cli.console import say
 from striate.data import LazyImages
-from striate.data.cachesize import readable
-from striate.data.workers import cores
+from striate.hardware import cores
 from striate.runs import Begun, EpochEnded
 from striate.training import Step
+from striate.units import readable
 
 SECONDS_BETWEEN_LINES = 15.0
 MUCH_WAITING = 0.2  # the share of an epoch from which on there is advice
@@ -144,7 +145,7 @@ def advice(begun: Begun) -> str:
 
 
 @contextmanager
-def loading() -> Iterator[Callable[[str, int, int], None]]:
+def loading() -> Iterator[types.Progress]:
     """A progress report for `load`: what is being read, how much is done, and of how much."""
     if not sys.stderr.isatty():
         yield lambda what, done, total: None

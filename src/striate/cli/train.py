@@ -8,8 +8,8 @@ import typer
 
 from striate.cli.antialias import HELP, with_blur
 from striate.cli.console import say, show, show_json
-from striate.cli.duration import seconds
 from striate.errors import ArgumentError
+from striate.units import seconds
 
 if TYPE_CHECKING:
     from striate.preprocess import Fit
@@ -68,8 +68,8 @@ def train(
         from striate import models
         from striate.cli.progress import loading
         from striate.data import load
-        from striate.data.cachesize import bytes_of
         from striate.training import recipe as named
+        from striate.units import bytes_of
 
         if freeze_backbone and weights is None:
             raise ArgumentError("--freeze-backbone keeps weights as they are: name them with --weights.")

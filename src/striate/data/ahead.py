@@ -1,15 +1,12 @@
 """Results of a function of the step, made by other threads before they are asked for."""
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from typing import Generic, TypeVar
 
-import torch
+from striate.hardware import single_core_threads
 
 Result = TypeVar("Result")
-_starting = threading.Lock()
 
 
 class Ahead(Generic[Result]):
@@ -49,33 +46,3 @@ class Ahead(Generic[Result]):
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
             self._threads = None
-
-
-def single_core_threads(count: int, name: str) -> ThreadPoolExecutor:
-    """Threads whose tensor operations use one core, while those of all others use as many as before.
-
-    Args:
-        count: how many; all of them begin now.
-        name: what their names begin with.
-    """
-    begun = threading.Barrier(count + 1)
-
-    def begin() -> None:
-        torch.get_num_threads()  # or this thread would take over the number below when it first computes
-        torch.set_num_threads(1)  # for this thread, and for those that begin later
-        with suppress(threading.BrokenBarrierError):
-            begun.wait()
-
-    with _starting:  # another one here would take the 1 for the usual number
-        usual = torch.get_num_threads()
-        threads = ThreadPoolExecutor(count, thread_name_prefix=name, initializer=begin)
-        try:
-            for _ in range(count):
-                threads.submit(int)
-            begun.wait()
-        except BaseException:  # the system has no more threads, or Ctrl-C: those that have begun would wait for ever
-            begun.abort()
-            raise
-        finally:
-            torch.set_num_threads(usual)
-    return threads

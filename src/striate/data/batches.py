@@ -12,9 +12,8 @@ from striate.data.ahead import Ahead
 from striate.data.dataset import Split
 from striate.data.lazy import LazyImages
 from striate.data.pool import Pool
-from striate.data.workers import cores
 from striate.errors import ArgumentError
-from striate.memory import keep_memory
+from striate.hardware import cores, keep_memory
 from striate.preprocess import Preprocess
 
 Vary = Callable[..., Tensor]  # where it has a true attribute `mixes`, its `mix` gives images and targets

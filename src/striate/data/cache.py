@@ -15,11 +15,12 @@ import PIL
 import torch
 from torch import Tensor
 
-from striate.data import cachesize, decode, jpeg, prepare
+from striate import units
+from striate.data import decode, jpeg, prepare
 from striate.data.entries import Entry, Stamp
-from striate.data.places import cache_folder
 from striate.data.store import Store
 from striate.data.tally import Known
+from striate.files import cache_folder
 from striate.preprocess import Preprocess
 
 _FORMAT = 2
@@ -60,7 +61,7 @@ class Cache:
 
     def __init__(self, size: int | None = None):
         folder = cache_folder() / "images"
-        self.store = Store(folder, cachesize.usual(folder) if size is None else size)
+        self.store = Store(folder, units.usual(folder) if size is None else size)
         self.store.trim()
 
     def kept(self, key: str) -> Kept | None:

@@ -13,12 +13,11 @@ from striate.data.decoders import Decoders
 from striate.data.entries import Entry, Stamp
 from striate.data.headers import Header, known_headers, read_headers
 from striate.data.lazy import LazyImages
-from striate.data.places import Progress
 from striate.data.reading import IN_MEMORY, Reader
-from striate.data.workers import worker_count
 from striate.errors import BadFilesError, DataError
-from striate.memory import keep_memory
+from striate.hardware import keep_memory, worker_count
 from striate.preprocess import Fit, Preprocess
+from striate.types import Progress
 
 _LARGEST_OWN_SIZE = 224
 _SIZE = (64, 64)

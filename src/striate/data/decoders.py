@@ -24,10 +24,10 @@ from typing import IO, NamedTuple, cast
 
 import numpy as np
 
-from striate.data.ahead import single_core_threads
 from striate.data.entries import Entry
 from striate.data.prepare import prepare_all
 from striate.errors import DataError, RunError
+from striate.hardware import single_core_threads
 from striate.preprocess import Preprocess
 
 _TASK = 32  # images a task: few enough to show progress, enough that a million images don't mean a million tasks

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from striate.data.cache import Cache, key_of
 from striate.data.decode import UndecodableError, probe
 from striate.data.entries import Entry, Stamp
-from striate.data.places import Progress
-from striate.data.workers import worker_count
 from striate.errors import StorageError
+from striate.hardware import worker_count
+from striate.types import Progress
 
 _TASK = 32
 

@@ -7,7 +7,8 @@ import torch
 
 from striate.data import idx
 from striate.data.dataset import Dataset
-from striate.data.places import Progress, locate
+from striate.data.places import locate
+from striate.types import Progress
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from striate.data.cachesize import readable
 from striate.data.headers import Header
 from striate.preprocess import Preprocess
+from striate.units import readable
 
 _MOST_NAMES = 10
 

@@ -16,10 +16,10 @@ from striate.data.decoders import Decoders
 from striate.data.entries import Entry
 from striate.data.folder import plan_of
 from striate.data.layout import read_layout
-from striate.data.places import Progress
 from striate.data.shardinfo import ShardInfo
-from striate.data.workers import worker_count
 from striate.errors import ArgumentError, BadFilesError, DataError
+from striate.hardware import worker_count
+from striate.types import Progress
 
 SHARD_SIZE = 256_000_000  # bytes
 _BLOCK = tarfile.BLOCKSIZE

@@ -4,12 +4,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import platformdirs
-
 from striate.data.download import download
 from striate.errors import DataError
-
-Progress = Callable[[str, int, int], None]
+from striate.files import cache_folder
+from striate.types import Progress
 
 SYSTEM_FOLDERS = (Path("/usr/share/datasets"), Path("/usr/local/share/datasets"))
 
@@ -51,12 +49,6 @@ def locate(
             f"Connect to the network and try again, or put {', '.join(checks)} (each with or without .gz) into a "
             f"folder named {name} and set STRIATE_DATA to the folder around it."
         ) from error
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: $STRIATE_CACHE, or the system's place for caches."""
-    own = os.environ.get("STRIATE_CACHE")
-    return Path(own) if own else Path(platformdirs.user_cache_dir("striate"))
 
 
 def _places(name: str, cache: Path) -> list[tuple[str, Path | None]]:

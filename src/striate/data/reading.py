@@ -17,11 +17,11 @@ from striate.data.cache import Cache, Kept, key_of
 from striate.data.decoders import Decoders
 from striate.data.entries import Entry, Stamp
 from striate.data.lazy import Images, LazyImages
-from striate.data.places import Progress
 from striate.data.store import NoRoomError, mapped
 from striate.data.tally import Known, Tally, known_of
-from striate.data.workers import worker_count
 from striate.errors import StorageError
+from striate.hardware import worker_count
+from striate.types import Progress
 
 IN_MEMORY = 256 * 10**6  # bytes of pixels that are decoded into memory where the cache is of no use
 

@@ -9,12 +9,12 @@ from striate.data import notes
 from striate.data.collecting import Options
 from striate.data.dataset import Dataset
 from striate.data.labelled import Label, collect_labelled, named
-from striate.data.places import Progress
 from striate.data.samples import Shard, read_shard
 from striate.data.shardnames import by_split, find_shards
 from striate.data.sharing import share
-from striate.data.workers import worker_count
 from striate.errors import DataError
+from striate.hardware import worker_count
+from striate.types import Progress
 
 _MOST_KINDS = 5
 _PARTS = 64  # of the work of finding samples: enough to show progress and to keep many cores busy

@@ -12,11 +12,11 @@ from striate.data.digits import load_digits
 from striate.data.folder import load_folder
 from striate.data.huggingface import PREFIX, load_hugging_face
 from striate.data.mnist import SOURCES, load_mnist
-from striate.data.places import Progress
 from striate.data.shardnames import are_shards
 from striate.data.shards import load_shards
 from striate.errors import ArgumentError, unknown
 from striate.preprocess import Fit
+from striate.types import Progress
 
 NAMES = ("digits", *SOURCES)
 

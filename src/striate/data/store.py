@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from striate.data.cachesize import readable
 from striate.data.locks import give_back, in_use, taken
 from striate.errors import CheckpointError
 from striate.files import read_json, write_json
+from striate.units import readable
 
 _SPARE = 2**30  # bytes of the disk left to others
 

@@ -19,8 +19,9 @@ from striate.evaluation.metrics import (
 )
 from striate.evaluation.samples import Samples, samples_of
 from striate.evaluation.text import evaluation_text
+from striate.hardware import pick
 from striate.runs import Run
-from striate.training import logits_of, pick, score_of
+from striate.training import logits_of, score_of
 
 
 @dataclass(frozen=True)

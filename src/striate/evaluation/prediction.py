@@ -12,8 +12,9 @@ from striate.data.decode import UndecodableError
 from striate.data.prepare import prepare
 from striate.errors import ArgumentError, BadFilesError
 from striate.evaluation.measure import best_first
+from striate.hardware import pick
 from striate.runs import Run
-from striate.training import logits_of, pick
+from striate.training import logits_of
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from striate.explanation.examples import Examples
 from striate.explanation.pictures import over
 from striate.explanation.stages import stages
 from striate.files import write_atomic
+from striate.hardware import pick
 from striate.inspection import describe, receptive_fields
 from striate.inspection.features import last_maps
 from striate.inspection.subject import like
 from striate.runs import Run
-from striate.training import pick
 
 NEAREST = 12  # training images that are shown
 UNITS, EXCITING = 4, 6  # units of the explained layer, and training images for each

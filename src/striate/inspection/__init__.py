@@ -1,6 +1,7 @@
 """Inspection: what a network is made of, what its layers see, what they make of images, and how invariant it is."""
 
-from striate.inspection.advice import Advice, Finding, Saving, advise
+from striate.inspection.advice.advising import advise
+from striate.inspection.advice.finding import Advice, Finding, Saving
 from striate.inspection.architecture import describe
 from striate.inspection.attribution import grad_cam, integrated_gradients
 from striate.inspection.effective import EffectiveField, effective_field

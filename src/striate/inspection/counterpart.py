@@ -6,12 +6,12 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from striate.errors import DataError
+from striate.hardware import pick
 from striate.inspection.answers import Answers, milliseconds
 from striate.inspection.invariances import Invariance
 from striate.layers import DEFAULT_FILTER
 from striate.preprocess import Preprocess
 from striate.runs import Run
-from striate.training import pick
 
 Network = tuple[str, nn.Module, Preprocess]  # its name, itself in evaluation mode, and what makes images its input
 

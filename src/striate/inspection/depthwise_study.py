@@ -7,7 +7,6 @@ parameters; and the filters are compared with each other, turned.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +21,7 @@ from striate.errors import ArgumentError
 from striate.layers import DepthwiseMaxPool2d, MaxPool2d
 from striate.preprocess import Preprocess
 from striate.training import Recipe, Training, logits_of
+from striate.types import Progress
 
 SIDE = 16  # pixels: the digits, of 8, drawn twice as large so that they can be turned
 GROUPS, GROUP = 8, 4  # of filters, and filters in each
@@ -36,8 +36,6 @@ RECIPE = Recipe(
 # Student's t for a 95 % interval, by the number of seeds.
 _T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 MOST_SEEDS = max(_T)
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from striate.inspection.sight import Sight
-from striate.inspection.vocabulary import by
+from striate.units import by
 
 Interval = tuple[int, int]
 _LAYOUTS = ((-2, -1), (-3, -2))  # where rows and columns lie: (N, C, H, W) and (N, H, W, C)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from striate.drawing import aligned, minus, percent
 from striate.inspection.shifting import PROTOCOLS, published
-from striate.inspection.vocabulary import by
+from striate.units import by
 
 if TYPE_CHECKING:
     from striate.inspection.equivariance import LayerShift

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError
+from striate.hardware import pick
 from striate.inspection.answers import CHUNK, Answers, check_images, milliseconds
 from striate.inspection.equivariance import LayerShift, layer_shifts
 from striate.inspection.invariance_text import invariance_text
@@ -18,11 +19,9 @@ from striate.inspection.shifting import PROTOCOLS, Protocol, distances, offsets,
 from striate.models import evaluating
 from striate.preprocess import Preprocess
 from striate.runs import Run
-from striate.training import pick
+from striate.types import Progress
 
 WHAT = "measuring invariance"
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

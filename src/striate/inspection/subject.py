@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from striate.errors import ArgumentError, ShapeError
-from striate.inspection.vocabulary import by
 from striate.models import Architecture
 from striate.runs import Run
+from striate.units import by
 
 MOST_NAMES = 30  # of the layers that an error lists
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from striate.inspection.field import Field
-from striate.inspection.vocabulary import by
+from striate.units import by
 
 _NUMBERS = ("maps", "parameters", "connections", "multiply-adds", "mult-adds")
 WIDEST = 120  # characters of a table for terminals

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from striate import layers
+from striate.units import by
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -156,11 +157,6 @@ def window(module: nn.Module, axes: int) -> Window:
         dilation = _tuple(getattr(module, "dilation", 1), axes)
         padding = _named(_tuple(padding, axes), kernel, stride, dilation, isinstance(module, TRANSPOSED))
     return Window(kernel, stride, f"{padding} (ceil)" if getattr(module, "ceil_mode", False) else padding)
-
-
-def by(values: tuple[int, ...], shorten: bool = False) -> str:
-    """(28, 28) as "28×28", or with `shorten` as "28" where all are alike."""
-    return str(values[0]) if shorten and len(set(values)) == 1 else "×".join(map(str, values))
 
 
 def _word(module: nn.Module) -> str | None:

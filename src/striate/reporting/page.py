@@ -18,9 +18,10 @@ from striate.evaluation.text import most_confused
 from striate.files import write_atomic
 from striate.inspection.counterpart import rival
 from striate.reporting.sections import sections
-from striate.reporting.subject import Progress, Subject
+from striate.reporting.subject import Subject
 from striate.runs import Run
 from striate.training import Recipe
+from striate.types import Progress
 
 MOST_CELLS = 24  # classes beyond which the confusion matrix is a picture and not a table
 

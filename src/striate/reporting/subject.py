@@ -1,6 +1,5 @@
 """The run that a report is about, as its sections see it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,8 +13,7 @@ from striate.inspection import ArchitectureTable, describe
 from striate.inspection.subject import like
 from striate.preprocess import Preprocess
 from striate.runs import Run
-
-Progress = Callable[[str, int, int], None]
+from striate.types import Progress
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from striate import models
 from striate.data import Dataset, load
 from striate.data.conform import conformed
 from striate.data.sources import lasting, short_name
-from striate.data.workers import thread_count
 from striate.errors import ArgumentError, CheckpointError, ShapeError
 from striate.files import write_atomic, write_json
+from striate.hardware import pick, thread_count
 from striate.models import Architecture
 from striate.preprocess import Preprocess
 from striate.runs import checkpoints
@@ -25,7 +25,7 @@ from striate.runs.events import Observer
 from striate.runs.folder import locked, new_folder
 from striate.runs.run import Run
 from striate.runs.session import Session
-from striate.training import Recipe, fastest, logits_of, pick, supported
+from striate.training import Recipe, fastest, logits_of, supported
 from striate.training import recipe as named
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from striate import __version__
-from striate.data.workers import cores
+from striate.hardware import cores
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Recipes and the loop that follows them. Nothing here writes to disk or prints."""
 
-from striate.training.device import pick
 from striate.training.inference import Predictor, logits_of
 from striate.training.loop import Step, Training, diverged
 from striate.training.losses import map_loss
@@ -23,7 +22,6 @@ __all__ = [
     "map_loss",
     "modern",
     "paper",
-    "pick",
     "ranks",
     "recipe",
     "score",

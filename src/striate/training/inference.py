@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from striate.augmentation import views
 from striate.data.lazy import Images
 from striate.errors import unknown
-from striate.memory import keep_memory
+from striate.hardware import keep_memory
 from striate.models import evaluating
 from striate.preprocess import Preprocess
 from striate.training.native import SmallConvolutions

@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from striate.data.ahead import single_core_threads
+from striate.hardware import single_core_threads
 from striate.training.timing import quickest
 
 LEAST = 16  # images in a share

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, StriateError, unknown
+from striate.hardware import pick
 from striate.inspection.advice.fields import idle_weights, small_field
 from striate.inspection.advice.finding import Advice, Finding, Saving
 from striate.inspection.advice.heads import flattened_head
@@ -22,7 +23,7 @@ from striate.inspection.architecture import describe
 from striate.inspection.subject import architecture_of, input_shape_of, module_of, named
 from striate.preprocess import Preprocess
 from striate.runs import Run
-from striate.training import Recipe, pick
+from striate.training import Recipe
 
 RULES: Mapping[str, Rule] = {
     "large-kernel": large_kernels,

@@ -12,7 +12,7 @@ from striate.inspection.advice.surgery import Surgery, changed
 from striate.inspection.advice.text import share
 from striate.inspection.field import Field
 from striate.inspection.tracing import Call, trace
-from striate.inspection.vocabulary import by
+from striate.units import by
 
 SMALL = 0.5  # of the image's side: a unit of the last maps then sees less than a quarter of it
 IDLE = 0.05  # of the network's parameters, that only ever meet padding

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from striate.data.workers import memory
+from striate.hardware import memory
 from striate.inspection.advice.finding import Finding
 from striate.inspection.advice.network import Network
 from striate.inspection.advice.surgery import rehearse

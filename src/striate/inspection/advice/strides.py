@@ -19,6 +19,7 @@ from striate.inspection.sanity import randomised
 from striate.inspection.subject import like
 from striate.inspection.tracing import Call
 from striate.models import evaluating
+from striate.units import by
 
 PROBES = 4  # images of noise that are followed
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
@@ -52,7 +53,7 @@ def skipping_strides(network: Network) -> list[Finding]:
 
 def _text(call: Call) -> str:
     window = words.window(call.module, 2)
-    return f"{words.by(window.kernel or ())} with stride {words.by(window.stride or (), shorten=True)}"
+    return f"{by(window.kernel or ())} with stride {by(window.stride or (), shorten=True)}"
 
 
 def _skips(call: Call) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from striate.drawing import percent
-from striate.inspection.vocabulary import by
+from striate.units import by
 
 if TYPE_CHECKING:
     from striate.inspection.advice.finding import Advice, Finding, Saving

@@ -1,6 +1,7 @@
-"""How much disk the cache of decoded images may take, and how people write such sizes."""
+"""Sizes in bytes and durations, read from text and written as text."""
 
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -9,8 +10,8 @@ from pathlib import Path
 from striate.errors import ArgumentError
 
 USUAL = 20 * 10**9
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+_SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SIZE_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
 def bytes_of(text: str) -> int:
@@ -20,9 +21,9 @@ def bytes_of(text: str) -> int:
         ArgumentError: for anything else.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
-    if match is None or match[2].upper() not in _UNITS:
+    if match is None or match[2].upper() not in _SIZE_UNITS:
         raise ArgumentError(f"cache size '{text}': write it as in 8GB, 500MB or 0 (no cache).")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    return int(float(match[1]) * _SIZE_UNITS[match[2].upper()])
 
 
 def readable(size: int) -> str:
@@ -48,3 +49,27 @@ def _size(path: Path) -> int:
     with contextlib.suppress(OSError):  # another process has just removed it
         return path.stat().st_size
     return 0
+
+
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_DURATION = re.compile(rf"(?:{_NUMBER}h)?\s*(?:{_NUMBER}m)?\s*(?:{_NUMBER}s)?", re.ASCII)
+_DURATION_UNITS = (3600.0, 60.0, 1.0)
+
+
+def seconds(text: str) -> float:
+    """The seconds in a text like "90s", "10m" or "1h30m": hours, minutes, seconds, in this order, any left out.
+
+    Raises:
+        ArgumentError: for anything else, a number without its unit among it, and for no time at all.
+    """
+    form = _DURATION.fullmatch(text.strip().lower())
+    given = form.groups() if form else ()
+    total = sum(float(number) * unit for number, unit in zip(given, _DURATION_UNITS, strict=False) if number)
+    if not 0 < total < math.inf:
+        raise ArgumentError(f"'{text}' is no length of time: write it as 90s, 10m or 1h30m.")
+    return total
+
+
+def by(values: tuple[int, ...], shorten: bool = False) -> str:
+    """(28, 28) as "28×28", or with `shorten` as "28" where all are alike."""
+    return str(values[0]) if shorten and len(set(values)) == 1 else "×".join(map(str, values))

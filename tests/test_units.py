@@ -1,12 +1,15 @@
-"""Sizes as people write them, and the limit where nobody has written one."""
+"""Sizes and durations as people write them: what is written is what is read, and everything else is refused."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from striate.data.cachesize import bytes_of, readable, usual
 from striate.errors import ArgumentError
+from striate.units import bytes_of, readable, seconds, usual
 
 
 @pytest.mark.parametrize(
@@ -59,3 +62,37 @@ def test_the_usual_limit_leaves_half_of_what_is_free(tmp_path: Path, monkeypatch
     assert usual(folder) == 20 * 10**9
     monkeypatch.setenv("STRIATE_CACHE_SIZE", "3GB")
     assert usual(folder) == 3 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90s", 90), ("10m", 600), ("1h30m", 5400), ("2h", 7200), ("1.5h", 5400), ("1h 5s", 3605), (" 3M ", 180)],
+)
+def test_the_usual_ways_to_write_it(text: str, expected: float):
+    assert seconds(text) == expected
+
+
+@given(st.integers(0, 99), st.integers(0, 999), st.integers(0, 9999))
+def test_it_reads_what_was_written(h: int, m: int, s: int):
+    parts = [f"{number}{unit}" for number, unit in ((h, "h"), (m, "m"), (s, "s")) if number]
+    if parts:
+        assert seconds("".join(parts)) == seconds(" ".join(parts)) == 3600 * h + 60 * m + s
+
+
+@given(st.floats(0.001, 1e6))
+def test_fractions_are_kept(value: float):
+    assert seconds(f"{value:.6f}m") == pytest.approx(60 * value, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "10", "m", "0s", "0h0m", "-5m", "5m1h", "1h1h", "10 min", "1e3s", "nan", "٣m", "9" * 400 + "h"]
+)
+def test_anything_else_is_refused(text: str):
+    with pytest.raises(ArgumentError, match="write it as 90s, 10m or 1h30m"):
+        seconds(text)
+
+
+@given(st.text("0123456789.,hms -+eH", max_size=8))
+def test_no_text_does_anything_worse_than_be_refused(text: str):
+    with contextlib.suppress(ArgumentError):
+        assert 0 < seconds(text) < float("inf")

@@ -1,10 +1,25 @@
-"""How many processes and threads there is room for, and how much memory: what this process may use of the machine."""
+"""Cores, threads, memory and devices: what this process may use of the machine.
 
+PyTorch is imported where it is needed: processes that decode images come without it.
+"""
+
+import ctypes
 import math
 import os
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from striate.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import torch
+
 
 _MOST = 32  # more processes than this wait for the disk and for whoever collects their images
 
@@ -106,3 +121,78 @@ def _share(*words: str) -> float:
     if len(words) != 2 or not all(word.isdigit() for word in words) or not int(words[1]) or not int(words[0]):
         return math.inf
     return int(words[0]) / int(words[1])
+
+
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # of mallopt(3)
+_KEPT = 2**30  # bytes
+
+
+@cache
+def keep_memory() -> bool:
+    """Let glibc keep what was freed, up to 1 GiB at the end of its heap; tells whether it does. It lasts as long as the
+    process. Where there is no glibc, nothing happens.
+
+    It would take large blocks from the system and give them back each time, and the system clears every page before
+    it hands it out. Threads that begin from now on share one heap, as one of their own holds 64 MiB at most. So it
+    is best called before any other has begun.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:  # another C library, such as musl
+        return False
+    return all([mallopt(_MMAP_MAX, 0), mallopt(_TRIM_THRESHOLD, _KEPT), mallopt(_ARENA_MAX, 1)])
+
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def pick(name: str = "auto") -> "torch.device":
+    """The device for "auto" (a GPU where there is one), "cpu" or "cuda".
+
+    Raises:
+        ArgumentError: for another name, or for "cuda" where PyTorch finds no GPU.
+    """
+    import torch
+
+    if name not in DEVICES:
+        raise ArgumentError(f"device '{name}': use one of {', '.join(DEVICES)}.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ArgumentError("device 'cuda': PyTorch finds no GPU here; use --device cpu or auto.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+_starting = threading.Lock()
+
+
+def single_core_threads(count: int, name: str) -> ThreadPoolExecutor:
+    """Threads whose tensor operations use one core, while those of all others use as many as before.
+
+    Args:
+        count: how many; all of them begin now.
+        name: what their names begin with.
+    """
+    import torch
+
+    begun = threading.Barrier(count + 1)
+
+    def begin() -> None:
+        torch.get_num_threads()  # or this thread would take over the number below when it first computes
+        torch.set_num_threads(1)  # for this thread, and for those that begin later
+        with suppress(threading.BrokenBarrierError):
+            begun.wait()
+
+    with _starting:  # another one here would take the 1 for the usual number
+        usual = torch.get_num_threads()
+        threads = ThreadPoolExecutor(count, thread_name_prefix=name, initializer=begin)
+        try:
+            for _ in range(count):
+                threads.submit(int)
+            begun.wait()
+        except BaseException:  # the system has no more threads, or Ctrl-C: those that have begun would wait for ever
+            begun.abort()
+            raise
+        finally:
+            torch.set_num_threads(usual)
+    return threads

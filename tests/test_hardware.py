@@ -1,12 +1,17 @@
-"""How many cores and how much memory there are to use: the machine's, within the control groups' limits."""
+"""Cores, memory, threads and devices: what there is, within the control groups' limits."""
 
+import ctypes
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from striate.data import workers
-from striate.data.workers import cores, memory, thread_count, worker_count
+from striate import hardware
+from striate.errors import ArgumentError
+from striate.hardware import cores, memory, pick, thread_count, worker_count
 
 
 @pytest.fixture(autouse=True)
@@ -68,12 +73,12 @@ def test_control_groups_limit_the_cores(files: dict[str, str], expected: int, tm
 
 
 def test_workers_are_no_more_than_cores_or_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_quota", lambda root: 3)
+    monkeypatch.setattr(hardware, "_quota", lambda root: 3)
     assert [worker_count(images) for images in (0, 1, 2, 3, 1000)] == [1, 1, 2, 3, 3]
 
 
 def test_threads_are_no_more_than_cores_unless_someone_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_quota", lambda root: 3)
+    monkeypatch.setattr(hardware, "_quota", lambda root: 3)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert [thread_count(chosen) for chosen in (1, 3, 64)] == [1, 3, 3]
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
@@ -110,9 +115,78 @@ def test_this_machine_has_a_core() -> None:
 def test_control_groups_limit_the_memory(
     files: dict[str, str], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "_machine_memory", lambda: 8000)
+    monkeypatch.setattr(hardware, "_machine_memory", lambda: 8000)
     assert memory(tree(tmp_path, **files)) == expected
 
 
 def test_the_machine_has_some_memory() -> None:
-    assert 2**20 < memory() <= workers._machine_memory()
+    assert 2**20 < memory() <= hardware._machine_memory()
+
+
+PROGRAM = """
+import resource, sys
+from concurrent.futures import ThreadPoolExecutor
+import torch
+from striate.preprocess import Preprocess
+from striate.training import Predictor
+
+how, where = sys.argv[1:]
+if how == "kept":
+    Predictor(torch.nn.Identity(), Preprocess(4, 4, 1))
+
+def step():
+    return [torch.ones(20 * 2**20) for _ in range(2)]  # 80 MiB each, more than a heap of a thread's own holds
+
+def faults():
+    for _ in range(30):  # the heap grows until all find a place between what else is allocated
+        step()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        step()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(faults() if where == "main" else ThreadPoolExecutor(1).submit(faults).result())
+"""
+
+
+def faults(how: str, where: str) -> int:
+    command = [sys.executable, "-c", PROGRAM, how, where]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs the GNU C library"
+)
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_who_predicts_takes_the_memory_of_the_batch_before(where):
+    assert faults("kept", where) < faults("given back", where) / 10
+    assert hardware.keep_memory()
+
+
+def test_elsewhere_nothing_happens(monkeypatch):
+    monkeypatch.setattr(hardware.sys, "platform", "darwin")
+    assert hardware.keep_memory.__wrapped__() is False
+    monkeypatch.setattr(hardware.sys, "platform", "linux")
+    monkeypatch.setattr(hardware.ctypes, "CDLL", lambda name: object())
+    assert hardware.keep_memory.__wrapped__() is False
+
+
+@pytest.mark.parametrize(("gpu", "auto"), [(False, "cpu"), (True, "cuda")])
+def test_auto_takes_a_gpu_where_there_is_one(monkeypatch, gpu, auto):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert pick() == pick("auto") == torch.device(auto)
+    assert pick("cpu") == torch.device("cpu")
+
+
+def test_cuda_without_a_gpu_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ArgumentError, match="device 'cuda': PyTorch finds no GPU here; use --device cpu or auto"):
+        pick("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick("cuda") == torch.device("cuda")
+
+
+@pytest.mark.parametrize("name", ["gpu", "tpu", "CPU", ""])
+def test_other_names_are_refused(name):
+    with pytest.raises(ArgumentError, match=f"device '{name}': use one of auto, cpu, cuda"):
+        pick(name)
