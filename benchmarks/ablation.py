@@ -30,7 +30,7 @@ from benchmarks.variations import BASE, VARIATIONS, Variation, some_images
 from striate import seeding
 from striate.augmentation import parse
 from striate.data import Dataset
-from striate.data.batches import Batches
+from striate.data.loader import Batches
 from striate.errors import StriateError, unknown
 from striate.files import write_atomic
 from striate.hardware import cores

@@ -28,7 +28,7 @@ from benchmarks.workers import serving
 from benchmarks.workers.striate_peer import PLAIN
 from striate.augmentation import parse
 from striate.data import Dataset, Split
-from striate.data.batches import Batches
+from striate.data.loader import Batches
 from striate.errors import ArgumentError
 from striate.hardware import pick
 from striate.preprocess import Preprocess

@@ -20,7 +20,7 @@ import torch
 from striate import models
 from striate.augmentation import parse
 from striate.data import Split
-from striate.data.batches import Batches
+from striate.data.loader import Batches
 from striate.hardware import cores
 from striate.preprocess import Preprocess
 from striate.runs.environment import processor

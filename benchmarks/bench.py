@@ -12,8 +12,8 @@ from benchmarks.programs import Peer
 from benchmarks.sizes import Size
 from benchmarks.store import Result, Store
 from benchmarks.worker import Worker, worker
-from striate.data.mnist import SOURCES
-from striate.data.places import locate
+from striate.data.sources.locate import locate
+from striate.data.sources.mnist import SOURCES
 
 Turn = TypeVar("Turn")
 

@@ -17,7 +17,7 @@ import torch
 import striate
 from benchmarks.tables import NOTHING, number, table
 from striate.data import Split
-from striate.data.batches import Batches
+from striate.data.loader import Batches
 from striate.hardware import cores
 from striate.preprocess import Preprocess
 from striate.training import Training, recipe

@@ -230,13 +230,13 @@ def _private(process: int) -> float:
 
 def load_once(folder: Path, size: int, limit: str) -> None:
     """Load, take the batches of an epoch, and print what came of it as JSON."""
-    from striate.data import load, reading
-    from striate.data.batches import Batches
+    from striate.data import load, reader
+    from striate.data.loader import Batches
     from striate.preprocess import Preprocess
     from striate.units import bytes_of
 
     if limit:
-        reading.IN_MEMORY = 0  # as for a folder so large that its images fit nowhere
+        reader.IN_MEMORY = 0  # as for a folder so large that its images fit nowhere
     started = time.perf_counter()
     data = load(folder, image_size=size, skip_bad=True, cache_size=bytes_of(limit) if limit else None)
     fingerprint = data.fingerprint()

@@ -13,7 +13,7 @@ import time
 import numpy as np
 from PIL import Image, ImageDraw
 
-from striate.data.decode import decode
+from striate.data.images.decode import decode
 from striate.preprocess import Preprocess
 
 SIZES = ((256, 256, 12), (500, 375, 12), (1600, 1200, 6), (4000, 3000, 3))  # width, height, how many

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.data.batches import Batch, Batches
+from striate.data.loader import Batch, Batches
 from striate.layers import GlobalAvgPool2d, WhiteningConv2d
 from striate.models.fitting import fit, spaced
 from striate.models.quicknet import LOGIT_SCALE, WIDTHS, QuickNet, Unit

@@ -31,12 +31,12 @@ EXEMPT = {"__init__.py", "__main__.py"}  # the root's lazy names, and `python -m
 
 # What may be used only in some places: a file, or a folder with its slash. Nowhere, if there is none.
 FENCES = {
-    "PIL.Image.open": ("data/decode.py",),
-    "simplejpeg": ("data/jpeg.py",),
-    "sklearn.datasets": ("data/digits.py",),
-    "datasets": ("data/columns.py", "data/huggingface.py"),
-    "huggingface_hub": ("data/huggingface.py",),
-    "pyarrow": ("data/arrowrows.py",),
+    "PIL.Image.open": ("data/images/decode.py",),
+    "simplejpeg": ("data/images/jpeg.py",),
+    "sklearn.datasets": ("data/sources/digits.py",),
+    "datasets": ("data/sources/huggingface.py",),
+    "huggingface_hub": ("data/sources/huggingface.py",),
+    "pyarrow": ("data/sources/arrow.py",),
     "pickle": (),
     "cloudpickle": (),
     "dill": (),
@@ -221,14 +221,14 @@ def _as_ruff_sorts(name: str) -> tuple[int, list[tuple[int, str]]]:
 
 
 def made_up(folder: Path, **files: str) -> Path:
-    """A small package: `data__decode="…"` is data/decode.py. All levels exist."""
+    """A small package: `data__images__decode="…"` is data/images/decode.py. All levels exist."""
     for name in LEVEL_OF:
         (folder / f"{name}.py").touch()
     for name, text in files.items():
-        path = folder / f"{name.replace('__', '/')}.py"
-        path.parent.mkdir(exist_ok=True)
+        path = folder / f"{re.sub(r'(?<=[a-z])__(?=[a-z])', '/', name)}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-        (folder / f"{path.parent.name}.py").unlink(missing_ok=True)
+        (folder / f"{path.relative_to(folder).parts[0]}.py").unlink(missing_ok=True)
     return folder
 
 
@@ -241,8 +241,8 @@ def made_up(folder: Path, **files: str) -> Path:
             "from striate.layers.padding import pair\nfrom . import padding\nfrom ..errors import unknown",
         ),
         ("files", "from striate.errors import StorageError"),
-        ("data__decode", "from PIL import Image\nImage.open('a.png')"),
-        ("data__digits", "from sklearn.datasets import load_digits"),
+        ("data__images__decode", "from PIL import Image\nImage.open('a.png')"),
+        ("data__sources__digits", "from sklearn.datasets import load_digits"),
         ("models__weights", "import torch\ntorch.load('a', weights_only=True)"),
         ("training__loop", "import torch\ntorch.Generator().manual_seed(1)"),
         ("cli__train", "def train():\n    from striate.evaluation import evaluate"),
@@ -273,11 +273,15 @@ def test_the_checker_is_silent_about_what_is_allowed(tmp_path: Path, file: str, 
         (
             "data__folder",
             "from PIL import Image\nImage.open('a.png')",
-            "data/folder.py:2: uses PIL.Image.open, allowed only in data/decode.py",
+            "data/folder.py:2: uses PIL.Image.open, allowed only in data/images/decode.py",
         ),
         ("data__folder", "import PIL.Image as P\nwith P.open('a.png') as image: ...", "uses PIL.Image.open"),
         ("data__folder", "from PIL.Image import open as read", "uses PIL.Image.open"),
-        ("data__sources", "from sklearn import datasets", "uses sklearn.datasets, allowed only in data/digits.py"),
+        (
+            "data__sources",
+            "from sklearn import datasets",
+            "uses sklearn.datasets, allowed only in data/sources/digits.py",
+        ),
         ("data__sources", "import sklearn.datasets", "uses sklearn.datasets"),
         ("runs__checkpoints", "import pickle", "uses pickle, allowed nowhere"),
         ("runs__checkpoints", "import torch\ntorch.load('a')", "uses torch.load, allowed nowhere"),

@@ -14,8 +14,9 @@ import torch
 
 import striate
 from benchmarks.workers import serving
-from striate.data import Split, idx, load
-from striate.data.batches import Batches
+from striate.data import Split, load
+from striate.data.loader import Batches
+from striate.data.sources import mnist
 from striate.preprocess import Preprocess
 from striate.training import Predictor, Recipe, Step, Training, fastest, recipe, supported
 
@@ -47,7 +48,7 @@ def _made(network: str, parameters: int) -> torch.nn.Module:
 @cache
 def _data(files: tuple[str, ...]) -> tuple[Split, torch.Tensor, Preprocess]:
     """The images to train on and to classify, uint8 (N, 28, 28, 1), and how they become input."""
-    images, labels, test, _ = (idx.read(Path(file), 3 if "images" in Path(file).name else 1) for file in files)
+    images, labels, test, _ = (mnist.read(Path(file), 3 if "images" in Path(file).name else 1) for file in files)
     train = Split(images[: serving.FULL_BATCHES, ..., None], labels[: serving.FULL_BATCHES].long())
     return train, test[..., None], Preprocess(28, 28, 1).with_power_sums(train.power_sums())
 

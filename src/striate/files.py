@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+from filelock import FileLock, Timeout
 
 from striate.errors import CheckpointError, StorageError
 
@@ -129,3 +130,31 @@ def cache_folder() -> Path:
     """Where downloads are kept: $STRIATE_CACHE, or the system's place for caches."""
     own = os.environ.get("STRIATE_CACHE")
     return Path(own) if own else Path(platformdirs.user_cache_dir("striate"))
+
+
+def taken(path: Path) -> FileLock:
+    """A lock on a new file."""
+    lock = FileLock(path, timeout=0, thread_local=False)  # whichever thread is the last to use it gives it back
+    lock.acquire()
+    return lock
+
+
+def give_back(lock: FileLock) -> None:
+    """Release what was `taken`, and remove its file."""
+    lock.release()
+    with contextlib.suppress(OSError):
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def in_use(place: Path, *, flushing: bool = False) -> bool:
+    """Whether a process holds a lock in a folder; one whose name begins with "flushing-" counts only where it is asked
+    for."""
+    for path in place.glob("*.lock"):
+        if path.name.startswith("flushing-") and not flushing:
+            continue
+        try:
+            with FileLock(path, timeout=0):
+                pass
+        except Timeout:
+            return True
+    return False

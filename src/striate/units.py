@@ -1,15 +1,11 @@
 """Sizes in bytes and durations, read from text and written as text."""
 
-import contextlib
 import math
-import os
 import re
-import shutil
-from pathlib import Path
+from collections.abc import Sequence
 
 from striate.errors import ArgumentError
 
-USUAL = 20 * 10**9
 _SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZE_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
@@ -30,25 +26,6 @@ def readable(size: int) -> str:
     """Bytes for people, as in 1.2 GB: 10⁹ of them are a GB."""
     power = min(4, max(0, len(str(size)) - 1) // 3)
     return f"{size / 1000**power:.1f}".removesuffix(".0") + f" {('bytes', 'KB', 'MB', 'GB', 'TB')[power]}"
-
-
-def usual(folder: Path) -> int:
-    """The limit where none is given: $STRIATE_CACHE_SIZE, or 20 GB, but never more than half of what the disk has free.
-
-    Args:
-        folder: the cache; what it holds already counts as free. It need not exist yet.
-    """
-    if own := os.environ.get("STRIATE_CACHE_SIZE"):
-        return bytes_of(own)
-    held = sum(_size(path) for path in folder.glob("*/pixels"))
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return min(USUAL, (shutil.disk_usage(existing).free + held) // 2)
-
-
-def _size(path: Path) -> int:
-    with contextlib.suppress(OSError):  # another process has just removed it
-        return path.stat().st_size
-    return 0
 
 
 _NUMBER = r"(\d+(?:\.\d+)?)"
@@ -73,3 +50,9 @@ def seconds(text: str) -> float:
 def by(values: tuple[int, ...], shorten: bool = False) -> str:
     """(28, 28) as "28×28", or with `shorten` as "28" where all are alike."""
     return str(values[0]) if shorten and len(set(values)) == 1 else "×".join(map(str, values))
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """The names in a row: "a, b, c", and after the first `most` of them how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

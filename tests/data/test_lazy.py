@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from strategies import quick
 
 from striate.data import LazyImages, Split, lazy
-from striate.data.conform import conformed_images
-from striate.data.decoders import Decoders
-from striate.data.entries import Entry
+from striate.data.dataset import conformed_images
+from striate.data.images.decoder_pool import Decoders
+from striate.data.images.image_ref import Entry
 from striate.errors import DataError
 from striate.preprocess import Preprocess
 

@@ -12,7 +12,7 @@ from torch import nn
 
 import striate
 from striate.data import Dataset, Split
-from striate.data.packing import pack
+from striate.data.sources.tar_pack import pack
 from striate.errors import ArgumentError, CheckpointError, DataError
 from striate.evaluation import evaluate
 from striate.evaluation.measure import best_first, measured

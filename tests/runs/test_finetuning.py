@@ -9,7 +9,7 @@ from small_run import dataset, recipe
 from torch import nn
 
 import striate
-from striate.data.conform import conformed
+from striate.data.dataset import conformed
 from striate.errors import ArgumentError
 from striate.evaluation import reproduce
 from striate.runs import Begun, Run, train, wanted_size

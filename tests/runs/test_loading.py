@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from striate.data import LazyImages, collecting, load, reading
-from striate.data.decoders import Decoders
+from striate.data import LazyImages, build, load, reader
+from striate.data.images.decoder_pool import Decoders
 from striate.evaluation import evaluate
 from striate.reporting import report
 from striate.runs import Run, resume, train
@@ -31,7 +31,7 @@ def photographs(tmp_path: Path) -> Path:
 def test_weights_and_results_are_the_same(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(collecting, "Decoders", lambda *words, processes: Decoders(*words, processes=False))
+    monkeypatch.setattr(build, "Decoders", lambda *words, processes: Decoders(*words, processes=False))
     runs, evaluations = [], []
 
     def add(out: str, cache_size: int | None) -> type:
@@ -42,10 +42,10 @@ def test_weights_and_results_are_the_same(
         return type(data.train.images)
 
     assert add("memory", 0) is torch.Tensor
-    monkeypatch.setattr(collecting, "_FEW_FILES", 1)
+    monkeypatch.setattr(build, "_FEW_FILES", 1)
     assert add("cached", None) is torch.Tensor
     assert add("cached-again", None) is torch.Tensor
-    monkeypatch.setattr(reading, "IN_MEMORY", 0)
+    monkeypatch.setattr(reader, "IN_MEMORY", 0)
     assert add("lazy", 0) is LazyImages
     assert len({run.fingerprint for run in runs}) == 1
     assert len({run.preprocess for run in runs}) == 1
@@ -59,7 +59,7 @@ def test_weights_and_results_are_the_same(
 
 
 def test_a_run_over_lazy_images_is_resumed(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "IN_MEMORY", 0)
+    monkeypatch.setattr(reader, "IN_MEMORY", 0)
     monkeypatch.setenv("STRIATE_CACHE_SIZE", "0")
     data = load(photographs, image_size=16, skip_bad=True)
     assert isinstance(data.train.images, LazyImages)

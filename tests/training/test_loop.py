@@ -10,7 +10,7 @@ from torch import nn
 
 from striate.augmentation import parse
 from striate.data import Split
-from striate.data.batches import Batches
+from striate.data.loader import Batches
 from striate.errors import DivergedError
 from striate.models import Outputs
 from striate.preprocess import Preprocess

@@ -9,7 +9,7 @@ import torch
 from small_run import Dropping, dataset, recipe
 
 import striate
-from striate.data.batches import Batches
+from striate.data.loader import Batches
 from striate.preprocess import Preprocess
 from striate.runs import driver, resume, train
 from striate.training import Training, fastest, muon, precision

@@ -37,7 +37,7 @@ def data(
     from striate.cli.progress import loading
     from striate.data import load
     from striate.data.contact_sheet import contact_sheet
-    from striate.data.sources import short_name
+    from striate.data.loading import short_name
     from striate.errors import BadFilesError
     from striate.units import bytes_of
 
@@ -67,7 +67,7 @@ def data(
 
 
 def _facts(dataset: "Dataset") -> dict[str, Any]:
-    from striate.data.conform import target
+    from striate.data.dataset import target
 
     _, height, width, channels = dataset.train.images.shape
     statistics = target((height, width), channels, dataset.fit).with_power_sums(dataset.train.power_sums())

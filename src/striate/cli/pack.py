@@ -18,7 +18,7 @@ def pack(
 ) -> None:
     """Write a folder of images as tar shards in the WebDataset convention."""
     from striate.cli.progress import loading
-    from striate.data import packing
+    from striate.data.sources import tar_pack
     from striate.units import bytes_of
 
     try:
@@ -27,7 +27,7 @@ def pack(
         raise ArgumentError(f"--shard-size {shard_size} is no size: write it as in 256MB or 1GB.") from error
 
     with loading() as report:
-        packed = packing.pack(folder, out, shard_size=size, seed=seed, skip_bad=skip_bad, progress=report)
+        packed = tar_pack.pack(folder, out, shard_size=size, seed=seed, skip_bad=skip_bad, progress=report)
     for path, reason in packed.skipped.items():
         say(f"left out {path}: {reason}")
     counts = ", ".join(f"{count:,} {split}" for split, count in packed.images.items())

@@ -3,14 +3,14 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_HOME = {"Dataset": "dataset", "LazyImages": "lazy", "Split": "dataset", "load": "sources"}
+_HOME = {"Dataset": "dataset", "LazyImages": "lazy", "Split": "dataset", "load": "loading"}
 
 __all__ = ["Dataset", "LazyImages", "Split", "load"]
 
 if TYPE_CHECKING:
     from striate.data.dataset import Dataset, Split
     from striate.data.lazy import LazyImages
-    from striate.data.sources import load
+    from striate.data.loading import load
 
 
 def __getattr__(name: str) -> Any:

@@ -1,15 +1,16 @@
 """What every source of data becomes: splits of images and labels, and the names of the classes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from striate.data.lazy import Images
-from striate.data.tally import Known, fingerprint_of, name_of, power_sums_of
+from striate.data.lazy import Images, applied, is_large
+from striate.data.statistics import Known, fingerprint_of, name_of, power_sums_of
 from striate.errors import DataError
-from striate.preprocess import Fit
+from striate.preprocess import Fit, Preprocess
 
 
 @dataclass(frozen=True)
@@ -110,3 +111,34 @@ class Dataset:
             if split is not None and len(split):
                 return name, split
         return None
+
+
+def target(size: tuple[int, int], channels: int, fit: Fit) -> Preprocess:
+    """The preprocessing that brings images to `size` (height, width) and `channels`, and leaves their values alone.
+
+    Raises:
+        ArgumentError: for a size, a number of channels or a fit that can't be.
+    """
+    height, width = size
+    return Preprocess(height, width, channels, fit, mean=(0.0,) * channels, std=(1.0,) * channels)
+
+
+def conformed(dataset: Dataset, size: tuple[int, int] | None, channels: int | None, fit: Fit) -> Dataset:
+    """`dataset` with images of `size` and `channels`; None keeps its own."""
+    _, height, width, native = dataset.train.images.shape
+    preprocess = target(size or (height, width), channels or native, fit)
+    splits = {
+        name: Split(conformed_images(split.images, preprocess), split.labels, split.files)
+        for name, split in dataset.splits()
+    }
+    return replace(dataset, train=splits["train"], val=splits.get("val"), test=splits.get("test"), fit=fit)
+
+
+def conformed_images(images: Images, preprocess: Preprocess) -> Images:
+    """`Preprocess.conform` for each image: at once, or where that would fill the memory, when it is asked for."""
+    shape = (preprocess.height, preprocess.width, preprocess.channels)
+    if images.shape[1:] == shape:
+        return images
+    if isinstance(images, Tensor) and not is_large((len(images), *shape)):
+        return preprocess.conform_all(images)
+    return applied(preprocess.conform_all, images, shape)

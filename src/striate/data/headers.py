@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
 
-from striate.data.cache import Cache, key_of
-from striate.data.decode import UndecodableError, probe
-from striate.data.entries import Entry, Stamp
+from striate.data.cache.decoded import Cache, key_of
+from striate.data.images.decode import UndecodableError, probe
+from striate.data.images.image_ref import Entry, Stamp
 from striate.errors import StorageError
 from striate.hardware import worker_count
 from striate.types import Progress

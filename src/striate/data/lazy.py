@@ -12,8 +12,8 @@ from torch import Tensor
 from striate.errors import DataError
 
 if TYPE_CHECKING:
-    from striate.data.decoders import Decoders
-    from striate.data.entries import Entry
+    from striate.data.images.decoder_pool import Decoders
+    from striate.data.images.image_ref import Entry
 
 _LARGE = 2 * 10**9  # bytes
 

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from striate.data.headers import Header
 from striate.preprocess import Preprocess
-from striate.units import readable
-
-_MOST_NAMES = 10
+from striate.units import listed, readable
 
 
 def of_layout(others: Counter[str], ignored: Sequence[str]) -> list[str]:
@@ -18,7 +16,7 @@ def of_layout(others: Counter[str], ignored: Sequence[str]) -> list[str]:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
         said.append(f"passed over {_files(others.total())}: {kinds}")
     if ignored:
-        said.append(f"passed over folders beside train: {some(ignored)}")
+        said.append(f"passed over folders beside train: {listed(ignored)}")
     return said
 
 
@@ -63,7 +61,7 @@ def of_result(
         said.append(f"split class by class: {totals} images; each file's name decides, so it is the same next time")
         tested = counts.get("test", [0] * len(classes))
         if lacking := [name for name, count in zip(classes, tested, strict=True) if not count]:
-            said.append(f"too few images to hold one out for test: {some(lacking)}")
+            said.append(f"too few images to hold one out for test: {listed(lacking)}")
     if not mirror:
         said.append("the classes are digits or letters: images are not mirrored for variation")
     return said
@@ -93,9 +91,3 @@ def of_places(made: Mapping[str, int], folder: Path, asked: Mapping[str, int], w
 
 def _files(count: int) -> str:
     return f"{count} file{'s' if count != 1 else ''}"
-
-
-def some(names: Sequence[str]) -> str:
-    """Names in a row, shortened where there are many."""
-    more = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

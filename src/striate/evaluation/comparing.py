@@ -14,6 +14,7 @@ from striate.evaluation.metrics import wilson_interval
 from striate.evaluation.outcome import Outcome, outcome
 from striate.evaluation.significance import Correct, holm, mean_interval, paired
 from striate.runs import Run, fingerprint
+from striate.units import listed
 
 Entry = Run | Outcome | str | Path
 
@@ -104,7 +105,7 @@ def _demand_same_images(outcomes: list[Outcome]) -> None:
     for each in outcomes[1:]:
         if set(each.classes) != set(first.classes):
             raise DataError(
-                f"{first.path} tells {_some(first.classes)} apart and {each.path} {_some(each.classes)}: "
+                f"{first.path} tells {listed(first.classes, 5)} apart and {each.path} {listed(each.classes, 5)}: "
                 "only runs with the same classes can be compared."
             )
         if (each.source, each.split, each.truth) != (first.source, first.split, first.truth):
@@ -112,10 +113,6 @@ def _demand_same_images(outcomes: list[Outcome]) -> None:
                 f"{first.path} was measured on {len(first.truth):,} images of {first.source}, {first.split}, and "
                 f"{each.path} on {len(each.truth):,} of {each.source}, {each.split}: compare on the same images."
             )
-
-
-def _some(names: tuple[str, ...], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _row(name: str, group: list[Outcome], multiply_adds: int | None) -> Row:

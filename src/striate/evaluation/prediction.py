@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.data.decode import UndecodableError
-from striate.data.prepare import prepare
+from striate.data.images.decode import UndecodableError
+from striate.data.images.prepare import prepare
 from striate.errors import ArgumentError, BadFilesError
 from striate.evaluation.measure import best_first
 from striate.hardware import pick

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from striate import seeding
 from striate.data import Dataset, Split, load
-from striate.data.conform import conformed_images
+from striate.data.dataset import conformed_images
 from striate.data.lazy import joined
-from striate.data.sources import lasting
+from striate.data.loading import lasting
 from striate.errors import BadFilesError, DataError
 from striate.runs import Run, fingerprint
 

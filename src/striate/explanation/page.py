@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.data import Dataset
-from striate.data.prepare import prepare
+from striate.data.images.prepare import prepare
 from striate.drawing import file_to_write, render
 from striate.errors import ArgumentError, DataError
 from striate.evaluation import predict

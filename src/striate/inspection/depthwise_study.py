@@ -16,7 +16,7 @@ from striate import seeding
 from striate.augmentation import parse
 from striate.augmentation.geometry import affine
 from striate.data import Split, load
-from striate.data.batches import Batches
+from striate.data.loader import Batches
 from striate.errors import ArgumentError
 from striate.layers import DepthwiseMaxPool2d, MaxPool2d
 from striate.preprocess import Preprocess

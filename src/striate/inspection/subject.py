@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 from striate.errors import ArgumentError, ShapeError
 from striate.models import Architecture
 from striate.runs import Run
-from striate.units import by
+from striate.units import by, listed
 
 MOST_NAMES = 30  # of the layers that an error lists
 
@@ -116,5 +116,4 @@ def named(layers: Iterable[str], near: str = "") -> str:
     names = list(layers)
     if near:
         names.sort(key=lambda name: -difflib.SequenceMatcher(None, near, name).ratio())
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "") or "none"
+    return listed(names, MOST_NAMES) or "none"

@@ -12,8 +12,8 @@ from torch import nn
 
 from striate import models
 from striate.data import Dataset, load
-from striate.data.conform import conformed
-from striate.data.sources import lasting, short_name
+from striate.data.dataset import conformed
+from striate.data.loading import lasting, short_name
 from striate.errors import ArgumentError, CheckpointError, ShapeError
 from striate.files import write_atomic, write_json
 from striate.hardware import pick, thread_count

@@ -16,7 +16,7 @@ import torch
 
 from striate import models
 from striate.data import Dataset, Split
-from striate.data.sources import lasting, short_name
+from striate.data.loading import lasting, short_name
 from striate.errors import (
     ArgumentError,
     CheckpointError,

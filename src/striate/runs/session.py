@@ -17,7 +17,7 @@ from torch import nn
 from striate import models
 from striate.augmentation import parse
 from striate.data import Dataset, Split
-from striate.data.batches import Batches
+from striate.data.loader import Batches
 from striate.errors import CheckpointError, DivergedError, InterruptedRunError, RunError
 from striate.files import cannot_write, sha256, write_atomic, write_json
 from striate.runs import checkpoints

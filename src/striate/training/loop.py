@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from striate import seeding
-from striate.data.batches import Batches
+from striate.data.loader import Batches
 from striate.errors import DivergedError
 from striate.models import Outputs, frozen_norms
 from striate.training.convolutions import training_convolutions

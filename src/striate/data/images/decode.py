@@ -1,0 +1,288 @@
+"""The one place that opens images: training, evaluation, prediction and serving all see the same pixels.
+
+Orientation from EXIF is applied, transparency is laid over white, 16-bit grey is scaled to 8, and whatever else a file
+holds becomes grey or red, green, blue. Of an animation, the first frame counts. Colour profiles are not applied.
+"""
+
+import io
+import math
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.ImagePalette import ImagePalette
+from PIL.JpegImagePlugin import JpegImageFile
+
+from striate.data.images import jpeg
+from striate.errors import DataError
+from striate.resizing import Picture, pixels_of
+
+VERSION = 2  # of the pixels: raise it when an image comes out different, so that what is kept of old ones is not used
+
+SUFFIXES = frozenset(
+    (
+        *(".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"),
+        *(".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+    )
+)
+_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # some of Pillow's others run outside programs
+_SIGNATURES = (b"BM", b"GIF8", jpeg.SIGNATURE, b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")
+_GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
+_ORIENTATION = 0x0112  # the EXIF tag
+_DESCRIBED = {"exif", "xmp"}  # where it may stand
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow and the codecs below it raise for damaged files.
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, OverflowError, EOFError, ArithmeticError)
+_warning_filters = threading.Lock()  # Python 3.11's are shared by all threads
+_MANY_PIXELS = 25_000_000  # an image of more takes a third of a gigabyte and more while it is decoded
+_HEADER = 2**14  # bytes: enough for most that have no EXIF
+_AT_ONCE = 2**18  # bytes: more than most photographs have that are made for training
+TURN = threading.Lock()
+
+Source: TypeAlias = str | os.PathLike[str] | bytes
+File: TypeAlias = io.FileIO | io.BytesIO  # not buffered: most is read at once
+AtLeast: TypeAlias = Callable[[int, int], tuple[int, int]]
+Offer: TypeAlias = Callable[[tuple[int, int, int]], np.ndarray | None]
+Result = TypeVar("Result")
+
+
+class UndecodableError(DataError):
+    """One image can't be decoded; `reason` is a short clause that does not name it."""
+
+    def __init__(self, reason: str, source: Source):
+        self.reason = reason
+        name = "the image" if isinstance(source, bytes) else os.fspath(source)
+        super().__init__(f"{name} can't be used: {reason}.")
+
+
+def probe(source: Source) -> tuple[int, int, int]:
+    """Width, height and channels (1 or 3) of what `decode` gives, from the header alone.
+
+    One thing a header does not say is the orientation in a PNG whose EXIF comes after the pixels: it counts as upright.
+
+    Raises:
+        UndecodableError: if the header already shows that the image can't be used.
+    """
+    with _file(source) as file:
+        _, plain = _plain_header(file, _HEADER)
+        if plain is not None:
+            return plain
+        with _opened(file, source) as image:
+            width, height = image.size
+            # Pillow turns a TIFF by itself, and would decode a PNG to look for EXIF after the pixels.
+            known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+            turned = known and _orientation(image) >= 5
+            return (height, width, _channels(image)) if turned else (width, height, _channels(image))
+
+
+def decode(source: Source, at_least: AtLeast | None = None, turn: AbstractContextManager[object] = TURN) -> np.ndarray:
+    """The pixels of an image, upright.
+
+    A JPEG may be decoded at a half, a quarter or an eighth of its size, by leaving out the high frequencies of its
+    blocks: a 12-megapixel photograph in a tenth of the time.
+
+    Args:
+        source: a file's path, or the content of one as bytes.
+        at_least: from the image's width and height, the width and height that are enough; without it, all pixels.
+        turn: what to hold meanwhile if there are more than 25 million pixels, so that memory does not grow with the
+            number of threads, or of processes, that decode.
+
+    Returns:
+        uint8 (height, width, 1) for grey and (height, width, 3) for colour.
+
+    Raises:
+        UndecodableError: if the image is damaged, cut off, too large or no image at all.
+    """
+    return decode_to(pixels_of, source, at_least, turn)
+
+
+def decode_to(
+    take: Callable[[Picture], Result],
+    source: Source,
+    at_least: AtLeast | None = None,
+    turn: AbstractContextManager[object] = TURN,
+    offer: Offer = lambda shape: None,
+) -> Result:
+    """`decode`, with the picture handed to `take`, whose result is returned; a turn that was taken is still held then.
+
+    Args:
+        take: from the upright picture to anything.
+        source, at_least, turn: as in `decode`.
+        offer: asked for most JPEGs: from a picture's height, width and channels, an array of this shape to put it into,
+            uint8, or None; it is this very array that `take` then gets, or another one if the picture could not be put
+            there.
+
+    Raises:
+        UndecodableError: as `decode`.
+    """
+    with _file(source) as file:
+        plain = _of_plain_jpeg(file, at_least, offer)
+        if plain is not None:
+            return take(plain)
+        with _opened(file, source) as image:
+            channels = _channels(image)
+            pixels_held = _reduced(image, at_least)
+            with turn if pixels_held > _MANY_PIXELS else nullcontext():
+                return take(_upright(image, channels, source))
+
+
+def _plain_header(file: File, count: int) -> tuple[bytes, jpeg.Header | None]:
+    """The file's first `count` bytes, and the header of a JPEG in which there is nothing for Pillow to look at, whose
+    look takes longer than all that is neither decoding nor resizing."""
+    try:
+        start = file.read(count)
+    except OSError:  # of which Pillow tells
+        return b"", None
+    header = jpeg.plain_header(start)
+    most = min(_MANY_PIXELS, Image.MAX_IMAGE_PIXELS or math.inf)
+    return start, None if header is None or header.width * header.height > most else header
+
+
+def _of_plain_jpeg(file: File, at_least: AtLeast | None, offer: Offer) -> np.ndarray | None:
+    """The pixels of a JPEG with a plain header; None for anything else, and where anything is wrong with it."""
+    start, header = _plain_header(file, _AT_ONCE)
+    if header is None:
+        return None
+    try:
+        content = start + file.read() if len(start) == _AT_ONCE else start
+    except OSError:
+        return None
+    width, height, channels = header
+    scale = 1 if at_least is None else jpeg.scale_for(width, height, at_least(width, height))
+    width, height = -(-width // scale), -(-height // scale)
+    return jpeg.pixels_of(content, channels, width, height, offer((height, width, channels)))
+
+
+def _reduced(image: Image.Image, at_least: AtLeast | None) -> int:
+    """Let a JPEG be decoded at the least scale that is enough; returns how many pixels decoding will hold."""
+    width, height = image.size
+    if at_least is not None and isinstance(image, JpegImageFile):
+        turned = _orientation(image) >= 5
+        enough = at_least(height, width)[::-1] if turned else at_least(width, height)
+        image.draft(None, enough)
+        if not image.info.get("progressive"):  # those hold all frequencies, whatever the scale
+            width, height = image.size
+    return width * height
+
+
+def _upright(image: Image.Image, channels: int, source: Source) -> Picture:
+    if isinstance(image, JpegImageFile) and image.info.keys() & _DESCRIBED:  # others had their chance before
+        pixels = _of_described_jpeg(image, channels)
+        if pixels is not None:
+            return pixels
+    image.load()
+    if image.mode[0] in "IF":
+        picture = _shallow(image, source)
+    else:
+        picture, mode = _opaque(image), "L" if channels == 1 else "RGB"
+        picture = picture if picture.mode == mode else picture.convert(mode)
+    turn = _UPRIGHT.get(_orientation(image))
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _of_described_jpeg(image: JpegImageFile, channels: int) -> np.ndarray | None:
+    """The pixels of one with EXIF or XMP that stands upright; None for others, and where anything is wrong with it."""
+    if image.mode not in ("L", "RGB") or image.fp is None or _orientation(image) in _UPRIGHT:
+        return None
+    image.fp.seek(0)
+    return jpeg.pixels_of(image.fp.read(), channels, *image.size)
+
+
+@contextmanager
+def _opened(file: File, source: Source) -> Iterator[Image.Image]:
+    """An image with its header read. Whatever is wrong with it, here or in the block, is an UndecodableError."""
+    signature = b""
+    try:
+        file.seek(0)
+        signature = file.read(16)
+        with io.BufferedReader(file) as buffered:
+            with _quiet():
+                image = Image.open(buffered, formats=_FORMATS)
+            with image:
+                yield image
+    except UnidentifiedImageError as error:
+        if not signature:
+            raise UndecodableError("empty file", source) from error
+        known = signature.startswith(_SIGNATURES)
+        raise UndecodableError("damaged or truncated header" if known else "not an image", source) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        reason = f"too large: more than {most:.0f} million pixels (decompression bomb guard)"
+        raise UndecodableError(reason, source) from error
+    except _DAMAGE as error:
+        message = str(error) or type(error).__name__
+        reason = "truncated" if "truncated" in message.lower() else f"damaged ({message})"
+        raise UndecodableError(reason, source) from error
+
+
+def _file(source: Source) -> File:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    try:
+        return open(source, "rb", buffering=0)
+    except OSError as error:
+        raise UndecodableError(f"can't be read ({error.strerror})", source) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Pillow's warnings inside the block: the one for decompression bombs is raised, the others are dropped."""
+    with _warning_filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def _channels(image: Image.Image) -> int:
+    grey = image.mode in _GREY_MODES or (image.mode == "P" and image.palette is not None and _is_grey(image.palette))
+    return 1 if grey else 3
+
+
+def _is_grey(palette: ImagePalette) -> bool:
+    sample = Image.new("P", (1, 1))
+    sample.putpalette(palette.palette, palette.rawmode or palette.mode)
+    colours = np.array(sample.getpalette("RGB")).reshape(-1, 3)
+    return bool((colours == colours[:, :1]).all())
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format == "JPEG" and not image.info.keys() & _DESCRIBED:
+        return 1
+    try:
+        with _quiet():
+            orientation = image.getexif().get(_ORIENTATION)
+    except _DAMAGE:  # a picture whose EXIF is damaged is still a picture, and nothing says that it is turned
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """The image without transparency: over white."""
+    if not image.has_transparency_data:
+        return image
+    layer = image.convert("RGBA")
+    paper = Image.new("RGB", image.size, "white")
+    paper.paste(layer, mask=layer.getchannel("A"))
+    return paper
+
+
+def _shallow(image: Image.Image, source: Source) -> Image.Image:
+    """Grey of 16 or 32 bits, or of floating-point numbers, in 8 bits, its black and white where the format has them."""
+    values = np.asarray(image)
+    white = 1 if image.mode == "F" else 65535  # Pillow's mode "I" comes from 16-bit files too
+    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= white):
+        raise UndecodableError(f"pixels outside 0 … {white}, so that black and white are unknown", source)
+    return Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))

@@ -1,0 +1,227 @@
+"""Many images decoded side by side, by threads of this process or by processes of their own; the pixels are the same.
+
+Python lets one thread run at a time, and most of what it takes to open a small image is Python: processes are for many
+small images and beside training. Of a photograph a tenth is, and threads do without the start of processes, their
+import of PyTorch, which resizes, and the way of the pixels from there to here.
+"""
+
+import contextlib
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import takewhile
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+import numpy as np
+
+from striate.data.images.image_ref import Entry
+from striate.data.images.prepare import prepare_all
+from striate.errors import DataError, RunError
+from striate.hardware import single_core_threads
+from striate.preprocess import Preprocess
+
+_TASK = 32  # images a task: few enough to show progress, enough that a million images don't mean a million tasks
+_TASK_BYTES = 2**20  # of pixels: larger tasks leave the processor's caches
+_SMALL = 8 * 2**10  # bytes of a file
+_AHEAD = 4  # tasks a worker: with fewer it waits where whoever takes them does, too
+
+
+class Chunk(NamedTuple):
+    """Images next to each other: uint8 (n, height, width, channels), and the reasons of the bad ones by position."""
+
+    start: int
+    pixels: np.ndarray
+    problems: dict[int, str]
+
+
+class Decoders:
+    """Threads, each of which decodes by itself or has a process do it. The processes start with the first work.
+
+    Args:
+        preprocess: what to bring the images to.
+        workers: how many.
+        processes: whether each has a process, for images asked for one after the other and for small ones.
+    """
+
+    def __init__(self, preprocess: Preprocess, workers: int, *, processes: bool):
+        self.preprocess = preprocess
+        self.workers = workers
+        self._own = threading.local()
+        self._helpers: list[_Helper] | None = [] if processes and sys.executable else None
+        self._threads = single_core_threads(workers, "striate-decoding")
+        self._lock = None if self._helpers is None else _lock_file()
+        self._ended = threading.Event()
+        self._end = weakref.finalize(self, _stop, self._threads, self._helpers, self._lock, self._ended)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images that come out."""
+        return self.preprocess.height, self.preprocess.width, self.preprocess.channels
+
+    def decode(self, entries: Sequence[Entry]) -> Chunk:
+        """These images, cut among all workers."""
+        size = max(1, min(_TASK, -(-len(entries) // self.workers)))
+        pixels = self._room(len(entries))
+        problems: dict[int, str] = {}
+        waiting = [
+            (start, self._submit(entries[start : start + size], pixels[start : start + size], self._helpers))
+            for start in range(0, len(entries), size)
+        ]
+        for start, task in waiting:
+            problems |= {start + position: reason for position, reason in task.result().items()}
+        return Chunk(0, pixels, problems)
+
+    def stream(self, entries: Sequence[Entry]) -> Iterator[Chunk]:
+        """These images chunk by chunk, in order. Only a few chunks are in memory at a time."""
+        size = max(1, min(_TASK, _TASK_BYTES // math.prod(self.shape)))
+        helpers = self._helpers if _are_small(entries) else None
+        under_way: deque[tuple[int, np.ndarray, Future[dict[int, str]]]] = deque()
+        starts = iter(range(0, len(entries), size))
+        try:
+            while True:
+                while len(under_way) < _AHEAD * self.workers and (start := next(starts, None)) is not None:
+                    part = entries[start : start + size]
+                    pixels = self._room(len(part))
+                    under_way.append((start, pixels, self._submit(part, pixels, helpers)))
+                if not under_way:
+                    return
+                start, pixels, task = under_way.popleft()
+                yield Chunk(start, pixels, task.result())
+        finally:
+            for _, _, task in under_way:  # or an error, or Ctrl-C, would wait for all of it
+                task.cancel()
+
+    def close(self) -> None:
+        """End the threads and processes; without it, they end when nothing refers to this object any more."""
+        self._end()
+
+    def _room(self, count: int) -> np.ndarray:
+        try:
+            return np.empty((count, *self.shape), dtype=np.uint8)
+        except MemoryError as error:
+            gibibytes = count * math.prod(self.shape) / 2**30
+            raise DataError(f"{count} images need {gibibytes:.1f} GiB of memory: choose a smaller size.") from error
+
+    def _submit(
+        self, entries: Sequence[Entry], pixels: np.ndarray, helpers: "list[_Helper] | None"
+    ) -> "Future[dict[int, str]]":
+        task = _Task(self.preprocess, self._own, helpers, self._lock, self._ended)
+        return self._threads.submit(task.decode, entries, pixels)
+
+
+class _Task(NamedTuple):
+    """What a thread needs. Not `Decoders` itself: its threads would keep it alive, and its processes."""
+
+    preprocess: Preprocess
+    own: threading.local
+    helpers: "list[_Helper] | None"
+    lock: Path | None
+    ended: threading.Event
+
+    def decode(self, entries: Sequence[Entry], pixels: np.ndarray) -> dict[int, str]:
+        if self.helpers is None or self.lock is None:
+            wanted = takewhile(lambda _: not self.ended.is_set(), entries)
+            return prepare_all(wanted, self.preprocess, pixels)
+        helper = getattr(self.own, "helper", None) or self._begun(self.helpers, self.lock)
+        try:
+            return helper.decode(entries, pixels)
+        except RunError:  # once is an accident
+            if self.ended.is_set():
+                raise
+            self.helpers.remove(helper)
+            helper.end()
+            return self._begun(self.helpers, self.lock).decode(entries, pixels)
+
+    def _begun(self, helpers: "list[_Helper]", lock: Path) -> "_Helper":
+        helper = self.own.helper = _Helper(self.preprocess, lock)
+        helpers.append(helper)
+        return helper
+
+
+def _are_small(entries: Sequence[Entry]) -> bool:
+    """Whether opening these images takes longer than decoding them, to judge by the files of some."""
+    stamps = [entry.stamp for entry in entries[:: 1 + len(entries) // 100]]
+    return sum(stamp[4] or stamp[1] for stamp in stamps) < _SMALL * len(stamps)
+
+
+def _lock_file() -> Path:
+    """A new empty file, for processes to take turns by."""
+    handle, path = tempfile.mkstemp(prefix="striate-", suffix=".lock")
+    os.close(handle)
+    return Path(path)
+
+
+def _stop(
+    threads: ThreadPoolExecutor, helpers: "list[_Helper] | None", lock: Path | None, ended: threading.Event
+) -> None:
+    ended.set()
+    threads.shutdown(wait=False, cancel_futures=True)
+    for helper in list(helpers or []):  # a thread may be taking a dead one out
+        helper.end()
+    if lock is not None:
+        lock.unlink(missing_ok=True)
+
+
+class _Helper:
+    """The process of decoding.py, seen from this side. One thread talks to it."""
+
+    def __init__(self, preprocess: Preprocess, lock: Path):
+        # What is found here is found there: the import path may have been changed since Python began.
+        program = (
+            f"import sys; sys.path[:] = {sys.path!r}; from striate.data.images.decoder_process import main; main()"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            start_new_session=True,  # Ctrl-C is for the process that trains
+        )
+        self._requests = cast(IO[bytes], self.process.stdin)
+        self._answers = cast(io.BufferedReader, self.process.stdout)
+        self._first = {"preprocess": preprocess.to_dict(), "lock": str(lock)}
+
+    def decode(self, entries: Sequence[Entry], pixels: np.ndarray) -> dict[int, str]:
+        """As `prepare_all`.
+
+        Raises:
+            RunError: if the process is no longer there.
+        """
+        try:
+            if self._first:
+                self._requests.write(_line(self._first))
+                self._first = {}
+            self._requests.write(_line([(str(each.path), each.offset, each.length) for each in entries]))
+            self._requests.flush()
+            problems = json.loads(self._answers.readline())
+            if self._answers.readinto(pixels.data.cast("B")) != pixels.nbytes:
+                raise EOFError
+        except (OSError, ValueError, EOFError) as error:
+            self.process.kill()
+            raise RunError(
+                f"a process that decodes images ended early (exit code {self.process.wait()}); if the system ended it "
+                "for want of memory, choose a smaller image size."
+            ) from error
+        return {int(position): reason for position, reason in problems.items()}
+
+    def end(self) -> None:
+        """End the process, whatever it is doing."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self._requests, self._answers):
+            with contextlib.suppress(OSError):  # a request that was not sent yet
+                pipe.close()
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(value).encode() + b"\n"

@@ -1,0 +1,193 @@
+"""Batches as a function of the step: seeded order, variation, mixing, normalisation, device; made ahead of time."""
+
+import math
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+from numpy import ndarray
+from torch import Tensor
+
+from striate import seeding
+from striate.data.dataset import Split
+from striate.data.lazy import LazyImages
+from striate.data.prefetch import Ahead
+from striate.errors import ArgumentError
+from striate.hardware import cores, keep_memory
+from striate.preprocess import Preprocess
+
+
+class Pool:
+    """Tensors on the CPU whose memory is taken again once nothing refers to it any more. Threads may share it.
+
+    Args:
+        dtype: of all of them.
+        most: how many times a tensor's memory is kept without being used; what is more is given back.
+    """
+
+    def __init__(self, dtype: torch.dtype, most: int):
+        self._dtype = dtype
+        self._free: deque[ndarray] = deque(maxlen=most)
+
+    def empty(self, *shape: int) -> Tensor:
+        """A tensor of this shape, with any values."""
+        size = math.prod(shape)
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = None
+        if memory is None or len(memory) < size:
+            memory = torch.empty(size, dtype=self._dtype).numpy()
+        lent = memory[:size]  # the tensor and all its views keep this one, and no other
+        weakref.finalize(lent, self._free.append, memory).atexit = False  # what is in use at the end stays so
+        return torch.from_numpy(lent).view(shape)
+
+    def clear(self) -> None:
+        """Give back what is not used now."""
+        self._free.clear()
+
+
+Vary = Callable[..., Tensor]  # where it has a true attribute `mixes`, its `mix` gives images and targets
+
+_DEPTH = 2  # groups made ahead
+_VALUES = 2**20  # of a group's images: enough that what a call costs by itself is little beside what it does
+
+
+class Batch(NamedTuple):
+    """Input and answers of one step: float32 (B, C, H, W), channels-last, and int64 (B,).
+
+    Where images are mixed, the answers are shares of the classes: float32 (B, classes).
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+
+Make = Callable[[int], list[Batch]]
+
+
+class Batches:
+    """The training batches of a split, in an order drawn anew each epoch.
+
+    The batch of a step depends on the seed and the step alone, so a run continues anywhere with nothing to restore.
+    The last batch of an epoch holds what is left over; a single sample joins the batch before it, since batch
+    normalisation can't learn from one value. While a batch is used, the next ones are made in the background:
+    what they hold does not depend on it, and what goes wrong with one is raised when that one is asked for.
+
+    Batches of small images in memory are made several at once, consecutive ones of an epoch, which is faster and makes
+    the same. `together` is how many.
+
+    Args:
+        split: what to train on; its images already have the size that `preprocess` says.
+        preprocess: how pixels become input.
+        batch_size: samples a step.
+        seed: what order and variation are drawn from.
+        vary: an augmentation policy, called with images, seed, epoch and index; `None` for none.
+        device: where the batches go.
+        classes: how many there are, for policies that mix images.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        preprocess: Preprocess,
+        batch_size: int,
+        seed: int,
+        vary: Vary | None = None,
+        device: torch.device | str = "cpu",
+        classes: int | None = None,
+    ):
+        if getattr(vary, "mixes", False) and classes is None:
+            raise ArgumentError("an augmentation that mixes images needs to know how many classes there are.")
+        keep_memory()
+        self.split = split
+        self.preprocess = preprocess
+        self.batch_size = batch_size
+        self.seed = seed
+        self.vary = vary
+        self.device = torch.device(device)
+        self.classes = classes
+        self._order: tuple[int, Tensor] | None = None
+        lazy = isinstance(split.images, LazyImages)
+        self.together = 1 if lazy else max(1, _VALUES // (batch_size * split.images.shape[1:].numel()))
+        self._group: tuple[int, list[Batch]] | None = None
+        self._levels, self._inputs = Pool(torch.uint8, _DEPTH), Pool(torch.float32, _DEPTH + 3)
+        make = weakref.WeakMethod(self._make)  # its threads are no reason to keep this object
+        self._ahead = Ahead(lambda group: cast(Make, make())(group), _DEPTH, threads=2)
+        self._alone = not lazy and self.device.type == "cpu" and cores() == 1
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches an epoch has."""
+        whole, left = divmod(len(self.split), self.batch_size)
+        return whole + (left > 1 or whole == 0)
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step, counted from 0 over all epochs."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        group = epoch * self._groups_per_epoch + position // self.together
+        if self._group is None or self._group[0] != group:
+            self._group = (group, self._make(group) if self._alone else self._ahead[group])
+        return self._group[1][position % self.together]
+
+    def close(self) -> None:
+        """End what is under way in the background, and keep no memory that is not used; it begins again when another
+        batch is asked for."""
+        self._group = None
+        self._ahead.close()
+        self._levels.clear()
+        self._inputs.clear()
+
+    @property
+    def _groups_per_epoch(self) -> int:
+        return -(-self.steps_per_epoch // self.together)
+
+    def _make(self, group: int) -> list[Batch]:
+        """The batches of a group, counted from 0 over all epochs."""
+        epoch, position = divmod(group, self._groups_per_epoch)
+        first = position * self.together
+        steps = min(self.together, self.steps_per_epoch - first)
+        last = first + steps == self.steps_per_epoch
+        index = self.order(epoch)[first * self.batch_size : None if last else (first + steps) * self.batch_size]
+        sizes = [self.batch_size] * (steps - 1)
+        sizes.append(len(index) - sum(sizes))
+        images = self._images(index).to(self.device, non_blocking=True)
+        targets = self.split.labels[index].to(self.device, non_blocking=True)
+        if self.vary is not None:
+            images = self.vary(images, seed=self.seed, epoch=epoch, index=index.numpy())
+        if getattr(self.vary, "mixes", False):
+            images, targets = self._mixed(images, targets, epoch, index, sizes)
+        inputs = self.preprocess.normalize(images, self._room(self._inputs, images.shape))
+        return [Batch(*each) for each in zip(inputs.split(sizes), targets.split(sizes), strict=True)]
+
+    def _images(self, index: Tensor) -> Tensor:
+        images = self.split.images
+        if not isinstance(images, Tensor):
+            return images[index]
+        # Whole images are copied, ten times faster than by images[index], which looks up every pixel.
+        return torch.index_select(images, 0, index, out=self._room(self._levels, (len(index), *images.shape[1:])))
+
+    def _room(self, pool: Pool, shape: Sequence[int]) -> Tensor | None:
+        """From the pool, or None, for memory of its own, where another device may read it later than this thread."""
+        return pool.empty(*shape) if self.device.type == "cpu" else None
+
+    def _mixed(
+        self, images: Tensor, targets: Tensor, epoch: int, index: Tensor, sizes: list[int]
+    ) -> tuple[Tensor, Tensor]:
+        """The images and targets of several batches, each mixed with another of its own batch."""
+        vary, parts = cast(Any, self.vary), (each.split(sizes) for each in (images, targets, index))
+        mixed = [
+            vary.mix(some, answers, self.classes, seed=self.seed, epoch=epoch, index=places.numpy())
+            for some, answers, places in zip(*parts, strict=True)
+        ]
+        return torch.cat([some for some, _ in mixed]), torch.cat([answers for _, answers in mixed])
+
+    def order(self, epoch: int) -> Tensor:
+        """The order of the samples in an epoch: int64 (N,), a permutation."""
+        known = self._order  # another thread may need the next epoch's at the same time
+        if known is None or known[0] != epoch:
+            known = (epoch, torch.randperm(len(self.split), generator=seeding.generator(self.seed, "order", epoch)))
+            self._order = known
+        return known[1]

@@ -1,0 +1,91 @@
+"""`load`: one grammar for every source of data: a known name, hf:NAME, tar shards, or a folder."""
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from striate.data.build import Options
+from striate.data.dataset import Dataset, conformed, target
+from striate.data.sources.digits import load_digits
+from striate.data.sources.folder import load_folder
+from striate.data.sources.huggingface import PREFIX, load_hugging_face
+from striate.data.sources.mnist import SOURCES, load_mnist
+from striate.data.sources.tar_names import are_shards
+from striate.data.sources.tar_shards import load_shards
+from striate.errors import ArgumentError, unknown
+from striate.preprocess import Fit
+from striate.types import Progress
+
+NAMES = ("digits", *SOURCES)
+
+
+def load(
+    source: str | os.PathLike[str] = "digits",
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
+    fit: Fit = "letterbox",
+    skip_bad: bool = False,
+    cache_size: int | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Load a data set: named ones and small folders into memory, large folders into a cache on disk.
+
+    Args:
+        source: "digits", "mnist", "fashion-mnist", or the path of a folder that has one folder of images a class, or
+            train/ and val/ or test/ with such folders in each; or tar shards in the WebDataset convention: a pattern
+            such as "shards-{000..063}.tar" or "{train-{00..07},val-00}.tar", one .tar file, or a folder of them; or a
+            data set of Hugging Face: "hf:OWNER/NAME", "hf:OWNER/NAME/CONFIG" or "hf:FOLDER", with "#COLUMN" at the end
+            to choose among labels. A folder that has one of the names is "./mnist".
+        image_size: height and width in pixels, or one number for both; None keeps the images' own size. Images in a
+            folder that differ in size, or are larger than 224 pixels, are brought to 64×64 then.
+        channels: 1 (grey) or 3 (red, green, blue); None keeps what the images have.
+        fit: what happens to images of other proportions, see `Preprocess`.
+        skip_bad: leave out files that can't be decoded, instead of raising for all of them together.
+        cache_size: how many bytes of disk the decoded images of folders may take, those of all data sets together: a
+            second start then decodes nothing. None means $STRIATE_CACHE_SIZE, or else 20 GB, but at most half of what
+            the disk has free. What does not fit is decoded anew in every epoch; 0 keeps nothing.
+        progress: called now and then with what is being done, how much of it is done, and how much there is (0 where
+            that is unknown).
+
+    Returns:
+        images uint8 (N, H, W, C), a tensor or `LazyImages`, and labels int64 (N,) for each split; what was decided for
+        the user is in `notes`.
+
+    Raises:
+        ArgumentError: for a name that is neither a data set nor a folder, or for a size or channels that can't be.
+        DataError: if files are missing, damaged or laid out in another way.
+        BadFilesError: naming all the images that can't be decoded, unless `skip_bad`.
+    """
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    target(size or (1, 1), 1 if channels is None else channels, fit)  # raise now and not after minutes of decoding
+    name = os.fspath(source)
+    if name in NAMES:
+        loaded = load_digits() if name == "digits" else load_mnist(name, progress)
+        return replace(conformed(loaded, size, channels, fit), sized=size is not None)
+    options = Options(size, channels, fit, skip_bad, cache_size, progress)
+    if name.startswith(PREFIX):
+        return replace(load_hugging_face(name, options), sized=size is not None)
+    if are_shards(name):
+        return replace(load_shards(name, options), sized=size is not None)
+    if Path(name).name == name and not Path(name).exists():
+        raise ArgumentError(
+            f"{unknown('data set', name, NAMES)} The path of a folder of images works too, and so do tar shards "
+            "(shards-{000..063}.tar) and data sets of Hugging Face (hf:NAME)."
+        )
+    return replace(load_folder(name, options), sized=size is not None)
+
+
+def lasting(source: str) -> str:
+    """`source` as it can be loaded from any working directory: with absolute paths."""
+    if source.startswith(PREFIX):
+        name, mark, column = source.removeprefix(PREFIX).partition("#")
+        return f"{PREFIX}{os.path.abspath(name)}{mark}{column}" if name and os.path.exists(name) else source
+    is_path = source not in NAMES and (os.path.exists(source) or are_shards(source))
+    return os.path.abspath(source) if is_path else source
+
+
+def short_name(source: str) -> str:
+    """What to call files that are made from `source`: its last part, in letters, digits, dots, "_" and "-"."""
+    return re.sub(r"[^.\w]+", "-", Path(lasting(source)).name).strip("-")

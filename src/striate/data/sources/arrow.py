@@ -1,0 +1,69 @@
+"""Where the images in an Arrow file lie, as Hugging Face data sets are kept, so that each can be read by itself.
+
+An Arrow stream that is not compressed holds the bytes of a column as they are, one value after the other (Arrow
+columnar format, "Variable-size Binary Layout" and "IPC Streaming Format").
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from striate.data.images.image_ref import Entry
+from striate.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+
+class Row(NamedTuple):
+    """One row: where its image lies, or None if it has none, and what stands in the column of labels."""
+
+    entry: Entry | None
+    label: Any
+
+
+def read_rows(path: Path, image: str, label: str) -> Iterator[Row]:
+    """The rows of an Arrow file. No image is read.
+
+    Args:
+        path: the file.
+        image: the column of images: structs of "bytes", and of "path" for an image that is a file of its own.
+        label: the column of labels.
+
+    Raises:
+        DataError: if the file is damaged or compressed, or can't be read.
+    """
+    import pyarrow
+
+    try:
+        with pyarrow.memory_map(str(path)) as file:
+            everything, first = file.read_buffer(), 0
+            for batch in pyarrow.ipc.open_stream(everything):
+                entries = _entries(path, batch.column(image), everything, first)
+                yield from map(Row, entries, batch.column(label).to_pylist())
+                first += batch.num_rows
+    except OSError as error:
+        raise DataError(f"can't read {path}: {error}.") from error
+    except pyarrow.ArrowInvalid as error:
+        raise DataError(f"{path} is damaged: {error}. Remove it, and fetch or save it again.") from error
+
+
+def _entries(
+    path: Path, column: "pyarrow.StructArray", everything: "pyarrow.Buffer", first: int
+) -> Iterator[Entry | None]:
+    contents, files = column.field("bytes"), column.field("path").to_pylist()
+    _, edges, data = contents.buffers()
+    wide = np.dtype("<i8" if str(contents.type).startswith("large") else "<i4")
+    ends = np.frombuffer(edges, wide)[contents.offset : contents.offset + len(contents) + 1]
+    start = data.address - everything.address if ends[-1] else 0  # where nothing is stored there may be no buffer
+    if start < 0 or start + int(ends[-1]) > everything.size:
+        raise DataError(f"{path} is compressed, so that no image in it can be read by itself: save the data set again.")
+    present = contents.is_valid().to_pylist()
+    for row, file in enumerate(files):
+        name = f"row {first + row}"
+        if present[row]:
+            yield Entry(path, start + int(ends[row]), int(ends[row + 1] - ends[row]), name)
+        else:
+            yield None if file is None else Entry(Path(file))

@@ -1,0 +1,211 @@
+"""The samples of one tar shard in the WebDataset convention: an image and its label, found by the names they share.
+
+Files of one sample share their name up to the first dot after the last slash; what follows says what a file is. An
+image is named by its usual suffix. Its label is in .cls, a whole number or a name in plain text, or else in .json under
+"label" or "class" (https://github.com/webdataset/webdataset).
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from striate.data.build import Label, Labelled
+from striate.data.images.decode import SUFFIXES
+from striate.data.images.image_ref import Entry
+from striate.data.sources.tar_index import Member, read_index
+from striate.errors import DataError
+from striate.units import listed
+
+# A name without a dot belongs to no sample in the WebDataset convention, so other readers pass it over.
+NAME = "__striate__"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ShardInfo:
+    """What a shard says of itself.
+
+    Args:
+        classes: the names; a sample's .cls is a position in this tuple.
+        split: "train", "val" or "test".
+        shards: how many shards this split has.
+    """
+
+    classes: tuple[str, ...]
+    split: str
+    shards: int
+
+    def to_bytes(self) -> bytes:
+        """JSON in ASCII."""
+        return (json.dumps({"version": _VERSION, **asdict(self)}) + "\n").encode("ascii")
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "ShardInfo":
+        """What `to_bytes` wrote.
+
+        Raises:
+            ValueError: if it is something else.
+        """
+        value = json.loads(content)
+        if not _is_valid(value):
+            raise ValueError("not what `striate data pack` writes")
+        return cls(tuple(value["classes"]), value["split"], value["shards"])
+
+
+def _is_valid(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.get("version") == _VERSION
+        and isinstance(value.get("classes"), list)
+        and all(isinstance(name, str) for name in value["classes"])
+        and value.get("split") in ("train", "val", "test")
+        and isinstance(value.get("shards"), int)
+    )
+
+
+_NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.DOTALL)  # the key, and what the file is
+_LONGEST = 2**20  # bytes of a label's file; metadata beside an image may be long, but not so long
+_MOST_KINDS = 5
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What one shard holds.
+
+    Args:
+        path: the file.
+        samples: its images with their labels, in the order of the file.
+        problems: samples that can't be used, each with the reason.
+        others: members that were passed over, by suffix.
+        info: what `striate data pack` wrote about the data set, if it wrote the shard.
+    """
+
+    path: Path
+    samples: list[Labelled] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+    others: Counter[str] = field(default_factory=Counter)
+    info: ShardInfo | None = None
+
+
+def read_shard(path: Path) -> Shard:
+    """Find the samples of a shard, from its headers and its labels alone.
+
+    Raises:
+        DataError: if the file is no whole, uncompressed tar file, see `read_index`.
+    """
+    members, others = read_index(path)
+    try:
+        with path.open("rb") as file:
+            shard = Shard(path, others=others, info=_info(path, file, members))
+            for key, parts in _grouped(shard, members).items():
+                _add(shard, file, key, parts)
+    except OSError as error:
+        raise DataError(f"can't read {path}: {error.strerror or error}.") from error
+    return shard
+
+
+def _info(path: Path, file: BinaryIO, members: list[Member]) -> ShardInfo | None:
+    for member in members[:1]:  # it comes first
+        if member.name == NAME:
+            try:
+                return ShardInfo.from_bytes(_content(file, member))
+            except ValueError as error:
+                raise DataError(f"{path}: its {NAME} is damaged ({error}). Pack it again.") from error
+    return None
+
+
+def _grouped(shard: Shard, members: list[Member]) -> dict[str, dict[str, Member]]:
+    """The members of each sample, by what they are: {"cats/01": {"jpg": …, "cls": …}}."""
+    samples: dict[str, dict[str, Member]] = {}
+    doubled = set()
+    for member in members:
+        found = _NAME.fullmatch(member.name)
+        if not found:
+            if member.name != NAME:
+                shard.others["hidden or without a suffix"] += 1
+            continue
+        key, kind = found[1], found[2].lower()
+        if kind in samples.setdefault(key, {}):
+            shard.problems[_label(shard, member.name)] = "two members of this name"
+            doubled.add(key)
+        samples[key][kind] = member
+    return {key: parts for key, parts in samples.items() if key not in doubled}
+
+
+def _add(shard: Shard, file: BinaryIO, key: str, parts: Mapping[str, Member]) -> None:
+    """Put one sample where it belongs: among the samples, the problems or the others."""
+    images = [kind for kind in parts if _is_image(kind)]
+    if len(images) == 1:
+        image = parts[images[0]]
+        name = image.comment if shard.info and image.comment else image.name
+        try:
+            label = _label_of(file, parts, shard.info)
+        except ValueError as error:
+            shard.problems[_label(shard, name)] = str(error)
+            return
+        entry = Entry(shard.path, image.offset, image.length, _printable(name))
+        shard.samples.append(Labelled(entry, name if shard.info else f"{shard.path.name}/{name}", label))
+        used = (images[0], "cls" if "cls" in parts else "json")
+        shard.others.update(f".{kind}" for kind in parts if kind not in used)
+    elif images or any(kind == "cls" or _is_image(kind.rpartition(".")[2]) for kind in parts):
+        kinds = listed([f".{kind}" for kind in parts], _MOST_KINDS)
+        shard.problems[_label(shard, key)] = f"{'several images' if images else 'no image'} of this name: {kinds}"
+    else:
+        shard.others.update(f".{kind}" for kind in parts)
+
+
+def _is_image(kind: str) -> bool:
+    return f".{kind}" in SUFFIXES
+
+
+def _label_of(file: BinaryIO, parts: Mapping[str, Member], info: ShardInfo | None) -> Label:
+    """The label of a sample: a number where it is one, else a name. Where there is `info`, one of its classes' numbers.
+
+    Raises:
+        ValueError: saying why there is none.
+    """
+    if "cls" in parts:
+        said: object = _content(file, parts["cls"]).decode("utf-8", "replace").strip()
+    elif "json" in parts:
+        said = _from_json(_content(file, parts["json"]))
+    else:
+        raise ValueError("no label beside it: neither .cls nor .json")
+    if isinstance(said, str) and re.fullmatch(r"\d{1,9}", said, re.ASCII):
+        said = int(said)
+    if info is not None and said not in range(len(info.classes)):
+        raise ValueError(f"label {str(said)[:40]!r} is none of the {len(info.classes)} classes")
+    if isinstance(said, int) and not isinstance(said, bool) and said >= 0:
+        return said
+    if isinstance(said, str) and said.isprintable() and said and not re.fullmatch(r"[-+.\d]+", said):
+        return said
+    raise ValueError(f"{str(said)[:40]!r} is no label: expected a whole number from 0, or a name")
+
+
+def _from_json(content: bytes) -> object:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        too_long = f" or longer than {_LONGEST:,} bytes" if len(content) == _LONGEST else ""
+        raise ValueError(f"the .json beside it is damaged{too_long}") from None
+    for word in ("label", "class"):
+        if isinstance(value, dict) and word in value:
+            return value[word]
+    raise ValueError('no label beside it: the .json has neither "label" nor "class"')
+
+
+def _content(file: BinaryIO, member: Member) -> bytes:
+    file.seek(member.offset)
+    return file.read(min(member.length, _LONGEST))
+
+
+def _label(shard: Shard, name: str) -> str:
+    return Entry(shard.path, name=_printable(name)).label
+
+
+def _printable(name: str) -> str:
+    """A name fit for terminals: what can't be printed, and might steer the terminal, becomes an escape."""
+    return name if name.isprintable() else ascii(name)[1:-1]
