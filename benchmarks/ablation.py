@@ -34,8 +34,9 @@ from striate.data.loader import Batches
 from striate.errors import StriateError, unknown
 from striate.files import write_atomic
 from striate.hardware import cores
+from striate.inference import score
 from striate.preprocess import Preprocess
-from striate.training import Recipe, Training, recipe, score
+from striate.training import Recipe, Training, recipe
 
 DATA = "fashion-mnist"
 NAMES = {each.name: each for each in VARIATIONS}

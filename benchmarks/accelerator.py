@@ -26,13 +26,14 @@ import striate
 from benchmarks.tables import number, percent, table
 from benchmarks.workers import serving
 from benchmarks.workers.striate_peer import PLAIN
+from striate.acceleration.precision import fastest, supported
 from striate.augmentation import parse
 from striate.data import Dataset, Split
 from striate.data.loader import Batches
 from striate.errors import ArgumentError
 from striate.hardware import pick
 from striate.preprocess import Preprocess
-from striate.training import Training, fastest, recipe, supported
+from striate.training import Training, recipe
 
 CLASSES = 10
 EPOCHS = 6

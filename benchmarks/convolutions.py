@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.tables import number, table
+from striate.acceleration.winograd import convolution, filter_gradient, transformed
+from striate.acceleration.winograd_training import backward, filters_pay, maps_pay
 from striate.hardware import cores, keep_memory
-from striate.training.convolutions import backward, filters_pay, maps_pay
-from striate.training.winograd import convolution, filter_gradient, transformed
 
 SHAPES = (
     # maps in, maps out, side

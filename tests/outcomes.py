@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from striate.evaluation import Outcome
+from striate.comparison import Outcome
 
 CLASSES = tuple("abcdefgh")
 

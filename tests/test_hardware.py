@@ -128,7 +128,7 @@ import resource, sys
 from concurrent.futures import ThreadPoolExecutor
 import torch
 from striate.preprocess import Preprocess
-from striate.training import Predictor
+from striate.inference import Predictor
 
 how, where = sys.argv[1:]
 if how == "kept":

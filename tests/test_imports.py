@@ -19,11 +19,13 @@ LEVELS = (
     ("files", "hardware", "resizing", "seeding", "types", "units"),
     ("preprocess", "layers", "drawing"),
     ("data", "augmentation", "models"),
+    ("acceleration",),
+    ("inference",),
     ("training",),
     ("runs",),
     ("evaluation", "inspection", "export"),
-    ("serving", "explanation"),
-    ("reporting",),
+    ("comparison", "serving"),
+    ("reports",),
     ("cli",),
 )
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}

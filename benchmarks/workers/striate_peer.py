@@ -14,11 +14,13 @@ import torch
 
 import striate
 from benchmarks.workers import serving
+from striate.acceleration.precision import fastest, supported
 from striate.data import Split, load
 from striate.data.loader import Batches
 from striate.data.sources import mnist
+from striate.inference import Predictor
 from striate.preprocess import Preprocess
-from striate.training import Predictor, Recipe, Step, Training, fastest, recipe, supported
+from striate.training import Recipe, Step, Training, recipe
 
 PLAIN = Recipe(
     name="plain",

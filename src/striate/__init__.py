@@ -7,11 +7,11 @@ Three lines do the main job: `data = striate.load("digits")`, `run = striate.tra
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from striate.version import __version__
 
 _HOME = {
     "Advice": "striate.inspection",
-    "Comparison": "striate.evaluation",
+    "Comparison": "striate.comparison",
     "Dataset": "striate.data",
     "Evaluation": "striate.evaluation",
     "Preprocess": "striate.preprocess",
@@ -20,21 +20,21 @@ _HOME = {
     "Split": "striate.data",
     "StriateError": "striate.errors",
     "advise": "striate.inspection",
-    "compare": "striate.evaluation",
+    "compare": "striate.comparison",
     "create": "striate.models",
     "describe": "striate.inspection",
     "evaluate": "striate.evaluation",
-    "explain": "striate.explanation",
+    "explain": "striate.reports",
     "invariance": "striate.inspection",
     "load": "striate.data",
     "predict": "striate.evaluation",
-    "report": "striate.reporting",
+    "report": "striate.reports",
     "resume": "striate.runs",
     "train": "striate.runs",
 }
 _PACKAGES = (
-    *("augmentation", "data", "errors", "evaluation", "explanation", "inspection", "layers", "models"),
-    *("reporting", "runs", "training"),
+    *("augmentation", "comparison", "data", "errors", "evaluation", "inference", "inspection", "layers", "models"),
+    *("reports", "runs", "training"),
 )
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "advise",
     "augmentation",
     "compare",
+    "comparison",
     "create",
     "data",
     "describe",
@@ -57,7 +58,7 @@ __all__ = [
     "evaluate",
     "evaluation",
     "explain",
-    "explanation",
+    "inference",
     "inspection",
     "invariance",
     "layers",
@@ -65,7 +66,7 @@ __all__ = [
     "models",
     "predict",
     "report",
-    "reporting",
+    "reports",
     "resume",
     "runs",
     "train",
@@ -75,25 +76,26 @@ __all__ = [
 if TYPE_CHECKING:
     from striate import (
         augmentation,
+        comparison,
         data,
         errors,
         evaluation,
-        explanation,
+        inference,
         inspection,
         layers,
         models,
-        reporting,
+        reports,
         runs,
         training,
     )
+    from striate.comparison import Comparison, compare
     from striate.data import Dataset, Split, load
     from striate.errors import StriateError
-    from striate.evaluation import Comparison, Evaluation, compare, evaluate, predict
-    from striate.explanation import explain
+    from striate.evaluation import Evaluation, evaluate, predict
     from striate.inspection import Advice, advise, describe, invariance
     from striate.models import create
     from striate.preprocess import Preprocess
-    from striate.reporting import report
+    from striate.reports import explain, report
     from striate.runs import Run, resume, train
     from striate.training import Recipe
 

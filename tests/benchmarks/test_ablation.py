@@ -12,8 +12,9 @@ from benchmarks import ablation
 from benchmarks.store import Store
 from benchmarks.variations import BASE, VARIATIONS, Variation
 from striate.data import Dataset
+from striate.inference import score
 from striate.models.quicknet import WIDTHS
-from striate.training import Recipe, recipe, score
+from striate.training import Recipe, recipe
 
 FAST = recipe("fast", "quicknet_s").replace(epochs=2, batch_size=16)
 

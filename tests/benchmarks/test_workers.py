@@ -16,7 +16,7 @@ from PIL import Image
 import striate
 from benchmarks.workers import pytorch_folder, pytorch_peer, serving, sklearn_peer, striate_peer
 from benchmarks.workers.pytorch_program import program
-from striate.training import inference
+from striate.inference import predictor
 
 NETWORK, PARAMETERS = "lenet5_modern", 61_706
 
@@ -127,8 +127,8 @@ def test_striate_trains_in_float32_or_as_a_trial_finds(files: list[str], monkeyp
 
 def test_striate_classifies_in_float32_or_as_a_trial_finds(files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {"network": NETWORK, "parameters": PARAMETERS, "files": files, "batch": 8, "images": 8, "seconds": 0}
-    monkeypatch.setattr(inference, "supported", lambda device: True)
-    monkeypatch.setattr(inference, "quickest", lambda ways: 1)
+    monkeypatch.setattr(predictor, "supported", lambda device: True)
+    monkeypatch.setattr(predictor, "quickest", lambda ways: 1)
     assert striate_peer.infer(**asked)["precision"] == "float32"
     assert striate_peer.infer(**asked, trial=True)["precision"] == "bfloat16"
 

@@ -289,7 +289,8 @@ def test_what_another_ended_just_before_is_not_decoded_again(
 @pytest.mark.usefixtures("worth_keeping")
 def test_a_killed_process_leaves_nothing_that_is_used(pets: Path, tmp_path: Path) -> None:
     code = (
-        "import os; from striate.data import build, load; from striate.data.images import decoder_pool; build._FEW_FILES = 1\n"
+        "import os; from striate.data import build, load; from striate.data.images import decoder_pool\n"
+        "build._FEW_FILES = 1\n"
         "build.Decoders = lambda *words, processes: decoder_pool.Decoders(*words, processes=False)\n"
         "decoder_pool._TASK = 8\n"
         "def progress(what, done, total):\n"

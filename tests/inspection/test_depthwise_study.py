@@ -12,10 +12,10 @@ from torch import Tensor
 
 from striate.errors import ArgumentError
 from striate.inspection import depthwise_study as study
-from striate.inspection.depthwise_page import report_depthwise
 from striate.inspection.depthwise_study import GROUP, GROUPS, RECIPE, STROKES, DepthwiseStudy, Estimate, RotationNet
 from striate.inspection.depthwise_text import depthwise_dict, depthwise_text, headline, verdicts
 from striate.preprocess import Preprocess
+from striate.reports.studies_page import report_depthwise
 
 
 def bars() -> Tensor:

@@ -15,11 +15,11 @@ from striate import models, seeding
 from striate.errors import ArgumentError, DataError, ShapeError
 from striate.inspection import Curve, Invariance, LayerShift, Point, answers, invariance
 from striate.inspection.counterpart import timed_in_turns
-from striate.inspection.invariance_page import curves, drawn_points, layers, report_invariance
 from striate.inspection.invariance_text import gains
 from striate.inspection.perturbations import PERTURBATIONS
 from striate.inspection.shifting import PROTOCOLS, offsets
 from striate.preprocess import Preprocess
+from striate.reports.invariance_page import curves, drawn_points, layers, report_invariance
 
 
 def pictures(count: int, side: int, channels: int) -> Tensor:

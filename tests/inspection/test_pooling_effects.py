@@ -8,7 +8,7 @@ import torch
 from html_page import Page
 
 from striate.inspection.pooling_effects import POOLS, PoolingStudy, pooling_effects, ring
-from striate.inspection.pooling_page import report_pooling
+from striate.reports.studies_page import report_pooling
 
 
 @pytest.fixture(scope="module")

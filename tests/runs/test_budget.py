@@ -9,7 +9,7 @@ from small_run import dataset
 
 import striate
 from striate.errors import ArgumentError
-from striate.evaluation import reproduce
+from striate.reports import reproduce
 from striate.runs import Begun, checkpoints
 from striate.runs.budget import Budget
 from striate.training import Plan, Recipe, Step

@@ -11,7 +11,7 @@ from torch import nn
 import striate
 from striate.data.dataset import conformed
 from striate.errors import ArgumentError
-from striate.evaluation import reproduce
+from striate.reports import reproduce
 from striate.runs import Begun, Run, train, wanted_size
 from striate.training import Recipe
 from striate.training.optimizers import optimizer_of

@@ -10,7 +10,7 @@ from PIL import Image
 from striate.data import LazyImages, build, load, reader
 from striate.data.images.decoder_pool import Decoders
 from striate.evaluation import evaluate
-from striate.reporting import report
+from striate.reports import report
 from striate.runs import Run, resume, train
 from striate.training import Recipe
 

@@ -21,8 +21,9 @@ from striate.errors import (
     ShapeError,
     StorageError,
 )
+from striate.inference import score
 from striate.runs import Begun, Ended, EpochEnded, Run, resume, session, train
-from striate.training import Recipe, Step, score
+from striate.training import Recipe, Step
 
 WEIGHTS = "model.safetensors"
 

@@ -12,9 +12,10 @@ from striate.augmentation import parse
 from striate.data import Split
 from striate.data.loader import Batches
 from striate.errors import DivergedError
+from striate.inference import score
 from striate.models import Outputs
 from striate.preprocess import Preprocess
-from striate.training import Recipe, Training, score
+from striate.training import Recipe, Training
 from striate.training.schedules import factor
 
 PREPROCESS = Preprocess(4, 5, 1, mean=(0.5,), std=(0.25,))

@@ -15,12 +15,12 @@ from striate.errors import ArgumentError, InterruptedRunError, RunError, Storage
 from striate.units import seconds
 
 if TYPE_CHECKING:
+    from striate.comparison import Comparison
+    from striate.comparison.series import Job
     from striate.data import Dataset
-    from striate.evaluation import Comparison
     from striate.preprocess import Fit
     from striate.runs import Run
     from striate.runs.events import Observer
-    from striate.runs.series import Job
 
 
 def compare(
@@ -45,9 +45,9 @@ def compare(
 
     Stopped, it continues when called again with the same --out; models and seeds may be added there later.
     """
+    from striate.comparison.series import Series, claimed, misfits, record, seen, train_all
     from striate.hardware import pick
     from striate.models import facts
-    from striate.runs.series import Series, claimed, misfits, record, seen, train_all
 
     sizes = {model: facts(model).image_size if image_size is None else image_size for model in models}
     changes = given({**_length(epochs, budget, settings or []), "augment": augment}, settings or [])
@@ -141,8 +141,8 @@ def _continued(folder: Path, named: bool) -> Iterator[None]:
 def _measured(
     runs: dict[str, list["Run"]], data_of: Callable[[str], "Dataset"], failures: dict[str, str], device: str
 ) -> "Comparison":
-    from striate.evaluation import compare as compare_outcomes
-    from striate.evaluation import outcome
+    from striate.comparison import compare as compare_outcomes
+    from striate.comparison import outcome
     from striate.inspection import describe
 
     if not runs:
@@ -155,6 +155,6 @@ def _measured(
 
 
 def _page(comparison: "Comparison", folder: Path) -> Path:
-    from striate.evaluation import report_comparison
+    from striate.reports import report_comparison
 
     return report_comparison(comparison, out=folder / "comparison.html", command=shlex.join(["striate", *sys.argv[1:]]))

@@ -18,6 +18,6 @@ def explain(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Explain a prediction: where the network looks, what its layers see and make, the nearest training images."""
-    from striate import explanation
+    from striate import reports
 
-    show(str(explanation.explain(run, image, out=out, layer=layer, device=device)))
+    show(str(reports.explain(run, image, out=out, layer=layer, device=device)))

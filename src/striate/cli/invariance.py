@@ -26,12 +26,12 @@ def invariance(
     Beside it stands the same network with the same weights and a blur (or without, if it has one).
     """
     from striate.cli.progress import loading
-    from striate.drawing import file_to_write
     from striate.evaluation.samples import samples_of
     from striate.inspection import invariance as measure
     from striate.inspection.counterpart import counterpart, rival, timed_in_turns
-    from striate.inspection.invariance_page import report_invariance
     from striate.inspection.invariance_text import comparison_text
+    from striate.reports.invariance_page import report_invariance
+    from striate.reports.rendering import file_to_write
     from striate.runs import Run
 
     if images < 2:

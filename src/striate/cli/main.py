@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from striate import __version__
 from striate.cli.advise import advise
 from striate.cli.augment import augment
 from striate.cli.compare import compare
@@ -23,6 +22,7 @@ from striate.cli.report import report
 from striate.cli.show import depthwise, pooling
 from striate.cli.train import train
 from striate.errors import StriateError
+from striate.version import __version__
 
 INTERRUPTED = 130  # 128 + SIGINT
 

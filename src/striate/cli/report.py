@@ -19,9 +19,9 @@ def report(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Write a report: result, mistakes, where it looks, how invariant it is, its layers, how to reproduce it."""
-    from striate import reporting
+    from striate import reports
     from striate.cli.progress import loading
 
     with loading() as progress:
-        path = reporting.report(run, out=out, data=data, against=against or (), device=device, progress=progress)
+        path = reports.report(run, out=out, data=data, against=against or (), device=device, progress=progress)
     show(str(path))

@@ -14,7 +14,7 @@ def pooling(
 ) -> None:
     """What pooling does to a picture that moves: what stays equal, what aliases, what is destroyed."""
     from striate.inspection.pooling_effects import pooling_effects
-    from striate.inspection.pooling_page import report_pooling
+    from striate.reports.studies_page import report_pooling
 
     path = report_pooling(study := pooling_effects(), out)
     if json:
@@ -31,10 +31,10 @@ def depthwise(
 ) -> None:
     """Invariance that is learned: pooling across channels, and digits that are turned."""
     from striate.cli.progress import loading
-    from striate.drawing import file_to_write
-    from striate.inspection.depthwise_page import report_depthwise
     from striate.inspection.depthwise_study import depthwise_study
     from striate.inspection.depthwise_text import depthwise_dict, depthwise_text
+    from striate.reports.rendering import file_to_write
+    from striate.reports.studies_page import report_depthwise
 
     file_to_write(out, "depthwise.html")  # says now if it can't, and not after minutes of training
     with loading() as report:

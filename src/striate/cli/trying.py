@@ -14,8 +14,8 @@ from striate.errors import ArgumentError, DataError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from striate.comparison import Trial
     from striate.data import Dataset
-    from striate.evaluation import Trial
     from striate.inspection import Advice, Finding
     from striate.models import Architecture, Normalization
     from striate.runs import Run
@@ -81,7 +81,7 @@ def subject_of(
 
 def tried(subject: Subject, advice: "Advice", length: Mapping[str, float], seeds: int, device: str) -> "Trial | None":
     """Train the changes of the findings beside the network itself; `None` if there is nothing to try."""
-    from striate.evaluation.trying import ORIGINAL, trial
+    from striate.comparison.trial import ORIGINAL, trial
 
     findings = {f"{number} {each.rule}": each for number, each in enumerate(advice.findings, start=1) if each.surgery}
     if not findings:

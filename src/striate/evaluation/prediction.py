@@ -1,6 +1,8 @@
 """What a run sees in any image file."""
 
-from collections.abc import Iterable
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,12 @@ from torch import Tensor, nn
 
 from striate.data.images.decode import UndecodableError
 from striate.data.images.prepare import prepare
+from striate.drawing import aligned, percent
 from striate.errors import ArgumentError, BadFilesError
-from striate.evaluation.measure import best_first
+from striate.evaluation.evaluation import best_first
 from striate.hardware import pick
+from striate.inference import logits_of
 from striate.runs import Run
-from striate.training import logits_of
 
 
 @dataclass(frozen=True)
@@ -103,3 +106,12 @@ def _prediction(run: Run, path: Path, logits: Tensor, top: int) -> Prediction:
     ranked = {run.classes[position]: probabilities[position] for position in order[:top]}
     label = run.classes[order[0]]
     return Prediction(str(path), label, ranked[label], ranked)
+
+
+def predictions_text(predictions: Sequence[Prediction]) -> str:
+    """One line an image: path, class, probability, and what else it could be."""
+    rows = []
+    for each in predictions:
+        others = [f"{name} {percent(p, 1)}" for name, p in each.probabilities.items() if name != each.label]
+        rows.append((each.path, each.label, percent(each.probability, 1), " · ".join(others)))
+    return aligned(rows, "<<><")

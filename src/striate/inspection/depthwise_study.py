@@ -18,9 +18,10 @@ from striate.augmentation.geometry import affine
 from striate.data import Split, load
 from striate.data.loader import Batches
 from striate.errors import ArgumentError
+from striate.inference import logits_of
 from striate.layers import DepthwiseMaxPool2d, MaxPool2d
 from striate.preprocess import Preprocess
-from striate.training import Recipe, Training, logits_of
+from striate.training import Recipe, Training
 from striate.types import Progress
 
 SIDE = 16  # pixels: the digits, of 8, drawn twice as large so that they can be turned

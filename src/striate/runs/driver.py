@@ -11,12 +11,14 @@ import torch
 from torch import nn
 
 from striate import models
+from striate.acceleration.precision import fastest, supported
 from striate.data import Dataset, load
 from striate.data.dataset import conformed
 from striate.data.loading import lasting, short_name
 from striate.errors import ArgumentError, CheckpointError, ShapeError
 from striate.files import write_atomic, write_json
 from striate.hardware import pick, thread_count
+from striate.inference import logits_of
 from striate.models import Architecture
 from striate.preprocess import Preprocess
 from striate.runs import checkpoints
@@ -25,7 +27,7 @@ from striate.runs.events import Observer
 from striate.runs.folder import locked, new_folder
 from striate.runs.run import Run
 from striate.runs.session import Session
-from striate.training import Recipe, fastest, logits_of, supported
+from striate.training import Recipe
 from striate.training import recipe as named
 
 

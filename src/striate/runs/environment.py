@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from striate import __version__
 from striate.hardware import cores
+from striate.version import __version__
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -20,12 +20,13 @@ from striate.data import Dataset, Split
 from striate.data.loader import Batches
 from striate.errors import CheckpointError, DivergedError, InterruptedRunError, RunError
 from striate.files import cannot_write, sha256, write_atomic, write_json
+from striate.inference import Score, score
 from striate.runs import checkpoints
 from striate.runs.budget import Budget
 from striate.runs.events import Begun, Ended, EpochEnded, Observer
 from striate.runs.run import Run
 from striate.runs.tensorboard import Log
-from striate.training import Plan, Score, Step, Training, score
+from striate.training import Plan, Step, Training
 
 CHECKPOINT_SECONDS = 30.0
 

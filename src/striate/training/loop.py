@@ -18,14 +18,14 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from striate import seeding
+from striate.acceleration.precision import autocast
+from striate.acceleration.winograd_training import training_convolutions
 from striate.data.loader import Batches
 from striate.errors import DivergedError
 from striate.models import Outputs, frozen_norms
-from striate.training.convolutions import training_convolutions
 from striate.training.losses import loss_of
 from striate.training.optimizers import optimizer_of
 from striate.training.plan import Plan
-from striate.training.precision import autocast
 from striate.training.recipe import Recipe
 from striate.training.schedules import factor
 

@@ -1,0 +1,104 @@
+"""The 3×3 convolutions of wide layers in training, with fewer products: see winograd.py.
+
+Which convolutions those are is a matter of their shapes and of the processor, and not of a measurement, so that a run
+gives the same weights again. The bounds are where oneDNN's own sums are overtaken on two cores, see docs/speed.md; with
+AVX-512 those gain more than the transforms do.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.overrides import TorchFunctionMode
+
+from striate.acceleration.winograd import SIDE, convolution, filter_gradient, fits, taken, tiles_of, transformed
+
+
+def bounds(capability: str) -> tuple[int, int]:
+    """The least maps in and out with which the gradient of the filters, and the least tiles with which the maps, are
+    made with fewer products, on a processor with these vectors (PyTorch's name for them)."""
+    return (256, 128) if capability == "AVX512" else (64, 256)
+
+
+LEAST_MAPS, MANY_TILES = bounds(torch.backends.cpu.get_cpu_capability())
+LEAST_TILES = 32  # in a batch: for the gradient of the filters
+MANY_MAPS = 256  # in and out: for the maps and their gradient, too
+
+
+def training_convolutions(model: nn.Module, device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """What to compute a model's outputs in, for training: a `WinogradGradients` where it has wide 3×3 filters and is
+    trained in float32 on the CPU."""
+    wide = any(weight.ndim == 4 and _wide(weight, LEAST_MAPS) for weight in model.parameters())
+    return WinogradGradients() if wide and device.type == "cpu" and precision == "float32" else nullcontext()
+
+
+class WinogradGradients(TorchFunctionMode):
+    """Inside it, F.conv2d of wide 3×3 filters, float32 on the CPU, has gradients that are made with fewer products."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """What `func` gives."""
+        kwargs = kwargs or {}
+        if func is not F.conv2d or torch.is_autocast_enabled("cpu") or not fits(*args, **kwargs):
+            return func(*args, **kwargs)
+        images, weight, bias = taken(*args, **kwargs)
+        return _convolution(images, weight, bias) if filters_pay(images, weight) else func(*args, **kwargs)
+
+
+class _Convolution(torch.autograd.Function):
+    """`F.conv2d` with padding 1."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        if maps_pay(x, weight):
+            return convolution(x, transformed(weight), bias)
+        return torch.conv2d(x, weight, bias, padding=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        return (
+            _input_gradient(x, weight, gradient) if of_x else None,
+            filter_gradient(x, gradient) if of_weight else None,
+            gradient.sum((0, 2, 3)) if of_bias else None,
+        )
+
+
+_convolution: Callable[[Tensor, Tensor, Tensor | None], Tensor] = _Convolution.apply
+
+
+def _input_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
+    """A convolution of the gradient with the filters turned by half a circle."""
+    if maps_pay(x, weight):
+        return convolution(gradient, transformed(weight.flip(2, 3).transpose(0, 1)), None)
+    return backward(gradient, x, weight, (True, False, False))[0]
+
+
+def backward(gradient: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool, bool]) -> tuple[Tensor, ...]:
+    """PyTorch's own gradients of a convolution with padding 1: of the maps, the filters and the bias, if wanted."""
+    once, none = (1, 1), (0, 0)
+    found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
+        gradient, x, weight, None, once, once, once, False, none, 1, wanted
+    )
+    return found
+
+
+def _wide(weight: Tensor, maps: int) -> bool:
+    return tuple(weight.shape[2:]) == (3, 3) and min(weight.shape[:2]) >= maps
+
+
+def filters_pay(x: Tensor, weight: Tensor) -> bool:
+    """Whether the gradient of these filters is made sooner with fewer products, given these images."""
+    return _wide(weight, LEAST_MAPS) and tiles_of(x) >= LEAST_TILES
+
+
+def maps_pay(x: Tensor, weight: Tensor) -> bool:
+    """Whether the maps and their gradient are, too; maps smaller than a tile never are."""
+    return _wide(weight, MANY_MAPS) and tiles_of(x) >= MANY_TILES and min(x.shape[2:]) >= SIDE

@@ -1,0 +1,161 @@
+"""Several models on the same test images: how good each is, and which differences are more than luck."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striate.comparison.outcome import Outcome, outcome
+from striate.comparison.result import Comparison, Pair, Row
+from striate.comparison.significance import Correct, holm, mean_interval, paired
+from striate.data import Dataset
+from striate.errors import ArgumentError, DataError
+from striate.evaluation.metrics import wilson_interval
+from striate.runs import Run, fingerprint
+from striate.units import listed
+
+Entry = Run | Outcome | str | Path
+
+
+def compare(
+    runs: Mapping[str, Sequence[Entry]] | Iterable[Entry],
+    data: Dataset | str | Path | None = None,
+    *,
+    device: str = "auto",
+    multiply_adds: Mapping[str, int | None] | None = None,
+    failures: Mapping[str, str] | None = None,
+    beside: str | None = None,
+) -> Comparison:
+    """Compare trained models on the same images that none of them was trained on.
+
+    Args:
+        runs: runs, their folders, or outcomes measured before: a list, in which those that differ only in their seeds
+            are one model, or for each name of your choice the runs of one model with different seeds.
+        data: what to measure them on, see `evaluate`; without it, what the runs' own data holds out.
+        device: "auto", "cpu" or "cuda".
+        multiply_adds: for each name, `striate.describe(run).multiply_adds`.
+        failures: what could not be trained, and why: to be told beside the rest.
+        beside: the name that all others are to be compared with, and not with each other; fewer pairs prove more.
+
+    Raises:
+        ArgumentError: if there is nothing to compare, or a model has two runs with the same seed.
+        DataError: if the runs were not measured on the same images, or tell other classes apart.
+    """
+    own: dict[tuple[Any, ...], Dataset] = {}
+
+    def measure(entry: Entry) -> Outcome:
+        if isinstance(entry, Outcome):
+            return entry
+        run = entry if isinstance(entry, Run) else Run.open(entry)
+        return outcome(run, _own(run, own) if data is None else data, device=device)
+
+    if isinstance(runs, Mapping):
+        groups = {name: [measure(entry) for entry in entries] for name, entries in runs.items() if entries}
+    else:
+        groups = _grouped([measure(entry) for entry in runs])
+    everything = [each for group in groups.values() for each in group]
+    if not everything:
+        raise ArgumentError("there is no run to compare.")
+    _demand_same_images(everything)
+    counts = multiply_adds or {}
+    rows = [_row(name, group, counts.get(name)) for name, group in groups.items()]
+    rows.sort(key=lambda row: -row.accuracy)
+    first = everything[0]
+    return Comparison(
+        source=first.source,
+        split=first.split,
+        images=len(first.truth),
+        classes=first.classes,
+        rows=tuple(rows),
+        pairs=_pairs(
+            rows, {name: np.stack([each.correct for each in group]) for name, group in groups.items()}, beside
+        ),
+        failures=dict(failures or {}),
+        notes=tuple(dict.fromkeys(note for each in everything for note in each.notes)),
+    )
+
+
+def _own(run: Run, known: dict[tuple[Any, ...], Dataset]) -> Dataset | None:
+    """The run's own data, read once for all runs that see it alike; `None` if it is not what it was."""
+    size = (run.preprocess.height, run.preprocess.width, run.preprocess.channels, run.preprocess.fit)
+    key = (run.source, run.skip_bad, *size)
+    if key not in known:
+        known[key] = run.data()
+    return known[key] if fingerprint(known[key]) == run.fingerprint else None  # `evaluate` then says what changed
+
+
+def _grouped(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
+    """The outcomes by model and recipe, under names that tell them apart."""
+    groups: dict[tuple[Any, ...], list[Outcome]] = {}
+    for each in outcomes:
+        groups.setdefault((each.model, *each.settings.items()), []).append(each)
+    named: dict[str, list[Outcome]] = {}
+    for group in groups.values():
+        model, settings = group[0].model, group[0].settings
+        rivals = [other[0].settings for other in groups.values() if other[0].model == model]
+        own = [f"{key}={value}" for key, value in settings.items() if any(o.get(key) != value for o in rivals)]
+        named[f"{model} ({', '.join(own)})" if own else model] = group
+    return named
+
+
+def _demand_same_images(outcomes: list[Outcome]) -> None:
+    first = outcomes[0]
+    for each in outcomes[1:]:
+        if set(each.classes) != set(first.classes):
+            raise DataError(
+                f"{first.path} tells {listed(first.classes, 5)} apart and {each.path} {listed(each.classes, 5)}: "
+                "only runs with the same classes can be compared."
+            )
+        if (each.source, each.split, each.truth) != (first.source, first.split, first.truth):
+            raise DataError(
+                f"{first.path} was measured on {len(first.truth):,} images of {first.source}, {first.split}, and "
+                f"{each.path} on {len(each.truth):,} of {each.source}, {each.split}: compare on the same images."
+            )
+
+
+def _row(name: str, group: list[Outcome], multiply_adds: int | None) -> Row:
+    seeds = tuple(each.seed for each in group)
+    if len(set(seeds)) < len(seeds):
+        twice = max(seeds, key=seeds.count)
+        raise ArgumentError(f"{name} has more than one run with seed {twice}: they are the same training twice.")
+    accuracies = tuple(float(each.correct.mean()) for each in group)
+    if len(group) > 1:
+        low, high = mean_interval(accuracies, step=1 / len(group[0].correct))
+    else:
+        low, high = wilson_interval(int(group[0].correct.sum()), len(group[0].correct))
+    accuracy = float(np.mean(accuracies))
+    return Row(
+        name=name,
+        seeds=seeds,
+        accuracies=accuracies,
+        accuracy=accuracy,
+        interval=(max(0.0, low), min(1.0, high)),
+        top1_error=1 - accuracy,
+        top5_error=float(np.mean([each.top5_error for each in group])),
+        parameters=group[0].parameters,
+        multiply_adds=multiply_adds,
+        train_seconds=_mean([each.train_seconds for each in group]),
+        images_per_second=_mean([each.images_per_second for each in group]),
+        curve=tuple((float(time), float(score)) for time, score in np.mean(_common([e.curve for e in group]), axis=0)),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _common(curves: Sequence[tuple[tuple[float, float], ...]]) -> np.ndarray:
+    """The epochs that all the curves have: float64 (seeds, epochs, 2)."""
+    epochs = min(map(len, curves))
+    return np.array([curve[:epochs] for curve in curves], dtype=np.float64).reshape(len(curves), epochs, 2)
+
+
+def _pairs(rows: list[Row], correct: dict[str, Correct], beside: str | None) -> tuple[Pair, ...]:
+    chosen = [pair for pair in combinations([row.name for row in rows], 2) if beside is None or beside in pair]
+    differences = [paired(correct[better], correct[other]) for better, other in chosen]
+    corrected = holm([each.p for each in differences])
+    rest = zip(chosen, differences, corrected, strict=True)
+    return tuple(Pair(better, other, difference, p) for (better, other), difference, p in rest)

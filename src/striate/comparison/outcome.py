@@ -1,0 +1,90 @@
+"""What one run brings to a comparison: which images it got right, and what that took."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from striate.data import Dataset
+from striate.evaluation.evaluation import measured
+from striate.evaluation.samples import samples_of
+from striate.runs import Run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run, measured. Fractions are in [0, 1].
+
+    Args:
+        path: the run's folder.
+        model: the model's name with its options.
+        seed: the recipe's.
+        settings: the rest of the recipe.
+        source, split: which images.
+        classes: the run's, in the order of its outputs.
+        truth: the name of each image's class, in the images' order.
+        correct: bool (images,), whether the most probable class was the right one.
+        top5_error: the share of images whose class is not among the first five.
+        parameters: how many are trained.
+        train_seconds, images_per_second: of training, without what is measured in between; `None` where unknown.
+        curve: seconds of training so far and accuracy on the val split, after each epoch.
+        notes: what to know about these images, in sentences.
+    """
+
+    path: Path
+    model: str
+    seed: int
+    settings: dict[str, Any]
+    source: str
+    split: str
+    classes: tuple[str, ...]
+    truth: tuple[str, ...] = field(repr=False)
+    correct: NDArray[np.bool_] = field(repr=False)
+    top5_error: float
+    parameters: int
+    train_seconds: float | None
+    images_per_second: float | None
+    curve: tuple[tuple[float, float], ...] = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
+def outcome(
+    run: Run | str | Path,
+    data: Dataset | str | Path | None = None,
+    *,
+    device: str = "auto",
+    model: nn.Module | None = None,
+) -> Outcome:
+    """Measure a run for a comparison; the arguments are those of `evaluate`, and so are the errors."""
+    run = run if isinstance(run, Run) else Run.open(run)
+    module = run.model(model)
+    evaluation = measured(run, samples_of(run, data), module, device)
+    history, result = run.history(), run.result or {}
+    elapsed = np.cumsum([epoch["seconds"] for epoch in history]).tolist()
+    notes = evaluation.notes
+    if not result:
+        notes += (f"{run.path} has not finished training: its newest checkpoint is measured.",)
+    return Outcome(
+        path=run.path,
+        model=run.name,
+        seed=run.recipe.seed,
+        settings=run.recipe.model_dump(exclude={"seed"}),
+        source=evaluation.source,
+        split=evaluation.split,
+        classes=run.classes,
+        truth=tuple(run.classes[label] for label in evaluation.labels.tolist()),
+        correct=(evaluation.predicted == evaluation.labels).numpy(),
+        top5_error=evaluation.top5_error,
+        parameters=sum(weight.numel() for weight in module.parameters() if weight.requires_grad),
+        train_seconds=result.get("train_seconds"),
+        images_per_second=result.get("images_per_second"),
+        curve=tuple(
+            (seconds, epoch["val_accuracy"])
+            for seconds, epoch in zip(elapsed, history, strict=True)
+            if "val_accuracy" in epoch
+        ),
+        notes=notes,
+    )

@@ -1,0 +1,208 @@
+"""How good a run is: every number on one set of images, from one pass over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.cells import cell_len
+from torch import Tensor, nn
+
+from striate.augmentation import views
+from striate.data import Dataset
+from striate.drawing import aligned, percent
+from striate.evaluation.metrics import (
+    ClassScore,
+    class_scores,
+    confusion_matrix,
+    expected_calibration_error,
+    finite,
+    wilson_interval,
+)
+from striate.evaluation.samples import Samples, samples_of
+from striate.hardware import pick
+from striate.inference import logits_of, score_of
+from striate.runs import Run
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run does with n labelled images. Fractions are in [0, 1].
+
+    Args:
+        accuracy: the share of images whose most probable class is the right one.
+        interval: where the accuracy on other such images lies with 95 % confidence (Wilson).
+        top1_error, top5_error: the shares of images whose class is not the first, not among the first five.
+        loss: cross-entropy in nats.
+        calibration_error: how far the probabilities are from being right that often (Guo et al. 2017, 15 bins).
+        n, split, source: how many images, and which.
+        classes: the run's, in the order of its outputs.
+        per_class: precision, recall, F1 and number of images of each.
+        confusion: how many images of each class (rows) were taken for each class (columns).
+        notes: what to know about these images, in sentences.
+        tta: the test-time augmentation.
+        probabilities: float64 (N, classes).
+        labels, predicted: int64 (N,), positions in `classes`.
+    """
+
+    accuracy: float
+    interval: tuple[float, float]
+    top1_error: float
+    top5_error: float
+    loss: float
+    calibration_error: float
+    n: int
+    split: str
+    source: str
+    classes: tuple[str, ...]
+    per_class: tuple[ClassScore, ...]
+    confusion: list[list[int]]
+    notes: tuple[str, ...] = ()
+    tta: str = "none"
+    probabilities: Tensor = field(default_factory=lambda: torch.empty(0, 0), repr=False, compare=False)
+    labels: Tensor = field(default_factory=lambda: torch.empty(0), repr=False, compare=False)
+    predicted: Tensor = field(default_factory=lambda: torch.empty(0), repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; what is not a finite number is `None`."""
+        return {
+            "accuracy": self.accuracy,
+            "interval": list(self.interval),
+            "top1_error": self.top1_error,
+            "top5_error": self.top5_error,
+            "loss": finite(self.loss),
+            "calibration_error": finite(self.calibration_error),
+            "n": self.n,
+            "split": self.split,
+            "tta": self.tta,
+            "per_class": [each.to_dict() for each in self.per_class],
+            "confusion": self.confusion,
+        }
+
+    def text(self) -> str:
+        """A table for people."""
+        return evaluation_text(self)
+
+
+def evaluate(
+    run: Run | str | Path,
+    data: Dataset | str | Path | None = None,
+    *,
+    device: str = "auto",
+    model: nn.Module | None = None,
+    tta: str | None = None,
+) -> Evaluation:
+    """Measure a run on labelled images it was not trained on.
+
+    Args:
+        run: a run or its folder; of a run not finished, the newest checkpoint is measured.
+        data: a data set, or a source for `striate.load`; classes are matched by name. Without it, what the run's own
+            data holds out.
+        device: "auto", "cpu" or "cuda".
+        model: for a run whose model Striate did not create, a module of the same structure.
+        tta: test-time augmentation: "none", "flip", "shifts", "ten-crop", or several with commas, see
+            `augmentation.views`. Without it, the run's recipe decides.
+
+    Raises:
+        ArgumentError: for an unknown test-time augmentation.
+        DataError: if there are no such images, or if classes are unknown to the run or missing in the data.
+        CheckpointError: if the run has no usable weights.
+    """
+    views("none" if tta is None else tta)  # a mistake here shows before anything is read
+    run = run if isinstance(run, Run) else Run.open(run)
+    return measured(run, samples_of(run, data), run.model(model), device, tta)
+
+
+def measured(run: Run, samples: Samples, model: nn.Module, device: str = "auto", tta: str | None = None) -> Evaluation:
+    """The evaluation of a trained model on these samples, in their order."""
+    target, labels, tta = pick(device), samples.split.labels, run.recipe.tta if tta is None else tta
+    logits = logits_of(model.to(target), samples.split.images, run.preprocess, target, tta=tta)
+    score = score_of(logits, labels)
+    predicted = best_first(logits)[:, 0]
+    probabilities = logits.double().softmax(dim=1)
+    return Evaluation(
+        accuracy=score.accuracy,
+        top1_error=score.top1_error,
+        top5_error=score.top5_error,
+        loss=score.loss,
+        n=score.n,
+        interval=wilson_interval(int((predicted == labels).sum()), len(labels)),
+        calibration_error=expected_calibration_error(probabilities, labels),
+        split=samples.name,
+        source=samples.source,
+        classes=run.classes,
+        per_class=class_scores(labels, predicted, run.classes),
+        confusion=confusion_matrix(labels, predicted, len(run.classes)),
+        notes=samples.notes + ((f"Averaged over views of each image: {tta}.",) if tta != "none" else ()),
+        tta=tta,
+        probabilities=probabilities,
+        labels=labels,
+        predicted=predicted,
+    )
+
+
+def best_first(logits: Tensor) -> Tensor:
+    """Each image's classes, best first and equal ones by number, as in `training.ranks`: int64 (N, classes)."""
+    return logits.nan_to_num(nan=-torch.inf).sort(dim=1, descending=True, stable=True).indices
+
+
+MOST_CLASSES = 20
+
+
+def evaluation_text(evaluation: Evaluation) -> str:
+    """Headline numbers, a table of classes, and the confusion matrix where it fits a screen."""
+    low, high = evaluation.interval
+    numbers = [
+        ("accuracy", percent(evaluation.accuracy), f"95 % interval {percent(low)} to {percent(high)}"),
+        ("top-1 error", percent(evaluation.top1_error), ""),
+        *([("top-5 error", percent(evaluation.top5_error), "")] if len(evaluation.classes) > 5 else []),
+        ("loss", f"{evaluation.loss:.4f}", "cross-entropy"),
+        ("calibration error", percent(evaluation.calibration_error), "confidence against accuracy"),
+    ]
+    classes: list[tuple[str, ...]] = [("class", "images", "precision", "recall", "F1")]
+    listed, left_out = _listed(evaluation)
+    for each in listed:
+        classes.append((each.name, str(each.support), *(percent(v, 1) for v in (each.precision, each.recall, each.f1))))
+    title = f"{evaluation.source}, {evaluation.split}: {evaluation.n:,} images"
+    return "\n\n".join([title, aligned(numbers, "<><"), aligned(classes, "<>>>>") + left_out, _confusion(evaluation)])
+
+
+def most_confused(evaluation: Evaluation, most: int = 10) -> list[tuple[str, str, int]]:
+    """The commonest mistakes: true class, predicted class, how many images."""
+    classes = evaluation.classes
+    cells = [
+        (count, true, predicted)
+        for true, row in enumerate(evaluation.confusion)
+        for predicted, count in enumerate(row)
+        if count and true != predicted
+    ]
+    cells.sort(key=lambda cell: (-cell[0], cell[1], cell[2]))
+    return [(classes[true], classes[predicted], count) for count, true, predicted in cells[:most]]
+
+
+def _listed(evaluation: Evaluation) -> tuple[list[ClassScore], str]:
+    """The classes worth a line, and what to say of the others: all of a few, the worst of many."""
+    classes = sorted(evaluation.per_class, key=lambda each: 2.0 if each.recall is None else each.recall)
+    if len(classes) <= MOST_CLASSES:
+        return list(evaluation.per_class), ""
+    return classes[:10], f"\nthe 10 of {len(classes)} classes with the lowest recall; to_dict() and --json list all"
+
+
+def _confusion(evaluation: Evaluation) -> str:
+    classes = evaluation.classes
+    if len(classes) > MOST_CLASSES or sum(min(cell_len(name), 6) + 2 for name in classes) > 100:
+        pairs = [(true, "taken for", predicted, str(count)) for true, predicted, count in most_confused(evaluation)]
+        return "most confused\n" + aligned(pairs, "<<<>") if pairs else "no mistakes"
+    head = ("true \\ predicted", *(_short(name) for name in classes))
+    rows = [
+        (name, *(str(n) if n else "·" for n in row)) for name, row in zip(classes, evaluation.confusion, strict=True)
+    ]
+    return aligned([head, *rows], "<" + ">" * len(classes))
+
+
+def _short(name: str, most: int = 6) -> str:
+    while cell_len(name) > most:
+        name = name[:-2] + "…" if name.endswith("…") else name[:-1] + "…"
+    return name

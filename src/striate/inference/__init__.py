@@ -1,0 +1,13 @@
+"""Logits of a trained network for batches of images, and scores of logits against labels."""
+
+from striate.inference.predictor import Predictor, logits_of
+from striate.inference.scores import Score, ranks, score, score_of
+
+__all__ = [
+    "Predictor",
+    "Score",
+    "logits_of",
+    "ranks",
+    "score",
+    "score_of",
+]

@@ -1,0 +1,239 @@
+"""What a trained model says of images: at once, or soon and again and again.
+
+`logits_of` computes as the model is written, and so always with the weights of the moment: over the few hundred batches
+of a validation, a faster program would win no more than it costs. A `Predictor` is for those who keep asking.
+"""
+
+import copy
+import math
+import threading
+import warnings
+from collections import Counter
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from striate.acceleration.precision import Precision, autocast, supported
+from striate.acceleration.sharding import Answer, shared
+from striate.acceleration.small_convolutions import SmallConvolutions
+from striate.acceleration.timing import quickest
+from striate.acceleration.winograd import WinogradConvolutions
+from striate.augmentation import views
+from striate.data.lazy import Images
+from striate.errors import unknown
+from striate.hardware import keep_memory
+from striate.models import evaluating
+from striate.preprocess import Preprocess
+
+PRECISIONS = ("float32", "bfloat16", "auto")
+CPU_BATCH = 64  # images; more of them leave the caches
+BATCH = 256  # on other devices
+PATIENCE = 16  # batches of a shape before it gets a program, which takes the time of a few
+MOST_PROGRAMS = 4  # each may hold weights of its own
+TOLERANCE = 1e-4  # how far a program's logits may lie from the model's, as a share of the largest
+
+# What takes values out of a tensor, or gives one whose shape depends on them.
+_READERS = (
+    "__bool__", "__int__", "__float__", "__index__", "__contains__", "__array__",
+    "item", "tolist", "numpy", "equal", "allclose", "is_nonzero",
+    "nonzero", "argwhere", "masked_select", "unique", "_unique2", "unique_consecutive", "bincount", "repeat_interleave",
+)  # fmt: skip
+
+
+def logits_of(
+    model: nn.Module,
+    images: Images,
+    preprocess: Preprocess,
+    device: torch.device | str = "cpu",
+    batch_size: int | None = None,
+    tta: str = "none",
+) -> Tensor:
+    """What a model says of images, in evaluation mode; every module's mode is given back afterwards.
+
+    Args:
+        model: on `device`.
+        images: uint8 (N, H, W, C) of the size that `preprocess` says.
+        batch_size: how many are computed at once; what is fast on the device if not given.
+        tta: test-time augmentation, see `augmentation.views`. The probabilities that the model gives to an image's
+            views are averaged, as Krizhevsky et al. (2012, section 4.1) do, and their logarithms returned.
+
+    Returns:
+        Logits, float32 (N, classes), on the CPU.
+
+    Raises:
+        ArgumentError: for an unknown test-time augmentation.
+    """
+    written = _Written(model, preprocess)
+    with evaluating(model):
+        return _answered(written, images, torch.device(device), batch_size, tta)
+
+
+class Predictor:
+    """Says what a model says at the moment the predictor is made, and becomes fast when it is kept and asked again.
+
+    It has a copy of the model, so that the model may be trained on: then make another predictor. On a CPU, after 16
+    batches of one shape, that shape gets a program, traced and frozen: batch normalisation is folded into convolutions,
+    small convolutions are called directly, and Python is left out; large batches are computed by all cores together or
+    in shares, whichever is faster. It is used only if it gives the copy's logits, and not if images decide what is
+    computed, or if modules have hooks. Threads may share a predictor; they take turns.
+
+    Args:
+        model: from (N, C, H, W) to logits (N, classes), a function of its input alone.
+        preprocess: how images become input.
+        device: where it computes.
+        precision: "float32"; "bfloat16", whose logits have two to three digits, as a network that was trained in it has
+            always had; or "auto", which becomes whichever is faster for the first batch.
+
+    Raises:
+        ArgumentError: for another precision.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        preprocess: Preprocess,
+        device: torch.device | str = "cpu",
+        precision: Precision | Literal["auto"] = "float32",
+    ):
+        if precision not in PRECISIONS:
+            raise unknown("precision", precision, PRECISIONS)
+        self._device = torch.device(device)
+        self.precision = precision
+        copied = copy.deepcopy(model).to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._written = _Written(copied, preprocess).eval()
+        self._seen: Counter[torch.Size] = Counter()
+        self._programs: dict[torch.Size, Answer] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, images: Images, batch_size: int | None = None, tta: str = "none") -> Tensor:
+        """Logits, float32 (N, classes), on the CPU: see `logits_of`.
+
+        Raises:
+            ArgumentError: for an unknown test-time augmentation.
+        """
+        with self._lock:
+            return _answered(self._answer, images, self._device, batch_size, tta)
+
+    def _answer(self, pixels: Tensor) -> Tensor:
+        if self.precision == "auto":
+            self.precision = self._faster(pixels)
+        return self._near(pixels) if self.precision == "bfloat16" else self._exact(pixels)
+
+    def _faster(self, pixels: Tensor) -> Precision:
+        if not supported(self._device):
+            return "float32"
+        if self._has_programs(pixels):
+            self._make_program(pixels)
+        # What they give is fetched, so that another device has computed it.
+        ways = (lambda: self._exact(pixels).cpu(), lambda: self._near(pixels).cpu())
+        if quickest(ways) == 0:
+            return "float32"
+        self._programs.clear()
+        return "bfloat16"
+
+    def _near(self, pixels: Tensor) -> Tensor:
+        with autocast("bfloat16", self._device):
+            return self._written(pixels)
+
+    def _exact(self, pixels: Tensor) -> Tensor:
+        if not self._has_programs(pixels):
+            return self._written(pixels)
+        shape = pixels.shape
+        if shape in self._programs:
+            return self._programs[shape](pixels)
+        self._seen[shape] += 1
+        if self._seen[shape] == PATIENCE and len(self._programs) < MOST_PROGRAMS:
+            self._make_program(pixels)
+        return self._written(pixels)
+
+    def _has_programs(self, pixels: Tensor) -> bool:
+        return pixels.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+
+    def _make_program(self, pixels: Tensor) -> None:
+        program = shared(partial(_program, self._written), pixels)
+        if program is not None:
+            self._programs[pixels.shape] = program
+
+
+class _Written(nn.Module):
+    """From pixels, uint8 (N, H, W, C), to logits, float32 (N, classes), as the model is written."""
+
+    def __init__(self, model: nn.Module, preprocess: Preprocess):
+        super().__init__()
+        keep_memory()
+        self.model = model
+        self.preprocess = preprocess
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits: Tensor = self.model(self.preprocess.normalize(pixels))
+        return logits.float()
+
+
+def _answered(answer: Answer, images: Images, device: torch.device, batch_size: int | None, tta: str) -> Tensor:
+    """The logits of all images, batch after batch, on the CPU."""
+    views_of = views(tta)
+    batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else BATCH)
+    with torch.inference_mode():
+        outputs = [
+            _averaged([(weight, _in_parts(answer, view)) for weight, view in views_of(chunk.to(device))])
+            for chunk in images.split(batch_size)
+        ]
+    return torch.cat(outputs)
+
+
+def _in_parts(answer: Answer, pixels: Tensor) -> Tensor:
+    """`answer`, in halves, quarters, … where the device has no memory for more at once."""
+    try:
+        return answer(pixels)
+    except torch.OutOfMemoryError:
+        if len(pixels) == 1:
+            raise
+    # Out here, as the exception holds what was computed.
+    return torch.cat([_in_parts(answer, half) for half in pixels.tensor_split(2)])
+
+
+def _averaged(seen: list[tuple[float, Tensor]]) -> Tensor:
+    """The logarithm of the mean of the views' probabilities, on the CPU; of a single view its logits, untouched."""
+    if len(seen) == 1:
+        return seen[0][1].cpu()
+    weighted = [logits.log_softmax(dim=1) + math.log(weight) for weight, logits in seen]
+    return torch.stack(weighted).logsumexp(dim=0).cpu()
+
+
+def _program(written: nn.Module, pixels: Tensor) -> Answer | None:
+    """A faster way to what the module gives, for batches of this shape; `None` where none is known to give it."""
+    if any(module._forward_hooks or module._forward_pre_hooks for module in written.modules()):
+        return None  # what else they do would be left out
+    try:
+        with _Numbers() as numbers:
+            answer = written(pixels)
+        with WinogradConvolutions() as convolutions, SmallConvolutions():
+            written(pixels)
+        with warnings.catch_warnings(), WinogradConvolutions(convolutions.chosen), SmallConvolutions():
+            # Sizes become constants, as they should, and TorchScript is called deprecated; without it, all stays as is.
+            warnings.simplefilter("ignore")
+            program: Answer = torch.jit.freeze(torch.jit.trace(written, pixels, check_trace=False))
+        gap = (program(pixels) - answer).abs().max()
+    except Exception:  # whatever a module does that can't be traced: it works as it is written
+        return None
+    return program if not numbers.seen and gap <= TOLERANCE * answer.abs().max() else None
+
+
+class _Numbers(TorchFunctionMode):
+    """Notes whether Python reads what is in a tensor: then images may decide what is computed, and no trace sees it."""
+
+    seen = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """What `func` gives."""
+        masked = func.__name__ == "__getitem__" and _has_mask(args[1])
+        self.seen |= masked or func.__name__ in _READERS
+        return func(*args, **(kwargs or {}))
+
+
+def _has_mask(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(part, Tensor) and part.dtype == torch.bool for part in parts)

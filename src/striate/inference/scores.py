@@ -1,0 +1,62 @@
+"""How well a model does on labelled images: the numbers that validation, results and evaluation share."""
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from striate.data import Split
+from striate.inference.predictor import logits_of
+from striate.preprocess import Preprocess
+
+
+@dataclass(frozen=True)
+class Score:
+    """Means over n images: fractions in [0, 1], the loss being cross-entropy in nats."""
+
+    accuracy: float
+    top1_error: float
+    top5_error: float
+    loss: float
+    n: int
+
+    def to_dict(self) -> dict[str, float | int]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def ranks(logits: Tensor, labels: Tensor) -> Tensor:
+    """The place of the right class among all, 0 being the best: int64 (N,).
+
+    Equal logits rank by class number, and a logit that is not a number ranks last, so that a broken or constant model
+    never looks good.
+    """
+    logits = logits.nan_to_num(nan=-torch.inf)
+    right = logits.gather(1, labels[:, None])
+    classes = torch.arange(logits.shape[1])
+    ahead = (logits > right) | ((logits == right) & (classes[None, :] < labels[:, None]))
+    return ahead.sum(dim=1)
+
+
+def score_of(logits: Tensor, labels: Tensor) -> Score:
+    """Score logits, float32 (N, classes), against labels, int64 (N,), N at least 1.
+
+    Top-five error counts as ILSVRC does: an image is right if its class is among the five most probable.
+    """
+    place = ranks(logits, labels)
+    top1_error = float((place > 0).double().mean())
+    return Score(
+        accuracy=1 - top1_error,
+        top1_error=top1_error,
+        top5_error=float((place >= 5).double().mean()),
+        loss=float(F.cross_entropy(logits.double(), labels)),
+        n=len(labels),
+    )
+
+
+def score(
+    model: nn.Module, split: Split, preprocess: Preprocess, device: torch.device | str = "cpu", tta: str = "none"
+) -> Score:
+    """Score a model on a split; the arguments are those of `logits_of`."""
+    return score_of(logits_of(model, split.images, preprocess, device, tta=tta), split.labels)

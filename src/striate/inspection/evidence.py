@@ -1,0 +1,120 @@
+"""What there is to show about images: attributions, fields and maps, computed."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from striate.inspection import vocabulary as words
+from striate.inspection.attribution import grad_cam, integrated_gradients
+from striate.inspection.effective import EffectiveField, effective_field
+from striate.inspection.features import features
+from striate.inspection.field import Field
+from striate.inspection.sanity import randomised, rank_correlation
+from striate.inspection.tracing import Call
+
+STEPS = 32  # on the path of integrated gradients
+MOST_MAPS = 12
+MOST_FIELDS = 6
+ALIKE = 0.7  # a correlation above which an attribution hardly depends on what was learned
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """One way to say which pixels speak for a class.
+
+    Args:
+        values: (height, width) of the trained network.
+        untrained: the same of a copy with weights drawn anew.
+        correlation: how alike the two rank the pixels, in [−1, 1]; `None` where one of them is empty.
+    """
+
+    values: Tensor
+    untrained: Tensor
+    correlation: float | None
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What a layer makes of the image: its strongest maps, (maps, height, width), and which ones they are."""
+
+    call: Call
+    kind: str
+    strongest: Tensor
+    numbers: list[int]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the units in the middle of a layer can see, and what they listen to."""
+
+    field: Field
+    effective: EffectiveField
+
+    @property
+    def frame(self) -> tuple[int, int, int, int]:
+        """What they can see."""
+        return self.field.of(*self.effective.unit)
+
+    @property
+    def inside(self) -> int:
+        """How many pixels of the image that is."""
+        top, left, bottom, right = self.frame
+        height, width = self.field.image
+        return (min(bottom, height) - max(top, 0)) * (min(right, width) - max(left, 0))
+
+
+def cams(model: nn.Module, images: Tensor, targets: Tensor, layer: str) -> list[Attribution]:
+    """Grad-CAM of each image's class, int64 (N,), at a layer."""
+    return _checked(*(grad_cam(each, images, targets, layer) for each in (model, randomised(model))))
+
+
+def pixels_for(model: nn.Module, images: Tensor, targets: Tensor, baseline: Tensor) -> list[Attribution]:
+    """Integrated gradients of each image's class, int64 (N,), all channels of a pixel together."""
+    networks = (model, randomised(model))
+    return _checked(*(integrated_gradients(each, images, targets, baseline, STEPS).sum(1) for each in networks))
+
+
+def difference(model: nn.Module, image: Tensor, target: int, baseline: Tensor) -> float:
+    """What a class's logit differs by between an image and a baseline, (1, channels, height, width) both."""
+    with torch.no_grad():
+        logits = model(torch.cat([image, baseline]))[:, target]
+    return float(logits[0] - logits[1])
+
+
+def _checked(learned: Tensor, untrained: Tensor) -> list[Attribution]:
+    likeness = rank_correlation(learned, untrained).tolist()
+    return [
+        Attribution(mine, its, None if math.isnan(alike) else alike)
+        for mine, its, alike in zip(learned, untrained, likeness, strict=True)
+    ]
+
+
+def maps(model: nn.Module, image: Tensor, stages: list[Call]) -> list[Maps]:
+    """The strongest maps of each of these layers, strongest first: by the mean of their absolute values."""
+    found = []
+    for call in stages:
+        made = features(model, image, call.name)[0]
+        order = made.abs().mean((1, 2)).sort(descending=True, stable=True).indices[:MOST_MAPS]
+        found.append(Maps(call, words.kind(call.module), made[order], order.tolist()))
+    return found
+
+
+def sights(model: nn.Module, images: Tensor, stages: list[Call]) -> list[tuple[str, Sight]]:
+    """The fields of some layers, evenly chosen: as they follow from the windows, and as `images` measure them."""
+    grid = [call for call in stages if call.field is not None and all(call.field.stride)]
+    count = min(len(grid), MOST_FIELDS)
+    chosen = [grid[number * (len(grid) - 1) // max(count - 1, 1)] for number in range(count)]
+    return [
+        (call.name, Sight(call.field, effective_field(model, images, call.name)))
+        for call in chosen
+        if call.field is not None
+    ]
+
+
+def strongest(model: nn.Module, image: Tensor, layer: str) -> list[int]:
+    """The units of a layer, those that an image, (1, channels, height, width), excites most first."""
+    made = features(model, image, layer)[0]
+    excited = made.flatten(1).amax(1) if made.dim() == 3 else made
+    return excited.sort(descending=True, stable=True).indices.tolist()

@@ -1,0 +1,11 @@
+"""HTML pages: a run, an explanation of one image, a comparison, invariance, experiments."""
+
+from striate.reports.comparison_page import report_comparison
+from striate.reports.explanation_page import explain
+from striate.reports.run_page import report
+
+__all__ = [
+    "explain",
+    "report",
+    "report_comparison",
+]

@@ -1,0 +1,155 @@
+"""The page of how invariant a network is, and how much more a blur, or another network."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from striate.drawing import minus, percent
+from striate.files import write_atomic
+from striate.inspection.equivariance import LayerShift
+from striate.inspection.invariance_text import by_stride, gains
+from striate.inspection.invariances import Curve, Invariance, Point
+from striate.inspection.shifting import PROTOCOLS, published
+from striate.reports.rendering import file_to_write, render
+
+MOST_RUNGS = 40  # layers that a drawing names
+_QUANTITIES = (("consistency", "-"), ("accuracy", "--"), ("moved", ":"))
+
+
+def report_invariance(
+    found: Sequence[Invariance], out: str | Path, *, source: str = "", notes: Sequence[str] = ()
+) -> Path:
+    """Write the page of one network, or of several measured on the same images. It asks the network for nothing.
+
+    Args:
+        found: of `invariance`; the layers shown are the first one's.
+        out: the file.
+        source: what the images are.
+        notes: what to know about them, in sentences.
+
+    Raises:
+        ArgumentError: if `out` is a folder.
+        StorageError: if the file can't be written; what was there before stays.
+    """
+    path = file_to_write(out, "invariance.html")
+    page = {
+        "source": source,
+        "notes": notes,
+        "found": found,
+        **side_by_side(found),
+        **curves(found),
+        **layers(found[0]),
+    }
+    write_atomic(path, render("invariance.html.j2", page))
+    return path
+
+
+def side_by_side(found: Sequence[Invariance]) -> dict[str, Any]:
+    """For the templates: networks measured on the same images, in one table, and what the others differ by."""
+    protocols = {name: says for name, (_, says) in PROTOCOLS.items()}
+    return {"networks": found, "protocols": protocols, "greatest": published(found[0].side), "gains": gains(found)}
+
+
+def curves(found: Sequence[Invariance]) -> dict[str, Any]:
+    """For the templates: all curves as drawings, each with a sentence about the first network."""
+    several = [curve for curve in found[0].curves if curve.points[1:]]
+    translations = [curve for curve in several if curve.name.startswith("translation")]
+    return {
+        "translations": [_chart(found, curve) for curve in translations],
+        "others": [_chart(found, curve) for curve in several if curve not in translations],
+        "single": [
+            (each, curve.name, curve.points[0]) for each in found for curve in each.curves if not curve.points[1:]
+        ],
+    }
+
+
+def layers(found: Invariance) -> dict[str, Any]:
+    """For the templates: a network layer by layer, as a table, two drawings and sentences."""
+    from striate.drawing.figures import Line, rungs  # Matplotlib takes half a second
+
+    if not found.layers:
+        return {"layers": (), "by_stride": by_stride}
+    every = -(-len(found.layers) // MOST_RUNGS)
+    drawn = found.layers[every - 1 :: every]  # the last one among them
+    names = [each.layer if len(each.layer) <= 24 else f"…{each.layer[-23:]}" for each in drawn]
+    errors = [
+        Line(word, [(place, getattr(each, word)) for place, each in enumerate(drawn)], key)
+        for key, word in enumerate(("equivariance", "invariance"))
+    ]
+    through = [Line("through", [(place, _through(each)) for place, each in enumerate(drawn)])]
+    return {
+        "layers": found.layers,
+        "by_stride": by_stride,
+        "every": every,
+        "errors": rungs(names, errors, x="error: 0 is perfect, 1 as another image", label="errors layer by layer"),
+        "through": rungs(names, through, x="of what it takes, at most", label="what gets through", bars=True),
+        "made_at": _made_at(found.layers),
+    }
+
+
+def _through(layer: LayerShift) -> float:
+    """What can get through a layer: as many numbers as it gives, and no more than its output depends on."""
+    return min(layer.kept, 1.0 if layer.reached is None else layer.reached)
+
+
+def _made_at(layers: Sequence[LayerShift]) -> tuple[LayerShift, LayerShift] | None:
+    """The two layers, one behind the other, between which the invariance error falls most, if it does."""
+    known = [each for each in layers if each.invariance is not None]
+    falls = [((before.invariance or 0) - (after.invariance or 0), before, after) for before, after in pairwise(known)]
+    fall, before, after = max(falls, key=lambda step: step[0], default=(0, None, None))
+    return (before, after) if fall > 0 and before and after else None
+
+
+def _chart(found: Sequence[Invariance], curve: Curve) -> dict[str, Any]:
+    """A curve of all networks as a drawing with its title and a sentence."""
+    from striate.drawing.figures import Line, lines  # Matplotlib takes half a second
+
+    drawn = [
+        Line(
+            word,
+            [(at.strength, getattr(at, word)) for at in drawn_points(each, each.curve(curve.name))],
+            number,
+            dashes,
+        )
+        for number, each in enumerate(found)
+        for word, dashes in _QUANTITIES
+        if word != "accuracy" or each.accuracy is not None
+    ]
+    title = curve.name.replace("translation, ", "")
+    figure = lines(
+        drawn,
+        x=curve.unit,
+        y="share",
+        label=f"consistency under {curve.name}",
+        whole=True,
+        legend=False,
+        size=(3.6, 2.5),
+    )
+    return {"title": title, "figure": figure, "reads": _reading(curve.points, found[0].model if found[1:] else None)}
+
+
+def drawn_points(found: Invariance, curve: Curve) -> list[Point]:
+    """A curve's points, and what is known without measuring: how it is without the change."""
+    if curve.unchanged is None:
+        return list(curve.points)
+    unchanged = Point(curve.unchanged, consistency=1.0, steady=1.0, accuracy=found.accuracy, moved=0.0)
+    return sorted([*curve.points, unchanged], key=lambda point: point.strength)
+
+
+def _reading(points: Sequence[Point], model: str | None) -> str:
+    """What a curve says, in a sentence; of which model, where there are several."""
+    steady = [_strength(point) for point in points if point.consistency >= 0.9]
+    worst = min(points, key=lambda point: point.consistency)
+    share = percent(worst.consistency, 1).replace(" ", "\N{NO-BREAK SPACE}")
+    reads = f"nine in ten or more keep their class at {', '.join(steady)}"
+    if len(steady) == len(points):
+        reads = "nine in ten or more keep their class at every strength"
+    if not steady:
+        reads = "at no strength do nine in ten keep their class"
+    reads = f"{reads}; the fewest, {share}, at {_strength(worst)}."
+    return f"{model}: {reads}" if model else reads[0].upper() + reads[1:]
+
+
+def _strength(point: Point) -> str:
+    return minus(f"{point.strength:g}")

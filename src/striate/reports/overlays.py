@@ -1,0 +1,126 @@
+"""Maps, heat and frames over an image, as pictures that a page can hold."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup, escape
+from PIL import Image
+from torch import Tensor, nn
+
+from striate.drawing import data_uri
+from striate.inspection import Field, evidence
+from striate.inspection.examples import Example
+from striate.inspection.tracing import Call
+
+WARM, COLD = (234, 88, 12), (37, 99, 235)  # for and against
+LARGEST = 96  # pixels of a map's longer side; larger ones are made smaller
+
+
+def heat(values: Tensor, strongest: float | None = None) -> str:
+    """Values as colour to lay over an image: warm where they are positive, cold where negative, clear where 0.
+
+    Args:
+        values: (height, width).
+        strongest: the absolute value that is opaque; the largest one if not given.
+    """
+    numbers = values.detach().cpu().double().numpy()
+    scale = strongest or float(np.abs(numbers).max()) or 1.0
+    pixels = np.empty((*numbers.shape, 4), dtype=np.uint8)
+    pixels[..., :3] = np.where(numbers[..., None] >= 0, WARM, COLD)
+    pixels[..., 3] = np.rint(np.clip(np.abs(numbers) / scale, 0, 1) * 235)
+    return data_uri(pixels)
+
+
+def map_pictures(maps: Tensor) -> list[str]:
+    """Maps of one layer, (maps, height, width), on one scale: the smallest value black, the largest white."""
+    values = maps.detach().cpu().float()
+    low, high = float(values.min()), float(values.max())
+    pixels = ((values - low) / ((high - low) or 1.0) * 255).round().numpy().astype(np.uint8)
+    return [data_uri(_small(each)[:, :, None]) for each in pixels]
+
+
+def over(
+    pixels: np.ndarray,
+    label: str,
+    layer: str | None = None,
+    frame: tuple[int, int, int, int] | None = None,
+    room: tuple[int, int] = (0, 0),
+) -> Markup:
+    """An image with what lies over it, as SVG that scales with its place on the page.
+
+    Args:
+        pixels: uint8 (height, width, channels).
+        label: what it shows, for those who can't see it.
+        layer: from `heat`; the image is then dimmed.
+        frame: a rectangle: first row, first column, first row after, first column after.
+        room: rows and columns to leave free around the image, for a frame that is larger.
+    """
+    height, width = pixels.shape[:2]
+    down, right = room
+    kind = "fine" if max(height, width) > LARGEST else "coarse"
+    size = f'width="{width}" height="{height}" preserveAspectRatio="none" class="{kind}"'
+    dimmed = ' opacity=".55"' if layer else ""
+    parts = [f'<image href="{data_uri(pixels)}" {size}{dimmed}/>']
+    parts += [f'<image href="{layer}" {size}/>'] if layer else []
+    if frame:
+        top, left, bottom, end = frame
+        parts.append(f'<rect x="{left}" y="{top}" width="{end - left}" height="{bottom - top}" class="frame"/>')
+    box = f"{-right} {-down} {width + 2 * right} {height + 2 * down}"
+    return Markup(f'<svg class="over" viewBox="{box}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>')
+
+
+def _small(values: np.ndarray) -> np.ndarray:
+    """A map, uint8 (height, width), whose longer side is at most `LARGEST` pixels."""
+    longer = max(values.shape)
+    if longer <= LARGEST:
+        return values
+    size = (round(values.shape[1] * LARGEST / longer), round(values.shape[0] * LARGEST / longer))
+    return np.asarray(Image.fromarray(values).resize((max(size[0], 1), max(size[1], 1)), Image.Resampling.BOX))
+
+
+def attribution(pixels: np.ndarray, found: evidence.Attribution) -> dict[str, Any]:
+    """An attribution over its image, uint8 (height, width, channels), with that of random weights."""
+    return {
+        "learned": over(pixels, "the trained network", heat(found.values)),
+        "untrained": over(pixels, "random weights", heat(found.untrained)),
+        "correlation": found.correlation,
+        "empty": not bool(found.values.any()),
+    }
+
+
+def sights(model: nn.Module, images: Tensor, shown: Sequence[Call], pixels: np.ndarray) -> list[dict[str, Any]]:
+    """What layers can see and what they listen to in `images`, drawn over an image."""
+    found = evidence.sights(model, images, list(shown))
+    return [{"layer": name, "sight": sight, "picture": _sight(pixels, sight)} for name, sight in found]
+
+
+def maps(model: nn.Module, image: Tensor, shown: Sequence[Call]) -> list[dict[str, Any]]:
+    """What layers make of an image, (1, channels, height, width)."""
+    found = evidence.maps(model, image, list(shown))
+    return [{"maps": each, "pictures": map_pictures(each.strongest)} for each in found]
+
+
+def example(each: Example) -> dict[str, Any]:
+    """An image with what is known of it."""
+    return {"picture": data_uri(each.pixels), "label": each.label, "file": each.file, "value": each.value}
+
+
+def framed(each: Example, field: Field | None) -> dict[str, Any]:
+    """An image with a frame around what the excited unit sees of it."""
+    frame = field.of(*each.place) if field and each.place and all(field.stride) else None
+    return {**example(each), "picture": over(each.pixels, f"an image of class {each.label}", frame=frame)}
+
+
+def _sight(pixels: np.ndarray, sight: evidence.Sight) -> str:
+    """The image with the frame of what a layer's middle units can see and the heat of what they listen to."""
+    height, width = pixels.shape[:2]
+    top, left, bottom, right = sight.frame
+    room = (_room(-top, bottom - height, height), _room(-left, right - width, width))
+    label = f"field of {sight.effective.layer}"
+    return over(pixels, label, heat(sight.effective.influence), sight.frame, room)
+
+
+def _room(before: int, after: int, side: int) -> int:
+    """Pixels to leave free around a side for a frame that goes beyond it, up to a quarter of the side."""
+    return min(max(before, after, 0), side // 4)

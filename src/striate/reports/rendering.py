@@ -1,0 +1,58 @@
+"""Pages from templates: one look, and the filters that write values for people."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from striate.drawing.words import duration, minus, percent
+from striate.errors import ArgumentError
+
+
+def render(template: str, values: Mapping[str, Any]) -> bytes:
+    """The page that a template makes of the values, in UTF-8.
+
+    Templates extend "base.html.j2": a page that holds all it needs and asks the network for nothing.
+    """
+    environment = Environment(
+        loader=PackageLoader("striate.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": _percent, "shown": _shown, "duration": duration, "basename": os.path.basename}
+    environment.filters["decimals"] = _decimals
+    return environment.get_template(template).render(values).encode("utf-8", "replace")
+
+
+def file_to_write(path: str | Path, example: str) -> Path:
+    """The path itself.
+
+    Raises:
+        ArgumentError: if it is a folder; `example` is a name in it that would do.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ArgumentError(f"{path} is a folder: name the file to write, for example --out {path / example}.")
+    return path
+
+
+def _shown(value: Any) -> str:
+    """A value of a table for people: 48,120 and 5×5, and nothing where there is nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        return "×".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _percent(fraction: float | None, digits: int = 2) -> str:
+    return percent(fraction, digits).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _decimals(value: float, digits: int = 2) -> str:
+    """A number, without a minus sign before a zero."""
+    return minus(f"{value:z.{digits}f}")

@@ -1,0 +1,141 @@
+"""One HTML file that shows what a run learned. It holds all it needs and asks the network for nothing."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from striate import models
+from striate.data import Dataset
+from striate.errors import ArgumentError, DataError
+from striate.evaluation.evaluation import Evaluation, measured, most_confused
+from striate.evaluation.samples import Samples, samples_of
+from striate.files import write_atomic
+from striate.inspection.counterpart import rival
+from striate.reports.rendering import file_to_write, render
+from striate.reports.reproduce import command
+from striate.reports.sections import sections
+from striate.reports.subject import Subject
+from striate.reports.thumbnails import first_filters, worst_mistakes
+from striate.runs import Run
+from striate.training import Recipe
+from striate.types import Progress
+
+MOST_CELLS = 24  # classes beyond which the confusion matrix is a picture and not a table
+
+
+def report(
+    run: Run | str | Path,
+    *,
+    out: str | Path | None = None,
+    data: Dataset | str | Path | None = None,
+    against: Sequence[Run | str | Path] = (),
+    device: str = "auto",
+    model: nn.Module | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> Path:
+    """Write a run's report: what it reached, where it goes wrong, where it looks, how invariant it is, what its layers
+    see and make of images, what it is made of, and how to reproduce it.
+
+    Args:
+        run: a run or its folder; of a run not finished, the newest checkpoint is shown.
+        out: the file; report.html in the run's folder if not given.
+        data: what to measure the run on, see `evaluate`. Where the run's own data is gone or holds no images out, the
+            report says so and shows the rest.
+        against: other runs on the same classes, whose shift consistency is shown beside this one's.
+        device: "auto", "cpu" or "cuda".
+        model: for a run whose model Striate did not create, a module of the same structure.
+        progress: called with what is being done, how much of it is done, and how much there is.
+
+    Returns:
+        The file's path. What it shows is the same each time, but for the time that networks take for an image.
+
+    Raises:
+        ArgumentError: if `out` is a folder.
+        CheckpointError: if the run, or one it is set against, has no usable weights.
+        DataError: if a run it is set against tells other classes apart.
+        StorageError: if the file can't be written; what was there before stays.
+    """
+    run = _opened(run)
+    path = file_to_write(run.path / "report.html" if out is None else out, "report.html")
+    module = run.model(model)
+    rivals = tuple(rival(_opened(each), run) for each in against)
+    samples, why = _samples(run, data)
+    evaluation = measured(run, samples, module, device) if samples else None
+    subject = Subject(run, module, samples, evaluation, rivals, device, progress)
+    page = {**_about(run, module), **_measurements(run, samples, evaluation, why), "sections": sections(subject)}
+    page |= _drawings(page["history"], evaluation)
+    write_atomic(path, render("report.html.j2", page))
+    return path
+
+
+def _opened(run: Run | str | Path) -> Run:
+    return run if isinstance(run, Run) else Run.open(run)
+
+
+def _samples(run: Run, data: Dataset | str | Path | None) -> tuple[Samples | None, str]:
+    """The held-out images, or why there are none."""
+    try:
+        return samples_of(run, data), ""
+    except (DataError, ArgumentError) as error:
+        if data is not None:
+            raise
+        return None, str(error)
+
+
+def _about(run: Run, module: nn.Module) -> dict[str, Any]:
+    """What needs no data: the run's own files and weights."""
+    history, descriptions = run.history(), Recipe.model_fields
+    known = run.architecture is not None and run.architecture.name in models.names()
+    return {
+        "run": run,
+        "facts": models.facts(run.name) if known else None,
+        "result": run.result,
+        "history": history,
+        "parameters": sum(weight.numel() for weight in module.parameters() if weight.requires_grad),
+        "filters": first_filters(module, run.preprocess),
+        "recipe": [(key, value, descriptions[key].description) for key, value in run.recipe.model_dump().items()],
+        "command": command(run),
+    }
+
+
+def _measurements(run: Run, samples: Samples | None, evaluation: Evaluation | None, why: str) -> dict[str, Any]:
+    """What the held-out images show, or why there is none of it."""
+    if samples is None or evaluation is None:
+        result = run.result or {}
+        measured_then = result if "accuracy" in result else None
+        return {"evaluation": None, "measured": measured_then, "notes": [f"Not measured on images now: {why}"]}
+    return {
+        "evaluation": evaluation,
+        "measured": evaluation,
+        "notes": list(evaluation.notes),
+        "mistakes": worst_mistakes(evaluation, samples.split),
+        "wrong": int((evaluation.predicted != evaluation.labels).sum()),
+        "confusion": _cells(evaluation) if len(run.classes) <= MOST_CELLS else None,
+        "confused": most_confused(evaluation),
+    }
+
+
+def _cells(evaluation: Evaluation) -> list[tuple[str, list[dict[str, Any]]]]:
+    """For each true class its name and the row's cells: count, share of the row, whether right, and what it says."""
+    rows = []
+    for true, counts in enumerate(evaluation.confusion):
+        name, total = evaluation.classes[true], max(sum(counts), 1)
+        cells = [
+            {"count": count, "share": count / total, "hit": true == column, "says": f"{name} → {predicted}: {count}"}
+            for column, (predicted, count) in enumerate(zip(evaluation.classes, counts, strict=True))
+        ]
+        rows.append((name, cells))
+    return rows
+
+
+def _drawings(history: list[dict[str, Any]], evaluation: Evaluation | None) -> dict[str, Any]:
+    from striate.reports import plots  # Matplotlib takes half a second that importing this package need not take
+
+    large = evaluation is not None and len(evaluation.classes) > MOST_CELLS
+    return {
+        "loss_curve": plots.curves(history, "loss") if history else None,
+        "accuracy_curve": plots.curves(history, "accuracy") if history else None,
+        "heat_map": plots.heat_map(evaluation.confusion) if evaluation and large else None,
+    }

@@ -1,0 +1,119 @@
+"""The page of what pooling does to a picture that moves."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from striate import layers
+from striate.drawing import data_uri
+from striate.files import write_atomic
+from striate.inspection.depthwise_study import ANGLES, STROKES, DepthwiseStudy
+from striate.inspection.depthwise_text import estimate, headline, verdicts
+from striate.inspection.pooling_effects import PoolingStudy, ring, segmented
+from striate.reports.rendering import file_to_write, render
+
+
+def report_pooling(study: PoolingStudy, out: str | Path) -> Path:
+    """Write the page of `pooling_effects`. It holds all it needs and asks the network for nothing.
+
+    Raises:
+        ArgumentError: if `out` is a folder.
+        StorageError: if the file can't be written; what was there before stays.
+    """
+    from striate.drawing.figures import Line, lines  # Matplotlib takes half a second
+
+    path = file_to_write(out, "pooling.html")
+    moved = [Line(each.name, sorted(each.equal.items()), key) for key, each in enumerate(study.effects)]
+    followed = [
+        Line(each.name, sorted(each.overlap.items()), key) for key, each in enumerate(study.effects) if each.overlap
+    ]
+    page = {
+        "study": study,
+        "pictures": [
+            {"name": name, "picture": _picture(picture), "pooled": _picture(pooled), "same": same}
+            for name, picture, pooled, same in zip("ABC", study.pictures, study.pooled, study.same_as_a, strict=True)
+        ],
+        "masks": _masks(),
+        "equal": lines(
+            moved,
+            x="moved to the right, in pixels",
+            y="equal outputs",
+            label="equal outputs by move",
+            legend=False,
+        ),
+        "overlap": lines(
+            followed,
+            x="moved to the right, in pixels",
+            y="intersection over union",
+            label="overlap by move",
+            shares=False,
+            legend=False,
+        ),
+    }
+    write_atomic(path, render("pooling.html.j2", page))
+    return path
+
+
+def _masks() -> list[tuple[str, str]]:
+    """The ring as max pooling leaves it, moved along by a pixel; the same of the moved ring; and where they differ."""
+    pool, mask = layers.MaxPool2d(2), ring()
+    wanted, got = segmented(pool, mask).roll(1, -1), segmented(pool, mask.roll(1, -1))
+    named = (("found, then moved", wanted), ("moved, then found", got), ("difference", wanted ^ got))
+    return [(name, _picture(each[0, 0].float(), 6)) for name, each in named]
+
+
+def _picture(values: Tensor, size: int = 24) -> str:
+    """A map of 0 … 1 as dark on light, its cells `size` pixels wide and told apart by lines."""
+    cells = (255 * (1 - 0.85 * values)).repeat_interleave(size, 0).repeat_interleave(size, 1)
+    line = torch.arange(len(cells)) % size == 0
+    cells[line[:, None] | line] = 200
+    return data_uri(cells.round().byte()[..., None])
+
+
+def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
+    """Write the page of `depthwise_study`. It holds all it needs and asks the network for nothing.
+
+    Raises:
+        ArgumentError: if `out` is a folder.
+        StorageError: if the file can't be written; what was there before stays.
+    """
+    from striate.drawing.figures import Line, lines  # Matplotlib takes half a second
+
+    path = file_to_write(out, "depthwise.html")
+    charts = {}
+    for position, what in enumerate(("accuracy", "consistency")):
+        drawn = [
+            Line(
+                arm.name,
+                [(float(angle), pair[position]) for angle, pair in zip(ANGLES, arm.by_angle, strict=True)],
+                key,
+            )
+            for key, arm in enumerate(study.arms)
+        ]
+        charts[what] = lines(drawn, x="turned by, in degrees", y=what, label=f"{what} by angle", legend=False)
+    groups = [
+        {
+            "filters": [data_uri(_filter_picture(each)) for each in filters],
+            "winners": [(angle, winner) for angle, winner in zip(STROKES, winners, strict=True)],
+            "count": len({winner for winner in winners if winner >= 0}),
+        }
+        for filters, winners in zip(study.filters, study.winners.tolist(), strict=True)
+    ]
+    page = {
+        "study": study,
+        "seeds": len(study.alike.values),
+        "groups": groups,
+        "headline": headline(study),
+        "verdicts": verdicts(study),
+        "estimate": estimate,
+        "turn": ANGLES[-1],
+        **charts,
+    }
+    write_atomic(path, render("depthwise.html.j2", page))
+    return path
+
+
+def _filter_picture(weight: Tensor) -> Tensor:
+    """A filter, (h, w), at its full contrast: grey is 0, white the most positive; uint8 (h, w, 1)."""
+    return ((weight / weight.abs().max() + 1) * 127.5).round().byte()[..., None]

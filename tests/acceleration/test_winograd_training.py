@@ -1,0 +1,151 @@
+"""Convolutions of training with fewer products have the gradients of the sum, and are only where they can be."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from striate.acceleration import winograd_training
+from striate.acceleration.winograd import filter_gradient
+from striate.acceleration.winograd_training import WinogradGradients, training_convolutions
+
+
+@pytest.fixture(autouse=True)
+def _narrow_vectors(monkeypatch):
+    """The bounds of a processor without AVX-512, whatever this one has."""
+    _bounds(monkeypatch, "AVX2")
+
+
+def _bounds(monkeypatch, capability):
+    maps, tiles = winograd_training.bounds(capability)
+    monkeypatch.setattr(winograd_training, "LEAST_MAPS", maps)
+    monkeypatch.setattr(winograd_training, "MANY_TILES", tiles)
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9), st.integers(1, 13), st.integers(1, 13))
+def test_the_gradient_of_the_filters_is_that_of_the_sum(count, inputs, outputs, height, width):
+    x, gradient = drawn(count, inputs, height, width), drawn(count, outputs, height, width, seed=1)
+    size = (count * height * width) ** 0.5
+    expected = torch.nn.grad.conv2d_weight(x.double(), (outputs, inputs, 3, 3), gradient.double(), padding=1)
+    torch.testing.assert_close(filter_gradient(x, gradient).double(), expected, rtol=0, atol=2e-5 * size)
+
+
+def gradients(x, weight, bias, mode):
+    """What a convolution gives, and the gradients of all it was given."""
+    given = [each.detach().requires_grad_() for each in (x, weight, bias)]
+    with mode:
+        result = F.conv2d(*given, padding=1)
+    (result.tanh() * drawn(*result.shape, seed=3).to(result.dtype)).sum().backward()
+    return result.detach(), [each.grad for each in given]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "height", "width"),
+    [(258, 256, 7, 9), (64, 128, 13, 9), (256, 256, 3, 40)],
+    ids=["all with fewer products", "filters alone", "maps smaller than a tile"],
+)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_all_gradients_are_those_of_the_sum(inputs, outputs, height, width, layout):
+    x = drawn(43, inputs, height, width).contiguous(memory_format=layout)
+    weight = (drawn(outputs, inputs, 3, 3, seed=1) / (3 * inputs**0.5)).contiguous(memory_format=layout)
+    bias = drawn(outputs, seed=2)
+    expected, exact = gradients(x.double(), weight.double(), bias.double(), nullcontext())
+    result, found = gradients(x, weight, bias, WinogradGradients())
+    torch.testing.assert_close(result.double(), expected, rtol=0, atol=1e-4)
+    for mine, true in zip(found, exact, strict=True):
+        torch.testing.assert_close(mine.double(), true, rtol=0, atol=2e-5 * float(true.abs().max()))
+
+
+def counted(monkeypatch):
+    """How often the sums of both kinds are computed with fewer products."""
+    calls = {"convolution": 0, "filter_gradient": 0}
+
+    def counting(name):
+        function = getattr(winograd_training, name)
+
+        def count(*args):
+            calls[name] += 1
+            return function(*args)
+
+        monkeypatch.setattr(winograd_training, name, count)
+
+    for name in calls:
+        counting(name)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "options", "products"),
+    [
+        ((64, 256, 5, 8), (256, 256, 3, 3), {"padding": 1}, (2, 1)),
+        ((64, 256, 5, 8), (256, 256, 3, 3), {"padding": "same"}, (2, 1)),
+        ((63, 256, 5, 8), (256, 256, 3, 3), {"padding": 1}, (0, 1)),
+        ((64, 255, 5, 8), (256, 255, 3, 3), {"padding": 1}, (0, 1)),
+        ((64, 256, 3, 13), (256, 256, 3, 3), {"padding": 1}, (0, 1)),
+        ((8, 128, 5, 8), (64, 128, 3, 3), {"padding": 1}, (0, 1)),
+        ((7, 128, 5, 8), (64, 128, 3, 3), {"padding": 1}, (0, 0)),
+        ((8, 128, 5, 8), (63, 128, 3, 3), {"padding": 1}, (0, 0)),
+        ((8, 64, 7, 8), (64, 64, 3, 3), {}, (0, 0)),
+        ((8, 64, 7, 8), (64, 64, 3, 3), {"padding": 1, "stride": 2}, (0, 0)),
+        ((8, 64, 7, 8), (64, 64, 5, 5), {"padding": 1}, (0, 0)),
+        ((8, 128, 5, 8), (128, 64, 3, 3), {"padding": 1, "groups": 2}, (0, 0)),
+    ],
+)
+def test_shapes_decide(monkeypatch, x, weight, options, products):
+    calls = counted(monkeypatch)
+    x, weight = drawn(*x).requires_grad_(), drawn(*weight, seed=1).requires_grad_()
+    with WinogradGradients():
+        F.conv2d(x, weight, None, **options).sum().backward()
+    assert tuple(calls.values()) == products
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "products"),
+    [
+        ((32, 256, 5, 8), (256, 256, 3, 3), (2, 1)),
+        ((31, 256, 5, 8), (256, 256, 3, 3), (0, 1)),
+        ((8, 256, 5, 8), (255, 256, 3, 3), (0, 0)),
+    ],
+)
+def test_wide_vectors_have_other_bounds(monkeypatch, x, weight, products):
+    calls = counted(monkeypatch)
+    _bounds(monkeypatch, "AVX512")
+    with WinogradGradients():
+        F.conv2d(drawn(*x).requires_grad_(), drawn(*weight, seed=1).requires_grad_(), padding=1).sum().backward()
+    assert tuple(calls.values()) == products
+
+
+def test_only_what_learns_has_gradients(monkeypatch):
+    calls = counted(monkeypatch)
+    x, weight, bias = drawn(8, 64, 5, 8), drawn(64, 64, 3, 3), drawn(64).requires_grad_()
+    with WinogradGradients():
+        F.conv2d(x, weight, bias, padding=1).sum().backward()
+    assert not any(calls.values())
+    torch.testing.assert_close(bias.grad, torch.full((64,), 320.0))
+
+
+def test_other_numbers_are_left_to_pytorch(monkeypatch):
+    calls = counted(monkeypatch)
+    with torch.autocast("cpu", dtype=torch.bfloat16), WinogradGradients():
+        assert F.conv2d(drawn(64, 256, 5, 5), drawn(256, 256, 3, 3), padding=1).dtype == torch.bfloat16
+    with WinogradGradients():
+        assert F.conv2d(drawn(8, 64, 5, 5).double(), drawn(64, 64, 3, 3).double(), padding=1).dtype == torch.float64
+    assert not any(calls.values())
+
+
+def test_it_is_for_networks_with_wide_layers():
+    narrow = nn.Sequential(nn.Conv2d(63, 64, 3), nn.Conv2d(64, 64, 5), nn.Linear(64, 64))
+    wide, cpu = nn.Sequential(narrow, nn.Conv2d(64, 64, 3)), torch.device("cpu")
+    assert isinstance(training_convolutions(wide, cpu, "float32"), WinogradGradients)
+    assert isinstance(training_convolutions(narrow, cpu, "float32"), nullcontext)
+    assert isinstance(training_convolutions(wide, cpu, "bfloat16"), nullcontext)
+    assert isinstance(training_convolutions(wide, torch.device("cuda"), "float32"), nullcontext)

@@ -1,0 +1,414 @@
+"""A predictor says what the model says, in whatever batches, with a program and where it gets none."""
+
+import gc
+import threading
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from striate.acceleration import sharding, winograd
+from striate.acceleration.sharding import LEAST
+from striate.augmentation import views
+from striate.data import Split
+from striate.errors import ArgumentError
+from striate.inference import Predictor, logits_of, score, score_of
+from striate.inference import predictor as module
+from striate.inference.predictor import MOST_PROGRAMS, PATIENCE
+from striate.models import Outputs, create
+from striate.preprocess import Preprocess
+
+PREPROCESS = Preprocess(4, 5, 1, mean=(0.5,), std=(0.25,))
+DIGITS = Preprocess(28, 28, 1, mean=(0.1,), std=(0.8,))
+
+
+class Watched(nn.Module):
+    """A dropout and a linear layer, and a note of the batches they see."""
+
+    def __init__(self):
+        super().__init__()
+        self.dropout, self.linear, self.seen = nn.Dropout(0.5), nn.Linear(20, 3), []
+        weights = torch.randn(3, 20, generator=torch.Generator().manual_seed(0))
+        self.linear.weight.data, self.linear.bias.data = weights, torch.zeros(3)
+
+    def forward(self, x):
+        self.seen.append((len(x), self.training, torch.is_grad_enabled()))
+        return self.linear(self.dropout(x.flatten(1)))
+
+
+def split(count):
+    rng = np.random.default_rng(1)
+    images = torch.from_numpy(rng.integers(0, 256, (count, 4, 5, 1), dtype=np.uint8))
+    return Split(images, torch.from_numpy(rng.integers(0, 3, count)))
+
+
+def test_logits_are_the_models_in_evaluation_whatever_the_batch_size():
+    model, data = Watched(), split(7)
+    pixels = (data.images.numpy().reshape(7, 20) / 255 - 0.5) / 0.25
+    expected = pixels @ model.linear.weight.detach().numpy().T
+    for batch_size, lengths in ((3, [3, 3, 1]), (7, [7]), (100, [7])):
+        model.seen.clear()
+        logits = logits_of(model, data.images, PREPROCESS, batch_size=batch_size)
+        np.testing.assert_allclose(logits.numpy(), expected, rtol=1e-4, atol=1e-4)
+        assert logits.dtype == torch.float32
+        assert model.seen == [(length, False, False) for length in lengths]
+    assert score(model, data, PREPROCESS) == score_of(logits, data.labels)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_mode_is_given_back_even_after_a_failure(training):
+    model = Watched().train(training)
+    logits_of(model, split(3).images, PREPROCESS)
+    assert all(module.training == training for module in model.modules())
+    with pytest.raises(RuntimeError):
+        logits_of(model, torch.zeros(2, 9, 9, 1, dtype=torch.uint8), PREPROCESS)
+    assert all(module.training == training for module in model.modules())
+
+
+@pytest.mark.parametrize("tta", ["flip", "flip,shifts"])
+def test_probabilities_of_all_views_are_averaged(tta):
+    model, data = Watched(), split(7)
+    averaged = logits_of(model, data.images, PREPROCESS, batch_size=3, tta=tta)
+    expected = 0
+    for weight, view in views(tta)(data.images):
+        expected = expected + weight * logits_of(model, view, PREPROCESS).double().softmax(dim=1)
+    np.testing.assert_allclose(averaged.exp().numpy(), expected.numpy(), atol=1e-6)
+    assert averaged.dtype == torch.float32
+    assert averaged.device.type == "cpu"
+    np.testing.assert_allclose(averaged.softmax(dim=1).sum(dim=1), 1, atol=1e-6)
+
+
+def test_without_views_logits_are_untouched_and_an_impossible_class_stays_finite():
+    model, data = Watched(), split(3)
+    assert torch.equal(logits_of(model, data.images, PREPROCESS, tta="none"), logits_of(model, data.images, PREPROCESS))
+    model.linear.bias.data = torch.tensor([0.0, 1000.0, -1000.0])
+    averaged = logits_of(model, data.images, PREPROCESS, tta="flip")
+    assert averaged.isfinite().all()
+    with pytest.raises(ArgumentError, match="unknown test-time augmentation 'flips'"):
+        logits_of(model, data.images, PREPROCESS, tta="flips")
+    assert model.training
+
+
+class Busy(nn.Module):
+    """Batch normalisation behind a convolution and behind a pooling, in-place parts, dropout and an auxiliary head."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)
+        self.conv2, self.norm2 = nn.Conv2d(4, 4, 3, padding="same"), nn.BatchNorm2d(4)
+        self.relu, self.pool, self.dropout = nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Dropout(0.5)
+        self.auxiliary, self.output = nn.Linear(4, 10), nn.Linear(4, 10)
+
+    def forward(self, x: Tensor) -> Tensor | Outputs:
+        x = self.relu(self.norm1(self.conv1(x)))
+        y = self.norm2(self.pool(self.conv2(x)))
+        y += self.pool(x)
+        logits = self.output(self.dropout(y.mul_(2).mean((2, 3))))
+        return Outputs(logits, (self.auxiliary(y.mean((2, 3))),), 0.3) if self.training else logits
+
+
+def lively(model):
+    """The model with statistics and weights of which none is 0 or 1."""
+    generator = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.running_mean, module.running_var, module.weight.data, module.bias.data):
+                tensor.uniform_(0.5, 1.5, generator=generator)
+    return model
+
+
+@pytest.fixture
+def python(monkeypatch):
+    """A list that gets the length of every batch that a predictor computes as its model is written."""
+    lengths, forward = [], module._Written.forward
+    monkeypatch.setattr(module._Written, "forward", lambda *a: lengths.append(int(a[1].shape[0])) or forward(*a))
+    return lengths
+
+
+def pixels(count, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (count, 28, 28, 1), dtype=np.uint8))
+
+
+def as_written(model, images):
+    return logits_of(model, images, DIGITS)
+
+
+def close(logits, expected):
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+def asked_often(model, images):
+    predictor = Predictor(model, DIGITS)
+    for _ in range(PATIENCE):
+        predictor(images)
+    return predictor
+
+
+FAMILIES = ["mlp", "fashion_cnn", "lenet5", "lenet5_modern", "quicknet_s", "resnet20", "resnet18:stem=small"]
+LARGE = ["alexnet", "vgg16", "googlenet", "resnet50"]
+
+
+@pytest.mark.parametrize("name", ["busy", *FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])
+def test_a_program_says_what_the_model_says(name, python):
+    side = 96 if name in LARGE else 28
+    model = lively(Busy() if name == "busy" else create(name, image_size=(side, side))).train()
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.integers(0, 256, (4, side, side, 1), dtype=np.uint8))
+    expected = as_written(model, images)
+    predictor = asked_often(model, images[:2])
+    python.clear()
+    close(predictor(images, batch_size=2), expected)
+    assert python == []
+
+
+def test_a_predictor_leaves_its_model_alone_and_keeps_the_weights_it_began_with(python):
+    model, images = lively(Busy()).train(), pixels(2)
+    model.norm2.eval()
+    modes = {name: module.training for name, module in model.named_modules()}
+    state = {name: (tensor.data_ptr(), tensor.stride(), tensor.clone()) for name, tensor in model.state_dict().items()}
+    first = as_written(model, images)
+    predictor = asked_often(model, images)
+    assert {name: module.training for name, module in model.named_modules()} == modes
+    for name, tensor in model.state_dict().items():
+        assert (tensor.data_ptr(), tensor.stride()) == state[name][:2]
+        assert torch.equal(tensor, state[name][2])
+    with torch.no_grad():
+        model.output.weight.data.mul_(3)
+    assert (as_written(model, images) - first).abs().max() > 0.01
+    close(predictor(images), first)
+    close(Predictor(model, DIGITS)(images), as_written(model, images))
+
+
+def test_every_shape_has_its_own_program_up_to_a_number(python):
+    model = lively(Busy())
+    predictor, images = Predictor(model, DIGITS), pixels(MOST_PROGRAMS + 2)
+    expected = as_written(model, images)
+    for _ in range(PATIENCE + 1):
+        python.clear()
+        for count in range(1, len(images) + 1):
+            close(predictor(images[:count]), expected[:count])
+    assert python == [MOST_PROGRAMS + 1, MOST_PROGRAMS + 2]
+    wide = torch.cat([images, images], dim=2)
+    close(predictor(wide[:1]), as_written(model, wide[:1]))
+
+
+def test_nothing_is_traced_for_one_call(monkeypatch):
+    monkeypatch.setattr(torch.jit, "trace", None)
+    model = Busy()
+    assert len(logits_of(model, pixels(PATIENCE + 3), DIGITS, batch_size=1)) == PATIENCE + 3
+
+
+def test_a_program_is_not_used_where_precision_is_mixed(python):
+    predictor = asked_often(lively(Busy()), pixels(2))
+    python.clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert predictor(pixels(2)).dtype == torch.float32
+    assert python == [2]
+
+
+class Typed(nn.Module):
+    """A linear layer, and a note of the types that it gives."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.seen = nn.Linear(20, 3), []
+
+    def forward(self, x):
+        result = self.linear(x.flatten(1))
+        self.seen.append(result.dtype)
+        return result
+
+
+def test_bfloat16_says_nearly_the_same():
+    model, images = create("quicknet_s", seed=0), pixels(8)
+    exact, near = (Predictor(model, DIGITS, precision=each)(images) for each in ("float32", "bfloat16"))
+    assert near.dtype == torch.float32
+    assert not torch.equal(near, exact)
+    torch.testing.assert_close(near, exact, rtol=0, atol=0.03 * float(exact.abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("has", "faster", "expected"),
+    [(True, 0, torch.float32), (True, 1, torch.bfloat16), (False, 1, torch.float32)],
+)
+def test_the_first_batch_chooses_the_precision(has, faster, expected, monkeypatch):
+    monkeypatch.setattr(module, "supported", lambda device: has)
+    asked = []
+
+    def quickest(ways):
+        asked.append(len(ways))
+        for way in ways:
+            assert way().shape == (4, 3)
+        return faster
+
+    monkeypatch.setattr(module, "quickest", quickest)
+    monkeypatch.setattr(torch.jit, "trace", None)  # without a program each call can be seen
+    predictor = Predictor(Typed(), PREPROCESS, precision="auto")
+    seen = predictor._written.model.seen
+    predictor(split(4).images)
+    for count in (4, 5):
+        seen.clear()
+        predictor(split(count).images)
+        assert seen == [expected]
+    assert asked == ([2] if has else [])
+
+
+def test_a_program_competes_for_the_choice_and_is_kept_if_it_wins(python, monkeypatch):
+    monkeypatch.setattr(module, "supported", lambda device: True)
+    for faster, calls in ((0, []), (1, [2])):
+        monkeypatch.setattr(module, "quickest", lambda ways, faster=faster: faster)
+        predictor = Predictor(lively(Busy()), DIGITS, precision="auto")
+        predictor(pixels(2))
+        python.clear()
+        predictor(pixels(2))
+        assert python == calls
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ArgumentError, match="'float61'"):
+        Predictor(Busy(), DIGITS, precision="float61")
+
+
+def test_threads_that_share_a_predictor_take_turns(monkeypatch):
+    model, images, within, most = lively(Busy()).train(), pixels(8), [], []
+    expected, predictor, forward = as_written(model, images), Predictor(model, DIGITS), Busy.forward
+
+    def watched(self, x):
+        within.append(x)
+        most.append(len(within))
+        time.sleep(0.005)
+        within.pop()
+        return forward(self, x)
+
+    monkeypatch.setattr(Busy, "forward", watched)
+    with ThreadPoolExecutor(4) as pool:
+        for logits in pool.map(lambda _: predictor(images, batch_size=2), range(12)):
+            close(logits, expected)
+    assert max(most) == 1
+
+
+def test_a_predictor_that_is_let_go_takes_its_programs_with_it():
+    predictor = asked_often(Busy(), pixels(2))
+    kept = weakref.ref(predictor._written)
+    del predictor
+    gc.collect()
+    assert kept() is None
+
+
+def test_where_both_pay_a_program_is_made_of_shares_with_fewer_products(monkeypatch, python):
+    made, convolution = [], winograd.convolution
+
+    def noted(*args):
+        made.append(threading.current_thread().name)
+        return convolution(*args)
+
+    monkeypatch.setattr(winograd, "quickest", lambda ways: 1)
+    monkeypatch.setattr(sharding, "quickest", lambda ways: 1)
+    monkeypatch.setattr(winograd, "convolution", noted)
+    usual = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        model, images = lively(create("quicknet_s")), pixels(2 * LEAST)
+        expected = as_written(model, images)
+        predictor = asked_often(model, images)
+        python.clear()
+        close(predictor(images), expected)
+        assert python == []
+        assert any(name.startswith("striate-predicting") for name in made)
+    finally:
+        torch.set_num_threads(usual)
+
+
+def test_what_a_device_has_no_memory_for_is_computed_in_parts():
+    model, data, lengths = Watched(), split(11), []
+
+    def small(module, args):
+        lengths.append(len(args[0]))
+        if len(args[0]) > 3:
+            raise torch.OutOfMemoryError("a small card")
+
+    model.register_forward_pre_hook(small)
+    said = logits_of(model, data.images, PREPROCESS, batch_size=8)
+    assert lengths == [8, 4, 2, 2, 4, 2, 2, 3]
+    torch.testing.assert_close(said, logits_of(model, data.images, PREPROCESS, batch_size=1))
+    data = split(1)
+    model.register_forward_pre_hook(lambda module, args: small(module, (range(9),)))
+    with pytest.raises(torch.OutOfMemoryError):
+        logits_of(model, data.images, PREPROCESS)
+
+
+class Moody(nn.Module):
+    """Logits whose sign the image decides."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(28 * 28, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.linear(x.flatten(1))
+        return logits if x.mean() > 0 else -logits
+
+
+class Counting(Moody):
+    """Logits that grow with each call."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.linear(x.flatten(1)) * self.calls
+
+
+class Shy(Moody):
+    """A module that can't be traced."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.jit.is_tracing():
+            raise TypeError("not like this")
+        return self.linear(x.flatten(1))
+
+
+class Choosy(Moody):
+    """Logits whose sign the image decides by how much is taken of it."""
+
+    taken = staticmethod(lambda x: x[x > 0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.linear(x.flatten(1))
+        return logits if self.taken(x).shape[0] else -logits
+
+
+class Selecting(Choosy):
+    taken = staticmethod(lambda x: x.masked_select(x > 0))
+
+
+class Finding(Choosy):
+    taken = staticmethod(lambda x: torch.argwhere(x > 0))
+
+
+class Hooked(Moody):
+    """A module that others listen to."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear.register_forward_hook(lambda module, args, output: output + 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.flatten(1))
+
+
+@pytest.mark.parametrize("module", [Moody, Choosy, Selecting, Finding, Counting, Shy, Hooked])
+def test_a_model_that_no_program_can_stand_for_is_called_itself(module, python):
+    model = module()
+    predictor = asked_often(model, torch.full((1, 28, 28, 1), 255, dtype=torch.uint8))
+    python.clear()
+    dark = torch.zeros(1, 28, 28, 1, dtype=torch.uint8)
+    said = predictor(dark)
+    assert python == [1]
+    if module is Counting:
+        model.calls = predictor._written.model.calls - 1
+    torch.testing.assert_close(said, as_written(model, dark))

@@ -1,0 +1,159 @@
+"""The report: one well-formed file that asks the network for nothing, whatever the run."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from html_page import Page
+from torch import nn
+
+from striate.data import Dataset, Split
+from striate.errors import ArgumentError, CheckpointError, DataError, StorageError
+from striate.reports import plots, report, sections
+from striate.runs import Run, train
+from striate.training import Recipe
+
+
+def arrays(classes: tuple[str, ...], per_class: int = 4, noise: int = 0, side: int = 6, test: bool = True) -> Dataset:
+    """Flat pictures, each class of its own brightness, so that without noise they are easy to tell apart."""
+    generator = torch.Generator().manual_seed(0)
+
+    def split() -> Split:
+        labels = torch.arange(len(classes)).repeat(per_class)
+        flat = (labels * 255 // (len(classes) - 1))[:, None, None, None].expand(-1, side, side, 1)
+        images = flat + torch.randint(-noise, noise + 1, flat.shape, generator=generator)
+        files = tuple(f"set/{classes[label][:3]}/{n}.png" for n, label in enumerate(labels.tolist()))
+        return Split(images.clamp(0, 255).to(torch.uint8), labels, files)
+
+    return Dataset("arrays", classes, split(), test=split() if test else None)
+
+
+def quick(model: str | nn.Module, data: Dataset, out: Path, **settings: Any) -> Run:
+    return train(model, data, Recipe(**{"epochs": 1, "augment": "none", **settings}), out=out)
+
+
+@pytest.fixture(autouse=True)
+def without_inspection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests are about the rest of the page; those of the sections are in test_sections.py."""
+    for name in ("attribution", "invariance", "insides"):
+        monkeypatch.setitem(sections.SECTIONS, name, lambda subject: None)
+
+
+def test_the_architecture_is_a_table_without_empty_columns(run: Run, shapes: Dataset, tmp_path: Path) -> None:
+    text = Page(report(run, data=shapes, out=tmp_path / "report.html")).text
+    assert "layer type maps size field activation parameters connections multiply-adds input input 1 8×8" in text
+    assert "hidden1 dense 300 all ReLU 19,500" in text
+
+
+def test_it_goes_into_the_runs_folder_and_is_the_same_each_time(digits_run: Run) -> None:
+    path = report(digits_run.path)
+    assert path == digits_run.path / "report.html"
+    before = path.read_bytes()
+    assert report(digits_run).read_bytes() == before
+    assert "of 359 images right" in Page(path).text
+
+
+def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
+    names = ("<b>&", '"><script>alert(1)</script>', "a" * 200, "猫 $x_1$ {{ 7*7 }}", "قطة")
+    data = replace(arrays(names, noise=200), source="<i>source</i>")
+    page = Page(report(quick("mlp", data, tmp_path / "run"), data=data))
+    assert "script" not in page.tags
+    assert "i" not in page.tags
+    assert "<b>&" in page.text
+    assert "{{ 7*7 }}" in page.text
+    assert "<i>source</i>" in page.text
+    assert all(link.startswith(("data:", "#")) for link in page.links)
+
+
+def test_no_mistakes_are_said(tmp_path: Path) -> None:
+    data = arrays(("black", "white"), per_class=20)
+    page = Page(report(quick("mlp", data, tmp_path / "run", epochs=3), data=data))
+    assert "100.00 % of 40 images right" in page.text
+    assert "It made no mistake on these 40 images." in page.text
+    assert "Confused most often" not in page.text
+    assert "top-5 error" not in page.text
+
+
+def test_many_classes_become_a_picture(tmp_path: Path) -> None:
+    data = arrays(tuple(f"class {n}" for n in range(100)), per_class=2, noise=100)
+    path = report(quick("mlp", data, tmp_path / "run"), data=data)
+    page = Page(path)
+    assert page.tags.count("svg") == 3
+    assert "Confused most often" in page.text
+    assert path.stat().st_size < 400_000
+
+
+def test_mistakes_are_the_surest_with_their_files(tmp_path: Path) -> None:
+    data = arrays(tuple("abcdef"), per_class=20, noise=250)
+    page = Page(report(quick("mlp", data, tmp_path / "run"), data=data))
+    assert "the 24 it was surest of" in page.text
+    shares = [float(share) for share in re.findall(r"(\d+\.\d) % \d+\.png", page.text)]
+    assert len(shares) == 24
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_nothing_held_out_is_said_and_the_rest_is_there(tmp_path: Path) -> None:
+    run = quick("mlp", arrays(("a", "b"), test=False), tmp_path / "run")
+    page = Page(report(run))
+    assert "Not measured on images now: " in page.text
+    assert "How it learned" in page.headings
+    assert "What it takes for what" not in page.headings
+
+
+def test_data_that_is_gone_leaves_the_result_of_training(tmp_path: Path) -> None:
+    data = replace(arrays(("a", "b")), source=str(tmp_path / "gone"))
+    run = quick("mlp", data, tmp_path / "run")
+    page = Page(report(run))
+    assert "of 8 images right" in page.text
+    assert "gone" in page.text
+    with pytest.raises(DataError):
+        report(run, data=tmp_path / "gone")
+
+
+def test_an_unfinished_run_is_said(run: Run, shapes: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no weights yet"):
+        report(_copy(run, tmp_path / "begun", "run.json"))
+    begun = _copy(run, tmp_path / "under way", "run.json", "metrics.jsonl", "checkpoints")
+    page = Page(report(begun, data=shapes))
+    assert "Training has not finished: 1 of 1 epochs are done." in page.text
+
+
+def _copy(run: Run, to: Path, *names: str) -> Run:
+    """A run with only some of another's files."""
+    to.mkdir()
+    for path in run.path.rglob("*"):
+        part = path.relative_to(run.path)
+        if part.parts[0] in names and path.is_file():
+            (to / part).parent.mkdir(exist_ok=True)
+            (to / part).write_bytes(path.read_bytes())
+    return Run.open(to)
+
+
+@pytest.mark.parametrize(("model", "filters"), [("lenet5", 6), ("mlp", 64)])
+def test_first_layer_filters(model: str, filters: int, tmp_path: Path) -> None:
+    run = quick(model, arrays(("a", "b"), side=28), tmp_path / "run")
+    assert Page(report(run)).html.count('alt="filter ') == filters
+
+
+def test_a_model_of_ones_own_has_a_report_too(shapes: Dataset, tmp_path: Path) -> None:
+    module = nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16, 3))
+    run = quick(module, shapes, tmp_path / "run")
+    page = Page(report(run, data=shapes, model=module))
+    assert "What the first layer looks for" not in page.headings
+    assert "The model is a module of yours" in page.text
+
+
+def test_a_place_that_cant_be_written_is_one_clear_error(run: Run, shapes: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="is a folder: name the file"):
+        report(run, data=shapes, out=tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"can't write .*--out"):
+        report(run, data=shapes, out=tmp_path / "file" / "report.html")
+
+
+def test_one_epoch_has_whole_numbers_under_it() -> None:
+    drawn = plots.curves([{"epoch": 1, "train_loss": 0.7}], "loss")
+    assert re.findall(r">([\d.]+)</text>", drawn)[:3] == ["0", "1", "2"]
