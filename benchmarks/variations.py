@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from striate.data.loader import Batch, Batches
 from striate.layers import GlobalAvgPool2d, WhiteningConv2d
-from striate.models.fitting import fit, spaced
+from striate.models.initialization import fit, spaced
 from striate.models.quicknet import LOGIT_SCALE, WIDTHS, QuickNet, Unit
 from striate.training import Training
 

@@ -5,8 +5,8 @@ import importlib
 import re
 import subprocess
 import sys
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1] / "src" / "striate"
 # Lowest first. What stands on one line may import the lines above it, and nothing beside it.
 LEVELS = (
     ("errors",),  # everybody raises them, so they stand below their level's other two
-    ("files", "hardware", "resizing", "seeding", "types", "units"),
+    ("files", "hardware", "resizing", "seeding", "types", "units", "version"),
     ("preprocess", "layers", "drawing"),
     ("data", "augmentation", "models"),
     ("acceleration",),
@@ -83,7 +83,43 @@ def violations(root: Path) -> list[str]:
         if any(_within(name, "matplotlib") for _, name in imports):
             drawing[_owner(file)].append(file)
     found += [f"{files[1]}: {owner} draws in {', '.join(files)}" for owner, files in drawing.items() if len(files) > 1]
-    return found
+    return found + [f"a circle of imports: {' → '.join(circle)}" for circle in circles(root)]
+
+
+def circles(root: Path) -> list[list[str]]:
+    """The modules that import each other in a circle, one list each; imports for type checking and in functions count.
+
+    The root's __init__.py is left out: it names everything and imports it when it is first used.
+    """
+    modules = {_module(path, root): path for path in sorted(root.rglob("*.py")) if path != root / "__init__.py"}
+    edges = {
+        name: {_target(full, modules) for _, full in _imports(ast.parse(path.read_text("utf-8")), path, root)} - {name}
+        for name, path in modules.items()
+    }
+    return [circle for name in modules if (circle := _way_back(name, edges)) and name == min(circle)]
+
+
+def _module(path: Path, root: Path) -> str:
+    return ".".join(("striate", *path.relative_to(root).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def _target(full: str, modules: Iterable[str]) -> str:
+    """The module that an import of `full` reads: itself, or the one that holds this name."""
+    return full if full in modules else full.rpartition(".")[0]
+
+
+def _way_back(start: str, edges: dict[str, set[str]]) -> list[str] | None:
+    """The shortest way along the imports from a module to itself, without the last step; None if there is none."""
+    ways, seen = deque([[start]]), set()
+    while ways:
+        way = ways.popleft()
+        for target in sorted(edges.get(way[-1], ())):
+            if target == start:
+                return way
+            if target not in seen:
+                seen.add(target)
+                ways.append([*way, target])
+    return None
 
 
 def _imports(tree: ast.AST, path: Path, root: Path) -> Iterator[tuple[int, str]]:
@@ -114,11 +150,11 @@ def _base(node: ast.ImportFrom, path: Path, root: Path) -> str:
 def _climb(file: str, name: str, root: Path) -> str | None:
     """Why `file` may not import `name`, if it may not."""
     parts = name.split(".")
-    if parts[0] != "striate" or parts[1:] == ["__version__"]:
+    if parts[0] != "striate":
         return None
     here, there = _owner(file), parts[1] if len(parts) > 1 else ""
     if not there or not ((root / there).is_dir() or (root / f"{there}.py").is_file()):
-        return f"imports {name} by the root, which hides its level: name its package (but __version__ may be imported)"
+        return f"imports {name} by the root, which hides its level: name its package"
     for owner in (here, there):
         if owner not in LEVEL_OF:
             return f"{owner} has no level: give it one in LEVELS"
@@ -227,7 +263,7 @@ def made_up(folder: Path, **files: str) -> Path:
     for name in LEVEL_OF:
         (folder / f"{name}.py").touch()
     for name, text in files.items():
-        path = folder / f"{re.sub(r'(?<=[a-z])__(?=[a-z])', '/', name)}.py"
+        path = folder / f"{re.sub(r'(?<=[a-z])__(?=[a-z_])', '/', name)}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         (folder / f"{path.relative_to(folder).parts[0]}.py").unlink(missing_ok=True)
@@ -237,7 +273,7 @@ def made_up(folder: Path, **files: str) -> Path:
 @pytest.mark.parametrize(
     ("file", "text"),
     [
-        ("runs__run", "from striate.training import train\nfrom striate import files, __version__"),
+        ("runs__run", "from striate.training import train\nfrom striate import files"),
         (
             "layers__pooling",
             "from striate.layers.padding import pair\nfrom . import padding\nfrom ..errors import unknown",
@@ -304,6 +340,44 @@ def test_the_checker_finds_what_is_not_allowed(tmp_path: Path, file: str, text: 
 def test_a_package_draws_in_one_module(tmp_path: Path) -> None:
     root = made_up(tmp_path, evaluation__plots="import matplotlib", evaluation__report="from matplotlib import pyplot")
     assert violations(root) == ["evaluation/report.py: evaluation draws in evaluation/plots.py, evaluation/report.py"]
+
+
+@pytest.mark.parametrize(
+    ("files", "circle"),
+    [
+        (
+            {"data__a": "from striate.data.b import B", "data__b": "from striate.data.a import A"},
+            "data.a → striate.data.b",
+        ),
+        (
+            {
+                "data__a": "from striate.data import b",
+                "data__b": "from striate.data.c import C",
+                "data__c": "def late():\n    from striate.data.a import A",
+            },
+            "striate.data.a → striate.data.b → striate.data.c",
+        ),
+        (
+            {
+                "data__a": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from striate.data import A",
+                "data____init__": "from striate.data.a import A",
+            },
+            "striate.data → striate.data.a",
+        ),
+    ],
+)
+def test_circles_are_found(tmp_path: Path, files: dict[str, str], circle: str) -> None:
+    (found,) = violations(made_up(tmp_path, **files))
+    assert found.startswith("a circle of imports: ")
+    assert circle in found
+
+
+def test_no_circle_is_seen_where_none_is(tmp_path: Path) -> None:
+    files = {
+        "data__a": "from striate.data.b import B\nfrom striate.data.c import C",
+        "data__b": "from striate.data.c import C",
+    }
+    assert violations(made_up(tmp_path, **files, data__c="")) == []
 
 
 def test_the_root_and_main_may_import_anything(tmp_path: Path) -> None:

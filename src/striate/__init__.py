@@ -7,7 +7,7 @@ Three lines do the main job: `data = striate.load("digits")`, `run = striate.tra
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from striate.version import __version__
+from striate.version import __version__ as __version__
 
 _HOME = {
     "Advice": "striate.inspection",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from striate.inspection import depthwise_study
+from striate.inspection.studies import depthwise
 
 
 def test_pooling(striate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -19,9 +19,9 @@ def test_pooling(striate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_depthwise(striate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    quick = depthwise_study.RECIPE.replace(epochs=1)
-    whole = depthwise_study.depthwise_study
-    monkeypatch.setattr(depthwise_study, "depthwise_study", lambda seeds, progress: whole(seeds, quick, progress))
+    quick = depthwise.RECIPE.replace(epochs=1)
+    whole = depthwise.depthwise_study
+    monkeypatch.setattr(depthwise, "depthwise_study", lambda seeds, progress: whole(seeds, quick, progress))
     answer = striate("show", "depthwise", "--seeds", "1", "--out", tmp_path / "page.html", "--json")
     assert answer.code == 0, answer.err
     assert [arm["parameters"] for arm in json.loads(answer.out)["arms"]] == [5502, 9822, 5496]

@@ -17,7 +17,7 @@ from striate.augmentation import views
 from striate.data import Split
 from striate.errors import ArgumentError
 from striate.inference import Predictor, logits_of, score, score_of
-from striate.inference import predictor as module
+from striate.inference import predictor as inference
 from striate.inference.predictor import MOST_PROGRAMS, PATIENCE
 from striate.models import Outputs, create
 from striate.preprocess import Preprocess
@@ -124,8 +124,8 @@ def lively(model):
 @pytest.fixture
 def python(monkeypatch):
     """A list that gets the length of every batch that a predictor computes as its model is written."""
-    lengths, forward = [], module._Written.forward
-    monkeypatch.setattr(module._Written, "forward", lambda *a: lengths.append(int(a[1].shape[0])) or forward(*a))
+    lengths, forward = [], inference._Written.forward
+    monkeypatch.setattr(inference._Written, "forward", lambda *a: lengths.append(int(a[1].shape[0])) or forward(*a))
     return lengths
 
 
@@ -236,7 +236,7 @@ def test_bfloat16_says_nearly_the_same():
     [(True, 0, torch.float32), (True, 1, torch.bfloat16), (False, 1, torch.float32)],
 )
 def test_the_first_batch_chooses_the_precision(has, faster, expected, monkeypatch):
-    monkeypatch.setattr(module, "supported", lambda device: has)
+    monkeypatch.setattr(inference, "supported", lambda device: has)
     asked = []
 
     def quickest(ways):
@@ -245,7 +245,7 @@ def test_the_first_batch_chooses_the_precision(has, faster, expected, monkeypatc
             assert way().shape == (4, 3)
         return faster
 
-    monkeypatch.setattr(module, "quickest", quickest)
+    monkeypatch.setattr(inference, "quickest", quickest)
     monkeypatch.setattr(torch.jit, "trace", None)  # without a program each call can be seen
     predictor = Predictor(Typed(), PREPROCESS, precision="auto")
     seen = predictor._written.model.seen
@@ -258,9 +258,9 @@ def test_the_first_batch_chooses_the_precision(has, faster, expected, monkeypatc
 
 
 def test_a_program_competes_for_the_choice_and_is_kept_if_it_wins(python, monkeypatch):
-    monkeypatch.setattr(module, "supported", lambda device: True)
+    monkeypatch.setattr(inference, "supported", lambda device: True)
     for faster, calls in ((0, []), (1, [2])):
-        monkeypatch.setattr(module, "quickest", lambda ways, faster=faster: faster)
+        monkeypatch.setattr(inference, "quickest", lambda ways, faster=faster: faster)
         predictor = Predictor(lively(Busy()), DIGITS, precision="auto")
         predictor(pixels(2))
         python.clear()

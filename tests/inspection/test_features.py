@@ -9,7 +9,7 @@ import striate
 from striate.errors import ArgumentError, ShapeError
 from striate.inspection import Excitation, features, top_images
 from striate.inspection.features import last_maps, last_weighted
-from striate.inspection.tracing import trace
+from striate.inspection.structure.trace import trace
 
 
 def images(*shape: int) -> Tensor:

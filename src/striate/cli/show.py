@@ -13,7 +13,7 @@ def pooling(
     json: Annotated[bool, typer.Option("--json", help="Print the numbers as one JSON object.")] = False,
 ) -> None:
     """What pooling does to a picture that moves: what stays equal, what aliases, what is destroyed."""
-    from striate.inspection.pooling_effects import pooling_effects
+    from striate.inspection.studies.pooling import pooling_effects
     from striate.reports.studies_page import report_pooling
 
     path = report_pooling(study := pooling_effects(), out)
@@ -31,8 +31,8 @@ def depthwise(
 ) -> None:
     """Invariance that is learned: pooling across channels, and digits that are turned."""
     from striate.cli.progress import loading
-    from striate.inspection.depthwise_study import depthwise_study
-    from striate.inspection.depthwise_text import depthwise_dict, depthwise_text
+    from striate.inspection.studies.depthwise import depthwise_study
+    from striate.inspection.studies.depthwise_text import depthwise_dict, depthwise_text
     from striate.reports.rendering import file_to_write
     from striate.reports.studies_page import report_depthwise
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from striate.inspection import vocabulary as words
-from striate.inspection.attribution import grad_cam, integrated_gradients
-from striate.inspection.effective import EffectiveField, effective_field
+from striate.inspection.attribution import grad_cam, integrated_gradients, randomised, rank_correlation
+from striate.inspection.extent.field import Field
 from striate.inspection.features import features
-from striate.inspection.field import Field
-from striate.inspection.sanity import randomised, rank_correlation
-from striate.inspection.tracing import Call
+from striate.inspection.receptive_fields import EffectiveField, effective_field
+from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure.trace import Call
 
 STEPS = 32  # on the path of integrated gradients
 MOST_MAPS = 12

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from striate.data import Split
 from striate.inspection.features import Excitation, capture, excitations, last_weighted, output_of
-from striate.inspection.subject import layer_at
+from striate.inspection.structure.inputs import layer_at
 from striate.models import evaluating
 from striate.preprocess import Preprocess
 

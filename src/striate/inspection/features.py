@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError
-from striate.inspection import vocabulary as words
-from striate.inspection.subject import input_of, layer_at, module_of, named, taking
-from striate.inspection.tracing import Call, trace
+from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure.inputs import input_of, layer_at, module_of, named, taking
+from striate.inspection.structure.trace import Call, trace
 from striate.models import evaluating
 
 

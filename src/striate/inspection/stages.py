@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from striate.inspection import vocabulary as words
 from striate.inspection.features import has_maps
-from striate.inspection.tracing import Call, layers_of, trace
+from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure.trace import Call, layers_of, trace
 
 MOST = 20  # layers that a page shows
 FEW = 4  # so few say little: then layers inside of them are shown

@@ -13,11 +13,11 @@ from striate.models import (  # noqa: F401  (importing a model enters it)
     vgg,
 )
 from striate.models.antialias import antialias
-from striate.models.finetuning import depths, freeze_backbone, frozen_norms, head
-from striate.models.fitting import fit, wanted
-from striate.models.modes import evaluating
-from striate.models.registry import Architecture, Facts, Option, Outputs, create, facts, names, parse
-from striate.models.weights import Normalization, trained_size
+from striate.models.creation import create
+from striate.models.finetuning import depths, evaluating, freeze_backbone, frozen_norms, head
+from striate.models.initialization import fit, wanted
+from striate.models.registry import Architecture, Facts, Option, Outputs, facts, names, parse
+from striate.models.weights.adapt import Normalization, trained_size
 
 __all__ = [
     "Architecture",

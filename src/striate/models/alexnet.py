@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from striate.layers import LocalResponseNorm, MaxPool2d
 from striate.layers.padding import output_size
-from striate.models.initial import he_normal
+from striate.models.initialization import he_normal
 from striate.models.registry import Facts, register
 from striate.models.stem import STEM, check_size
 

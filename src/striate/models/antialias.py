@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from striate import layers
 from striate.errors import ArgumentError, ShapeError
-from striate.models.modes import evaluating
+from striate.models.finetuning import evaluating
 
 LARGE = 64  # pixels; on images of this side and more, a convolution that sees the image itself keeps its stride
 

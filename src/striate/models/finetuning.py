@@ -4,11 +4,14 @@ Source of rates that differ from layer to layer: Howard and Ruder, "Universal La
 Classification", 2018, section 3.2.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from striate.errors import ArgumentError
-from striate.models.weights import AUXILIARY
+from striate.models.weights.adapt import AUXILIARY
 
 
 def head(model: nn.Module) -> nn.Module:
@@ -71,3 +74,15 @@ def _layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
     if not found:
         raise ArgumentError(f"{type(model).__name__} has no layer with weights, so there is no head to train.")
     return found
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Every module in evaluation mode, and afterwards each in its own again."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

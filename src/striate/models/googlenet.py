@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from striate.layers import AvgPool2d, GlobalAvgPool2d, Inception, LocalResponseNorm, MaxPool2d, conv_relu
 from striate.layers.padding import output_size
-from striate.models.initial import he_normal
+from striate.models.initialization import he_normal
 from striate.models.registry import Facts, Option, Outputs, register
 from striate.models.stem import STEM
 

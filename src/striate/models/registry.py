@@ -1,9 +1,8 @@
 """The models by name: what each is, and how one is made."""
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
@@ -12,8 +11,7 @@ from striate import seeding
 from striate.errors import ArgumentError, ShapeError, unknown
 from striate.layers import DEFAULT_FILTER, FILTERS
 from striate.models.antialias import antialias
-from striate.models.weight_file import WeightFile, read
-from striate.models.weights import PUBLISHED_SIZE, Normalization, fits, intended, load, normalization
+from striate.models.weights.adapt import Normalization
 
 SMALL = 64  # pixels; images with a shorter side get a model's small form unless another is asked for
 
@@ -99,7 +97,9 @@ class Architecture:
 
     def make(self, seed: int | None = None) -> nn.Module:
         """The model with fresh weights."""
-        return create(_text(self.name, self.options), self.classes, self.channels, self.image_size, seed)
+        name, _ = parse(self.name)
+        chosen = {key: option_value(name, key, value) for key, value in self.options.items()}
+        return build(name, self.classes, self.channels, self.image_size, seed, chosen)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -144,7 +144,7 @@ def parse(text: str) -> tuple[str, dict[str, Value]]:
     if name not in _MODELS:
         raise unknown("model", name, _MODELS)
     pairs = (item.partition("=") for item in chosen.split(",") if item.strip())
-    return name, {key.strip(): _value(name, key.strip(), value.strip()) for key, _, value in pairs}
+    return name, {key.strip(): option_value(name, key.strip(), value.strip()) for key, _, value in pairs}
 
 
 def facts(text: str) -> Facts:
@@ -156,53 +156,7 @@ def facts(text: str) -> Facts:
     return _MODELS[parse(text)[0]][0]
 
 
-def create(
-    name: str,
-    classes: int | None = None,
-    channels: int | None = None,
-    image_size: int | tuple[int, int] | None = None,
-    seed: int | None = None,
-    weights: str | Path | None = None,
-    adapt: bool = False,
-    **options: Value,
-) -> nn.Module:
-    """Make a model, with fresh weights or with those in a file.
-
-    Args:
-        name: one of `names()`; options may follow a colon, as in "resnet18:stem=small".
-        classes: how many classes it tells apart, at least 2; 10 if not given.
-        channels: 1 for grey images, which holds if not given, 3 for colour.
-        image_size: height and width of its input in pixels; one number means a square; 28 if not given.
-        seed: makes the weights reproducible; without it they come from PyTorch's default generator.
-        weights: a .safetensors or PyTorch file, torchvision's among them, or the folder of a finished run. What is not
-            given is then what the file's weights were made for, as far as they show it: classes, channels, the stem;
-            with a run's, the image size and all options; with published ones, images of 224 pixels.
-        adapt: whether the file may be for other numbers of channels and classes than are given; see `weights.load`.
-        options: choices that the model offers, see `facts(name).options`; and for every model with strided layers
-            `antialias`, True or one of the filters in `layers.FILTERS`, see `antialias`.
-
-    Returns:
-        A module from float32 (N, channels, height, width) to logits (N, classes). In training mode a network with
-        auxiliary classifiers returns `Outputs`. Set on it are `architecture`; `notes`, what was changed in the file's
-        weights; and `normalization`, the mean and standard deviation of images that these weights expect, or `None`.
-
-    Raises:
-        ArgumentError: for an unknown name or option, or an impossible number.
-        ShapeError: for an image size the architecture can't take.
-        CheckpointError: if the file can't be used, or does not fit the model.
-    """
-    name, chosen = parse(name)
-    if twice := set(chosen) & set(options):
-        raise ArgumentError(f"option {min(twice)} of {name} is given twice; leave one of them out.")
-    chosen |= {key: _value(name, key, value) for key, value in options.items()}
-    if weights is not None:
-        return _loaded(read(weights), adapt, name, classes, channels, image_size, seed, chosen)
-    if adapt:
-        raise ArgumentError("adapt=True is about weights from a file: pass weights=.")
-    return _made(name, classes, channels, image_size, seed, chosen)
-
-
-def _made(
+def build(
     name: str,
     classes: int | None,
     channels: int | None,
@@ -221,57 +175,20 @@ def _made(
         raise ArgumentError(f"channels={channels}: an image has at least 1.")
     if min(size) < 1:
         raise ShapeError(f"image_size={image_size}: both sides must be at least 1 pixel.")
-    known, build = _MODELS[name]
+    known, builder = _MODELS[name]
     settled = {key: chosen.get(key, option.default(size)) for key, option in known.options.items()}
     with seeding.scoped(seed, "weights") if seed is not None else nullcontext():
-        model = build(classes, channels, size, **settled)
+        model = builder(classes, channels, size, **settled)
     vars(model).update(architecture=Architecture(name, classes, channels, size, settled), notes=(), normalization=None)
     filter = str(chosen.get("antialias", "none"))
     return model if filter == "none" else antialias(model, filter)
-
-
-def _loaded(
-    file: WeightFile,
-    adapt: bool,
-    name: str,
-    classes: int | None,
-    channels: int | None,
-    image_size: int | tuple[int, int] | None,
-    seed: int | None,
-    chosen: dict[str, Value],
-) -> nn.Module:
-    """A model with a file's weights. What is `None` or not chosen is what they were made for, as far as they show."""
-    known, _ = _MODELS[name]
-    kept = file.header.get("architecture")
-    if kept and kept["name"] == name:
-        run = Architecture.from_dict(kept)
-        classes = run.classes if classes is None else classes
-        channels = run.channels if channels is None else channels
-        image_size = run.image_size if image_size is None else image_size
-        chosen = {**{key: _value(name, key, value) for key, value in run.options.items()}, **chosen}
-    elif known.normalization and image_size is None:
-        image_size = PUBLISHED_SIZE
-    model = _made(name, classes, channels, image_size, seed, chosen)
-    if "stem" in known.options and "stem" not in chosen:
-        for stem in known.options["stem"].values:
-            if not fits(model, file):
-                with suppress(ShapeError):  # the image is too small for this stem
-                    other = _made(name, classes, channels, image_size, seed, {**chosen, "stem": stem})
-                    model = other if fits(other, file) else model
-    if classes is None or channels is None:
-        theirs = intended(model, file)
-        classes, channels = classes or theirs[0], channels or theirs[1]
-        model = _made(name, classes, channels, image_size, seed, vars(model)["architecture"].options)
-    vars(model)["notes"] = load(model, file, adapt)
-    vars(model)["normalization"] = normalization(file, known.normalization, vars(model)["architecture"].channels)
-    return model
 
 
 def _text(name: str, options: Mapping[str, Value]) -> str:
     return f"{name}:{','.join(f'{key}={str(value).lower()}' for key, value in options.items())}" if options else name
 
 
-def _value(model: str, key: str, given: Value) -> Value:
+def option_value(model: str, key: str, given: Value) -> Value:
     """The option's value that `given` is or spells."""
     options = {**_MODELS[model][0].options, "antialias": ANTIALIAS}
     if key not in options:

@@ -29,10 +29,10 @@ there are maps.
 from torch import Tensor, nn
 
 from striate.layers import MaxPool2d
-from striate.models.initial import he_normal
+from striate.models.initialization import he_normal
 from striate.models.registry import Facts, register
 from striate.models.stem import STEM, check_size
-from striate.models.weights import IMAGENET
+from striate.models.weights.adapt import IMAGENET
 
 SOURCE = "Simonyan, Zisserman 2015, table 1, column D"
 STACKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))

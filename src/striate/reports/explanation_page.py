@@ -16,7 +16,7 @@ from striate.inspection import describe, evidence, receptive_fields
 from striate.inspection.examples import Examples
 from striate.inspection.features import last_maps
 from striate.inspection.stages import stages
-from striate.inspection.subject import like
+from striate.inspection.structure.inputs import like
 from striate.reports import overlays
 from striate.reports.overlays import over
 from striate.reports.rendering import file_to_write, render

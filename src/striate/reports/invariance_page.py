@@ -7,10 +7,9 @@ from typing import Any
 
 from striate.drawing import minus, percent
 from striate.files import write_atomic
-from striate.inspection.equivariance import LayerShift
-from striate.inspection.invariance_text import by_stride, gains
-from striate.inspection.invariances import Curve, Invariance, Point
-from striate.inspection.shifting import PROTOCOLS, published
+from striate.inspection.invariances.layers import LayerShift
+from striate.inspection.invariances.perturbations import PROTOCOLS, published
+from striate.inspection.invariances.result import Curve, Invariance, Point, by_stride, gains
 from striate.reports.rendering import file_to_write, render
 
 MOST_RUNGS = 40  # layers that a drawing names

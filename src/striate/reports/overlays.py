@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from striate.drawing import data_uri
 from striate.inspection import Field, evidence
 from striate.inspection.examples import Example
-from striate.inspection.tracing import Call
+from striate.inspection.structure.trace import Call
 
 WARM, COLD = (234, 88, 12), (37, 99, 235)  # for and against
 LARGEST = 96  # pixels of a map's longer side; larger ones are made smaller

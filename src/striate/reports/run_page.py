@@ -12,7 +12,7 @@ from striate.errors import ArgumentError, DataError
 from striate.evaluation.evaluation import Evaluation, measured, most_confused
 from striate.evaluation.samples import Samples, samples_of
 from striate.files import write_atomic
-from striate.inspection.counterpart import rival
+from striate.inspection.invariances.rivals import rival
 from striate.reports.rendering import file_to_write, render
 from striate.reports.reproduce import command
 from striate.reports.sections import sections

@@ -15,12 +15,12 @@ from striate.evaluation.metrics import wilson_interval
 from striate.inspection import Invariance, advise, evidence, receptive_fields
 from striate.inspection import invariance as measure
 from striate.inspection.advice import RULES
-from striate.inspection.advice.text import listed, saving
-from striate.inspection.counterpart import counterpart, timed_in_turns
+from striate.inspection.advice.finding import listed, saving
 from striate.inspection.examples import Examples
 from striate.inspection.features import last_maps
+from striate.inspection.invariances.rivals import counterpart, timed_in_turns
 from striate.inspection.stages import stages
-from striate.inspection.subject import like
+from striate.inspection.structure.inputs import like
 from striate.reports import overlays
 from striate.reports.invariance_page import curves, layers, side_by_side
 from striate.reports.overlays import over

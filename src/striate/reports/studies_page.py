@@ -8,9 +8,9 @@ from torch import Tensor
 from striate import layers
 from striate.drawing import data_uri
 from striate.files import write_atomic
-from striate.inspection.depthwise_study import ANGLES, STROKES, DepthwiseStudy
-from striate.inspection.depthwise_text import estimate, headline, verdicts
-from striate.inspection.pooling_effects import PoolingStudy, ring, segmented
+from striate.inspection.studies.depthwise import ANGLES, STROKES, DepthwiseStudy
+from striate.inspection.studies.depthwise_text import estimate, headline, verdicts
+from striate.inspection.studies.pooling import PoolingStudy, ring, segmented
 from striate.reports.rendering import file_to_write, render
 
 

@@ -10,7 +10,7 @@ from striate.errors import ArgumentError
 from striate.evaluation import Evaluation
 from striate.evaluation.samples import Samples
 from striate.inspection import ArchitectureTable, describe
-from striate.inspection.subject import like
+from striate.inspection.structure.inputs import like
 from striate.preprocess import Preprocess
 from striate.runs import Run
 from striate.types import Progress

@@ -6,12 +6,11 @@ from torch import nn
 
 from striate import layers
 from striate.errors import ArgumentError
-from striate.inspection.advice.finding import Finding
+from striate.inspection.advice.finding import Finding, share
 from striate.inspection.advice.network import Network, SkippedError
 from striate.inspection.advice.surgery import Surgery, changed
-from striate.inspection.advice.text import share
-from striate.inspection.field import Field
-from striate.inspection.tracing import Call, trace
+from striate.inspection.extent.field import Field
+from striate.inspection.structure.trace import Call, trace
 from striate.units import by
 
 SMALL = 0.5  # of the image's side: a unit of the last maps then sees less than a quarter of it

@@ -9,11 +9,10 @@ import math
 from torch import nn
 
 from striate import layers
-from striate.inspection.advice.finding import Finding
+from striate.inspection.advice.finding import Finding, share
 from striate.inspection.advice.network import Network, own_parameters
 from striate.inspection.advice.surgery import Surgery, convolution, put, redrawn
-from striate.inspection.advice.text import share
-from striate.inspection.tracing import Call
+from striate.inspection.structure.trace import Call
 
 MOST = 0.5  # of the network's parameters
 

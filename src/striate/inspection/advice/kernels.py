@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 from torch import nn
 
-from striate.inspection import vocabulary as words
-from striate.inspection.advice.finding import Finding
+from striate.inspection.advice.finding import Finding, short
 from striate.inspection.advice.network import Network, own_parameters
 from striate.inspection.advice.surgery import Surgery, convolution, put
-from striate.inspection.advice.text import short
-from striate.inspection.tracing import Call
+from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure.trace import Call
 
 MATERIAL = 0.05  # of the network's parameters or multiply-adds: less is not worth a finding
 

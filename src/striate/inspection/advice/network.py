@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from striate import layers
-from striate.inspection.advice.ties import Ties, ties_of
-from striate.inspection.architecture import describe
-from striate.inspection.table import ArchitectureTable
-from striate.inspection.tracing import Call, trace
+from striate.inspection.advice.surgery import Ties, ties_of
+from striate.inspection.structure.describe import describe
+from striate.inspection.structure.table import ArchitectureTable
+from striate.inspection.structure.trace import Call, trace
 
 if TYPE_CHECKING:
     from striate.inspection.advice.finding import Finding

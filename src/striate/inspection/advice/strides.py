@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from striate import seeding
-from striate.inspection import vocabulary as words
-from striate.inspection.advice.finding import Finding
+from striate.inspection.advice.finding import Finding, share
 from striate.inspection.advice.network import Network
 from striate.inspection.advice.surgery import Surgery, convolution, put
-from striate.inspection.advice.text import share
-from striate.inspection.sanity import randomised
-from striate.inspection.subject import like
-from striate.inspection.tracing import Call
+from striate.inspection.attribution import randomised
+from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure.inputs import like
+from striate.inspection.structure.trace import Call
 from striate.models import evaluating
 from striate.units import by
 

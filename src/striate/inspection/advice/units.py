@@ -3,15 +3,135 @@
 Sources: Lu et al., "Dying ReLU and Initialization", 2019; LeCun et al., "Efficient BackProp", 1998, section 4.4.
 """
 
-from torch import nn
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate import layers
-from striate.inspection import vocabulary as words
-from striate.inspection.advice.finding import Finding
-from striate.inspection.advice.network import Network
+from striate.inspection.advice.finding import Finding, share
+from striate.inspection.advice.network import Network, SkippedError
 from striate.inspection.advice.surgery import swapping
-from striate.inspection.advice.text import share
-from striate.inspection.advice.watching import SATURATED, Watched, watch
+from striate.inspection.extent.rules import arguments, name_of
+from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure.inputs import taking
+from striate.inspection.structure.trace import layers_of
+from striate.models import evaluating
+
+CHUNK = 64  # images at once
+LEAST_IMAGES = 100  # of fewer, many units are silent by chance
+SATURATED = 0.97  # |tanh| from which on its slope is below 6 % of the steepest; a sigmoid is a tanh of half the input
+
+
+@dataclass
+class Watched:
+    """One activation over all images.
+
+    Args:
+        layer: the path of its module; of a function, that of the last layer before it.
+        module: whether it is a module.
+        kind: "relu", "tanh" or "sigmoid".
+        lively: bool (units,), whether a unit was ever other than 0; a map is a unit.
+        flat, values: how many values were saturated, and how many there were.
+    """
+
+    layer: str
+    module: bool
+    kind: str
+    lively: Tensor
+    flat: int = 0
+    values: int = 0
+
+    def add(self, made: Tensor) -> None:
+        """Take in what it made of a batch: (N, units, …)."""
+        per_unit = made.detach().transpose(0, 1).flatten(1)
+        self.lively |= (per_unit != 0).any(1).cpu()
+        if self.kind != "relu":
+            swing = 2 * made - 1 if self.kind == "sigmoid" else made
+            self.flat += int((swing.abs() > SATURATED).sum())
+            self.values += made.numel()
+
+
+class Watch(TorchDispatchMode):
+    """A context in which activations are counted, in the order in which they are computed."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.found: list[Watched] = []
+        self.open: list[str] = []
+        self.last, self.position = "", 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # see `Follower`
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        kind = _kind(func, args, kwargs or {})
+        if kind and isinstance(made, Tensor) and made.dim() > 1:
+            if self.position == len(self.found):
+                layer = self.open[-1] if self.open else self.last
+                self.found.append(Watched(layer, bool(self.open), kind, torch.zeros(made.shape[1], dtype=torch.bool)))
+            self.found[self.position].add(made)
+            self.position += 1
+        return made
+
+
+def watch(network: Network) -> list[Watched]:
+    """The network's activations over all of its images, in evaluation mode.
+
+    Raises:
+        SkippedError: without images, or with too few.
+    """
+    if network.images is None or network.inputs is None:
+        raise SkippedError("it takes a trained network and images")
+    if len(network.images) < LEAST_IMAGES:
+        raise SkippedError(f"{len(network.images)} images tell too little, give {LEAST_IMAGES} or more")
+    if "watched" in network.kept:
+        return network.kept["watched"]
+    mode = Watch()
+    with evaluating(network.module), torch.no_grad(), _named(network.module, mode):
+        for chunk in network.images.split(CHUNK):
+            inputs, mode.position = network.inputs(chunk), 0
+            with taking(network.module, network.shape), mode:
+                network.module(inputs)
+    network.kept["watched"] = mode.found
+    return mode.found
+
+
+@contextmanager
+def _named(module: nn.Module, mode: Watch) -> Iterator[None]:
+    """Tell the watch which layer is being computed, and which was last."""
+    handles = []
+    for path, layer in layers_of(module):
+
+        def begin(module: nn.Module, args: Any, path: str = path) -> None:
+            mode.open.append(path)
+
+        def end(module: nn.Module, args: Any, output: Any) -> None:
+            mode.last = mode.open.pop()
+
+        handles += [layer.register_forward_pre_hook(begin), layer.register_forward_hook(end)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _kind(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+    name = name_of(func)
+    if name == "hardtanh":  # a ReLU6 is one
+        given = arguments(func, args, kwargs)
+        return "relu" if given.get("min_val", -1) == 0 else None
+    return name if name in ("relu", "tanh", "sigmoid") else None
+
 
 DEAD = 0.05  # of a layer's units
 FLAT = 0.5  # of an activation's values

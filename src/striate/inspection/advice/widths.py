@@ -13,7 +13,7 @@ from torch import nn
 from striate.inspection.advice.finding import Finding
 from striate.inspection.advice.network import Network, SkippedError
 from striate.inspection.advice.surgery import Surgery, refit
-from striate.inspection.tracing import Call
+from striate.inspection.structure.trace import Call
 
 Stride = tuple[float, float]
 

@@ -1,0 +1,93 @@
+"""How much a layer computes: connections as LeCun et al. (1998) count them, and multiply-adds."""
+
+import math
+
+from torch import nn
+
+from striate import layers
+from striate.inspection.structure import layer_kinds as words
+
+Counts = tuple[int | None, int | None]
+
+
+def count(module: nn.Module, received: tuple[int, ...], made: tuple[int, ...]) -> Counts:
+    """Connections and multiply-adds of one call, for one image.
+
+    Connections are the inputs of every output unit, plus 1 where it has a bias; cells of padding count as inputs.
+    Multiply-adds are the weights applied, without biases. A normalisation connects each unit with itself and its bias,
+    and has no multiply-adds, because it melts into the convolution before it.
+
+    Args:
+        received: the shape of the input, with a batch of 1.
+        made: the shape of the output.
+
+    Returns:
+        (connections, multiply-adds); `None` where nothing is known of a layer that has parameters.
+    """
+    inputs, units = math.prod(received), math.prod(made)
+    if isinstance(module, layers.BlurredConv2d):
+        return _blurred(module, received, made)
+    weights = _weights(module, inputs, units)
+    if weights is not None:
+        return weights + units * _has_bias(module), weights
+    if isinstance(module, layers.Subsampling2d):
+        return units * (math.prod(module.kernel_size) + 1), units
+    if isinstance(module, words.NORMS):
+        return units * (1 + _has_bias(module)), 0
+    if isinstance(module, nn.PReLU):
+        return units, 0
+    if any(True for _ in module.parameters()):
+        return None, None
+    return _pooled(module, received, made), 0
+
+
+def _weights(module: nn.Module, inputs: int, units: int) -> int | None:
+    """How often a weight is applied; `None` for a layer that is no weighted sum."""
+    if isinstance(module, layers.BlurPool2d):
+        return units * math.prod(module.kernel_size)
+    if isinstance(module, words.CONVOLUTIONS):
+        return units * module.in_channels // module.groups * math.prod(module.kernel_size)
+    if isinstance(module, words.TRANSPOSED):
+        return inputs * module.out_channels // module.groups * math.prod(module.kernel_size)
+    if isinstance(module, layers.PartialConv2d):
+        return units // module.out_channels * module.weight.numel()
+    if isinstance(module, nn.Linear):
+        return units * module.in_features
+    if isinstance(module, layers.RBFOutput):
+        return units * module.prototypes.shape[1]
+    return None
+
+
+def _blurred(module: layers.BlurredConv2d, received: tuple[int, ...], made: tuple[int, ...]) -> Counts:
+    """The convolution's own, at every pixel or, of one that stands behind its blur, at those that are left; and the
+    blur's."""
+    sides = made[2:]
+    blur = math.prod(sides) * module.blur.channels * math.prod(module.blur.kernel_size)
+    if not module.before:
+        pads = (0, 0) if isinstance(module.padding, str) else module.padding
+        lost = (d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True))
+        ends = (0, 0) if module.padding == "same" else lost
+        sides = tuple(n + 2 * p - end for n, p, end in zip(received[2:], pads, ends, strict=True))
+    units = math.prod(sides) * module.out_channels
+    weights = units * module.in_channels // module.groups * math.prod(module.kernel_size)
+    return weights + units * _has_bias(module) + blur, weights + blur
+
+
+def _pooled(module: nn.Module, received: tuple[int, ...], made: tuple[int, ...]) -> int:
+    """Connections of a layer without parameters: what each output unit sees, 0 where it has no window."""
+    if isinstance(module, words.GLOBAL_POOLS):
+        return math.prod(received)
+    if isinstance(module, words.ADAPTIVE_AVG + words.ADAPTIVE_MAX):
+        axes = zip(received[2:], made[2:], strict=True)
+        return math.prod(made[:2]) * math.prod(_adaptive(cells, windows) for cells, windows in axes)
+    kernel = words.window(module, len(made) - 2).kernel
+    return math.prod(made) * math.prod(kernel) if kernel else 0
+
+
+def _adaptive(cells: int, windows: int) -> int:
+    """Cells of all windows of an adaptive pooling along one axis; windows overlap where they don't divide it evenly."""
+    return sum(-(-(i + 1) * cells // windows) - i * cells // windows for i in range(windows))
+
+
+def _has_bias(module: nn.Module) -> bool:
+    return getattr(module, "bias", None) is not None

@@ -1,0 +1,174 @@
+"""From a network to the table that its paper would print."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure.cost import count
+from striate.inspection.structure.inputs import architecture_of, input_shape_of, module_of
+from striate.inspection.structure.table import ArchitectureTable, LayerRow
+from striate.inspection.structure.trace import INPUT, Call, layers_of, trace
+from striate.runs import Run
+
+
+@dataclass
+class Draft:
+    """A row while activations may still be added to it.
+
+    Args:
+        call: the layer's.
+        before: the row that made its input, if it took that row's last output.
+        last: the position of the call that made what leaves this row, activations included.
+        notes: its activations and dropout, in order.
+    """
+
+    call: Call
+    before: "Draft | None"
+    last: int
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """What stands in the column "activation"."""
+        return ", ".join(self.notes)
+
+
+def fold(calls: list[Call]) -> list[Draft]:
+    """The rows, that of the input first.
+
+    A row takes in what is called on its last output: parameterless activations, dropout, and modules that hand on their
+    input as it is (these without a word). An increasing activation on the output of a max pooling or of flattening goes
+    to the weighted layer before that, if this has no activation yet, because either order gives the same.
+    """
+    first = Draft(Call("input", nn.Identity(), (), (), None, True), None, INPUT)
+    drafts = [first]
+    holder = {INPUT: first}  # which row the output of a call belongs to
+    for position, call in enumerate(calls):
+        draft = holder.get(call.source) if call.source is not None else None
+        if draft is not None and draft.last != call.source:
+            draft = (
+                None  # an activation has been applied elsewhere to what this one takes: they don't follow each other
+            )
+        if draft is None or not _melts(call):
+            draft = Draft(call, draft, position)
+            drafts.append(draft)
+        else:
+            note = words.dropout(call.module) or words.activation(call.module)
+            if note:
+                _home(draft, call.module).notes.append(note)
+            draft.last = position
+        holder[position] = draft
+    return drafts
+
+
+def _melts(call: Call) -> bool:
+    """Whether the call needs no row of its own."""
+    if any(True for _ in call.module.parameters()):
+        return False
+    return call.unchanged or words.activation(call.module) is not None or words.dropout(call.module) is not None
+
+
+def _home(draft: Draft, module: nn.Module) -> Draft:
+    """The row in which an activation is named: that of the weighted layer before poolings it commutes with."""
+    home: Draft | None = draft
+    if words.increasing(module):
+        while home is not None and not home.notes and words.commutes(home.call.module):
+            home = home.before
+    weighted = home is not None and not home.notes and any(True for _ in home.call.module.parameters())
+    return home if home is not None and weighted else draft
+
+
+MODEL = "(model)"  # the layer's name where the model itself is the layer
+
+
+def describe(model: nn.Module | Run, input_shape: tuple[int, int, int] | None = None) -> ArchitectureTable:
+    """The architecture of any network as a table: one image of zeros goes through it, and every layer is written down.
+
+    Rows are the layers in the order they are called. Activations and dropout stand in the row of the layer whose output
+    they take; an activation behind a max pooling stands with the layer before it, where papers print it, if both
+    commute. One whose input no layer made (a sum of two branches) has a row of its own. What is computed outside
+    modules (`x + y`, `F.relu`) has no row, but receptive fields know of it.
+
+    Args:
+        model: any module, or a run, whose model is then made afresh.
+        input_shape: channels, height, width; known for models that Striate made.
+
+    Returns:
+        The table, with `rows`, totals, `.text()`, `.markdown()` and `.to_dict()`. The model stays as it was.
+
+    Raises:
+        ArgumentError: if `input_shape` is needed and missing, for TorchScript, for a lazy module that has not seen
+            its first batch, and for a run whose model Striate did not make.
+        ShapeError: if the model can't take such an image.
+    """
+    module = module_of(model)
+    shape = input_shape_of(module, input_shape)
+    architecture = architecture_of(module)
+    first, *drafts = fold(trace(module, shape))
+    seen: set[int] = set()
+    maps, size = _extent(None, (1, *shape))
+    rows = [LayerRow("input", "input", maps, size, activation=first.text)]
+    rows += [_row(draft, seen) for draft in drafts]
+    rows += _left_over(module, seen)
+    return ArchitectureTable(architecture.text if architecture else type(module).__name__, shape, tuple(rows))
+
+
+def _extent(module: nn.Module | None, made: tuple[int, ...]) -> tuple[int | None, tuple[int, ...] | None]:
+    """Maps and size of an output with a batch axis; the features of dense layers lie last."""
+    if len(made) < 2:
+        return None, None
+    if isinstance(module, words.FEATURES_LAST):
+        return made[-1], made[1:-1] or None
+    return made[1], made[2:] or None
+
+
+def _row(draft: Draft, seen: set[int]) -> LayerRow:
+    """The finished row. Parameters in `seen` are not counted again; its own are added there."""
+    module, made = draft.call.module, draft.call.made
+    maps, size = _extent(module, made)
+    window = words.window(module, len(made) - 2)
+    connections, multiply_adds = count(module, draft.call.received, made)
+    trainable, frozen = _parameters(module.parameters(), seen)
+    return LayerRow(
+        layer=draft.call.name or MODEL,
+        type=words.kind(module),
+        maps=maps,
+        size=size,
+        kernel=window.kernel,
+        stride=window.stride,
+        padding=window.padding,
+        field="?" if draft.call.field is None else draft.call.field.text,
+        activation=draft.text,
+        parameters=trainable,
+        frozen=frozen,
+        connections=connections,
+        multiply_adds=multiply_adds,
+        receptive=draft.call.field,
+    )
+
+
+def _left_over(model: nn.Module, seen: set[int]) -> list[LayerRow]:
+    """Rows for parameters that no called layer owns: a container's own, and those of layers that were not called."""
+    leaves = {id(layer) for _, layer in layers_of(model)}
+    rows = []
+    for name, module in model.named_modules():
+        trainable, frozen = _parameters(module.parameters(recurse=False), seen)
+        if trainable or frozen:
+            lists = isinstance(module, nn.ParameterList | nn.ParameterDict)
+            kind = f"{words.kind(module)}, not called" if id(module) in leaves and not lists else "own parameters"
+            # What a container does with its parameters is nobody's guess; what is not called does nothing.
+            does = 0 if "not called" in kind else None
+            rows.append(
+                LayerRow(name or MODEL, kind, parameters=trainable, frozen=frozen, connections=does, multiply_adds=does)
+            )
+    return rows
+
+
+def _parameters(parameters: Iterable[nn.Parameter], seen: set[int]) -> tuple[int, int]:
+    """How many are trainable and how many are not, of those that are not in `seen` yet."""
+    new = [parameter for parameter in parameters if id(parameter) not in seen]
+    seen.update(map(id, new))
+    trainable = sum(parameter.numel() for parameter in new if parameter.requires_grad)
+    return trainable, sum(parameter.numel() for parameter in new) - trainable

@@ -1,0 +1,1 @@
+"""Weights: files of them, and how they are loaded into models."""

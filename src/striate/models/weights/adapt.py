@@ -1,0 +1,165 @@
+"""Weights from a file into a model: what fits as it is, what can be adapted, and what does not belong together."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from striate.layers import RBFOutput
+from striate.models.weights.file import WeightFile, read
+
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation, one value a channel
+
+# What torchvision's models were trained with, and what its GoogLeNet turns that into before its first layer.
+IMAGENET: Normalization = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF: Normalization = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+PUBLISHED_SIZE = (224, 224)  # the images of torchvision's training
+
+AUXILIARY = ("aux1", "aux2")  # what torchvision calls the classifiers that GoogLeNet has for training only
+PREFIXES = ("module.", "_orig_mod.", "model.")  # of DistributedDataParallel, torch.compile and Lightning
+SHOWN = 3  # names of tensors in an error
+
+
+def fits(model: nn.Module, file: WeightFile) -> bool:
+    """Whether the file's weights can be loaded, adapted where need be; only shapes are looked at."""
+    return not misfits(model, adapted(model, file, adapt=True)[0])
+
+
+def intended(model: nn.Module, file: WeightFile) -> tuple[int | None, int | None]:
+    """How many classes and channels the file's weights are for, seen with a model of their kind; `None` if unseen."""
+    tensors = _unwrapped(file.tensors, model.state_dict())
+    last = [name for name in _ends(model) if name.split(".")[0] not in AUXILIARY]
+    rows = [value.shape[0] for name in last for key, value in tensors.items() if key.startswith(f"{name}.")]
+    first = tensors.get(f"{_first(model)}.weight")
+    return (rows[0] if rows else None), (first.shape[1] if first is not None and first.ndim == 4 else None)
+
+
+def normalization(file: WeightFile, published: Normalization | None, channels: int) -> Normalization | None:
+    """How images are to be normalised for these weights.
+
+    Args:
+        file: weights of one of Striate's runs say it themselves.
+        published: what holds for all other files.
+        channels: of the model. One channel gets the average of three; it has no better value, because the weights of
+            the three are summed. Three channels get one's value each.
+
+    Returns:
+        Mean and standard deviation in units where black is 0 and full intensity 1; `None` where it is not known.
+    """
+    kept = file.header.get("preprocess")
+    mean, std = (tuple(kept["mean"]), tuple(kept["std"])) if kept else published or ((), ())
+    return (_spread(mean, channels), _spread(std, channels)) if mean else None
+
+
+def trained_size(weights: str | Path, published: Normalization | None) -> tuple[int, int] | None:
+    """Height and width of the images that weights were trained with, in pixels.
+
+    Args:
+        weights: a file or a run's folder, see `read`; a run says it itself.
+        published: the model's published normalisation: torchvision's weights, which it is for, are from 224×224.
+
+    Returns:
+        `None` where it is not known.
+    """
+    kept = read(weights).header.get("architecture")
+    if kept:
+        height, width = kept["image_size"]
+        return height, width
+    return PUBLISHED_SIZE if published else None
+
+
+def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    return values if len(values) == channels else (sum(values) / len(values),) * channels
+
+
+def adapted(model: nn.Module, file: WeightFile, adapt: bool) -> tuple[dict[str, Tensor], list[str]]:
+    """The file's tensors as the model takes them, as far as that can be, and a sentence on each change."""
+    own, notes = model.state_dict(), []
+    tensors = _unwrapped(file.tensors, own)
+    tensors |= {name: own[name] for name in own if name.endswith(".num_batches_tracked") and name not in tensors}
+    for head in AUXILIARY:
+        here, there = ({name for name in each if name.startswith(f"{head}.")} for each in (own, tensors))
+        if there and not here:
+            tensors = {name: tensor for name, tensor in tensors.items() if name not in there}
+            notes.append(f"The auxiliary classifier {head} of the file was left out: the model has none.")
+        elif here and not there and adapt:
+            tensors |= {name: own[name] for name in here}
+            notes.append(f"The auxiliary classifier {head} begins afresh: the file has none.")
+    if adapt:
+        notes += [*_adapt_channels(model, own, tensors), *_adapt_classes(model, own, tensors)]
+    return tensors, notes
+
+
+def _unwrapped(tensors: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]:
+    """The tensors without prefixes that all names share and the model's names don't have."""
+    if tensors.keys() & set(own):
+        return dict(tensors)
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            return _unwrapped({name.removeprefix(prefix): tensor for name, tensor in tensors.items()}, own)
+    return dict(tensors)
+
+
+def _adapt_channels(model: nn.Module, own: dict[str, Tensor], tensors: dict[str, Tensor]) -> list[str]:
+    first = _first(model)
+    key = f"{first}.weight"
+    if key not in tensors or tensors[key].ndim != 4:
+        return []
+    there, here = tensors[key].shape, own[key].shape
+    if there[1] == here[1] or 1 not in (there[1], here[1]) or (there[0], *there[2:]) != (here[0], *here[2:]):
+        return []
+    tensors[key] = tensors[key].sum(dim=1, keepdim=True).div(here[1]).expand(here)
+    if here[1] == 1:
+        return [f"The first convolution, {first}, takes grey images: its weights were summed over {there[1]} channels."]
+    return [f"The first convolution, {first}, takes {here[1]} channels: each got 1/{here[1]} of the weights for one."]
+
+
+def _adapt_classes(model: nn.Module, own: dict[str, Tensor], tensors: dict[str, Tensor]) -> list[str]:
+    notes = []
+    for name, module in _ends(model).items():
+        keys = [f"{name}.{key}".removeprefix(".") for key in module.state_dict()]
+        there = [tuple(tensors[key].shape) for key in keys if key in tensors]
+        here = [tuple(own[key].shape) for key in keys]
+        if there != here and [shape[1:] for shape in there] == [shape[1:] for shape in here]:
+            tensors |= {key: own[key] for key in keys}
+            notes.append(
+                f"The last layer, {name}, begins afresh: the file tells {there[0][0]:,} classes apart, "
+                f"the model {here[0][0]:,}."
+            )
+    return notes
+
+
+def _first(model: nn.Module) -> str | None:
+    """The name of the first convolution."""
+    return next((name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)), None)
+
+
+def _ends(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers whose outputs are the classes: the last one of the network, and of each auxiliary classifier."""
+    ends: dict[str, tuple[str, nn.Module]] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | RBFOutput):
+            part = name.split(".")[0]
+            ends[part if part in AUXILIARY else ""] = (name, module)
+    return dict(ends.values())
+
+
+def misfits(model: nn.Module, tensors: dict[str, Tensor]) -> str:
+    """All that keeps the tensors from being loaded, named together; empty if nothing does."""
+    own = model.state_dict()
+    shapes = [
+        f"{name} is {tuple(tensors[name].shape)} and should be {tuple(own[name].shape)}"
+        for name in own
+        if name in tensors and tensors[name].shape != own[name].shape
+    ]
+    parts = (
+        ("missing", [name for name in own if name not in tensors]),
+        ("surplus", [name for name in tensors if name not in own]),
+        ("of another shape", shapes),
+    )
+    return "; ".join(f"{what}: {len(which)} ({_few(which)})" for what, which in parts if which)
+
+
+def _few(items: list[str]) -> str:
+    return ", ".join(items[:SHOWN]) + (", …" if len(items) > SHOWN else "")
