@@ -23,7 +23,7 @@ from striate.data import Split
 from striate.data.loader import Batches
 from striate.hardware import cores
 from striate.preprocess import Preprocess
-from striate.runs.environment import processor
+from striate.runs.run import processor
 from striate.training import Training, recipe
 
 POLICIES = ("flip", "shift", "lighting", "flip,shift,lighting", "lenet5", "alexnet", "trivial", "mixup", "cutmix")

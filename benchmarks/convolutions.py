@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.tables import number, table
+from striate.acceleration.convolutions import backward, filters_pay, maps_pay
 from striate.acceleration.winograd import convolution, filter_gradient, transformed
-from striate.acceleration.winograd_training import backward, filters_pay, maps_pay
 from striate.hardware import cores, keep_memory
 
 SHAPES = (

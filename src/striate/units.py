@@ -56,3 +56,8 @@ def listed(names: Sequence[str], most: int = 10) -> str:
     """The names in a row: "a, b, c", and after the first `most` of them how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: "1 file", "2 files"."""
+    return f"{count:,} {noun}{'s' if count != 1 else ''}"

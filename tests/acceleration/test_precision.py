@@ -14,8 +14,8 @@ from striate.acceleration.precision import fastest
 from striate.data.loader import Batches
 from striate.preprocess import Preprocess
 from striate.runs import driver, resume, train
-from striate.training import Training, muon
-from striate.training.muon import orthogonalized
+from striate.training import Training, optimizers
+from striate.training.optimizers import orthogonalized
 
 CPU = torch.device("cpu")
 IMAGES = torch.randn(4, 1, 8, 8)
@@ -35,7 +35,7 @@ def test_muons_products_are_in_the_precision_of_the_run(kind, dtype, monkeypatch
         updates.append(orthogonalized(matrix))
         return updates[-1]
 
-    monkeypatch.setattr(muon, "orthogonalized", watched)
+    monkeypatch.setattr(optimizers, "orthogonalized", watched)
     steps(kind, optimizer="muon")
     assert {each.dtype for each in updates} == {dtype}
 

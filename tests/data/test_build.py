@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from striate.data.build import Labelled, named, planned
 from striate.data.images.image_ref import Entry
+from striate.data.sources.labelled import Labelled, named, planned
 from striate.data.splits import hold_out
 from striate.errors import DataError
 

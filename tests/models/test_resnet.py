@@ -8,7 +8,7 @@ from torch import nn
 import striate
 from striate import models
 from striate.errors import ShapeError
-from striate.models.weights.identify import _Undrawn
+from striate.models.weights.load import _Undrawn
 
 # Blocks a stage; Table 1. Parameters with 1000 classes; multiply-adds as the paper prints them.
 TABLE_1 = {

@@ -1,6 +1,7 @@
 """The report: one well-formed file that asks the network for nothing, whatever the run."""
 
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,16 @@ from typing import Any
 import pytest
 import torch
 from html_page import Page
+from small_run import dataset
 from torch import nn
 
-from striate.data import Dataset, Split
+from striate.cli.main import app
+from striate.data import Dataset, Split, load
 from striate.errors import ArgumentError, CheckpointError, DataError, StorageError
 from striate.reports import plots, report, sections
+from striate.reports.run_page import command
 from striate.runs import Run, train
-from striate.training import Recipe
+from striate.training import Recipe, recipe
 
 
 def arrays(classes: tuple[str, ...], per_class: int = 4, noise: int = 0, side: int = 6, test: bool = True) -> Dataset:
@@ -157,3 +161,44 @@ def test_a_place_that_cant_be_written_is_one_clear_error(run: Run, shapes: Datas
 def test_one_epoch_has_whole_numbers_under_it() -> None:
     drawn = plots.curves([{"epoch": 1, "train_loss": 0.7}], "loss")
     assert re.findall(r">([\d.]+)</text>", drawn)[:3] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        recipe("modern", "mlp").replace(epochs=1),
+        recipe("paper", "mlp").replace(epochs=1, seed=3, nesterov=False),
+        Recipe(epochs=1, name="my own", augment="shift=0.1,rotate=5", label_smoothing=0.05, schedule="cosine"),
+    ],
+    ids=["modern", "paper", "own"],
+)
+def test_the_command_gives_the_same_weights(settings: Recipe, tmp_path: Path) -> None:
+    first = train("mlp", load("digits", image_size=10, fit="stretch"), settings, out=tmp_path / "first", device="cpu")
+    words = shlex.split(command(first) or "")
+    assert words[:3] == ["striate", "train", "mlp"]
+    app([*words[1:], "--out", str(tmp_path / "again"), "--device", "cpu"], standalone_mode=False)
+    again = Run.open(tmp_path / "again")
+    assert again.recipe.replace(name="") == first.recipe.replace(name="")
+    assert again.preprocess.to_dict() == {**first.preprocess.to_dict(), "fit": again.preprocess.fit}
+    assert first.result is not None
+    assert again.result is not None
+    assert again.result["sha256"] == first.result["sha256"]
+
+
+def test_a_default_run_needs_no_settings(digits_run: Run) -> None:
+    plain = command(digits_run) or ""
+    assert "--seed" not in plain
+    assert "--skip-bad" not in plain
+    assert "--data digits" in plain
+
+
+def test_a_recipe_of_another_model_is_spelled_out(tmp_path: Path) -> None:
+    borrowed = recipe("paper", "lenet5").replace(epochs=1, loss="cross-entropy")
+    again = command(train("lenet5_modern", dataset(), borrowed, out=tmp_path / "run")) or ""
+    assert "--recipe" not in again
+    assert "--set schedule=cosine" in again
+
+
+def test_a_module_of_ones_own_has_no_command(tmp_path: Path) -> None:
+    run = train(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), dataset(), Recipe(epochs=1), out=tmp_path / "run")
+    assert command(run) is None

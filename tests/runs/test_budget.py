@@ -9,7 +9,7 @@ from small_run import dataset
 
 import striate
 from striate.errors import ArgumentError
-from striate.reports import reproduce
+from striate.reports import run_page
 from striate.runs import Begun, checkpoints
 from striate.runs.budget import Budget
 from striate.training import Plan, Recipe, Step
@@ -64,8 +64,8 @@ def test_a_budget_decides_the_steps_and_the_same_steps_make_the_same_run(tmp_pat
     again = striate.train("mlp", data, Recipe(steps=steps, **settings), out=tmp_path / "again")
     assert again.result["sha256"] == run.result["sha256"]
     assert again.history()[-1]["val_accuracy"] == history[-1]["val_accuracy"]
-    assert f"--set steps={steps}" in reproduce.command(run)
-    assert "budget" not in reproduce.command(run)
+    assert f"--set steps={steps}" in run_page.command(run)
+    assert "budget" not in run_page.command(run)
 
 
 def test_a_resumed_run_keeps_its_plan_and_the_time_that_is_gone(tmp_path):

@@ -11,7 +11,7 @@ from torch import nn
 import striate
 from striate.data.dataset import conformed
 from striate.errors import ArgumentError
-from striate.reports import reproduce
+from striate.reports import run_page
 from striate.runs import Begun, Run, train, wanted_size
 from striate.training import Recipe
 from striate.training.optimizers import optimizer_of
@@ -64,8 +64,8 @@ def test_a_run_that_began_with_weights_can_be_stopped_continued_and_repeated(pub
     cut = striate.resume(tmp_path / "cut", data=larger())
     assert cut.result["sha256"] == whole.result["sha256"]
     assert Run.open(whole.path).weights == str(published)
-    assert f"--weights {published}" in str(reproduce.command(whole))
-    assert "fine-tune" not in str(reproduce.command(whole)) or whole.recipe.name == "fine-tune"
+    assert f"--weights {published}" in str(run_page.command(whole))
+    assert "fine-tune" not in str(run_page.command(whole)) or whole.recipe.name == "fine-tune"
 
 
 def test_a_run_goes_on_from_another_and_keeps_what_fits(tmp_path: Path):

@@ -16,7 +16,7 @@ from striate.inference import score
 from striate.models import Outputs
 from striate.preprocess import Preprocess
 from striate.training import Recipe, Training
-from striate.training.schedules import factor
+from striate.training.plan import learning_rate_factor
 
 PREPROCESS = Preprocess(4, 5, 1, mean=(0.5,), std=(0.25,))
 PLAIN = {
@@ -110,7 +110,7 @@ def test_a_separable_problem_is_learnt():
 
 
 def test_every_batch_is_one_update_at_the_schedules_rate():
-    made = training(linear(), separable(20), epochs=3, schedule="one-cycle", warmup=0.3, learning_rate=0.1)
+    made = training(linear(), separable(20), epochs=3, schedule="linear", warmup=0.3, learning_rate=0.1)
     rates = []
     made.optimizer.register_step_post_hook(
         lambda optimizer, *_: rates.append([g["lr"] for g in optimizer.param_groups])
@@ -121,7 +121,9 @@ def test_every_batch_is_one_update_at_the_schedules_rate():
     assert [step.epoch for step in steps] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert [step.last_of_epoch for step in steps] == [False, False, True] * 3
     assert [step.samples for step in steps] == [8, 8, 4] * 3
-    expected = [0.1 * factor(made.recipe, (step + 1) / 10) for step in range(9)]
+    expected = [
+        0.1 * learning_rate_factor(made.recipe.schedule, made.recipe.warmup, (step + 1) / 10) for step in range(9)
+    ]
     assert [step.learning_rate for step in steps] == expected
     assert rates == [[rate, rate] for rate in expected]
     assert list(made) == []
@@ -176,7 +178,7 @@ def test_going_on_from_the_middle_gives_the_same_weights(optimizer, stop):
         "optimizer": optimizer,
         "momentum": 0.9,
         "weight_decay": 0.01,
-        "schedule": "one-cycle",
+        "schedule": "linear",
         "warmup": 0.2,
         "augment": "flip,shift=0.3,rotate=20",
         "clip_norm": 1,

@@ -1,12 +1,15 @@
 """Optimisers: the right one, over the right parameters, with decay on weights only."""
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from striate import models
 from striate.training import Recipe
-from striate.training.optimizers import optimizer_of
+from striate.training.optimizers import COEFFICIENTS, NEWTON_SCHULZ_STEPS, Muon, optimizer_of, orthogonalized
 
 
 def small():
@@ -56,3 +59,69 @@ def test_lenet5s_prototypes_are_not_trained_and_its_coefficients_do_not_decay():
     assert sum(p.numel() for group in groups for p in group["params"]) == 60_000
     assert decay[id(model.s2.weight)] == 0
     assert decay[id(model.c3.weight)] == 0.1
+
+
+def matrix(outputs: int, inputs: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(outputs, inputs, generator=torch.Generator().manual_seed(seed))
+
+
+def by_singular_values(values: np.ndarray) -> np.ndarray:
+    """The iteration acts on each singular value alone, as an odd polynomial: an independent way to the same matrix."""
+    u, s, vt = np.linalg.svd(values.astype(np.float64), full_matrices=False)
+    s = s / np.sqrt((s**2).sum())
+    a, b, c = COEFFICIENTS
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        s = a * s + b * s**3 + c * s**5
+    return u @ np.diag(s) @ vt * max(1, values.shape[0] / values.shape[1]) ** 0.5
+
+
+@given(outputs=st.integers(1, 12), inputs=st.integers(1, 12), seed=st.integers(0, 99))
+def test_it_equals_the_polynomial_of_the_singular_values(outputs: int, inputs: int, seed: int):
+    given_matrix = matrix(outputs, inputs, seed)
+    expected = by_singular_values(given_matrix.numpy())
+    np.testing.assert_allclose(orthogonalized(given_matrix).numpy(), expected, atol=2e-4)
+
+
+def test_singular_values_come_near_one():
+    values = torch.linalg.svdvals(orthogonalized(matrix(16, 400)))
+    assert values.min() > 0.5
+    assert values.max() < 1.3
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1, 1e3])
+def test_the_size_of_the_gradient_does_not_matter(scale: float):
+    torch.testing.assert_close(orthogonalized(matrix(4, 9) * scale), orthogonalized(matrix(4, 9)), rtol=1e-3, atol=1e-4)
+
+
+def test_a_gradient_of_zero_moves_nothing():
+    assert torch.equal(orthogonalized(torch.zeros(3, 5)), torch.zeros(3, 5))
+
+
+def test_a_group_that_is_not_orthogonal_is_nesterov_sgd():
+    ours, theirs = (nn.Parameter(matrix(3, 4)) for _ in range(2))
+    muon = Muon([{"params": [ours]}], lr=0.1, momentum=0.8)
+    sgd = torch.optim.SGD([theirs], lr=0.1, momentum=0.8, nesterov=True)
+    for seed in range(4):
+        for parameter, optimizer in ((ours, muon), (theirs, sgd)):
+            parameter.grad = matrix(3, 4, seed)
+            optimizer.step()
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_the_first_orthogonal_step_by_hand():
+    weight = nn.Parameter(matrix(6, 18).view(6, 2, 3, 3).to(memory_format=torch.channels_last))
+    before = weight.detach().clone()
+    gradient = matrix(6, 18, 1).view(6, 2, 3, 3)
+    weight.grad = gradient.clone()
+    Muon([{"params": [weight], "orthogonal": True}], lr=0.1, momentum=0.9, weight_decay=0.5).step()
+    update = torch.from_numpy(by_singular_values(gradient.flatten(1).numpy())).float().view(6, 2, 3, 3)
+    torch.testing.assert_close(weight.detach(), before * (1 - 0.1 * 0.5) - 0.1 * update, rtol=1e-3, atol=1e-4)
+
+
+def test_only_hidden_weights_move_orthogonally():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(16, 8), nn.Linear(8, 3))
+    groups = optimizer_of(Recipe(optimizer="muon", weight_decay=0.1), model).param_groups
+    shapes = [[tuple(p.shape) for p in group["params"]] for group in groups]
+    assert shapes == [[(4, 1, 3, 3), (8, 16)], [(3, 8)], [(4,), (8,), (3,)]]
+    assert [group["orthogonal"] for group in groups] == [True, False, False]
+    assert [group["weight_decay"] for group in groups] == [0.1, 0.1, 0.0]

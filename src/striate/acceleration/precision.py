@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from striate import seeding
-from striate.acceleration.winograd_training import training_convolutions
+from striate.acceleration.convolutions import training_convolutions
 from striate.models import Outputs
 
 Precision = Literal["float32", "bfloat16"]

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from striate import seeding
+from striate.augmentation.colour import Images, components, draw_lighting
 from striate.augmentation.geometry import affine
-from striate.augmentation.lighting import Images, components, draw_lighting
 from striate.augmentation.table import TRANSFORMS
 from striate.augmentation.transform import Mixing, Transform
 from striate.errors import ArgumentError, unknown

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from striate.augmentation import colour, erasing, geometry, lighting, mixing
+from striate.augmentation import colour, geometry, mixing
 from striate.augmentation.transform import Mixing, Transform
 from striate.augmentation.trivial import trivial
 
@@ -61,19 +61,19 @@ _LIGHT = {
         0.1,
         (0, 10),
         "the standard deviation along the training set's colour components, in eigenvalues",
-        lighting.draw_unfitted,
-        lighting.lighting,
+        colour.draw_unfitted,
+        colour.lighting,
     ),
     "lighting-imagenet": Transform(
         3,
         0.1,
         (0, 10),
         "the standard deviation along ImageNet's colour components, in eigenvalues",
-        partial(lighting.draw_lighting, lighting.IMAGENET),
-        lighting.lighting,
+        partial(colour.draw_lighting, colour.IMAGENET),
+        colour.lighting,
     ),
     "erase": Transform(
-        2, 0.25, (0, 1), "the side of the erased box, as a share of the image's", erasing.draw_erase, erasing.erase
+        2, 0.25, (0, 1), "the side of the erased box, as a share of the image's", mixing.draw_erase, mixing.erase
     ),
 }
 _MIXTURES = {

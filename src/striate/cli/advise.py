@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.antialias import HELP
 from striate.cli.console import say, show, show_json
+from striate.cli.target import HELP
 from striate.errors import ArgumentError
 from striate.units import seconds
 

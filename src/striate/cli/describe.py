@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.antialias import HELP
-from striate.cli.target import subject
+from striate.cli.target import HELP, subject
 
 
 def describe(

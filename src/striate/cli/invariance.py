@@ -28,8 +28,8 @@ def invariance(
     from striate.cli.progress import loading
     from striate.evaluation.samples import samples_of
     from striate.inspection import invariance as measure
+    from striate.inspection.invariances.classifier import counterpart, rival, timed_in_turns
     from striate.inspection.invariances.result import comparison_text
-    from striate.inspection.invariances.rivals import counterpart, rival, timed_in_turns
     from striate.reports.invariance_page import report_invariance
     from striate.reports.rendering import file_to_write
     from striate.runs import Run

@@ -11,12 +11,11 @@ from striate.cli.advise import advise
 from striate.cli.augment import augment
 from striate.cli.compare import compare
 from striate.cli.console import say, show
-from striate.cli.data import data
+from striate.cli.data import data, pack
 from striate.cli.describe import describe
 from striate.cli.evaluate import evaluate
 from striate.cli.explain import explain
 from striate.cli.invariance import invariance
-from striate.cli.pack import pack
 from striate.cli.predict import predict
 from striate.cli.report import report
 from striate.cli.show import depthwise, pooling

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from striate.cli.antialias import HELP, with_blur
 from striate.cli.console import say, show, show_json
+from striate.cli.target import HELP, with_blur
 from striate.errors import ArgumentError
 from striate.units import seconds
 

@@ -63,8 +63,8 @@ def subject_of(
         return _of_run(found, source, most) if isinstance(found, Run) else _of_model(found, None)
     if (classes, channels) != (None, None):
         raise ArgumentError("--data says how many classes and channels there are: leave out --classes and --channels.")
-    from striate.cli.antialias import with_blur
     from striate.cli.progress import loading
+    from striate.cli.target import with_blur
     from striate.data import load
     from striate.runs import wanted_size
 

@@ -1,12 +1,11 @@
 """From a plan, which says where each image of each split lies, to a data set: what folders and shards share."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
-from striate.data import notes
 from striate.data.cache.decoded import Cache, settled
 from striate.data.dataset import Dataset, Split, target
 from striate.data.headers import Header, known_headers, read_headers
@@ -14,12 +13,11 @@ from striate.data.images.decoder_pool import Decoders
 from striate.data.images.image_ref import Entry, Stamp
 from striate.data.lazy import LazyImages
 from striate.data.reader import IN_MEMORY, Reader
-from striate.data.splits import hold_out
 from striate.errors import BadFilesError, DataError
 from striate.hardware import keep_memory, worker_count
 from striate.preprocess import Fit, Preprocess
 from striate.types import Progress
-from striate.units import listed
+from striate.units import listed, plural
 
 _LARGEST_OWN_SIZE = 224
 _SIZE = (64, 64)
@@ -88,7 +86,7 @@ def collect(
     _demand_every_class(source, classes, splits.get("train"))
     mirror = not all(name.isdigit() or (len(name) == 1 and name.isalpha()) for name in classes)
     counts = {name: split.labels.bincount(minlength=len(classes)).tolist() for name, split in splits.items()}
-    closing = notes.of_result(classes, counts, len(skipped), split=divided, mirror=mirror)
+    closing = of_result(classes, counts, len(skipped), split=divided, mirror=mirror)
     val, test = (split if split is not None and len(split) else None for split in map(splits.get, ("val", "test")))
     told += closing
     return Dataset(
@@ -145,7 +143,7 @@ def _preprocess(
     else:
         headers, problems = known_headers(entries, stamps, cache, options.progress)
     preprocess = _inferred(headers, size, channels, fit)
-    told += notes.of_images(headers, preprocess, size, channels)
+    told += of_images(headers, preprocess, size, channels)
     return preprocess, problems
 
 
@@ -187,98 +185,48 @@ def _demand_every_class(source: str, classes: Sequence[str], train: Split | None
         raise DataError(f"{source}: no image to train on is left of {', '.join(lacking)}; the others can't be decoded.")
 
 
-Label = int | str
+def of_images(
+    headers: Counter[Header], preprocess: Preprocess, size: tuple[int, int] | None, channels: int | None
+) -> list[str]:
+    """About the size and the channels, where `size` or `channels` was not given. Sizes are width×height."""
+    said = []
+    sizes = sorted(
+        {(header.width, header.height) for header in headers}, key=lambda sides: (sides[0] * sides[1], sides)
+    )
+    goal = f"{preprocess.width}×{preprocess.height}"
+    if size is None and sizes and sizes != [(preprocess.width, preprocess.height)]:
+        smallest, largest = (f"{width}×{height}" for width, height in (sizes[0], sizes[-1]))
+        found = f"the images are {largest}" if len(sizes) == 1 else f"the images differ, from {smallest} to {largest}"
+        said.append(f"{found} pixels: brought to {goal} by {preprocess.fit}; --image-size sets another size")
+    grey = sum(count for header, count in headers.items() if header.channels == 1)
+    if channels is None and 0 < grey < headers.total():
+        said.append(f"{grey} of {headers.total()} images are grey: all are brought to 3 channels")
+    elif channels is None and grey:
+        said.append("all images are grey: 1 channel")
+    return said
 
 
-class Labelled(NamedTuple):
-    """One sample.
-
-    Args:
-        entry: where its image lies.
-        key: what tells it apart from the others, the same on every machine.
-        label: its class: a number, or a name.
-    """
-
-    entry: Entry
-    key: str
-    label: Label
-
-
-def named(source: str, labels: Iterable[Label]) -> dict[Label, str]:
-    """The classes that occur and their names, in order: names in plain string order, or numbers from the lowest up.
-
-    Args:
-        source: what to call the data set in an error.
-        labels: the labels of all samples.
-
-    Raises:
-        DataError: if some labels are numbers and others names.
-    """
-    found = set(labels)
-    numbers = sorted(label for label in found if isinstance(label, int))
-    names = sorted(label for label in found if isinstance(label, str))
-    if numbers and names:
-        raise DataError(f"{source}: some labels are numbers, like {numbers[0]}, and others names, like '{names[0]}'.")
-    return {label: str(label) for label in numbers or names}
-
-
-def collect_labelled(
-    source: str,
-    splits: Mapping[str, Sequence[Labelled]],
-    classes: Mapping[Label, str],
-    problems: Mapping[str, str],
-    options: Options,
-    said: Sequence[str] = (),
-) -> Dataset:
-    """The samples as a data set.
+def of_result(
+    classes: Sequence[str], counts: Mapping[str, Sequence[int]], skipped: int, *, split: bool, mirror: bool
+) -> list[str]:
+    """About files left out, mirroring, and how the images were split if it was done for the user.
 
     Args:
-        source, options, said: as for `collect`.
-        splits, classes: as for `planned`.
-        problems: the samples that can't be used, each with the reason.
-
-    Raises:
-        DataError: if there is nothing of a class to train on.
-        BadFilesError: naming every sample that can't be used, unless `skip_bad`.
+        classes: their names.
+        counts: by split, how many images each class has.
+        skipped: how many files were left out.
+        split: whether the images were split for the user.
+        mirror: whether images may be mirrored.
     """
-    if problems and not options.skip_bad:
-        raise BadFilesError(dict(problems))
-    if problems:
-        said = [*said, f"left out {len(problems)} sample{'s' if len(problems) != 1 else ''} without image or label"]
-    plan = planned(source, splits, classes)
-    loaded = collect(source, tuple(classes.values()), plan, options, said=said, divided="all" in splits)
-    return replace(loaded, skipped=dict(problems) | loaded.skipped)
-
-
-def planned(
-    source: str, splits: Mapping[str, Sequence[Labelled]], classes: Mapping[Label, str]
-) -> dict[str, list[tuple[Entry, int]]]:
-    """Which images go into which split, with their classes' positions; in each, sorted by class and key.
-
-    Args:
-        source: what to call the data set in an error.
-        splits: the samples of each split. Those under the key "all" are divided here, class by class.
-        classes: the name of each label, in the order of their positions.
-
-    Raises:
-        DataError: if there is nothing of a class to train on.
-    """
-    plan: dict[str, list[tuple[Entry, int]]] = {}
-    for split, samples in splits.items():
-        for position, part in enumerate(_by_class(samples, classes)):
-            places = hold_out([sample.key for sample in part]) if split == "all" else [split] * len(part)
-            for sample, place in zip(part, places, strict=True):
-                plan.setdefault(place, []).append((sample.entry, position))
-    if not plan.get("train"):
-        raise DataError(f"{source}: no image with a label to train on.")
-    trained = {position for _, position in plan.get("train", ())}
-    if lacking := [name for position, name in enumerate(classes.values()) if position not in trained]:
-        raise DataError(f"{source}: no image to train on of {listed(lacking)}.")
-    return plan
-
-
-def _by_class(samples: Sequence[Labelled], labels: Iterable[Label]) -> list[list[Labelled]]:
-    parts: dict[Label, list[Labelled]] = {label: [] for label in labels}
-    for sample in samples:
-        parts[sample.label].append(sample)
-    return [sorted(part, key=lambda sample: sample.key.split("/")) for part in parts.values()]
+    said = []
+    if skipped:
+        said.append(f"left out {plural(skipped, 'file')} that can't be decoded")
+    if split:
+        totals = ", ".join(f"{sum(counts[name])} {name}" for name in ("train", "val", "test") if name in counts)
+        said.append(f"split class by class: {totals} images; each file's name decides, so it is the same next time")
+        tested = counts.get("test", [0] * len(classes))
+        if lacking := [name for name, count in zip(classes, tested, strict=True) if not count]:
+            said.append(f"too few images to hold one out for test: {listed(lacking)}")
+    if not mirror:
+        said.append("the classes are digits or letters: images are not mirrored for variation")
+    return said

@@ -11,8 +11,7 @@ from striate.data.sources.digits import load_digits
 from striate.data.sources.folder import load_folder
 from striate.data.sources.huggingface import PREFIX, load_hugging_face
 from striate.data.sources.mnist import SOURCES, load_mnist
-from striate.data.sources.tar_names import are_shards
-from striate.data.sources.tar_shards import load_shards
+from striate.data.sources.tar_shards import are_shards, load_shards
 from striate.errors import ArgumentError, unknown
 from striate.preprocess import Fit
 from striate.types import Progress

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.data import lazy, notes
+from striate.data import lazy
 from striate.data.cache.decoded import Cache, Kept, key_of
 from striate.data.cache.store import NoRoomError, mapped
 from striate.data.images.decoder_pool import Decoders
@@ -22,6 +22,7 @@ from striate.data.statistics import Known, Tally, known_of
 from striate.errors import StorageError
 from striate.hardware import worker_count
 from striate.types import Progress
+from striate.units import readable
 
 IN_MEMORY = 256 * 10**6  # bytes of pixels that are decoded into memory where the cache is of no use
 
@@ -94,7 +95,7 @@ class Reader:
     def notes(self) -> list[str]:
         """What was decided so far, in sentences to be said aloud."""
         folder = self.cache.store.folder if self.cache is not None else Path()
-        return notes.of_places(self._made, folder, self._asked, self.decoders.workers, self._why)
+        return of_places(self._made, folder, self._asked, self.decoders.workers, self._why)
 
     def _into_memory(self, name: str, entries: Sequence[Entry]) -> Read:
         images, count = np.empty(self._shape(len(entries)), dtype=np.uint8), 0
@@ -218,3 +219,25 @@ def _positions(entries: Sequence[Entry], problems: Mapping[Entry, str]) -> tuple
 
 def _good_labels(entries: Sequence[Entry], labels: Tensor, problems: Mapping[Entry, str]) -> Tensor:
     return labels[[position for position, entry in enumerate(entries) if entry not in problems]]
+
+
+def of_places(made: Mapping[str, int], folder: Path, asked: Mapping[str, int], workers: int, why: str) -> list[str]:
+    """About where decoded images are.
+
+    Args:
+        made: by split, the bytes of the images that were decoded into the cache.
+        folder: the cache.
+        asked: by split, the bytes of those that are decoded whenever they are asked for.
+        workers: how many processes decode them.
+        why: why they are not in the cache.
+    """
+    said = []
+    if made:
+        said.append(
+            f"kept {readable(sum(made.values()))} of decoded images in {folder}; --cache-size limits that folder"
+        )
+    if asked:
+        by = f"{workers} processes" if workers > 1 else "1 process"
+        size = readable(sum(asked.values()))
+        said.append(f"the images of {', '.join(asked)} ({size} decoded) are decoded in every epoch, by {by}: {why}")
+    return said

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from striate.acceleration.convolutions import SmallConvolutions
 from striate.acceleration.precision import Precision, autocast, supported
 from striate.acceleration.sharding import Answer, shared
-from striate.acceleration.small_convolutions import SmallConvolutions
 from striate.acceleration.timing import quickest
 from striate.acceleration.winograd import WinogradConvolutions
 from striate.augmentation import views

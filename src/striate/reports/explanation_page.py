@@ -13,14 +13,13 @@ from striate.evaluation import predict
 from striate.files import write_atomic
 from striate.hardware import pick
 from striate.inspection import describe, evidence, receptive_fields
+from striate.inspection.evidence import stages
 from striate.inspection.examples import Examples
 from striate.inspection.features import last_maps
-from striate.inspection.stages import stages
 from striate.inspection.structure.inputs import like
-from striate.reports import overlays
-from striate.reports.overlays import over
+from striate.reports import pictures
+from striate.reports.pictures import first_filters, over
 from striate.reports.rendering import file_to_write, render
-from striate.reports.thumbnails import first_filters
 from striate.runs import Run
 
 NEAREST = 12  # training images that are shown
@@ -100,7 +99,7 @@ class _Subject:
         (ways["gradients"],) = evidence.pixels_for(self.model, self.input, targets, black)
         return {
             "seen": over(self.pixels, "the image as the network sees it"),
-            "ways": [{"name": name, **overlays.attribution(self.pixels, way)} for name, way in ways.items()],
+            "ways": [{"name": name, **pictures.attribution(self.pixels, way)} for name, way in ways.items()],
             "added": float(ways["gradients"].values.sum()),
             "difference": evidence.difference(self.model, self.input, target, black),
             "steps": evidence.STEPS,
@@ -124,10 +123,10 @@ class _Subject:
             return {"examples": None, "nearest": [], "excited": []}
         field = receptive_fields(self.model, self.shape).get(layer or "")
         excited = [
-            (unit, [overlays.framed(each, field) for each in examples.exciting(unit, EXCITING)])
+            (unit, [pictures.framed(each, field) for each in examples.exciting(unit, EXCITING)])
             for unit in examples.units
         ]
-        nearest = [overlays.example(each) for each in examples.nearest(self.input, NEAREST)]
+        nearest = [pictures.example(each) for each in examples.nearest(self.input, NEAREST)]
         return {"examples": examples, "nearest": nearest, "excited": excited}
 
     def layers(self, examples: Examples | None) -> dict[str, Any]:
@@ -138,8 +137,8 @@ class _Subject:
             images = self._input(examples.images[:: -(-len(examples) // count)])
         shown = stages(self.model, self.shape)
         return {
-            "maps": overlays.maps(self.model, self.input, shown),
-            "sights": overlays.sights(self.model, images, shown, self.pixels),
+            "maps": pictures.maps(self.model, self.input, shown),
+            "sights": pictures.sights(self.model, images, shown, self.pixels),
             "most_maps": evidence.MOST_MAPS,
             "samples": len(images),
             "filters": first_filters(self.model, self.run.preprocess),

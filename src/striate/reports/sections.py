@@ -16,14 +16,14 @@ from striate.inspection import Invariance, advise, evidence, receptive_fields
 from striate.inspection import invariance as measure
 from striate.inspection.advice import RULES
 from striate.inspection.advice.finding import listed, saving
+from striate.inspection.evidence import stages
 from striate.inspection.examples import Examples
 from striate.inspection.features import last_maps
-from striate.inspection.invariances.rivals import counterpart, timed_in_turns
-from striate.inspection.stages import stages
+from striate.inspection.invariances.classifier import counterpart, timed_in_turns
 from striate.inspection.structure.inputs import like
-from striate.reports import overlays
+from striate.reports import pictures
 from striate.reports.invariance_page import curves, layers, side_by_side
-from striate.reports.overlays import over
+from striate.reports.pictures import over
 from striate.reports.subject import Subject
 
 ATTRIBUTION_IMAGES = 4  # images
@@ -36,13 +36,13 @@ def attribution(subject: Subject) -> dict[str, Any] | None:
     if subject.samples is None or subject.evaluation is None:
         return None
     positions = subject.telling(subject.affordable(ATTRIBUTION_WORK, 1, ATTRIBUTION_IMAGES, ATTRIBUTION_PASSES))
-    pictures = subject.samples.split.images[torch.tensor(positions)]
+    chosen = subject.samples.split.images[torch.tensor(positions)]
     targets = subject.evaluation.predicted[positions]
     layer, no_cam = _last_maps(subject)
-    ways = _ways(subject, pictures, targets, layer)
+    ways = _ways(subject, chosen, targets, layer)
     rows = []
     for number, position in enumerate(positions):
-        pixels, true, predicted = pictures[number].numpy(), subject.evaluation.labels[position], targets[number]
+        pixels, true, predicted = chosen[number].numpy(), subject.evaluation.labels[position], targets[number]
         rows.append(
             {
                 "seen": over(pixels, "the image"),
@@ -50,7 +50,7 @@ def attribution(subject: Subject) -> dict[str, Any] | None:
                 "predicted": subject.run.classes[int(predicted)],
                 "right": bool(true == predicted),
                 "probability": float(subject.evaluation.probabilities[position].max()),
-                "ways": {name: overlays.attribution(pixels, found[number]) for name, found in ways.items()},
+                "ways": {name: pictures.attribution(pixels, found[number]) for name, found in ways.items()},
             }
         )
     likeness = {name: _mean([each.correlation for each in found]) for name, found in ways.items()}
@@ -58,9 +58,9 @@ def attribution(subject: Subject) -> dict[str, Any] | None:
 
 
 def _ways(
-    subject: Subject, pictures: Tensor, targets: Tensor, layer: str | None
+    subject: Subject, chosen: Tensor, targets: Tensor, layer: str | None
 ) -> dict[str, list[evidence.Attribution]]:
-    inputs, black = subject.inputs(pictures), subject.inputs(torch.zeros_like(pictures[:1]))
+    inputs, black = subject.inputs(chosen), subject.inputs(torch.zeros_like(chosen[:1]))
     ways = {"Grad-CAM": evidence.cams(subject.model, inputs, targets, layer)} if layer else {}
     ways["integrated gradients"] = evidence.pixels_for(subject.model, inputs, targets, black)
     return ways
@@ -134,8 +134,8 @@ def insides(subject: Subject) -> dict[str, Any] | None:
     layer = last_maps(subject.model, subject.shape)
     shown, split = stages(subject.model, subject.shape), subject.samples.split
     positions = torch.tensor(subject.telling(UNITS))
-    pictures = split.images[positions]
-    inputs = subject.inputs(pictures)
+    chosen = split.images[positions]
+    inputs = subject.inputs(chosen)
     units = dict.fromkeys(unit for each in inputs for unit in evidence.strongest(subject.model, each[None], layer)[:2])
     examples = Examples(
         subject.model, split, subject.run.classes, subject.run.preprocess,
@@ -145,13 +145,13 @@ def insides(subject: Subject) -> dict[str, Any] | None:
     field = receptive_fields(subject.model, subject.shape).get(layer)
     return {
         "layer": layer,
-        "sights": overlays.sights(subject.model, measured, shown, pictures[0].numpy()),
+        "sights": pictures.sights(subject.model, measured, shown, chosen[0].numpy()),
         "samples": len(measured),
-        "maps": overlays.maps(subject.model, inputs[:1], shown),
+        "maps": pictures.maps(subject.model, inputs[:1], shown),
         "most_maps": evidence.MOST_MAPS,
         "examples": examples,
         "excited": [
-            (unit, [overlays.framed(each, field) for each in examples.exciting(unit, EXCITING)])
+            (unit, [pictures.framed(each, field) for each in examples.exciting(unit, EXCITING)])
             for unit in examples.units
         ],
         "shown": subject.run.classes[int(split.labels[positions[0]])],

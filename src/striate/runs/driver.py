@@ -22,10 +22,9 @@ from striate.inference import logits_of
 from striate.models import Architecture
 from striate.preprocess import Preprocess
 from striate.runs import checkpoints
-from striate.runs.environment import environment
 from striate.runs.events import Observer
 from striate.runs.folder import locked, new_folder
-from striate.runs.run import Run
+from striate.runs.run import Run, environment
 from striate.runs.session import Session
 from striate.training import Recipe
 from striate.training import recipe as named

@@ -9,20 +9,24 @@ result.json            how it ended
 """
 
 import json
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from striate.data import Dataset, load
 from striate.errors import CheckpointError, StriateError
 from striate.files import read_json
+from striate.hardware import cores
 from striate.models import Architecture
 from striate.preprocess import Preprocess
 from striate.runs import checkpoints
 from striate.training import Recipe
+from striate.version import __version__
 
 FORMAT = 1
 
@@ -179,3 +183,28 @@ class Run:
 
 def _lack(error: Exception) -> str:
     return f"it lacks {error}" if isinstance(error, KeyError) else f"it is not what a run writes ({error})"
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Plain values that name the software and the machine."""
+    return {
+        "striate": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": cores(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+    }
+
+
+def processor() -> str:
+    """The processor's name, with the vector instructions PyTorch uses on it."""
+    name = platform.processor() or platform.machine()
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        lines = [line for line in listing.read_text().splitlines() if line.startswith("model name")]
+        name = lines[0].partition(":")[2].strip() if lines else name
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"

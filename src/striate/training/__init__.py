@@ -3,8 +3,7 @@
 from striate.training.loop import Step, Training, diverged
 from striate.training.losses import map_loss
 from striate.training.plan import Plan
-from striate.training.recipe import Recipe
-from striate.training.recipes import modern, paper, recipe
+from striate.training.recipes import Recipe, modern, paper, recipe
 
 __all__ = [
     "Plan",

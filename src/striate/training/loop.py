@@ -18,16 +18,15 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from striate import seeding
+from striate.acceleration.convolutions import training_convolutions
 from striate.acceleration.precision import autocast
-from striate.acceleration.winograd_training import training_convolutions
 from striate.data.loader import Batches
 from striate.errors import DivergedError
 from striate.models import Outputs, frozen_norms
 from striate.training.losses import loss_of
 from striate.training.optimizers import optimizer_of
-from striate.training.plan import Plan
-from striate.training.recipe import Recipe
-from striate.training.schedules import factor
+from striate.training.plan import Plan, learning_rate_factor
+from striate.training.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,9 @@ class Training:
         recipe, started = self.recipe, time.perf_counter()
         inputs, targets = self.batches[self.step]
         waited = time.perf_counter() - started
-        learning_rate = recipe.learning_rate * factor(recipe, self.plan.done(self.step))
+        learning_rate = recipe.learning_rate * learning_rate_factor(
+            recipe.schedule, recipe.warmup, self.plan.done(self.step)
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group.get("share", 1.0)
 

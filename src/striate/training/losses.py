@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from striate.training.recipe import Recipe
+from striate.training.recipes import Recipe
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -1,5 +1,6 @@
 """How many steps a run has, and how far along it is at each: what schedules and early dropout follow."""
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -61,3 +62,23 @@ class Plan:
             if until > at:
                 begun, at = begun + (1 - begun) * (until - at) / (steps - at), until
         return begun
+
+
+def learning_rate_factor(schedule: str, warmup: float, done: float) -> float:
+    """The share of the peak learning rate used at a step.
+
+    Args:
+        schedule: "linear", "cosine" or "constant": what follows the warm-up.
+        warmup: share of the run in which the rate rises, in [0, 1].
+        done: the share of the run that lies behind the step, in (0, 1), from its `Plan`.
+
+    Returns:
+        A value in (0, 1]: a straight rise over the warm-up, then a straight line ("linear") or half a cosine ("cosine")
+        towards 0, or 1 ("constant").
+    """
+    if done < warmup:
+        return done / warmup
+    if schedule == "constant":
+        return 1.0
+    left = (1 - done) / (1 - warmup)
+    return left if schedule == "linear" else 0.5 * (1 - math.cos(math.pi * left))

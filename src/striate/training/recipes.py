@@ -3,9 +3,106 @@
 
 import math
 from collections.abc import Callable
+from typing import Any, Literal, Self
 
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from striate.augmentation import parse, views
+from striate.data import Dataset
 from striate.errors import ArgumentError, unknown
-from striate.training.recipe import FEW_SAMPLES, Recipe
+from striate.training.plan import Plan
+
+FEW_SAMPLES = 10_000
+
+
+class Recipe(BaseModel):
+    """How a model is trained.
+
+    What is not given is left to the model: `striate.train("lenet5", data, Recipe(epochs=5))` changes the epochs of
+    LeNet-5's `modern` recipe and nothing else. The defaults below hold for a model that has no recipe of its own.
+
+    Raises:
+        ArgumentError: for an unknown setting or a value out of range, naming it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str = Field("custom", description="what the recipe is called")
+    epochs: int = Field(10, ge=1, description="passes over the training data")
+    steps: str = Field("", description="how many steps, instead of whole epochs: '3752', or as a budget's run ended")
+    budget: float = Field(0.0, ge=0, description="seconds of training, instead of epochs; 0 for none")
+    batch_size: int = Field(64, ge=1, description="samples a step")
+    optimizer: Literal["sgd", "muon", "adamw", "nadam"] = Field("sgd", description="sgd is with momentum")
+    learning_rate: float = Field(0.02, gt=0, description="the schedule's peak")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd and muon")
+    nesterov: bool = Field(True, description="look ahead with sgd's momentum")
+    weight_decay: float = Field(5e-4, ge=0, description="on weights, not on biases or scales")
+    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="decay after warm-up")
+    warmup: float = Field(0.2, ge=0, le=1, description="share of the steps in which the learning rate rises")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    clip_norm: float = Field(5.0, ge=0, description="the largest norm of the gradient; 0 for no limit")
+    early_dropout: float = Field(1.0, ge=0, le=1, description="share of the steps, from the first, with dropout on")
+    loss: Literal["auto", "cross-entropy", "map"] = Field("auto", description="auto: what the model was published with")
+    map_penalty: float = Field(10.0, gt=0, description="j, the rubbish class's penalty in LeNet-5's MAP loss")
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: what a second's trial shows")
+    freeze_backbone: bool = Field(False, description="train the last layer alone, the others being loaded weights")
+    first_layer_rate: float = Field(
+        1.0, gt=0, le=1, description="the first layer's learning rate as a share of the last one's (discriminative)"
+    )
+    augment: str = Field("auto", description="an augmentation policy; auto: flips and shifts where the data allows")
+    tta: str = Field("none", description="views whose probabilities the result and later predictions average; auto too")
+    seed: int = Field(0, ge=0, description="what weights, order, variation and dropout are drawn from")
+
+    def __init__(self, **settings: Any):
+        unknown_names = set(settings) - set(type(self).model_fields)
+        if unknown_names:
+            raise unknown("recipe setting", min(unknown_names), type(self).model_fields)
+        if settings.get("schedule") == "one-cycle":  # the name of before, which means another schedule in PyTorch
+            settings["schedule"] = "linear"
+        try:
+            super().__init__(**settings)
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise ArgumentError(f"recipe setting {field}={first['input']!r}: {first['msg']}.") from None
+        if self.augment != "auto":
+            parse(self.augment)
+        if self.tta != "auto":
+            views(self.tta)
+        if self.steps:
+            Plan.parse(self.steps)
+        if self.steps and self.budget:
+            raise ArgumentError("recipe settings steps and budget both say how long to train: give one of them.")
+
+    def replace(self, **settings: Any) -> Self:
+        """The same recipe with some settings changed; text is read as the setting's own type."""
+        return type(self)(**{**self.model_dump(), **settings})
+
+    def over(self, base: Self) -> Self:
+        """`base` with the settings that were given here."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return base.replace(**{"name": self.name, **given})
+
+    def resolved(self, loss: Literal["cross-entropy", "map"], data: Dataset) -> Self:
+        """The same recipe with every "auto" settled: `loss` is the model's own, variation and views follow the data.
+
+        Precision that was not measured (see `training.fastest`) is float32.
+        """
+        return self.replace(
+            loss=loss if self.loss == "auto" else self.loss,
+            augment=default_augmentation(data) if self.augment == "auto" else self.augment,
+            precision="float32" if self.precision == "auto" else self.precision,
+            tta=("flip,shifts" if data.mirror else "shifts") if self.tta == "auto" else self.tta,
+        )
+
+
+def default_augmentation(data: Dataset) -> str:
+    """Small shifts, mirror images where a mirrored image keeps its label, and for fewer than 10,000 images, which a
+    network would soon know by heart, larger shifts, rotations and zooms."""
+    variation = "shift=0.08,rotate=10,zoom=0.1" if len(data.train) < FEW_SAMPLES else "shift=0.04"
+    return f"flip,{variation}" if data.mirror else variation
+
 
 STEPS = 4500  # a network of this size is far from trained in fewer, however small the data
 MOST_EPOCHS = 100
@@ -13,7 +110,8 @@ FAST_EPOCHS = {"quicknet_s": 2, "quicknet_m": 3, "quicknet_l": 8}
 
 
 def modern(model: str, samples: int = 60_000) -> Recipe:
-    """Today's defaults: a one-cycle schedule, Nesterov momentum or better, flips and shifts where the data allows.
+    """Today's defaults: learning-rate warm-up and linear decay, Nesterov momentum or better, flips and shifts where the
+    data allows.
 
     Measured, on two cores: lenet5 on digits 99.72 % (one seed, `striate train`); on Fashion-MNIST, three seeds each,
     fashion_cnn 93.31 % (`striate train fashion_cnn --data fashion-mnist`) and mlp 88.79 %; see

@@ -15,9 +15,9 @@ from striate import models, seeding
 from striate.errors import ArgumentError, DataError, ShapeError
 from striate.inspection import Curve, Invariance, LayerShift, Point, invariance
 from striate.inspection.invariances import classifier
+from striate.inspection.invariances.classifier import timed_in_turns
 from striate.inspection.invariances.perturbations import PERTURBATIONS, PROTOCOLS, offsets
 from striate.inspection.invariances.result import gains
-from striate.inspection.invariances.rivals import timed_in_turns
 from striate.preprocess import Preprocess
 from striate.reports.invariance_page import curves, drawn_points, layers, report_invariance
 

@@ -14,7 +14,7 @@ from striate import models
 from striate.errors import ArgumentError, CheckpointError
 from striate.models.weights import adapt
 from striate.models.weights.file import WeightFile, read
-from striate.models.weights.identify import _Undrawn, likely
+from striate.models.weights.load import _Undrawn, likely
 
 CREATED = {"classes": 10, "channels": 3, "image_size": 32}
 

@@ -10,6 +10,7 @@ import io
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,9 +21,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, BinaryIO, NamedTuple, cast
 
 import numpy as np
+from filelock import FileLock
 
 from striate.data.images.image_ref import Entry
 from striate.data.images.prepare import prepare_all
@@ -177,9 +179,7 @@ class _Helper:
 
     def __init__(self, preprocess: Preprocess, lock: Path):
         # What is found here is found there: the import path may have been changed since Python began.
-        program = (
-            f"import sys; sys.path[:] = {sys.path!r}; from striate.data.images.decoder_process import main; main()"
-        )
+        program = f"import sys; sys.path[:] = {sys.path!r}; from striate.data.images.decoder_pool import main; main()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", program],
             stdin=subprocess.PIPE,
@@ -225,3 +225,27 @@ class _Helper:
 
 def _line(value: object) -> bytes:
     return json.dumps(value).encode() + b"\n"
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer requests until there are no more."""
+    first = json.loads(requests.readline())
+    preprocess, turn = Preprocess.from_dict(first["preprocess"]), FileLock(first["lock"])
+    shape = (preprocess.height, preprocess.width, preprocess.channels)
+    for line in requests:
+        entries = [Entry(Path(path), offset, length) for path, offset, length in json.loads(line)]
+        pixels = np.empty((len(entries), *shape), dtype=np.uint8)
+        problems = prepare_all(entries, preprocess, pixels, turn)
+        answers.write(json.dumps(problems).encode() + b"\n")
+        answers.write(pixels.data)
+        answers.flush()
+
+
+def main() -> None:
+    """Serve on standard input and output. What else would be printed goes to standard error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains, which then ends this one
+    answers, sys.stdout = sys.stdout.buffer, sys.stderr
+    try:
+        serve(sys.stdin.buffer, answers)
+    except BrokenPipeError:  # nobody wants the answer any more
+        sys.exit(1)

@@ -4,18 +4,18 @@ import gc
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from striate.data import notes
 from striate.data.build import Options, collect
 from striate.data.dataset import Dataset
 from striate.data.images.decode import SUFFIXES
 from striate.data.images.image_ref import Entry
 from striate.data.splits import hold_out
 from striate.errors import DataError
+from striate.units import listed, plural
 
 SPLITS = {  # what folders and files of a split are called
     "train": "train",
@@ -196,7 +196,7 @@ def load_folder(source: str, options: Options | None = None) -> Dataset:
     with _without_collection():
         layout = read_layout(Path(source))
         plan = plan_of(layout, Path(source))
-    said = notes.of_layout(layout.others, layout.ignored)
+    said = of_layout(layout.others, layout.ignored)
     return collect(source, layout.classes, plan, options or Options(), said=said, divided="all" in layout.splits)
 
 
@@ -223,3 +223,14 @@ def plan_of(layout: Layout, root: Path) -> dict[str, list[tuple[Entry, int]]]:
             for path, place in zip(files, places, strict=True):
                 plan.setdefault(place, []).append((Entry(path), label))
     return plan
+
+
+def of_layout(others: Counter[str], ignored: Sequence[str]) -> list[str]:
+    """About files and folders that were passed over."""
+    said = []
+    if others:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
+        said.append(f"passed over {plural(others.total(), 'file')}: {kinds}")
+    if ignored:
+        said.append(f"passed over folders beside train: {listed(ignored)}")
+    return said

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from striate.data.build import Labelled, Options, collect_labelled, named
+from striate.data.build import Options
 from striate.data.dataset import Dataset
 from striate.data.sources.arrow import read_rows
 from striate.data.sources.folder import SPLITS
+from striate.data.sources.labelled import Labelled, collect_labelled, named
 from striate.errors import ArgumentError, DataError
 from striate.units import listed
 

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from striate.data.build import Label, Labelled
 from striate.data.images.decode import SUFFIXES
 from striate.data.images.image_ref import Entry
+from striate.data.sources.labelled import Label, Labelled
 from striate.data.sources.tar_index import Member, read_index
 from striate.errors import DataError
 from striate.units import listed

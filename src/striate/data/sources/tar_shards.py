@@ -1,19 +1,183 @@
 """Tar shards in the WebDataset convention as a data set; what a sample is, samples.py says."""
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from striate.data import notes
-from striate.data.build import Label, Options, collect_labelled, named
+from striate.data.build import Options
 from striate.data.dataset import Dataset
-from striate.data.sources.tar_names import by_split, find_shards
+from striate.data.sources.folder import SPLITS, of_layout
+from striate.data.sources.labelled import Label, collect_labelled, named
 from striate.data.sources.tar_samples import Shard, read_shard
 from striate.data.splits import share
-from striate.errors import DataError
+from striate.errors import ArgumentError, DataError
 from striate.hardware import worker_count
 from striate.types import Progress
+from striate.units import listed
+
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+
+
+def are_shards(source: str) -> bool:
+    """Whether `source` names shards: by its braces or its .tar, or as a folder that holds tar files and no folders."""
+    path = Path(source)
+    if path.is_dir():
+        try:
+            folders = (each for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
+            return bool(_shards_in(path)) and not any(folders)
+        except OSError:  # a folder that may not be read: whoever reads it says so
+            return False
+    return "{" in source or "}" in source or source.endswith((".tar", *_COMPRESSED))
+
+
+def find_shards(source: str) -> list[Path]:
+    """The shards that `source` names: those in a folder by name, those of a pattern in its order.
+
+    Raises:
+        ArgumentError: if the pattern is none, see `expand`, or names no tar files on this machine.
+        DataError: naming the shards that are missing.
+    """
+    if "://" in source or source.startswith("pipe:"):
+        raise ArgumentError(f"'{source}' is not on this machine: copy the shards here first, and name the copies.")
+    path = Path(source)
+    if path.is_dir():
+        return _shards_in(path)
+    names = [source] if path.exists() else expand(source)
+    if other := [name for name in names if not name.endswith(".tar")]:
+        packed = "Unpack compressed shards first" if other[0].endswith(_COMPRESSED) else "Shards are named x.tar"
+        raise ArgumentError(f"'{source}' names {other[0]}, which is no .tar file. {packed}.")
+    paths = [Path(name) for name in names]
+    if missing := [each for each in paths if not each.is_file()]:
+        count = f"{len(missing)} of {len(paths)} shards are" if len(paths) > 1 else "a shard is"
+        raise DataError(f"{count} missing: {listed([str(each) for each in missing])}.{_present(missing[0].parent)}")
+    return paths
+
+
+def by_split(shards: Sequence[Path], known: Sequence[str | None]) -> dict[str, list[int]]:
+    """The positions of the shards of each split; under the one key "all" where they are not split.
+
+    Args:
+        shards: the files. A name like train-000.tar or cifar10_val_7.tar says the split; where none does, the
+            names of their folders may, as in train/000.tar.
+        known: the split that is written inside each shard, which counts more than names.
+
+    Raises:
+        DataError: if some shards belong to a split and others don't, or there are splits but none to train on.
+    """
+    said = [inside or _said(path.stem) for path, inside in zip(shards, known, strict=True)]
+    if not any(said):
+        said = [_said(path.absolute().parent.name) for path in shards]
+    splits: dict[str, list[int]] = {}
+    for position, split in enumerate(said):
+        splits.setdefault(split or "", []).append(position)
+    if len(splits) == 1:
+        return {"all": list(range(len(shards)))}
+    if "" in splits:
+        strays = listed([str(shards[position]) for position in splits.pop("")])
+        raise DataError(
+            f"no split is known of {strays}, while other shards belong to {' and '.join(splits)}: name shards like "
+            "train-000.tar, val-000.tar and test-000.tar."
+        )
+    if "train" not in splits:
+        raise DataError(f"there are shards of {' and '.join(splits)} but none of train, as train-000.tar would be.")
+    return {split: splits[split] for split in ("train", "val", "test") if split in splits}
+
+
+def _said(name: str) -> str | None:
+    """The split that a file's or a folder's name speaks of, if it is one."""
+    words = {SPLITS[word] for word in re.findall("[a-z]+", name.lower()) if word in SPLITS}
+    return words.pop() if len(words) == 1 else None
+
+
+def _present(folder: Path) -> str:
+    if not folder.is_dir():
+        return f" There is no folder {folder}."
+    there = _shards_in(folder)
+    return f" {folder} holds {there[0].name} … {there[-1].name} ({len(there)})." if there else f" {folder} holds none."
+
+
+def _shards_in(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.iterdir() if each.suffix == ".tar" and not each.name.startswith("."))
+
+
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_MOST = 100_000  # shards; a range that is longer has a digit too many
+
+
+def expand(pattern: str) -> list[str]:
+    """All names that `pattern` stands for, in the order written, the last braces running fastest.
+
+    A range counts up and keeps leading zeros: {08..10} is 08, 09, 10. Alternatives stand between commas and may hold
+    braces themselves. A name without braces stands for itself.
+
+    Raises:
+        ArgumentError: naming what is wrong: a brace without its partner, a range that runs backwards, braces that hold
+            neither a range nor alternatives, a name that comes twice, or more than 100,000 names.
+    """
+    names = []
+    for name in _expanded(pattern, pattern):
+        names.append(name)
+        if len(names) > _MOST:
+            raise ArgumentError(f"'{pattern}' stands for more than {_MOST:,} names: check its ranges.")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ArgumentError(f"'{pattern}' names {name} twice: its images would be counted twice.")
+        seen.add(name)
+    return names
+
+
+def _expanded(text: str, pattern: str) -> Iterator[str]:
+    start = text.find("{")
+    if start < 0:
+        if "}" in text:
+            raise ArgumentError(f"'{pattern}' closes a brace that it does not open.")
+        yield text
+        return
+    if "}" in text[:start]:
+        raise ArgumentError(f"'{pattern}' closes a brace that it does not open.")
+    parts, end = _alternatives(text, start, pattern)
+    choices = _counted(parts[0], pattern) if len(parts) == 1 else _each(parts, pattern)
+    for choice in choices:
+        for rest in _expanded(text[end:], pattern):
+            yield text[:start] + choice + rest
+
+
+def _each(parts: list[str], pattern: str) -> Iterator[str]:
+    for part in parts:
+        yield from _expanded(part, pattern)
+
+
+def _alternatives(text: str, start: int, pattern: str) -> tuple[list[str], int]:
+    """What stands between the commas of the braces that open at `start`, and the position after them."""
+    parts, begin, depth = [], start + 1, 0
+    for position in range(start, len(text)):
+        letter = text[position]
+        depth += (letter == "{") - (letter == "}")
+        if depth == 0 or (depth == 1 and letter == ","):
+            parts.append(text[begin:position])
+            begin = position + 1
+        if depth == 0:
+            return parts, begin
+    raise ArgumentError(f"'{pattern}' opens a brace that it does not close.")
+
+
+def _counted(text: str, pattern: str) -> Iterator[str]:
+    """The numbers of the range `text`, as wide as its ends if one of them begins with a zero."""
+    found = _RANGE.fullmatch(text)
+    if not found:
+        raise ArgumentError(
+            f"'{pattern}': {{{text}}} is neither a range like {{000..063}} nor alternatives like {{train,val}}."
+        )
+    first, last = found.groups()
+    if int(first) > int(last):
+        raise ArgumentError(f"'{pattern}': the range {{{text}}} runs backwards; write {{{last}..{first}}}.")
+    padded = any(len(end) > 1 and end.startswith("0") for end in (first, last))
+    width = max(len(first), len(last)) if padded else 0
+    return (f"{number:0{width}}" for number in range(int(first), int(last) + 1))
+
 
 _MOST_KINDS = 5
 _PARTS = 64  # of the work of finding samples: enough to show progress and to keep many cores busy
@@ -37,7 +201,7 @@ def load_shards(source: str, options: Options | None = None) -> Dataset:
     classes = _classes(source, shards)
     parts = by_split([shard.path for shard in shards], [shard.info.split if shard.info else None for shard in shards])
     splits = {split: [sample for at in part for sample in shards[at].samples] for split, part in parts.items()}
-    return collect_labelled(source, splits, classes, problems, options, _said(shards))
+    return collect_labelled(source, splits, classes, problems, options, _notes(shards))
 
 
 def read_shards(paths: Sequence[Path], progress: Progress | None = None) -> list[Shard]:
@@ -98,9 +262,9 @@ def _classes(source: str, shards: Sequence[Shard]) -> dict[Label, str]:
     return named(source, (sample.label for shard in shards for sample in shard.samples))
 
 
-def _said(shards: Sequence[Shard]) -> list[str]:
+def _notes(shards: Sequence[Shard]) -> list[str]:
     """What to tell about shards: what was passed over or is not there, and what the classes are called."""
-    said = notes.of_layout(sum((shard.others for shard in shards), Counter[str]()), ())
+    said = of_layout(sum((shard.others for shard in shards), Counter[str]()), ())
     totals = {shard.info.split: shard.info.shards for shard in shards if shard.info}
     present = Counter(shard.info.split for shard in shards if shard.info)
     said += [

@@ -17,6 +17,7 @@ from striate.inspection.advice.network import Network, own_parameters
 from striate.inspection.advice.surgery import Surgery, convolution, put
 from striate.inspection.structure import layer_kinds as words
 from striate.inspection.structure.trace import Call
+from striate.units import plural
 
 MATERIAL = 0.05  # of the network's parameters or multiply-adds: less is not worth a finding
 
@@ -58,7 +59,7 @@ def large_kernels(network: Network) -> list[Finding]:
         Finding(
             rule="large-kernel",
             layers=tuple(found),
-            found=f"{_many(len(calls), 'kernel')} of {' and '.join(f'{size}×{size}' for size in sizes)} after "
+            found=f"{plural(len(calls), 'kernel')} of {' and '.join(f'{size}×{size}' for size in sizes)} after "
             f"the first layer: {before:,} weights, "
             f"{short(work)} multiply-adds; as 3×3 kernels that see as much, {after:,} and {short(stacked_work)}.",
             numbers={
@@ -141,7 +142,3 @@ def _stack_text(size: int) -> str:
     layers = (size - 1) // 2
     counts = {2: "two", 3: "three", 4: "four", 5: "five"}
     return f"{counts.get(layers, layers)} 3×3 convolutions in the place of each {size}×{size}"
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count} {word}{'s' if count != 1 else ''}"

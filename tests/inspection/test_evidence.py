@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 import striate
-from striate.inspection.stages import MOST, stages
+from striate.inspection.evidence import MOST, stages
 
 
 def names(name: str, side: int, channels: int = 1) -> list[str]:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from striate.acceleration import winograd_training
+from striate.acceleration import convolutions
+from striate.acceleration.convolutions import SmallConvolutions, WinogradGradients, training_convolutions
 from striate.acceleration.winograd import filter_gradient
-from striate.acceleration.winograd_training import WinogradGradients, training_convolutions
 
 
 @pytest.fixture(autouse=True)
@@ -21,9 +21,9 @@ def _narrow_vectors(monkeypatch):
 
 
 def _bounds(monkeypatch, capability):
-    maps, tiles = winograd_training.bounds(capability)
-    monkeypatch.setattr(winograd_training, "LEAST_MAPS", maps)
-    monkeypatch.setattr(winograd_training, "MANY_TILES", tiles)
+    maps, tiles = convolutions.bounds(capability)
+    monkeypatch.setattr(convolutions, "LEAST_MAPS", maps)
+    monkeypatch.setattr(convolutions, "MANY_TILES", tiles)
 
 
 def drawn(*shape, seed=0):
@@ -70,13 +70,13 @@ def counted(monkeypatch):
     calls = {"convolution": 0, "filter_gradient": 0}
 
     def counting(name):
-        function = getattr(winograd_training, name)
+        function = getattr(convolutions, name)
 
         def count(*args):
             calls[name] += 1
             return function(*args)
 
-        monkeypatch.setattr(winograd_training, name, count)
+        monkeypatch.setattr(convolutions, name, count)
 
     for name in calls:
         counting(name)
@@ -149,3 +149,67 @@ def test_it_is_for_networks_with_wide_layers():
     assert isinstance(training_convolutions(narrow, cpu, "float32"), nullcontext)
     assert isinstance(training_convolutions(wide, cpu, "bfloat16"), nullcontext)
     assert isinstance(training_convolutions(wide, torch.device("cuda"), "float32"), nullcontext)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Grows by one with each call of the kernel."""
+    made, kernel = [], convolutions._kernel
+    monkeypatch.setattr(convolutions, "_kernel", lambda *args: made.append(args) or kernel(*args))
+    return made
+
+
+def both(*args, images=(2, 4, 9, 7), dtype=torch.float32, maps=6, kernel=(3, 5), inputs=4, **options):
+    """A convolution inside and outside, of float64 for comparison."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(images, generator=generator).to(dtype)
+    weight = torch.randn(maps, inputs, *kernel, generator=generator).to(dtype)
+    bias = torch.randn(maps, generator=generator).to(dtype) if options.pop("biased", True) else None
+    with SmallConvolutions():
+        inside = F.conv2d(x, weight, bias, *args, **options)
+    return inside, F.conv2d(x.double(), weight.double(), None if bias is None else bias.double(), *args, **options)
+
+
+@pytest.mark.parametrize(
+    ("args", "options"),
+    [
+        ((), {}),
+        ((), {"biased": False}),
+        ((2,), {}),
+        (((2, 1), (1, 2)), {}),
+        ((), {"stride": (1, 3), "padding": 1, "dilation": (1, 1), "groups": 1}),
+        ((), {"padding": "same"}),
+        ((), {"padding": "valid", "stride": 2}),
+        ((), {"padding": [2], "stride": [2]}),
+    ],
+)
+def test_its_answer_is_that_of_a_convolution(calls, args, options):
+    inside, expected = both(*args, **options)
+    torch.testing.assert_close(inside.double(), expected, rtol=1e-5, atol=1e-5)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"groups": 2, "inputs": 2},
+        {"dilation": (2, 1)},
+        {"padding": "same", "kernel": (3, 4)},
+        {"images": (4, 9, 7)},
+        {"dtype": torch.float64},
+        {"images": (32, 4, 9, 7), "maps": 64},
+        {"images": (32, 4, 9, 7), "maps": 16, "kernel": (1, 1)},
+    ],
+    ids=["grouped", "dilated", "uneven", "no batch", "double", "much work", "a large output"],
+)
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+def test_all_else_stays_as_it_was(calls, options):
+    inside, expected = both(**options)
+    torch.testing.assert_close(inside.double(), expected, rtol=1e-4, atol=1e-4)
+    assert calls == []
+
+
+def test_without_the_kernel_nothing_changes(monkeypatch):
+    monkeypatch.setattr(convolutions, "_kernel", None)
+    inside, expected = both()
+    torch.testing.assert_close(inside.double(), expected, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,108 @@
+"""Samples that carry their own labels, as in tar shards and tables, as a data set."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from striate.data.build import Options, collect
+from striate.data.dataset import Dataset
+from striate.data.images.image_ref import Entry
+from striate.data.splits import hold_out
+from striate.errors import BadFilesError, DataError
+from striate.units import listed, plural
+
+Label = int | str
+
+
+class Labelled(NamedTuple):
+    """One sample.
+
+    Args:
+        entry: where its image lies.
+        key: what tells it apart from the others, the same on every machine.
+        label: its class: a number, or a name.
+    """
+
+    entry: Entry
+    key: str
+    label: Label
+
+
+def named(source: str, labels: Iterable[Label]) -> dict[Label, str]:
+    """The classes that occur and their names, in order: names in plain string order, or numbers from the lowest up.
+
+    Args:
+        source: what to call the data set in an error.
+        labels: the labels of all samples.
+
+    Raises:
+        DataError: if some labels are numbers and others names.
+    """
+    found = set(labels)
+    numbers = sorted(label for label in found if isinstance(label, int))
+    names = sorted(label for label in found if isinstance(label, str))
+    if numbers and names:
+        raise DataError(f"{source}: some labels are numbers, like {numbers[0]}, and others names, like '{names[0]}'.")
+    return {label: str(label) for label in numbers or names}
+
+
+def collect_labelled(
+    source: str,
+    splits: Mapping[str, Sequence[Labelled]],
+    classes: Mapping[Label, str],
+    problems: Mapping[str, str],
+    options: Options,
+    said: Sequence[str] = (),
+) -> Dataset:
+    """The samples as a data set.
+
+    Args:
+        source, options, said: as for `collect`.
+        splits, classes: as for `planned`.
+        problems: the samples that can't be used, each with the reason.
+
+    Raises:
+        DataError: if there is nothing of a class to train on.
+        BadFilesError: naming every sample that can't be used, unless `skip_bad`.
+    """
+    if problems and not options.skip_bad:
+        raise BadFilesError(dict(problems))
+    if problems:
+        said = [*said, f"left out {plural(len(problems), 'sample')} without image or label"]
+    plan = planned(source, splits, classes)
+    loaded = collect(source, tuple(classes.values()), plan, options, said=said, divided="all" in splits)
+    return replace(loaded, skipped=dict(problems) | loaded.skipped)
+
+
+def planned(
+    source: str, splits: Mapping[str, Sequence[Labelled]], classes: Mapping[Label, str]
+) -> dict[str, list[tuple[Entry, int]]]:
+    """Which images go into which split, with their classes' positions; in each, sorted by class and key.
+
+    Args:
+        source: what to call the data set in an error.
+        splits: the samples of each split. Those under the key "all" are divided here, class by class.
+        classes: the name of each label, in the order of their positions.
+
+    Raises:
+        DataError: if there is nothing of a class to train on.
+    """
+    plan: dict[str, list[tuple[Entry, int]]] = {}
+    for split, samples in splits.items():
+        for position, part in enumerate(_by_class(samples, classes)):
+            places = hold_out([sample.key for sample in part]) if split == "all" else [split] * len(part)
+            for sample, place in zip(part, places, strict=True):
+                plan.setdefault(place, []).append((sample.entry, position))
+    if not plan.get("train"):
+        raise DataError(f"{source}: no image with a label to train on.")
+    trained = {position for _, position in plan.get("train", ())}
+    if lacking := [name for position, name in enumerate(classes.values()) if position not in trained]:
+        raise DataError(f"{source}: no image to train on of {listed(lacking)}.")
+    return plan
+
+
+def _by_class(samples: Sequence[Labelled], labels: Iterable[Label]) -> list[list[Labelled]]:
+    parts: dict[Label, list[Labelled]] = {label: [] for label in labels}
+    for sample in samples:
+        parts[sample.label].append(sample)
+    return [sorted(part, key=lambda sample: sample.key.split("/")) for part in parts.values()]
