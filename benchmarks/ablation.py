@@ -30,7 +30,7 @@ from benchmarks.variations import BASE, VARIATIONS, Variation, some_images
 from striate import seeding
 from striate.augmentation import parse
 from striate.data import Dataset
-from striate.data.loader import Batches
+from striate.data.loader import Loader
 from striate.errors import StriateError, unknown
 from striate.files import write_atomic
 from striate.hardware import cores
@@ -100,7 +100,7 @@ def trained(variation: Variation, model: str, fast: Recipe, data: Dataset) -> Re
     height, width, channels = data.train.images.shape[1:]
     preprocess = Preprocess(height, width, channels).with_power_sums(data.train.power_sums())
     policy = parse(chosen.augment)
-    batches = Batches(
+    batches = Loader(
         data.train, preprocess, chosen.batch_size, chosen.seed, policy if policy.varies else None, classes=10
     )
     with seeding.scoped(chosen.seed, "weights"):

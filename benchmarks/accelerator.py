@@ -29,7 +29,7 @@ from benchmarks.workers.striate_peer import PLAIN
 from striate.acceleration.precision import fastest, supported
 from striate.augmentation import parse
 from striate.data import Dataset, Split
-from striate.data.loader import Batches
+from striate.data.loader import Loader
 from striate.errors import ArgumentError
 from striate.hardware import pick
 from striate.preprocess import Preprocess
@@ -116,8 +116,8 @@ def striate_steps(case: Case, data: Dataset, device: torch.device) -> tuple[str,
     chosen = PLAIN if case.recipe == "plain" else recipe(case.recipe, case.model, len(train))
     chosen = chosen.replace(epochs=10**6, batch_size=case.batch, precision=precision).resolved("cross-entropy", data)
     policy = parse(chosen.augment).fitted(train.images)
-    vary = policy if policy.varies else None
-    batches = Batches(train, preprocess, case.batch, seed=0, vary=vary, device=device)
+    augment = policy if policy.varies else None
+    batches = Loader(train, preprocess, case.batch, seed=0, augment=augment, device=device)
     return precision, (step.samples for step in Training(model, batches, chosen))
 
 

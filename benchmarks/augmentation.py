@@ -20,7 +20,7 @@ import torch
 from striate import models
 from striate.augmentation import parse
 from striate.data import Split
-from striate.data.loader import Batches
+from striate.data.loader import Loader
 from striate.hardware import cores
 from striate.preprocess import Preprocess
 from striate.runs.run import processor
@@ -91,7 +91,7 @@ def trainer(name: str, images: torch.Tensor) -> Training:
     facts, side = models.facts(name), images.shape[1]
     chosen = recipe("modern", name).replace(augment="none", loss=facts.loss, batch_size=len(images), epochs=10**6)
     preprocess = Preprocess(side, side, images.shape[3], mean=(0.5,) * images.shape[3], std=(0.5,) * images.shape[3])
-    batches = Batches(Split(images, torch.arange(len(images)) % 10), preprocess, len(images), seed=0)
+    batches = Loader(Split(images, torch.arange(len(images)) % 10), preprocess, len(images), seed=0)
     return Training(models.create(name, 10, images.shape[3], side), batches, chosen)
 
 

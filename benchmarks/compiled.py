@@ -17,7 +17,7 @@ import torch
 import striate
 from benchmarks.tables import NOTHING, number, table
 from striate.data import Split
-from striate.data.loader import Batches
+from striate.data.loader import Loader
 from striate.hardware import cores
 from striate.preprocess import Preprocess
 from striate.training import Training, recipe
@@ -57,7 +57,7 @@ def steps(model: str, compile: bool):
     """A training that never ends."""
     images = torch.randint(0, 256, (2048, 28, 28, 1), dtype=torch.uint8)
     chosen = recipe("modern", model.partition(":")[0]).replace(epochs=10**6, augment="none", precision="float32")
-    batches = Batches(Split(images, torch.arange(2048) % 10), Preprocess(28, 28, 1), chosen.batch_size, seed=0)
+    batches = Loader(Split(images, torch.arange(2048) % 10), Preprocess(28, 28, 1), chosen.batch_size, seed=0)
     training = Training(striate.create(model, seed=0), batches, chosen.replace(loss="cross-entropy"))
     if compile:
         training.model.compile()

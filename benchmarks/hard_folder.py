@@ -231,7 +231,7 @@ def _private(process: int) -> float:
 def load_once(folder: Path, size: int, limit: str) -> None:
     """Load, take the batches of an epoch, and print what came of it as JSON."""
     from striate.data import load, reader
-    from striate.data.loader import Batches
+    from striate.data.loader import Loader
     from striate.preprocess import Preprocess
     from striate.units import bytes_of
 
@@ -241,7 +241,7 @@ def load_once(folder: Path, size: int, limit: str) -> None:
     data = load(folder, image_size=size, skip_bad=True, cache_size=bytes_of(limit) if limit else None)
     fingerprint = data.fingerprint()
     seconds = time.perf_counter() - started
-    batches = Batches(data.train, Preprocess(size, size, 3, mean=(0.5,) * 3, std=(0.2,) * 3), 128, seed=0)
+    batches = Loader(data.train, Preprocess(size, size, 3, mean=(0.5,) * 3, std=(0.2,) * 3), 128, seed=0)
     started = time.perf_counter()
     seen = sum(len(batches[step].targets) for step in range(batches.steps_per_epoch))
     assert seen == len(data.train)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.data.loader import Batch, Batches
+from striate.data.loader import Batch, Loader
 from striate.layers import GlobalAvgPool2d, WhiteningConv2d
 from striate.models.initialization import fit, spaced
 from striate.models.quicknet import LOGIT_SCALE, WIDTHS, QuickNet, Unit
@@ -194,7 +194,7 @@ def _random_flips(training: Training) -> None:
 
 
 class _Growing:
-    """Batches whose images are smaller at first; all else is that of the batches."""
+    """Loader whose images are smaller at first; all else is that of the batches."""
 
     def __init__(self, training: Training, shares: dict[int, float]):
         self._training, self._batches, self._shares = training, training.batches, shares
@@ -219,7 +219,7 @@ def _growing(shares: dict[int, float]) -> Callable[[Training], None]:
     return apply
 
 
-def some_images(batches: Batches) -> Tensor:
+def some_images(batches: Loader) -> Tensor:
     """What a network may look at before it is trained, as in `striate.train`: float32 (N, C, H, W)."""
     images = batches.split.images
     return batches.preprocess.normalize(images[spaced(len(images), images.shape[1:].numel())])

@@ -16,7 +16,7 @@ import striate
 from benchmarks.workers import serving
 from striate.acceleration.precision import fastest, supported
 from striate.data import Split, load
-from striate.data.loader import Batches
+from striate.data.loader import Loader
 from striate.data.sources import mnist
 from striate.inference import Predictor
 from striate.preprocess import Preprocess
@@ -64,7 +64,7 @@ def _steps(
     plain = PLAIN.replace(batch_size=batch)
     if trial and supported(device):
         plain = plain.replace(precision=fastest(model, preprocess.normalize(train.images[:batch]), device))
-    return plain.precision, iter(Training(model, Batches(train, preprocess, batch, plain.seed), plain))
+    return plain.precision, iter(Training(model, Loader(train, preprocess, batch, plain.seed), plain))
 
 
 def train(
@@ -141,7 +141,7 @@ def folder(path: str, side: int, batch: int, epochs: int, processes: int, memory
         data = load(path, image_size=side, channels=3, fit="stretch")
         held_out = [split.images for name, split in data.splits() if name != "train"]
         preprocess = Preprocess(side, side, 3, "stretch", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-        batches = Batches(data.train, preprocess, batch, seed=0)
+        batches = Loader(data.train, preprocess, batch, seed=0)
         steps = batches.steps_per_epoch
         for first in range(0, epochs * steps, steps):
             seen = sum(len(batches[step].targets) for step in range(first, first + steps))

@@ -1,7 +1,7 @@
 """Striate trains convolutional image classifiers, from LeNet-5 on, measures them and shows what they learned.
 
 Three lines do the main job: `data = striate.load("digits")`, `run = striate.train("lenet5", data)` and
-`striate.evaluate(run)`, whose `accuracy` is that of images the run has not seen.
+`striate.evaluate(run)`, whose `accuracy` is that of images the run has not seen. docs/python.md lists all public names.
 """
 
 from importlib import import_module
@@ -11,9 +11,15 @@ from striate.version import __version__ as __version__
 
 _HOME = {
     "Advice": "striate.inspection",
+    "ArchitectureTable": "striate.inspection",
     "Comparison": "striate.comparison",
     "Dataset": "striate.data",
     "Evaluation": "striate.evaluation",
+    "Invariance": "striate.inspection",
+    "Loader": "striate.data",
+    "Page": "striate.reports",
+    "Prediction": "striate.evaluation",
+    "Predictor": "striate.inference",
     "Preprocess": "striate.preprocess",
     "Recipe": "striate.training",
     "Run": "striate.runs",
@@ -39,9 +45,15 @@ _PACKAGES = (
 
 __all__ = [
     "Advice",
+    "ArchitectureTable",
     "Comparison",
     "Dataset",
     "Evaluation",
+    "Invariance",
+    "Loader",
+    "Page",
+    "Prediction",
+    "Predictor",
     "Preprocess",
     "Recipe",
     "Run",
@@ -50,52 +62,32 @@ __all__ = [
     "advise",
     "augmentation",
     "compare",
-    "comparison",
     "create",
     "data",
     "describe",
-    "errors",
     "evaluate",
-    "evaluation",
     "explain",
-    "inference",
-    "inspection",
     "invariance",
     "layers",
     "load",
     "models",
     "predict",
     "report",
-    "reports",
     "resume",
-    "runs",
     "train",
-    "training",
 ]
 
 if TYPE_CHECKING:
-    from striate import (
-        augmentation,
-        comparison,
-        data,
-        errors,
-        evaluation,
-        inference,
-        inspection,
-        layers,
-        models,
-        reports,
-        runs,
-        training,
-    )
+    from striate import augmentation, data, layers, models
     from striate.comparison import Comparison, compare
-    from striate.data import Dataset, Split, load
+    from striate.data import Dataset, Loader, Split, load
     from striate.errors import StriateError
-    from striate.evaluation import Evaluation, evaluate, predict
-    from striate.inspection import Advice, advise, describe, invariance
+    from striate.evaluation import Evaluation, Prediction, evaluate, predict
+    from striate.inference import Predictor
+    from striate.inspection import Advice, ArchitectureTable, Invariance, advise, describe, invariance
     from striate.models import create
     from striate.preprocess import Preprocess
-    from striate.reports import explain, report
+    from striate.reports import Page, explain, report
     from striate.runs import Run, resume, train
     from striate.training import Recipe
 

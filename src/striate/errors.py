@@ -72,9 +72,46 @@ class InterruptedRunError(RunError):
     exit_code = 130
 
 
+# What timm, torchvision, Keras, fastai and scikit-learn call things, and what they are called here.
+ELSEWHERE = {
+    "aug": "augment",
+    "augmentation": "augment",
+    "batch": "batch_size",
+    "bs": "batch_size",
+    "in_channels": "channels",
+    "in_chans": "channels",
+    "img_size": "image_size",
+    "input_size": "image_size",
+    "label_smooth": "label_smoothing",
+    "lr": "learning_rate",
+    "lr_max": "learning_rate",
+    "max_lr": "learning_rate",
+    "n_epochs": "epochs",
+    "num_classes": "classes",
+    "num_epochs": "epochs",
+    "opt": "optimizer",
+    "pretrained": "weights",
+    "random_seed": "seed",
+    "random_state": "seed",
+    "sched": "schedule",
+    "scheduler": "schedule",
+    "smoothing": "label_smoothing",
+    "warmup_ratio": "warmup",
+    "wd": "weight_decay",
+}
+
+
+def renamed(names: Iterable[str], known: Iterable[str]) -> str:
+    """What other libraries' names are called here: "lr is called learning_rate here"; empty if none of them is."""
+    own = set(known)
+    return ", ".join(f"{name} is called {ELSEWHERE[name]} here" for name in names if ELSEWHERE.get(name) in own)
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> ArgumentError:
     """The error for a name that does not exist: the nearest name, then all of them."""
     names = sorted(known)
+    if called := renamed([name], names):
+        return ArgumentError(f"unknown {kind} '{name}': {called}.")
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return ArgumentError(f"unknown {kind} '{name}'.{hint} Known: {', '.join(names)}.")

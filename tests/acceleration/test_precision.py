@@ -11,7 +11,7 @@ from small_run import Dropping, dataset, recipe
 import striate
 from striate.acceleration import precision
 from striate.acceleration.precision import fastest
-from striate.data.loader import Batches
+from striate.data.loader import Loader
 from striate.preprocess import Preprocess
 from striate.runs import driver, resume, train
 from striate.training import Training, optimizers
@@ -23,7 +23,7 @@ IMAGES = torch.randn(4, 1, 8, 8)
 
 def steps(kind: str, **settings) -> list[float]:
     data = dataset()
-    batches = Batches(data.train, Preprocess(8, 8, 1), 16, seed=0)
+    batches = Loader(data.train, Preprocess(8, 8, 1), 16, seed=0)
     return [step.loss for step in Training(Dropping(), batches, recipe(augment="none", precision=kind, **settings))]
 
 

@@ -16,7 +16,7 @@ from strategies import quick
 from striate.augmentation import parse
 from striate.data import LazyImages, Split
 from striate.data import loader as module
-from striate.data.loader import Ahead, Batches, Pool
+from striate.data.loader import Loader, MemoryPool, Prefetcher
 from striate.errors import ArgumentError, DataError
 from striate.hardware import single_core_threads
 from striate.preprocess import Preprocess
@@ -25,11 +25,11 @@ PREPROCESS = Preprocess(2, 3, 1, mean=(0.5,), std=(0.25,))
 counts = st.tuples(st.integers(1, 40), st.integers(1, 50))
 
 
-def batches(count, batch_size, seed=0, vary=None):
+def batches(count, batch_size, seed=0, augment=None):
     """Every image's pixels, and its label, are its own index."""
     index = torch.arange(count)
     images = index.to(torch.uint8)[:, None, None, None].expand(-1, 2, 3, 1).contiguous()
-    return Batches(Split(images, index), PREPROCESS, batch_size, seed, vary)
+    return Loader(Split(images, index), PREPROCESS, batch_size, seed, augment)
 
 
 @quick
@@ -70,7 +70,7 @@ def test_epochs_and_seeds_differ():
 
 def test_the_default_generator_is_not_used():
     before = torch.get_rng_state()
-    batches(40, 8, vary=parse("flip,shift,rotate"))[7]
+    batches(40, 8, augment=parse("flip,shift,rotate"))[7]
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -96,11 +96,11 @@ def test_five_images_fill_a_part_of_one_batch():
 def test_variation_is_told_the_epoch_and_each_samples_own_index(step, epoch):
     calls = []
 
-    def vary(images, **words):
+    def augment(images, **words):
         calls.append({**words, "images": images.clone()})
         return 255 - images
 
-    made = batches(40, 8, seed=3, vary=vary)
+    made = batches(40, 8, seed=3, augment=augment)
     made.together = 1
     batch = made[step]
     # The others are of the steps after it, made ahead by two threads.
@@ -116,7 +116,7 @@ def test_a_sample_is_varied_alike_in_batches_of_any_size():
     split, preprocess = Split(images, torch.arange(30)), Preprocess(6, 6, 1)
     seen = []
     for batch_size in (4, 30):
-        made = Batches(split, preprocess, batch_size, 0, parse("lenet5"))
+        made = Loader(split, preprocess, batch_size, 0, parse("lenet5"))
         parts = [made[step] for step in range(made.steps_per_epoch)]
         order = torch.cat([part.targets for part in parts]).argsort()
         seen.append(torch.cat([part.inputs for part in parts])[order])
@@ -141,8 +141,8 @@ class Mixing:
 
 def test_mixing_comes_after_variation_and_gives_shares_of_the_classes():
     split = Split(torch.arange(0, 60, 2, dtype=torch.uint8)[:, None, None, None].repeat(1, 2, 3, 1), torch.arange(30))
-    batch = Batches(split, PREPROCESS, 8, 5, Mixing(), classes=30)[1]
-    order = Batches(split, PREPROCESS, 8, 5).order(0)[8:16]
+    batch = Loader(split, PREPROCESS, 8, 5, Mixing(), classes=30)[1]
+    order = Loader(split, PREPROCESS, 8, 5).order(0)[8:16]
     assert batch.targets.dtype == torch.float32
     assert batch.targets.shape == (8, 30)
     assert batch.targets.nonzero()[:, 1].reshape(8, 2).tolist() == [
@@ -157,14 +157,14 @@ def test_mixing_comes_after_variation_and_gives_shares_of_the_classes():
 
 def test_mixing_needs_the_number_of_classes():
     with pytest.raises(ArgumentError, match="how many classes"):
-        Batches(Split(torch.zeros(2, 2, 3, 1, dtype=torch.uint8), torch.arange(2)), PREPROCESS, 8, 5, Mixing())
+        Loader(Split(torch.zeros(2, 2, 3, 1, dtype=torch.uint8), torch.arange(2)), PREPROCESS, 8, 5, Mixing())
 
 
 def test_batches_of_images_made_when_asked_for_are_the_same():
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (30, 6, 6, 1), dtype=np.uint8))
     lazy = LazyImages(images.shape, lambda positions: images[torch.from_numpy(positions)])
     one, other = (
-        Batches(Split(each, torch.arange(30)), Preprocess(6, 6, 1), 7, 0, parse("lenet5")) for each in (images, lazy)
+        Loader(Split(each, torch.arange(30)), Preprocess(6, 6, 1), 7, 0, parse("lenet5")) for each in (images, lazy)
     )
     for step in (0, 1, 2, 9, 4):
         assert torch.equal(one[step].inputs, other[step].inputs)
@@ -174,7 +174,7 @@ def test_batches_of_images_made_when_asked_for_are_the_same():
 def test_a_batch_made_ahead_is_the_batch_made_at_once():
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (64, 9, 7, 3), dtype=np.uint8))
     ahead, alone = (
-        Batches(
+        Loader(
             Split(images, torch.arange(64)),
             Preprocess(9, 7, 3, mean=(0.1,) * 3, std=(0.3,) * 3),
             10,
@@ -186,7 +186,7 @@ def test_a_batch_made_ahead_is_the_batch_made_at_once():
     alone._alone = True
     for step in (0, 1, 2, 3, 11, 12):
         assert all(torch.equal(*each) for each in zip(ahead[step], alone[step], strict=True))
-    assert not alone._ahead._coming
+    assert not alone._prefetcher._coming
 
 
 POLICIES = [None, *map(parse, ("flip,shift=0.4,erase", "lenet5", "flip,noise,cutmix", "mixup"))]
@@ -199,7 +199,7 @@ def test_batches_made_together_are_those_made_one_by_one(count, together, policy
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (samples, 5, 4, channels), dtype=np.uint8))
     preprocess = Preprocess(5, 4, channels, mean=(0.31,) * channels, std=(0.27,) * channels)
     one, many = (
-        Batches(Split(images, torch.arange(samples)), preprocess, batch_size, 4, policy, classes=samples) for _ in "ab"
+        Loader(Split(images, torch.arange(samples)), preprocess, batch_size, 4, policy, classes=samples) for _ in "ab"
     )
     one.together, many.together = 1, together
     for step in data.draw(st.lists(st.integers(0, 3 * one.steps_per_epoch - 1), min_size=1, max_size=4)):
@@ -215,7 +215,7 @@ def test_as_many_are_made_together_as_have_a_million_values(size, batch_size, to
     images = torch.zeros(1, size, size, 1, dtype=torch.uint8).expand(4000, -1, -1, -1)
     lazy = LazyImages(images.shape, lambda positions: images[torch.from_numpy(positions)])
     for each, expected in ((images, together), (lazy, 1)):
-        assert Batches(Split(each, torch.arange(4000)), Preprocess(size, size, 1), batch_size, 0).together == expected
+        assert Loader(Split(each, torch.arange(4000)), Preprocess(size, size, 1), batch_size, 0).together == expected
 
 
 def test_batches_take_the_memory_of_those_that_are_done():
@@ -225,19 +225,19 @@ def test_batches_take_the_memory_of_those_that_are_done():
     assert len(places) <= 7  # one used, three asked for, and what the caller and two threads have yet to let go
     held = [made[step] for step in range(50, 60)]
     assert len({batch.inputs.data_ptr() for batch in held}) == 10
-    made._ahead.close()  # until its threads are done, they may hold all there is
-    assert made._levels._free
+    made._prefetcher.close()  # until its threads are done, they may hold all there is
+    assert made._pixels._free
     del held
     assert made._inputs._free
     made.close()
-    assert not made._levels._free
+    assert not made._pixels._free
     assert not made._inputs._free
     made.device = torch.device("meta")  # it may read what it is given later than this thread writes there again
-    assert made._room(made._inputs, (1,)) is None
+    assert made._buffer(made._inputs, (1,)) is None
 
 
 def test_threads_that_need_the_orders_of_different_epochs_each_get_their_own():
-    class Interrupted(Batches):
+    class Interrupted(Loader):
         """Another thread asks for the order of epoch 1 in the moment that of epoch 0 is known."""
 
         def __setattr__(self, name, value):
@@ -246,17 +246,17 @@ def test_threads_that_need_the_orders_of_different_epochs_each_get_their_own():
                 self.order(1)
 
     split, preprocess = Split(torch.zeros(50, 2, 2, 1, dtype=torch.uint8), torch.arange(50)), Preprocess(2, 2, 1)
-    made, alone = (kind(split, preprocess, 8, 0) for kind in (Interrupted, Batches))
+    made, alone = (kind(split, preprocess, 8, 0) for kind in (Interrupted, Loader))
     assert torch.equal(made.order(0), alone.order(0))
 
 
 def test_what_goes_wrong_is_raised_at_its_own_step():
-    def vary(images, *, epoch, **drawn):
+    def augment(images, *, epoch, **drawn):
         if epoch == 1:
             raise DataError("gone")
         return images
 
-    made = batches(4, 4, vary=vary)
+    made = batches(4, 4, augment=augment)
     assert made[0].targets.tolist()
     with pytest.raises(DataError, match="gone"):
         made[1]
@@ -287,7 +287,7 @@ def threads_of(prefix):
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_what_is_given_back_is_taken_again(dtype: torch.dtype) -> None:
-    pool = Pool(dtype, 2)
+    pool = MemoryPool(dtype, 2)
     first = pool.empty(4, 3, 2)
     assert first.shape == (4, 3, 2)
     assert first.dtype == dtype
@@ -298,7 +298,7 @@ def test_what_is_given_back_is_taken_again(dtype: torch.dtype) -> None:
 
 
 def test_what_a_view_refers_to_is_not() -> None:
-    pool = Pool(torch.float32, 4)
+    pool = MemoryPool(torch.float32, 4)
     whole = pool.empty(4, 3).fill_(1)
     part = whole[2:].permute(1, 0)
     del whole
@@ -307,7 +307,7 @@ def test_what_a_view_refers_to_is_not() -> None:
 
 
 def test_what_is_too_small_makes_way() -> None:
-    pool = Pool(torch.uint8, 4)
+    pool = MemoryPool(torch.uint8, 4)
     pool.empty(3)
     large = pool.empty(10)
     where = large.data_ptr()
@@ -316,7 +316,7 @@ def test_what_is_too_small_makes_way() -> None:
 
 
 def test_cleared_memory_is_gone() -> None:
-    pool = Pool(torch.uint8, 4)
+    pool = MemoryPool(torch.uint8, 4)
     kept = pool.empty(3)
     pool.empty(5)
     pool.clear()
@@ -326,7 +326,7 @@ def test_cleared_memory_is_gone() -> None:
 
 
 def test_no_more_is_kept_than_was_said() -> None:
-    pool = Pool(torch.uint8, 2)
+    pool = MemoryPool(torch.uint8, 2)
     held = [pool.empty(3) for _ in range(5)]
     del held
     assert len(pool._free) == 2
@@ -335,7 +335,7 @@ def test_no_more_is_kept_than_was_said() -> None:
 @quick
 @given(st.lists(st.tuples(st.integers(1, 50), st.booleans()), max_size=30))
 def test_tensors_in_use_never_share_memory(asked: list[tuple[int, bool]]) -> None:
-    pool, held = Pool(torch.float32, 3), []
+    pool, held = MemoryPool(torch.float32, 3), []
     for value, (size, release) in enumerate(asked):
         held.append((value, pool.empty(size).fill_(value)))
         if release:
@@ -345,7 +345,7 @@ def test_tensors_in_use_never_share_memory(asked: list[tuple[int, bool]]) -> Non
 
 
 def test_threads_may_share_it() -> None:
-    pool = Pool(torch.float32, 4)
+    pool = MemoryPool(torch.float32, 4)
 
     def use(value: int) -> bool:
         return all(bool((pool.empty(1000 + turn).fill_(value) == value).all()) for turn in range(200))
@@ -358,7 +358,7 @@ def test_threads_may_share_it() -> None:
 @quick
 @given(st.lists(st.integers(0, 20), max_size=12), st.integers(0, 3), st.integers(1, 3))
 def test_every_step_gives_its_own_result_whatever_came_before(steps, depth, threads):
-    ahead = Ahead(lambda step: step * step, depth, threads)
+    ahead = Prefetcher(lambda step: step * step, depth, threads)
     assert [ahead[step] for step in steps] == [step * step for step in steps]
     ahead.close()
 
@@ -372,7 +372,7 @@ def test_the_next_steps_are_made_while_this_one_is_used_and_no_more():
             enough.set()
         return step
 
-    ahead = Ahead(make, depth=2)
+    ahead = Prefetcher(make, depth=2)
     assert ahead[7] == 7
     assert enough.wait(30)
     time.sleep(0.01)
@@ -391,7 +391,7 @@ def test_a_jump_leaves_out_what_was_not_begun():
             going.wait(30)
         return step
 
-    ahead = Ahead(make, depth=3)
+    ahead = Prefetcher(make, depth=3)
     assert ahead[0] == 0  # 1 is being made, 2 and 3 wait
     threading.Timer(0.05, going.set).start()
     assert ahead[50] == 50
@@ -405,7 +405,7 @@ def test_an_exception_comes_with_its_own_step_and_again_when_asked_again():
             raise ValueError("two")
         return step
 
-    ahead = Ahead(make, depth=2)
+    ahead = Prefetcher(make, depth=2)
     assert [ahead[0], ahead[1]] == [0, 1]
     for _ in range(2):
         with pytest.raises(ValueError, match="two"):
@@ -418,7 +418,7 @@ def test_its_threads_use_one_core_and_all_others_as_many_as_before():
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        ahead = Ahead(lambda step: torch.get_num_threads(), depth=1, threads=2)
+        ahead = Prefetcher(lambda step: torch.get_num_threads(), depth=1, threads=2)
         assert [ahead[0], ahead[1]] == [1, 1]
         assert torch.get_num_threads() == 3
         told = []
@@ -484,9 +484,34 @@ def test_threads_made_at_once_leave_the_usual_number_alone(monkeypatch):
 
 @pytest.mark.parametrize("end", ["", "raise ValueError"])
 def test_a_program_ends_with_work_under_way(end):
-    code = "import time\nfrom striate.data.loader import Ahead\n"
-    code += f"ahead = Ahead(lambda step: time.sleep(0.2), 2, 2)\nahead[0]\nprint('used', flush=True)\n{end}"
+    code = "import time\nfrom striate.data.loader import Prefetcher\n"
+    code += f"ahead = Prefetcher(lambda step: time.sleep(0.2), 2, 2)\nahead[0]\nprint('used', flush=True)\n{end}"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout == "used\n"
     assert done.returncode == (1 if "raise" in end else 0)
     assert "ValueError" in done.stderr if "raise" in end else not done.stderr
+
+
+def test_an_iteration_is_one_epoch_and_the_next_another() -> None:
+    loader = batches(20, 8, seed=3)
+    epochs = [list(loader) for _ in range(2)]
+    assert [len(epoch) for epoch in epochs] == [len(loader)] * 2 == [3] * 2
+    for number, epoch in enumerate(epochs):
+        for step, (inputs, targets) in enumerate(epoch):
+            again = batches(20, 8, seed=3)[number * 3 + step]
+            assert torch.equal(inputs, again.inputs)
+            assert torch.equal(targets, again.targets)
+    assert not torch.equal(epochs[0][0].inputs, epochs[1][0].inputs)
+
+
+def test_without_shuffling_the_order_is_the_splits() -> None:
+    images = torch.arange(5, dtype=torch.uint8)[:, None, None, None].expand(5, 2, 2, 1).contiguous()
+    loader = Loader(Split(images, torch.arange(5)), batch_size=2, shuffle=False)
+    assert [targets.tolist() for _ in range(2) for _, targets in loader] == [[0, 1], [2, 3, 4]] * 2
+
+
+def test_by_default_images_are_normalised_by_their_own_statistics() -> None:
+    images = torch.randint(0, 256, (50, 6, 6, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    inputs = torch.cat([x for x, _ in Loader(Split(images, torch.zeros(50, dtype=torch.int64)), batch_size=20)])
+    assert torch.allclose(inputs.mean((0, 2, 3)), torch.zeros(3), atol=1e-5)
+    assert torch.allclose(inputs.std((0, 2, 3), correction=0), torch.ones(3), atol=1e-5)

@@ -8,9 +8,8 @@ import pytest
 from html_page import Page
 from PIL import Image
 
-from striate.drawing import data_uri, file_to_write, rendering
+from striate.drawing import data_uri
 from striate.drawing.figures import KEYS, Line, key, lines, rungs
-from striate.errors import ArgumentError
 
 
 def test_a_line_is_a_colour_of_the_page(tmp_path: Path) -> None:
@@ -60,14 +59,3 @@ def test_a_picture_is_read_back(channels: int) -> None:
     assert kind == "data:image/png;base64"
     read = np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))).reshape(pixels.shape)
     assert (read == pixels).all()
-
-
-@pytest.mark.parametrize(("value", "text"), [(-0.004, "0.00"), (-0.006, "−0.01"), (0.25, "0.25")])
-def test_a_zero_has_no_sign(value: float, text: str) -> None:
-    assert rendering._decimals(value) == text
-
-
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    assert file_to_write(tmp_path / "a.html", "b.html") == tmp_path / "a.html"
-    with pytest.raises(ArgumentError, match=r"is a folder: name the file to write, for example --out .*b\.html"):
-        file_to_write(tmp_path, "b.html")

@@ -10,7 +10,7 @@ from torch import nn
 
 from striate.augmentation import parse
 from striate.data import Split
-from striate.data.loader import Batches
+from striate.data.loader import Loader
 from striate.errors import DivergedError
 from striate.inference import score
 from striate.models import Outputs
@@ -56,11 +56,11 @@ def network():
         )
 
 
-def training(model, data=None, vary=None, **settings):
+def training(model, data=None, augment=None, **settings):
     recipe = Recipe(**{"batch_size": 8, "epochs": 2, **PLAIN, **settings})
     policy = parse(recipe.augment)
-    batches = Batches(
-        data or separable(), PREPROCESS, recipe.batch_size, recipe.seed, vary=policy if policy.steps else None
+    batches = Loader(
+        data or separable(), PREPROCESS, recipe.batch_size, recipe.seed, augment=policy if policy.steps else None
     )
     return Training(model, batches, recipe)
 
@@ -288,7 +288,7 @@ def test_mixed_targets_count_by_their_largest_share():
 
 
 class _Softened:
-    """Batches whose targets are shares: 0.9 of the right class."""
+    """Loader whose targets are shares: 0.9 of the right class."""
 
     def __init__(self, batches):
         self._batches, self.steps_per_epoch, self.device = batches, batches.steps_per_epoch, batches.device

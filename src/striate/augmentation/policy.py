@@ -1,9 +1,11 @@
-"""A policy: a short text such as "flip,shift=0.1" that says how training images are varied."""
+"""Augmentation policies: texts such as "flip,shift=0.1", parsed and applied to batches."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -12,7 +14,7 @@ from striate.augmentation.colour import Images, components, draw_lighting
 from striate.augmentation.geometry import affine
 from striate.augmentation.table import TRANSFORMS
 from striate.augmentation.transform import Mixing, Transform
-from striate.errors import ArgumentError, unknown
+from striate.errors import ArgumentError, ShapeError, unknown
 
 # Policies with a name.
 NAMED = {
@@ -64,20 +66,24 @@ class Policy:
         )
         return replace(self, steps=tuple(steps))
 
-    def __call__(self, images: Tensor, *, seed: int, epoch: int, index: np.ndarray) -> Tensor:
-        """Vary a batch.
+    def __call__(
+        self, images: Tensor, *, seed: int = 0, epoch: int = 0, index: np.ndarray | Tensor | Sequence[int] | None = None
+    ) -> Tensor:
+        """Augment a batch.
 
         Args:
-            images: uint8 (N, H, W, C), on any device.
+            images: uint8 (N, H, W, C), C being 1 or 3, on any device.
             seed, epoch: what the draws depend on.
-            index: int64 (N,), the samples' positions in the training split.
+            index: int64 (N,), the samples' positions in the training split; 0 … N − 1 if not given.
 
         Returns:
             uint8 (N, H, W, C); the input is not changed (and is what returns where there are no steps).
 
         Raises:
             ArgumentError: if the policy has "lighting" and is not fitted, or images have other channels than fit it.
+            ShapeError: for images of another layout or type, or an index of another length.
         """
+        index = _checked(images, index)
         matrix = None
         for (_, transform, strength), draws in zip(
             self.steps, _draws(self.steps, seed, "augment", epoch, index), strict=True
@@ -92,7 +98,14 @@ class Policy:
         return images if matrix is None else affine(images, matrix)
 
     def mix(
-        self, images: Tensor, labels: Tensor, classes: int, *, seed: int, epoch: int, index: np.ndarray
+        self,
+        images: Tensor,
+        labels: Tensor,
+        classes: int,
+        *,
+        seed: int = 0,
+        epoch: int = 0,
+        index: np.ndarray | Tensor | Sequence[int] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Mix the images of a batch, each with the one before it, and their labels in the same shares.
 
@@ -104,13 +117,31 @@ class Policy:
 
         Returns:
             uint8 (N, H, W, C) and float32 (N, classes), each row of sum 1.
+
+        Raises:
+            ShapeError: as in a call.
         """
+        index = _checked(images, index)
         targets = F.one_hot(labels, classes).float()
         for (_, mixing, strength), draws in zip(
             self.mixtures, _draws(self.mixtures, seed, "mix", epoch, index), strict=True
         ):
             images, targets = mixing.apply(images, targets, mixing.draw(draws, strength))
         return images, targets
+
+
+def _checked(images: Tensor, index: np.ndarray | Tensor | Sequence[int] | None) -> np.ndarray:
+    """The index of a batch as int64 (N,), once the batch is known to be one."""
+    shape = tuple(images.shape)
+    if len(shape) != 4 or shape[3] not in (1, 3):
+        hint = "; permute(0, 2, 3, 1) puts the channels last" if len(shape) == 4 and shape[1] in (1, 3) else ""
+        raise ShapeError(f"images of shape {shape}: expected (N, height, width, 1 or 3){hint}.")
+    if images.dtype != torch.uint8:
+        raise ShapeError(f"images of type {images.dtype}: expected uint8, before they are normalised.")
+    positions = np.arange(len(images)) if index is None else np.asarray(index, dtype=np.int64)
+    if positions.shape != (len(images),):
+        raise ShapeError(f"index of shape {positions.shape}: expected ({len(images)},), a position for each image.")
+    return positions
 
 
 def _draws(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.target import HELP, subject
+from striate.cli.target import HELP, network_of
 
 
 def describe(
@@ -25,7 +25,7 @@ def describe(
 
     if as_json and as_markdown:
         raise ArgumentError("--json and --markdown: choose one of them.")
-    table = describe_model(subject(target, antialias, classes, channels, image_size))
+    table = describe_model(network_of(target, antialias, classes, channels, image_size))
     if as_json:
         show_json(table.to_dict())
     else:

@@ -32,13 +32,13 @@ def invariance(
     from striate.inspection.invariances.result import comparison_text
     from striate.reports.invariance_page import report_invariance
     from striate.reports.rendering import file_to_write
-    from striate.runs import Run
+    from striate.runs import Run, Trained
 
     if images < 2:
         raise ArgumentError(f"--images {images}: invariance is measured on 2 or more.")
     opened = Run.open(run)
     out = file_to_write(out or run / "invariance.html", "invariance.html")
-    samples = samples_of(opened, data)
+    samples = samples_of(Trained.of(opened), data)
     notes = list(samples.notes)
     chosen, labels = samples.drawn(images, seed)
     networks = [(opened.name, opened.model(), opened.preprocess)]
@@ -48,7 +48,7 @@ def invariance(
         notes.append(f"No blurred network stands beside it: {error}")
         other = None
     networks += [(*other, opened.preprocess)] if other else []
-    networks += [rival(Run.open(path), opened) for path in against or []]
+    networks += [rival(Run.open(path), opened.classes, str(opened.path)) for path in against or []]
     found = []
     for name, model, preprocess in networks:
         with loading() as report:

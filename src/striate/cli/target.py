@@ -22,29 +22,16 @@ if TYPE_CHECKING:
     from striate.runs import Run
 
 
-def subject(
+def network_of(
     target: str, antialias: bool, classes: int | None, channels: int | None, image_size: int | None
 ) -> "nn.Module | Run":
     """The run in a folder of this name, or else the model; a folder that is no run does not hide a model."""
-    from pathlib import Path
+    from striate.runs import Run, opened
 
-    from striate import models
-    from striate.errors import ArgumentError
-    from striate.runs import Run
-
-    folder = Path(target)
-    if folder.is_dir() and (target not in models.names() or (folder / "run.json").exists()):
-        if antialias or (classes, channels, image_size) != (None, None, None):
-            raise ArgumentError(
-                f"{target} is a run and has its own classes, channels, image size and blur: leave out "
-                "--classes, --channels, --image-size and --antialias, or name a model."
-            )
-        return Run.open(folder)
-    target = with_blur(target, antialias)
-    facts = models.facts(target)
-    return models.create(
-        target,
-        10 if classes is None else classes,
-        1 if channels is None else channels,
-        (facts.image_size or 28) if image_size is None else image_size,
-    )
+    network = opened(with_blur(target, antialias), classes, channels, image_size)
+    if isinstance(network, Run) and (antialias or (classes, channels, image_size) != (None, None, None)):
+        raise ArgumentError(
+            f"{target} is a run and has its own classes, channels, image size and blur: leave out "
+            "--classes, --channels, --image-size and --antialias, or name a model."
+        )
+    return network

@@ -14,7 +14,6 @@ from striate.units import seconds
 if TYPE_CHECKING:
     from striate.preprocess import Fit
     from striate.runs import Run
-    from striate.training import Recipe
 
 
 def train(
@@ -68,7 +67,7 @@ def train(
         from striate import models
         from striate.cli.progress import loading
         from striate.data import load
-        from striate.training import recipe as named
+        from striate.training import chosen
         from striate.units import bytes_of
 
         if freeze_backbone and weights is None:
@@ -87,7 +86,8 @@ def train(
         }
         options |= {"budget": seconds(budget)} if budget else {}
         options |= {"freeze_backbone": True} if freeze_backbone else {}
-        _with_settings(named(recipe, name), options, settings or [])  # a mistake here shows before the data is read
+        changes = given(options, settings or [])
+        chosen(recipe, changes, name)  # a mistake here shows before the data is read
         cache_bytes = None if cache_size is None else bytes_of(cache_size)
         with loading() as report:
             dataset = load(
@@ -98,17 +98,17 @@ def train(
                 cache_size=cache_bytes,
                 progress=report,
             )
-        chosen = _with_settings(named(recipe, name, len(dataset.train)), options, settings or [])
         with Progress() as progress:
             run = runs.train(
                 model,
                 dataset,
-                chosen,
+                recipe,
                 weights=weights,
                 out=out,
                 device=device,
                 tensorboard=tensorboard,
                 observer=progress,
+                **changes,
             )
     _tell(run, json)
 
@@ -126,10 +126,6 @@ def _refuse_settings(context: typer.Context) -> None:
             raise ArgumentError(
                 f"--resume continues a run with its own settings: leave out {name}, or train anew without --resume."
             )
-
-
-def _with_settings(recipe: "Recipe", options: Mapping[str, float | str | None], settings: list[str]) -> "Recipe":
-    return recipe.replace(**given(options, settings))
 
 
 def given(options: Mapping[str, float | str | None], settings: Iterable[str]) -> dict[str, float | str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.cli.console import say
-from striate.cli.target import subject as target_of
+from striate.cli.target import network_of
 from striate.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def subject_of(
     from striate.runs import Run
 
     if source is None or (Path(target) / "run.json").exists():
-        found = target_of(target, antialias, classes, channels, image_size)
+        found = network_of(target, antialias, classes, channels, image_size)
         return _of_run(found, source, most) if isinstance(found, Run) else _of_model(found, None)
     if (classes, channels) != (None, None):
         raise ArgumentError("--data says how many classes and channels there are: leave out --classes and --channels.")
@@ -75,7 +75,7 @@ def subject_of(
     height, width, depth = data.train.images.shape[1:]
     if height != width:
         raise DataError(f"{source} has images of {height}×{width}: choose a side with --image-size.")
-    made = target_of(target, antialias, len(data.classes), depth, height)
+    made = network_of(target, antialias, len(data.classes), depth, height)
     return _of_model(made, data)  # type: ignore[arg-type]
 
 
@@ -110,6 +110,7 @@ def _changed(architecture: "Architecture", finding: "Finding", seed: int) -> "nn
 
 def _of_run(run: "Run", source: str | None, most: int) -> Subject:
     from striate.evaluation.samples import samples_of
+    from striate.runs import Trained
     from striate.training import recipe
 
     if run.architecture is None:
@@ -117,7 +118,7 @@ def _of_run(run: "Run", source: str | None, most: int) -> Subject:
     images: Tensor | None = None
     notes: tuple[str, ...]
     try:
-        samples = samples_of(run, source)
+        samples = samples_of(Trained.of(run), source)
         images, notes = samples.drawn(most)[0], samples.notes
     except DataError as error:
         if source is not None:

@@ -1,29 +1,34 @@
 """Several models on the same test images: how good each is, and which differences are more than luck."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from striate.comparison.outcome import Outcome, outcome
 from striate.comparison.result import Comparison, Pair, Row
 from striate.comparison.significance import Correct, holm, mean_interval, paired
 from striate.data import Dataset
+from striate.data.loading import as_dataset
 from striate.errors import ArgumentError, DataError
 from striate.evaluation.metrics import wilson_interval
+from striate.preprocess import Preprocess
 from striate.runs import Run, fingerprint
 from striate.units import listed
 
-Entry = Run | Outcome | str | Path
+Entry = Run | Outcome | str | Path | nn.Module
 
 
 def compare(
     runs: Mapping[str, Sequence[Entry]] | Iterable[Entry],
-    data: Dataset | str | Path | None = None,
+    data: Any = None,
     *,
     device: str = "auto",
+    preprocess: Preprocess | None = None,
     multiply_adds: Mapping[str, int | None] | None = None,
     failures: Mapping[str, str] | None = None,
     beside: str | None = None,
@@ -31,10 +36,11 @@ def compare(
     """Compare trained models on the same images that none of them was trained on.
 
     Args:
-        runs: runs, their folders, or outcomes measured before: a list, in which those that differ only in their seeds
-            are one model, or for each name of your choice the runs of one model with different seeds.
+        runs: runs, their folders, modules, or outcomes measured before: a list, in which those that differ only in
+            their seeds are one model, or for each name of your choice the runs of one model with different seeds.
         data: what to measure them on, see `evaluate`; without it, what the runs' own data holds out.
         device: "auto", "cpu" or "cuda".
+        preprocess: for modules, how images become their input, see `evaluate`.
         multiply_adds: for each name, `striate.describe(run).multiply_adds`.
         failures: what could not be trained, and why: to be told beside the rest.
         beside: the name that all others are to be compared with, and not with each other; fewer pairs prove more.
@@ -44,12 +50,17 @@ def compare(
         DataError: if the runs were not measured on the same images, or tell other classes apart.
     """
     own: dict[tuple[Any, ...], Dataset] = {}
+    whole = not isinstance(data, Dataset)
+    if data is not None and not isinstance(data, str | os.PathLike):
+        data = as_dataset(data)
 
     def measure(entry: Entry) -> Outcome:
         if isinstance(entry, Outcome):
             return entry
-        run = entry if isinstance(entry, Run) else Run.open(entry)
-        return outcome(run, _own(run, own) if data is None else data, device=device)
+        if isinstance(entry, nn.Module):
+            return outcome(entry, data, device=device, preprocess=preprocess, whole=whole)
+        run = Run.of(entry)
+        return outcome(run, _own(run, own) if data is None else data, device=device, whole=data is not None and whole)
 
     if isinstance(runs, Mapping):
         groups = {name: [measure(entry) for entry in entries] for name, entries in runs.items() if entries}

@@ -11,7 +11,8 @@ from torch import nn
 from striate.data import Dataset
 from striate.evaluation.evaluation import measured
 from striate.evaluation.samples import samples_of
-from striate.runs import Run
+from striate.preprocess import Preprocess
+from striate.runs import Run, Trained
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Outcome:
     """One run, measured. Fractions are in [0, 1].
 
     Args:
-        path: the run's folder.
+        path: the run's folder; of a module, its name.
         model: the model's name with its options.
         seed: the recipe's.
         settings: the rest of the recipe.
@@ -52,17 +53,33 @@ class Outcome:
 
 
 def outcome(
-    run: Run | str | Path,
-    data: Dataset | str | Path | None = None,
+    run: Run | str | Path | nn.Module,
+    data: Any = None,
     *,
     device: str = "auto",
     model: nn.Module | None = None,
+    preprocess: Preprocess | None = None,
+    whole: bool | None = None,
 ) -> Outcome:
-    """Measure a run for a comparison; the arguments are those of `evaluate`, and so are the errors."""
-    run = run if isinstance(run, Run) else Run.open(run)
-    module = run.model(model)
-    evaluation = measured(run, samples_of(run, data), module, device)
-    history, result = run.history(), run.result or {}
+    """Measure a network for a comparison; arguments and errors are those of `evaluate` and `samples_of`."""
+    known = data if isinstance(data, Dataset) else None
+    trained = Trained.of(run, module=model, preprocess=preprocess, data=known)
+    evaluation = measured(trained, samples_of(trained, data, whole), device)
+    shared: dict[str, Any] = {
+        "source": evaluation.source,
+        "split": evaluation.split,
+        "classes": trained.classes,
+        "truth": tuple(trained.classes[label] for label in evaluation.labels.tolist()),
+        "correct": (evaluation.predicted == evaluation.labels).numpy(),
+        "top5_error": evaluation.top5_error,
+        "parameters": sum(weight.numel() for weight in trained.module.parameters() if weight.requires_grad),
+    }
+    if trained.run is None:
+        return Outcome(
+            path=Path(trained.name), model=trained.name, seed=0, settings={}, train_seconds=None,
+            images_per_second=None, curve=(), notes=evaluation.notes, **shared,
+        )  # fmt: skip
+    run, history, result = trained.run, trained.run.history(), trained.run.result or {}
     elapsed = np.cumsum([epoch["seconds"] for epoch in history]).tolist()
     notes = evaluation.notes
     if not result:
@@ -72,13 +89,6 @@ def outcome(
         model=run.name,
         seed=run.recipe.seed,
         settings=run.recipe.model_dump(exclude={"seed"}),
-        source=evaluation.source,
-        split=evaluation.split,
-        classes=run.classes,
-        truth=tuple(run.classes[label] for label in evaluation.labels.tolist()),
-        correct=(evaluation.predicted == evaluation.labels).numpy(),
-        top5_error=evaluation.top5_error,
-        parameters=sum(weight.numel() for weight in module.parameters() if weight.requires_grad),
         train_seconds=result.get("train_seconds"),
         images_per_second=result.get("images_per_second"),
         curve=tuple(
@@ -87,4 +97,5 @@ def outcome(
             if "val_accuracy" in epoch
         ),
         notes=notes,
+        **shared,
     )

@@ -3,13 +3,14 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_HOME = {"Dataset": "dataset", "LazyImages": "lazy", "Split": "dataset", "load": "loading"}
+_HOME = {"Dataset": "dataset", "LazyImages": "lazy", "Loader": "loader", "Split": "dataset", "load": "loading"}
 
-__all__ = ["Dataset", "LazyImages", "Split", "load"]
+__all__ = ["Dataset", "LazyImages", "Loader", "Split", "load"]
 
 if TYPE_CHECKING:
     from striate.data.dataset import Dataset, Split
     from striate.data.lazy import LazyImages
+    from striate.data.loader import Loader
     from striate.data.loading import load
 
 

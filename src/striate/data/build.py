@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from striate.data.cache.decoded import Cache, settled
-from striate.data.dataset import Dataset, Split, target
+from striate.data.dataset import Dataset, Split, is_mirrorable, target
 from striate.data.headers import Header, known_headers, read_headers
 from striate.data.images.decoder_pool import Decoders
 from striate.data.images.image_ref import Entry, Stamp
@@ -84,7 +84,7 @@ def collect(
     if skipped and not options.skip_bad:
         raise BadFilesError(skipped)
     _demand_every_class(source, classes, splits.get("train"))
-    mirror = not all(name.isdigit() or (len(name) == 1 and name.isalpha()) for name in classes)
+    mirror = is_mirrorable(classes)
     counts = {name: split.labels.bincount(minlength=len(classes)).tolist() for name, split in splits.items()}
     closing = of_result(classes, counts, len(skipped), split=divided, mirror=mirror)
     val, test = (split if split is not None and len(split) else None for split in map(splits.get, ("val", "test")))

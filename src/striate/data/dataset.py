@@ -1,16 +1,24 @@
-"""What every source of data becomes: splits of images and labels, and the names of the classes."""
+"""Data sets: splits of images and labels, with the names of the classes."""
 
-from collections.abc import Iterator
+import html
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from striate.data.arrays import Layout, label_batch, pixel_batch, torch_samples
 from striate.data.lazy import Images, applied, is_large
+from striate.data.splits import hold_out
 from striate.data.statistics import Known, fingerprint_of, name_of, power_sums_of
+from striate.drawing import data_uri
 from striate.errors import DataError
 from striate.preprocess import Fit, Preprocess
+from striate.units import listed
+
+_SHOWN = 10  # images in a notebook
 
 
 @dataclass(frozen=True)
@@ -18,18 +26,26 @@ class Split:
     """Images with their labels.
 
     Args:
-        images: uint8 (N, H, W, C), C being 1 or 3: a tensor, or something that makes one of those asked for.
-        labels: int64 (N,), positions in the data set's `classes`.
-        files: where each image came from, or empty if the source has no files for single images.
-        known: what was gathered of the images while they were decoded.
+        images: uint8 (N, H, W, C), C being 1 or 3: a tensor, or `LazyImages`. A NumPy array is converted, as
+            `Dataset.from_arrays` converts it.
+        labels: int64 (N,), positions in the data set's `classes`. A NumPy array of whole numbers is converted.
+        files: the file of each image, or empty if the source has no files for single images.
+        known: the images' statistics, if they were gathered while decoding.
+
+    Raises:
+        DataError: for images and labels of other shapes or types.
     """
 
     images: Images
-    labels: torch.Tensor
+    labels: Tensor
     files: tuple[str, ...] = ()
     known: Known | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.images, np.ndarray):
+            object.__setattr__(self, "images", pixel_batch(self.images))
+        if isinstance(self.labels, np.ndarray | list):
+            object.__setattr__(self, "labels", label_batch(self.labels)[0])
         if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[3] not in (1, 3):
             raise DataError(
                 f"images of shape {tuple(self.images.shape)} and type {self.images.dtype}: "
@@ -48,20 +64,24 @@ class Split:
         """The `power_sums` of the images: int64 (3, channels)."""
         return power_sums_of(self.images) if self.known is None else self.known.sums
 
+    def __repr__(self) -> str:
+        _, height, width, channels = self.images.shape
+        return f"Split({len(self):,} images of {height}×{width}×{channels})"
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set, ready to train on.
+    """A data set, ready to train on. `load` makes one of files, `from_arrays` and `from_torch` of what is in memory.
 
     Args:
-        source: what `load` was given.
+        source: what `load` was given, or a name.
         classes: the names; a label is a position in this tuple.
         train, val, test: the splits; `val` and `test` may be missing.
         mirror: whether a mirrored image still has its label (true of clothes, false of digits and letters).
-        notes: what was decided for the user, in sentences to be said aloud.
+        notes: what was decided for the user, a sentence each.
         skipped: path and reason of every file that was left out because the user said so.
         fit: how images of other proportions were brought to this size.
-        sized: whether the size was chosen; if not, training brings the images to the size its model was drawn for.
+        sized: whether the size was chosen; if not, training brings the images to the model's own size.
         divided: whether Striate itself chose which images are held out.
     """
 
@@ -86,12 +106,114 @@ class Dataset:
         if not len(self.train):
             raise DataError(f"{self.source}: the training split holds no image.")
 
+    @classmethod
+    def from_arrays(
+        cls,
+        images: Any,
+        labels: Any,
+        classes: Sequence[str] | None = None,
+        *,
+        val: tuple[Any, Any] | None = None,
+        test: tuple[Any, Any] | None = None,
+        layout: Layout | None = None,
+        mirror: bool | None = None,
+        source: str = "arrays",
+    ) -> "Dataset":
+        """A data set of arrays or tensors.
+
+        Without `val` and `test`, a tenth of each class is held out for each of them, always the same images.
+
+        Args:
+            images: (N, H, W), (N, H, W, C) or (N, C, H, W), C being 1 or 3: integers in 0 … 255 or floating-point
+                numbers in 0 … 1; or a sequence of such images, or PIL images, of one size.
+            labels: N whole numbers, positions in `classes`, or N names.
+            classes: the names; "0", "1" and so on, or the sorted names among the labels, if not given.
+            val, test: images and labels of these splits, of the same size.
+            layout: "NHW", "NHWC" or "NCHW", where the shape could mean two of them.
+            mirror: whether a mirrored image keeps its label; if not given, unless the classes are digits or letters.
+            source: a name for the data set.
+
+        Raises:
+            ArgumentError: if the shape could mean two layouts and none is given.
+            DataError: for shapes, types, values or labels that don't fit.
+        """
+        given = {"train": (images, labels), "val": val, "test": test}
+        pairs = {name: pair for name, pair in given.items() if pair is not None}
+        if classes is None:  # one numbering for all splits
+            _, classes = label_batch(np.concatenate([_plain(pair[1]) for pair in pairs.values()]))
+        splits = {}
+        for name, (some, their) in pairs.items():
+            pixels, (positions, _) = pixel_batch(some, layout), label_batch(their, classes)
+            if len(pixels) != len(positions):
+                raise DataError(f"{source}, {name}: {len(pixels):,} images and {len(positions):,} labels.")
+            splits[name] = Split(pixels, positions)
+        notes: tuple[str, ...] = ()
+        if divided := val is None and test is None:
+            splits = _divided(splits["train"], len(classes))
+            counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
+            notes = (f"split class by class: {counts} images; pass val= and test= to choose them yourself",)
+        return cls(
+            source, tuple(classes), splits["train"], splits.get("val"), splits.get("test"),
+            is_mirrorable(classes) if mirror is None else mirror, notes, divided=divided,
+        )  # fmt: skip
+
+    @classmethod
+    def from_torch(
+        cls,
+        train: Any,
+        classes: Sequence[str] | None = None,
+        *,
+        val: Any = None,
+        test: Any = None,
+        layout: Layout | None = None,
+        mirror: bool | None = None,
+        source: str = "",
+    ) -> "Dataset":
+        """A data set of PyTorch data sets, or of the data sets of `DataLoader`s; all images come into memory.
+
+        Args:
+            train: a `TensorDataset`, or a data set of (image, label) pairs: tensors (C, H, W) or (H, W), arrays or PIL
+                images of one size, not normalised.
+            classes: the names; the data set's attribute `classes` if not given, or else "0", "1" and so on.
+            val, test: likewise; without both, a tenth of each class is held out for each of them.
+            layout, mirror: as in `from_arrays`; four-dimensional tensors that could be both are (N, C, H, W), as in
+                PyTorch.
+            source: a name for the data set; the class of `train` if not given.
+
+        Raises:
+            DataError: for samples, shapes, types, values or labels that don't fit.
+        """
+        images, labels, names = torch_samples(train)
+        pairs = {key: torch_samples(part)[:2] for key, part in (("val", val), ("test", test)) if part is not None}
+        shape = tuple(images.shape) if isinstance(images, Tensor) else (len(images), *getattr(images[0], "shape", ()))
+        if layout is None and len(shape) == 4 and shape[1] in (1, 3):
+            layout = "NCHW"
+        source = source or type(getattr(train, "dataset", train)).__name__
+        return cls.from_arrays(
+            images, labels, names if classes is None else classes, layout=layout, mirror=mirror, source=source, **pairs
+        )
+
     def splits(self) -> Iterator[tuple[str, Split]]:
         """The splits that exist, by name."""
         for name in ("train", "val", "test"):
             split = getattr(self, name)
             if split is not None:
                 yield name, split
+
+    def __repr__(self) -> str:
+        _, height, width, channels = self.train.images.shape
+        counts = ", ".join(f"{len(split):,} {name}" for name, split in self.splits())
+        return f"Dataset({self.source}: {counts} images of {height}×{width}×{channels}, {len(self.classes)} classes)"
+
+    def _repr_html_(self) -> str:
+        """One line and the first training images, for notebooks."""
+        shown = zip(self.train.images[:_SHOWN], self.train.labels[:_SHOWN].tolist(), strict=True)
+        pictures = "".join(
+            f'<img src="{data_uri(image.numpy())}" title="{html.escape(self.classes[label])}" '
+            'width="64" height="64" style="image-rendering:pixelated;object-fit:contain;margin:2px">'
+            for image, label in shown
+        )
+        return f"<p>{html.escape(repr(self))}: {html.escape(listed(self.classes))}</p><p>{pictures}</p>"
 
     def fingerprint(self) -> str:
         """The SHA-256 of the training images and labels, of the classes' names and of the shapes.
@@ -142,3 +264,22 @@ def conformed_images(images: Images, preprocess: Preprocess) -> Images:
     if isinstance(images, Tensor) and not is_large((len(images), *shape)):
         return preprocess.conform_all(images)
     return applied(preprocess.conform_all, images, shape)
+
+
+def is_mirrorable(classes: Sequence[str]) -> bool:
+    """Whether a mirrored image probably still has its label: not if the classes are digits or letters."""
+    return not all(name.isdigit() or (len(name) == 1 and name.isalpha()) for name in classes)
+
+
+def _plain(labels: Any) -> np.ndarray:
+    return labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+
+
+def _divided(split: Split, classes: int) -> dict[str, Split]:
+    """The images as train, val and test, class by class; each image's position decides."""
+    places = np.full(len(split), "train", dtype=object)
+    for label in range(classes):
+        members = torch.nonzero(split.labels == label)[:, 0].tolist()
+        places[members] = hold_out([str(member) for member in members])
+    parts = {name: torch.from_numpy(np.flatnonzero(places == name)) for name in ("train", "val", "test")}
+    return {name: Split(split.images[part], split.labels[part]) for name, part in parts.items() if len(part)}

@@ -1,9 +1,12 @@
-"""Batches as a function of the step: seeded order, variation, mixing, normalisation, device; made ahead of time."""
+"""Loading of batches: seeded order, augmentation, normalisation, device; prefetched by threads.
+
+A batch is a function of (seed, step), so that a run continues anywhere with nothing to restore.
+"""
 
 import math
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
@@ -19,10 +22,14 @@ from striate.hardware import cores, keep_memory, single_core_threads
 from striate.preprocess import Preprocess
 
 Result = TypeVar("Result")
+Augment = Callable[..., Tensor]  # with a true attribute `mixes`, its `mix` returns images and targets
+
+_DEPTH = 2  # groups made ahead
+_VALUES = 2**20  # of a group's images: enough that what a call costs by itself is little beside what it does
 
 
-class Ahead(Generic[Result]):
-    """`make(step)` for any step; after a step, the next ones are already under way.
+class Prefetcher(Generic[Result]):
+    """Results of `make(step)`, for any step; the next steps' are made by threads meanwhile.
 
     What comes out is what `make` gives, whatever was asked for before; an exception comes with its own step. The
     threads end with `close`, and by themselves when nothing refers to this object any more.
@@ -60,8 +67,11 @@ class Ahead(Generic[Result]):
             self._threads = None
 
 
-class Pool:
-    """Tensors on the CPU whose memory is taken again once nothing refers to it any more. Threads may share it.
+class MemoryPool:
+    """Tensors on the CPU whose memory is used again once nothing refers to it any more. Threads may share it.
+
+    Memory that a process has never used is cleared by the system first, page by page. The C library's heap does not
+    help: small blocks come to lie where a batch was, and the next batch finds no room.
 
     Args:
         dtype: of all of them.
@@ -90,16 +100,10 @@ class Pool:
         self._free.clear()
 
 
-Vary = Callable[..., Tensor]  # where it has a true attribute `mixes`, its `mix` gives images and targets
-
-_DEPTH = 2  # groups made ahead
-_VALUES = 2**20  # of a group's images: enough that what a call costs by itself is little beside what it does
-
-
 class Batch(NamedTuple):
-    """Input and answers of one step: float32 (B, C, H, W), channels-last, and int64 (B,).
+    """One batch: inputs float32 (B, C, H, W), channels-last, and targets int64 (B,).
 
-    Where images are mixed, the answers are shares of the classes: float32 (B, classes).
+    Where images are mixed, targets are shares of the classes: float32 (B, classes).
     """
 
     inputs: Tensor
@@ -109,54 +113,65 @@ class Batch(NamedTuple):
 Make = Callable[[int], list[Batch]]
 
 
-class Batches:
-    """The training batches of a split, in an order drawn anew each epoch.
+class Loader:
+    """The batches of a split, like a `DataLoader`: one epoch an iteration, in an order drawn anew each epoch.
 
-    The batch of a step depends on the seed and the step alone, so a run continues anywhere with nothing to restore.
-    The last batch of an epoch holds what is left over; a single sample joins the batch before it, since batch
-    normalisation can't learn from one value. While a batch is used, the next ones are made in the background:
-    what they hold does not depend on it, and what goes wrong with one is raised when that one is asked for.
+    `loader[step]` is the batch of a step, counted over all epochs; it depends on the seed and the step alone. The last
+    batch of an epoch holds what is left over; a single sample joins the batch before it, since batch normalisation
+    can't learn from one value. While a batch is used, threads make the next ones; an error in one is raised when that
+    one is asked for.
 
-    Batches of small images in memory are made several at once, consecutive ones of an epoch, which is faster and makes
+    Loader of small images in memory are made several at once, consecutive ones of an epoch, which is faster and gives
     the same. `together` is how many.
 
     Args:
-        split: what to train on; its images already have the size that `preprocess` says.
-        preprocess: how pixels become input.
+        split: the images, of the size that `preprocess` has.
+        preprocess: how pixel values become input; by default they are normalised by the split's own mean and standard
+            deviation.
         batch_size: samples a step.
-        seed: what order and variation are drawn from.
-        vary: an augmentation policy, called with images, seed, epoch and index; `None` for none.
+        seed: what order and augmentation are drawn from.
+        augment: an augmentation policy, such as `striate.augmentation.parse("flip")`; `None` for none.
         device: where the batches go.
         classes: how many there are, for policies that mix images.
+        shuffle: whether each epoch has an order of its own; else it is the split's.
+
+    Yields:
+        `Batch`: inputs float32 (B, C, H, W), targets int64 (B,).
+
+    Raises:
+        ArgumentError: if the policy mixes images and `classes` is not given.
     """
 
     def __init__(
         self,
         split: Split,
-        preprocess: Preprocess,
-        batch_size: int,
-        seed: int,
-        vary: Vary | None = None,
+        preprocess: Preprocess | None = None,
+        batch_size: int = 64,
+        seed: int = 0,
+        augment: Augment | None = None,
         device: torch.device | str = "cpu",
         classes: int | None = None,
+        shuffle: bool = True,
     ):
-        if getattr(vary, "mixes", False) and classes is None:
+        if getattr(augment, "mixes", False) and classes is None:
             raise ArgumentError("an augmentation that mixes images needs to know how many classes there are.")
         keep_memory()
         self.split = split
-        self.preprocess = preprocess
+        self.preprocess = preprocess or _own(split)
         self.batch_size = batch_size
         self.seed = seed
-        self.vary = vary
+        self.augment = augment
+        self.shuffle = shuffle
         self.device = torch.device(device)
         self.classes = classes
         self._order: tuple[int, Tensor] | None = None
+        self._epoch = 0  # of the next iteration
         lazy = isinstance(split.images, LazyImages)
         self.together = 1 if lazy else max(1, _VALUES // (batch_size * split.images.shape[1:].numel()))
         self._group: tuple[int, list[Batch]] | None = None
-        self._levels, self._inputs = Pool(torch.uint8, _DEPTH), Pool(torch.float32, _DEPTH + 3)
+        self._pixels, self._inputs = MemoryPool(torch.uint8, _DEPTH), MemoryPool(torch.float32, _DEPTH + 3)
         make = weakref.WeakMethod(self._make)  # its threads are no reason to keep this object
-        self._ahead = Ahead(lambda group: cast(Make, make())(group), _DEPTH, threads=2)
+        self._prefetcher = Prefetcher(lambda group: cast(Make, make())(group), _DEPTH, threads=2)
         self._alone = not lazy and self.device.type == "cpu" and cores() == 1
 
     @property
@@ -165,20 +180,29 @@ class Batches:
         whole, left = divmod(len(self.split), self.batch_size)
         return whole + (left > 1 or whole == 0)
 
+    def __len__(self) -> int:
+        """The batches of an epoch."""
+        return self.steps_per_epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches of one epoch: the first, the second, and so on, in each call."""
+        epoch, self._epoch = self._epoch, self._epoch + 1
+        return (self[step] for step in range(epoch * len(self), (epoch + 1) * len(self)))
+
     def __getitem__(self, step: int) -> Batch:
         """The batch of a step, counted from 0 over all epochs."""
         epoch, position = divmod(step, self.steps_per_epoch)
         group = epoch * self._groups_per_epoch + position // self.together
         if self._group is None or self._group[0] != group:
-            self._group = (group, self._make(group) if self._alone else self._ahead[group])
+            self._group = (group, self._make(group) if self._alone else self._prefetcher[group])
         return self._group[1][position % self.together]
 
     def close(self) -> None:
         """End what is under way in the background, and keep no memory that is not used; it begins again when another
         batch is asked for."""
         self._group = None
-        self._ahead.close()
-        self._levels.clear()
+        self._prefetcher.close()
+        self._pixels.clear()
         self._inputs.clear()
 
     @property
@@ -196,11 +220,11 @@ class Batches:
         sizes.append(len(index) - sum(sizes))
         images = self._images(index).to(self.device, non_blocking=True)
         targets = self.split.labels[index].to(self.device, non_blocking=True)
-        if self.vary is not None:
-            images = self.vary(images, seed=self.seed, epoch=epoch, index=index.numpy())
-        if getattr(self.vary, "mixes", False):
+        if self.augment is not None:
+            images = self.augment(images, seed=self.seed, epoch=epoch, index=index.numpy())
+        if getattr(self.augment, "mixes", False):
             images, targets = self._mixed(images, targets, epoch, index, sizes)
-        inputs = self.preprocess.normalize(images, self._room(self._inputs, images.shape))
+        inputs = self.preprocess.normalize(images, self._buffer(self._inputs, images.shape))
         return [Batch(*each) for each in zip(inputs.split(sizes), targets.split(sizes), strict=True)]
 
     def _images(self, index: Tensor) -> Tensor:
@@ -208,9 +232,9 @@ class Batches:
         if not isinstance(images, Tensor):
             return images[index]
         # Whole images are copied, ten times faster than by images[index], which looks up every pixel.
-        return torch.index_select(images, 0, index, out=self._room(self._levels, (len(index), *images.shape[1:])))
+        return torch.index_select(images, 0, index, out=self._buffer(self._pixels, (len(index), *images.shape[1:])))
 
-    def _room(self, pool: Pool, shape: Sequence[int]) -> Tensor | None:
+    def _buffer(self, pool: MemoryPool, shape: Sequence[int]) -> Tensor | None:
         """From the pool, or None, for memory of its own, where another device may read it later than this thread."""
         return pool.empty(*shape) if self.device.type == "cpu" else None
 
@@ -218,17 +242,26 @@ class Batches:
         self, images: Tensor, targets: Tensor, epoch: int, index: Tensor, sizes: list[int]
     ) -> tuple[Tensor, Tensor]:
         """The images and targets of several batches, each mixed with another of its own batch."""
-        vary, parts = cast(Any, self.vary), (each.split(sizes) for each in (images, targets, index))
+        augment, parts = cast(Any, self.augment), (each.split(sizes) for each in (images, targets, index))
         mixed = [
-            vary.mix(some, answers, self.classes, seed=self.seed, epoch=epoch, index=places.numpy())
-            for some, answers, places in zip(*parts, strict=True)
+            augment.mix(some, labels, self.classes, seed=self.seed, epoch=epoch, index=places.numpy())
+            for some, labels, places in zip(*parts, strict=True)
         ]
-        return torch.cat([some for some, _ in mixed]), torch.cat([answers for _, answers in mixed])
+        return torch.cat([some for some, _ in mixed]), torch.cat([labels for _, labels in mixed])
 
     def order(self, epoch: int) -> Tensor:
         """The order of the samples in an epoch: int64 (N,), a permutation."""
+        if not self.shuffle:
+            return torch.arange(len(self.split))
         known = self._order  # another thread may need the next epoch's at the same time
         if known is None or known[0] != epoch:
             known = (epoch, torch.randperm(len(self.split), generator=seeding.generator(self.seed, "order", epoch)))
             self._order = known
         return known[1]
+
+
+def _own(split: Split) -> Preprocess:
+    """The preprocessing that normalises a split's images by their own mean and standard deviation."""
+    _, height, width, channels = split.images.shape
+    blank = Preprocess(height, width, channels, mean=(0.0,) * channels, std=(1.0,) * channels)
+    return blank.with_power_sums(split.power_sums())

@@ -1,10 +1,12 @@
-"""`load`: one grammar for every source of data: a known name, hf:NAME, tar shards, or a folder."""
+"""Loading data sets: by name, from folders, tar shards or Hugging Face, or from what is in memory."""
 
 import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from striate.data.arrays import is_torch_data
 from striate.data.build import Options
 from striate.data.dataset import Dataset, conformed, target
 from striate.data.sources.digits import load_digits
@@ -74,6 +76,39 @@ def load(
             "(shards-{000..063}.tar) and data sets of Hugging Face (hf:NAME)."
         )
     return replace(load_folder(name, options), sized=size is not None)
+
+
+def as_dataset(data: Any, **options: Any) -> Dataset:
+    """A data set from anything that may stand for one.
+
+    Args:
+        data: a `Dataset`; a source for `load`, as text or a path; a pair (images, labels) of arrays or tensors, or two
+            such pairs, for training and test; a PyTorch data set or `DataLoader`.
+        options: arguments of `load`, used where something is loaded.
+
+    Raises:
+        ArgumentError: for anything else, listing what is taken.
+        DataError: as `load`, `Dataset.from_arrays` and `Dataset.from_torch`.
+    """
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, str | os.PathLike):
+        return load(data, **options)
+    if is_torch_data(data):
+        return Dataset.from_torch(data)
+    if isinstance(data, tuple) and len(data) == 2:
+        if all(isinstance(part, tuple) and len(part) == 2 for part in data):
+            return Dataset.from_arrays(*data[0], test=data[1])
+        return Dataset.from_arrays(*data)
+    raise ArgumentError(
+        f"data of type {type(data).__name__}: expected a name such as 'digits', a folder's path, a striate.Dataset, a "
+        "pair (images, labels) of arrays or tensors, or a PyTorch Dataset or DataLoader."
+    )
+
+
+def is_loadable(source: str) -> bool:
+    """Whether `source` may be one for `load`, and not the name of data that was in memory."""
+    return source in NAMES or source.startswith(PREFIX) or os.path.isabs(source) or are_shards(source)
 
 
 def lasting(source: str) -> str:

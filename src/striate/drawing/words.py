@@ -1,5 +1,6 @@
 """Numbers and tables as text."""
 
+import html
 from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len
@@ -40,3 +41,8 @@ def duration(seconds: float) -> str:
 def minus(text: str) -> str:
     """A number's text with a minus sign that is as wide as a plus."""
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def preformatted(text: str) -> str:
+    """Text as HTML that keeps its lines and columns, for notebooks."""
+    return f"<pre>{html.escape(text)}</pre>"

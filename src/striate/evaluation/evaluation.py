@@ -1,4 +1,4 @@
-"""How good a run is: every number on one set of images, from one pass over it."""
+"""Evaluation of a network on labelled images: every number from one pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from striate.augmentation import views
 from striate.data import Dataset
-from striate.drawing import aligned, percent
+from striate.data.loading import as_dataset
+from striate.drawing import aligned, percent, preformatted
 from striate.evaluation.metrics import (
     ClassScore,
     class_scores,
@@ -24,12 +25,13 @@ from striate.evaluation.metrics import (
 from striate.evaluation.samples import Samples, samples_of
 from striate.hardware import pick
 from striate.inference import logits_of, score_of
-from striate.runs import Run
+from striate.preprocess import Preprocess
+from striate.runs import Run, Trained
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a run does with n labelled images. Fractions are in [0, 1].
+    """Results of a network on n labelled images. Fractions are in [0, 1].
 
     Args:
         accuracy: the share of images whose most probable class is the right one.
@@ -38,10 +40,10 @@ class Evaluation:
         loss: cross-entropy in nats.
         calibration_error: how far the probabilities are from being right that often (Guo et al. 2017, 15 bins).
         n, split, source: how many images, and which.
-        classes: the run's, in the order of its outputs.
+        classes: the network's, in the order of its outputs.
         per_class: precision, recall, F1 and number of images of each.
         confusion: how many images of each class (rows) were taken for each class (columns).
-        notes: what to know about these images, in sentences.
+        notes: what to know about these images, a sentence each.
         tta: the test-time augmentation.
         probabilities: float64 (N, classes).
         labels, predicted: int64 (N,), positions in `classes`.
@@ -82,43 +84,66 @@ class Evaluation:
         }
 
     def text(self) -> str:
-        """A table for people."""
+        """The headline numbers, a table of classes and the confusion matrix, for terminals."""
         return evaluation_text(self)
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return (
+            f"Evaluation({self.source}, {self.split}: accuracy {self.accuracy:.2%} of {self.n:,} images, "
+            f"95 % interval {low:.2%} to {high:.2%})"
+        )
+
+    def _repr_html_(self) -> str:
+        """The text, for notebooks."""
+        return preformatted(self.text())
 
 
 def evaluate(
-    run: Run | str | Path,
-    data: Dataset | str | Path | None = None,
+    run: Run | str | Path | nn.Module,
+    data: Any = None,
     *,
     device: str = "auto",
     model: nn.Module | None = None,
     tta: str | None = None,
+    preprocess: Preprocess | None = None,
 ) -> Evaluation:
-    """Measure a run on labelled images it was not trained on.
+    """Measure a network on labelled images it was not trained on.
 
     Args:
-        run: a run or its folder; of a run not finished, the newest checkpoint is measured.
-        data: a data set, or a source for `striate.load`; classes are matched by name. Without it, what the run's own
-            data holds out.
+        run: a run or its folder, or a module from (N, C, H, W) to logits (N, classes); of a run not finished, the
+            newest checkpoint is measured.
+        data: a data set, a source for `striate.load`, a pair (images, labels) of arrays or tensors, or a PyTorch
+            data set; classes are matched by name. Without it, what the run's own data holds out.
         device: "auto", "cpu" or "cuda".
         model: for a run whose model Striate did not create, a module of the same structure.
         tta: test-time augmentation: "none", "flip", "shifts", "ten-crop", or several with commas, see
             `augmentation.views`. Without it, the run's recipe decides.
+        preprocess: for a module, how images become its input. Modules from `Run.model` know it; for others without it,
+            images are normalised by the mean and standard deviation of the data's training images, as `striate.train`
+            does, and a note says so.
 
     Raises:
-        ArgumentError: for an unknown test-time augmentation.
+        ArgumentError: for an unknown test-time augmentation, or a module without data.
         DataError: if there are no such images, or if classes are unknown to the run or missing in the data.
         CheckpointError: if the run has no usable weights.
+        ShapeError: if a module's outputs are not as many as the classes.
     """
     views("none" if tta is None else tta)  # a mistake here shows before anything is read
-    run = run if isinstance(run, Run) else Run.open(run)
-    return measured(run, samples_of(run, data), run.model(model), device, tta)
+    whole = not isinstance(data, Dataset)
+    if isinstance(run, nn.Module) and data is not None:
+        data = as_dataset(data, **_options(preprocess or getattr(run, "preprocess", None)))
+    known = data if isinstance(data, Dataset) else None
+    trained = Trained.of(run, module=model, preprocess=preprocess, data=known)
+    return measured(trained, samples_of(trained, data, whole), device, tta)
 
 
-def measured(run: Run, samples: Samples, model: nn.Module, device: str = "auto", tta: str | None = None) -> Evaluation:
-    """The evaluation of a trained model on these samples, in their order."""
-    target, labels, tta = pick(device), samples.split.labels, run.recipe.tta if tta is None else tta
-    logits = logits_of(model.to(target), samples.split.images, run.preprocess, target, tta=tta)
+def measured(trained: Trained, samples: Samples, device: str = "auto", tta: str | None = None) -> Evaluation:
+    """The evaluation of a network on these samples, in their order."""
+    target, labels, tta = pick(device), samples.split.labels, trained.tta if tta is None else tta
+    model = trained.module.to(target)
+    logits = logits_of(model, samples.split.images, trained.preprocess, target, tta=tta)
+    trained.check(logits.shape)
     score = score_of(logits, labels)
     predicted = best_first(logits)[:, 0]
     probabilities = logits.double().softmax(dim=1)
@@ -132,15 +157,23 @@ def measured(run: Run, samples: Samples, model: nn.Module, device: str = "auto",
         calibration_error=expected_calibration_error(probabilities, labels),
         split=samples.name,
         source=samples.source,
-        classes=run.classes,
-        per_class=class_scores(labels, predicted, run.classes),
-        confusion=confusion_matrix(labels, predicted, len(run.classes)),
+        classes=trained.classes,
+        per_class=class_scores(labels, predicted, trained.classes),
+        confusion=confusion_matrix(labels, predicted, len(trained.classes)),
         notes=samples.notes + ((f"Averaged over views of each image: {tta}.",) if tta != "none" else ()),
         tta=tta,
         probabilities=probabilities,
         labels=labels,
         predicted=predicted,
     )
+
+
+def _options(preprocess: Preprocess | None) -> dict[str, Any]:
+    """Arguments of `load` for images that a preprocessing is known for."""
+    if preprocess is None:
+        return {}
+    size = (preprocess.height, preprocess.width)
+    return {"image_size": size, "channels": preprocess.channels, "fit": preprocess.fit}
 
 
 def best_first(logits: Tensor) -> Tensor:

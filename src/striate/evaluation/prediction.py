@@ -1,4 +1,4 @@
-"""What a run sees in any image file."""
+"""Prediction of the classes of images."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from striate.augmentation import views
+from striate.data.arrays import Layout
+from striate.data.images.any_image import AnyImage, each_image, name_of, prepare_any
 from striate.data.images.decode import UndecodableError
-from striate.data.images.prepare import prepare
 from striate.drawing import aligned, percent
 from striate.errors import ArgumentError, BadFilesError
 from striate.evaluation.evaluation import best_first
 from striate.hardware import pick
 from striate.inference import logits_of
-from striate.runs import Run
+from striate.preprocess import Preprocess
+from striate.runs import Run, Trained
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one image was taken for.
+    """The classes predicted for one image.
 
     Args:
-        path: the image file.
+        path: the image file, or "image 1", "image 2" and so on for images in memory.
         label: the most probable class.
         probability: of that class, in [0, 1].
         probabilities: the most probable classes with their probabilities, best first.
@@ -47,65 +50,77 @@ class Prediction:
 
 
 def predict(
-    run: Run | str | Path,
-    images: str | Path | Iterable[str | Path],
+    run: Trained | Run | str | Path | nn.Module,
+    images: AnyImage | Iterable[AnyImage],
     *,
     top: int = 5,
     device: str = "auto",
     model: nn.Module | None = None,
     tta: str | None = None,
+    preprocess: Preprocess | None = None,
+    classes: Sequence[str] | None = None,
+    layout: Layout | None = None,
 ) -> list[Prediction]:
-    """Classify image files, of any size and format Pillow reads, prepared exactly as the training images were.
+    """Classify images of any size, prepared exactly as the training images were.
 
     Args:
-        run: a run or its folder; of a run not finished, the newest checkpoint is used.
-        images: one path or several.
+        run: a run or its folder, or a module from (N, C, H, W) to logits (N, classes); of a run not finished, the
+            newest checkpoint is used.
+        images: one image or several: paths, the bytes of files, PIL images, arrays or tensors (H, W), (H, W, C) or
+            (C, H, W); or a batch of them, an array or tensor of four dimensions. Integers are intensities in 0 … 255,
+            floating-point numbers in 0 … 1.
         top: how many of the most probable classes each prediction lists, at least 1.
         device: "auto", "cpu" or "cuda".
         model: for a run whose model Striate did not create, a module of the same structure.
         tta: test-time augmentation: "none", "flip", "shifts", "ten-crop", or several with commas, see
             `augmentation.views`. Without it, the run's recipe decides.
+        preprocess, classes: for a module, how images become its input, and the names of its classes; modules from
+            `Run.model` know both.
+        layout: of arrays and tensors, "NHW", "NHWC" or "NCHW" as for a batch of them, where the shape could mean two.
 
     Returns:
         One prediction an image, in the order given.
 
     Raises:
-        ArgumentError: for no image, no class to list, or an unknown test-time augmentation.
-        BadFilesError: naming all files that can't be decoded.
+        ArgumentError: for no image, no class to list, an unknown test-time augmentation, or a module without
+            `preprocess`.
+        BadFilesError: naming all images that can't be decoded.
         CheckpointError: if the run has no usable weights.
     """
-    run = run if isinstance(run, Run) else Run.open(run)
-    paths = [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images]
-    if not paths:
+    each = each_image(images, layout)
+    if not each:
         raise ArgumentError("no images: name at least one image file.")
     if top < 1:
         raise ArgumentError(f"top={top}: at least 1 class must be listed.")
-    target = pick(device)
-    pixels = _decoded(run, paths)
-    tta = run.recipe.tta if tta is None else tta
-    logits = logits_of(run.model(model, target), pixels, run.preprocess, target, tta=tta)
-    return [_prediction(run, path, row, top) for path, row in zip(paths, logits, strict=True)]
+    views("none" if tta is None else tta)  # a mistake here shows before anything is read
+    trained, target = Trained.of(run, module=model, preprocess=preprocess, classes=classes), pick(device)
+    names = [name_of(image, number) for number, image in enumerate(each, start=1)]
+    pixels = _decoded(trained.preprocess, each, names, layout)
+    tta = trained.tta if tta is None else tta
+    logits = logits_of(trained.module.to(target), pixels, trained.preprocess, target, tta=tta)
+    trained.check(logits.shape)
+    return [_prediction(trained, name, row, top) for name, row in zip(names, logits, strict=True)]
 
 
-def _decoded(run: Run, paths: list[Path]) -> Tensor:
+def _decoded(preprocess: Preprocess, images: list[AnyImage], names: list[str], layout: Layout | None) -> Tensor:
     """The images as the network takes them, uint8 (N, height, width, channels)."""
     pixels, problems = [], {}
-    for path in paths:
+    for image, name in zip(images, names, strict=True):
         try:
-            pixels.append(torch.from_numpy(prepare(path, run.preprocess)))
+            pixels.append(torch.from_numpy(prepare_any(image, preprocess, layout)))
         except UndecodableError as error:
-            problems[str(path)] = error.reason
+            problems[name] = error.reason
     if problems:
         raise BadFilesError(problems, skippable=False)
     return torch.stack(pixels)
 
 
-def _prediction(run: Run, path: Path, logits: Tensor, top: int) -> Prediction:
+def _prediction(trained: Trained, name: str, logits: Tensor, top: int) -> Prediction:
     probabilities = logits.double().softmax(dim=0).tolist()
     order = best_first(logits[None])[0].tolist()
-    ranked = {run.classes[position]: probabilities[position] for position in order[:top]}
-    label = run.classes[order[0]]
-    return Prediction(str(path), label, ranked[label], ranked)
+    ranked = {trained.classes[position]: probabilities[position] for position in order[:top]}
+    label = trained.classes[order[0]]
+    return Prediction(name, label, ranked[label], ranked)
 
 
 def predictions_text(predictions: Sequence[Prediction]) -> str:

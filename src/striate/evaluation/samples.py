@@ -1,29 +1,31 @@
-"""Which images a run is measured on, with labels that mean what the run's outputs mean."""
+"""Images to measure a network on, with labels that are positions in the network's classes."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from striate import seeding
-from striate.data import Dataset, Split, load
+from striate.data import Dataset, Split
 from striate.data.dataset import conformed_images
 from striate.data.lazy import joined
-from striate.data.loading import lasting
-from striate.errors import BadFilesError, DataError
-from striate.runs import Run, fingerprint
+from striate.data.loading import as_dataset, lasting
+from striate.errors import ArgumentError, BadFilesError, DataError
+from striate.runs import Trained, fingerprint
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Images of the run's input size, with labels that are positions in the run's classes.
+    """Images of the network's input size, with labels that are positions in its classes.
 
     Args:
         source: where they are from.
         name: which split they are: "test", "val", "train", or "all" for the splits together.
         split: the images.
-        notes: what the reader of a result on them should know, in sentences.
+        notes: what the reader of a result on them should know, a sentence each.
     """
 
     source: str
@@ -37,48 +39,60 @@ class Samples:
         return self.split.images[index], self.split.labels[index]
 
 
-def samples_of(run: Run, data: Dataset | str | Path | None = None) -> Samples:
-    """The images to measure a run on.
+def samples_of(trained: Trained, data: Any = None, whole: bool | None = None) -> Samples:
+    """The images to measure a network on.
 
-    Of the data that the run was trained on, what it held out. Of other data the test split, or else val; where there is
+    Of the data that a run was trained on, what it held out. Of other data the test split, or else val; where there is
     neither, because Striate itself would split it or it has nothing but train, all of its images.
 
     Args:
-        run: the run.
-        data: a data set, or a source, which is loaded with the run's preprocessing; `None` for the run's own data.
+        trained: the network.
+        data: a data set, or what `striate.data.as_dataset` takes, which is loaded with the network's preprocessing;
+            `None` for a run's own data.
+        whole: whether data that Striate itself would split is measured as a whole; unless it is a `Dataset`, if not
+            given.
 
     Raises:
-        DataError: if the run's own data holds nothing out, or if classes are unknown to the run or missing in the data.
+        ArgumentError: if a module comes without data, or data is of no known kind.
+        DataError: if a run's own data holds nothing out, or if classes are unknown to the network or missing in the
+            data.
     """
-    dataset, same_place = _loaded(run, data)
-    changed = fingerprint(dataset) != run.fingerprint
-    labels = _positions(run, dataset)
-    if same_place or not changed:
+    dataset, same_place = _loaded(trained, data)
+    run = trained.run
+    changed = run is None or fingerprint(dataset) != run.fingerprint
+    labels = _positions(trained, dataset)
+    notes = list(trained.notes)
+    if run is not None and (same_place or not changed):
         name, split = _held_out(dataset)
-    elif dataset.divided and not isinstance(data, Dataset):
+    elif dataset.divided and (not isinstance(data, Dataset) if whole is None else whole):
         name, split = "all", _everything(dataset)
     else:
         name, split = dataset.held_out or ("train", dataset.train)
-    notes = []
-    if same_place and changed:
+    if run is not None and same_place and changed:
         notes.append(f"{run.source} has changed since the run was trained: it may have seen some of these images.")
     if name == "train":
         notes.append(f"{dataset.source} has no test or val split: these are its {len(split)} training images.")
-    images = conformed_images(split.images, run.preprocess)
+    images = conformed_images(split.images, trained.preprocess)
     return Samples(dataset.source, name, Split(images, labels[split.labels], split.files), tuple(notes))
 
 
-def _loaded(run: Run, data: Dataset | str | Path | None) -> tuple[Dataset, bool]:
+def _loaded(trained: Trained, data: Any) -> tuple[Dataset, bool]:
     """The data, and whether it came from where the run's own did."""
-    if isinstance(data, Dataset):
-        return data, False
-    if data is None or Path(lasting(str(data))).resolve() == Path(run.source).resolve():
+    run, preprocess = trained.run, trained.preprocess
+    if data is None and run is None:
+        raise ArgumentError(f"{trained.name} has no data of its own: pass data=, images with labels to measure it on.")
+    if run is not None and (data is None or _is_source(data, run.source)):
         return run.data(), True
-    size = (run.preprocess.height, run.preprocess.width)
+    size = (preprocess.height, preprocess.width)
     try:
-        return load(data, image_size=size, channels=run.preprocess.channels, fit=run.preprocess.fit), False
+        return as_dataset(data, image_size=size, channels=preprocess.channels, fit=preprocess.fit), False
     except BadFilesError as error:
         raise BadFilesError(error.problems, skippable=False) from None
+
+
+def _is_source(data: Any, source: str) -> bool:
+    """Whether data is the path or name of this source."""
+    return isinstance(data, str | os.PathLike) and Path(lasting(os.fspath(data))).resolve() == Path(source).resolve()
 
 
 def _held_out(dataset: Dataset) -> tuple[str, Split]:
@@ -99,15 +113,16 @@ def _everything(dataset: Dataset) -> Split:
     )
 
 
-def _positions(run: Run, dataset: Dataset) -> torch.Tensor:
-    """For each of the data's classes its position among the run's, matched by name: int64 (classes,)."""
-    unknown = [name for name in dataset.classes if name not in run.classes]
-    missing = [name for name in run.classes if name not in dataset.classes]
+def _positions(trained: Trained, dataset: Dataset) -> torch.Tensor:
+    """For each of the data's classes its position among the network's, matched by name: int64 (classes,)."""
+    unknown = [name for name in dataset.classes if name not in trained.classes]
+    missing = [name for name in trained.classes if name not in dataset.classes]
     problems = []
     if unknown:
-        problems.append(f"unknown to the run: {', '.join(unknown)}")
+        problems.append(f"unknown to the {'run' if trained.run else 'network'}: {', '.join(unknown)}")
     if missing:
         problems.append(f"missing in the data: {', '.join(missing)}")
     if problems:
-        raise DataError(f"the classes of {dataset.source} are not those of {run.path}; {'; '.join(problems)}.")
-    return torch.tensor([run.classes.index(name) for name in dataset.classes])
+        owner = trained.run.path if trained.run else trained.name
+        raise DataError(f"the classes of {dataset.source} are not those of {owner}; {'; '.join(problems)}.")
+    return torch.tensor([trained.classes.index(name) for name in dataset.classes])

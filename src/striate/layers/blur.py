@@ -83,7 +83,7 @@ class MaxBlurPool2d(nn.Module):
         channels: int,
         kernel_size: Size,
         stride: Size | None = None,
-        padding: Padding = "valid",
+        padding: Padding | Size = "valid",
         filter: str = DEFAULT_FILTER,
     ):
         super().__init__()

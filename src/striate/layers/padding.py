@@ -50,6 +50,24 @@ def check_padding(padding: Padding) -> Padding:
     return padding
 
 
+def border(padding: Size, kernel: tuple[int, int]) -> tuple[int, int]:
+    """(rows, columns) added on each side, as PyTorch's pooling takes them: from 0 to half of the kernel.
+
+    Raises ArgumentError for anything else.
+    """
+    cells = tuple(padding) if isinstance(padding, tuple | list) else (padding, padding)
+    whole = all(isinstance(each, int) and not isinstance(each, bool) for each in cells)
+    if (
+        len(cells) != 2
+        or not whole
+        or not all(0 <= each <= side // 2 for each, side in zip(cells, kernel, strict=True))
+    ):
+        raise ArgumentError(
+            f'padding must be "valid", "same", or cells from 0 to half of the kernel {kernel}, received {padding!r}'
+        )
+    return cells[0], cells[1]
+
+
 def positive(value: int, name: str) -> int:
     """`value` itself where it is an integer of at least 1; otherwise ArgumentError naming the argument."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -7,20 +7,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.layers.padding import Padding, Size, check_padding, image_size, output_size, pair, same_padding
+from striate.layers.padding import Padding, Size, border, check_padding, image_size, output_size, pair, same_padding
 
 
 class _Pool2d(nn.Module):
     """What MaxPool2d and AvgPool2d share: their arguments and where the windows lie."""
 
-    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Padding = "valid"):
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Padding | Size = "valid"):
         super().__init__()
         self.kernel_size = pair(kernel_size, "kernel_size")
         self.stride = self.kernel_size if stride is None else pair(stride, "stride")
-        self.padding = check_padding(padding)
+        self.padding = check_padding(padding) if isinstance(padding, str) else border(padding, self.kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
         axes = list(zip(image_size(x, type(self).__name__), self.kernel_size, self.stride, strict=True))
+        if not isinstance(self.padding, str):
+            for (n, kernel, stride), cells in zip(axes, self.padding, strict=True):
+                output_size(n + 2 * cells, kernel, stride, "valid")
+            return self._pool(x, self.padding, False)
         for n, kernel, stride in axes:
             output_size(n, kernel, stride, self.padding)
         if self.padding == "valid":
@@ -48,6 +52,8 @@ class MaxPool2d(_Pool2d):
     ceil(H / sh) with "same", W' likewise. Padding cells are never chosen, whatever the sign of the image.
 
     `kernel_size` and `stride`: one integer or (height, width); `stride` defaults to `kernel_size` and may be larger.
+    `padding`: "valid", "same", or as in PyTorch a number of cells on each side, one or (height, width), at most half of
+    the kernel.
     Raises ArgumentError for an argument out of range, and ShapeError for a tensor that is no image and for a "valid"
     window larger than the image.
 
@@ -63,14 +69,21 @@ class MaxPool2d(_Pool2d):
 class AvgPool2d(_Pool2d):
     """The mean of each window's cells; with "same" padding, of those that lie in the image.
 
-    Shapes, arguments and errors as in MaxPool2d.
+    Shapes, arguments and errors as in MaxPool2d. With numbers as padding the added cells count as zeros, as in PyTorch.
 
     >>> AvgPool2d(3, stride=2, padding="same")(torch.tensor([[[[10.0, 20.0]]]]))
     tensor([[[[15.]]]])
     """
 
     def _pool(self, x: Tensor, padding: tuple[int, int], ceil_mode: bool) -> Tensor:
-        return F.avg_pool2d(x, self.kernel_size, self.stride, padding, ceil_mode=ceil_mode, count_include_pad=False)
+        return F.avg_pool2d(
+            x,
+            self.kernel_size,
+            self.stride,
+            padding,
+            ceil_mode=ceil_mode,
+            count_include_pad=not isinstance(self.padding, str),
+        )
 
 
 class GlobalAvgPool2d(nn.Module):

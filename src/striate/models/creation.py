@@ -5,11 +5,13 @@ from pathlib import Path
 
 from torch import nn
 
-from striate.errors import ArgumentError, ShapeError
+from striate.errors import ArgumentError, ShapeError, renamed
 from striate.models.registry import Architecture, Value, build, facts, option_value, parse
 from striate.models.weights.adapt import PUBLISHED_SIZE, fits, intended, normalization
 from striate.models.weights.file import WeightFile, read
 from striate.models.weights.load import load
+
+_ARGUMENTS = ("classes", "channels", "image_size", "seed", "weights")
 
 
 def create(
@@ -47,6 +49,8 @@ def create(
         ShapeError: for an image size the architecture can't take.
         CheckpointError: if the file can't be used, or does not fit the model.
     """
+    if called := renamed(options, _ARGUMENTS):
+        raise ArgumentError(f"create('{name}', …): {called}.")
     name, chosen = parse(name)
     if twice := set(chosen) & set(options):
         raise ArgumentError(f"option {min(twice)} of {name} is given twice; leave one of them out.")

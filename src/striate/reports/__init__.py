@@ -2,9 +2,11 @@
 
 from striate.reports.comparison_page import report_comparison
 from striate.reports.explanation_page import explain
+from striate.reports.rendering import Page
 from striate.reports.run_page import report
 
 __all__ = [
+    "Page",
     "explain",
     "report",
     "report_comparison",

@@ -1,5 +1,7 @@
 """One HTML file about one image: what a run takes it for, and what that rests on."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,20 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from striate.data import Dataset
-from striate.data.images.prepare import prepare
+from striate.data.images.any_image import AnyImage, prepare_any, stem_of
+from striate.data.loading import as_dataset
 from striate.errors import ArgumentError, DataError
 from striate.evaluation import predict
-from striate.files import write_atomic
 from striate.hardware import pick
 from striate.inspection import describe, evidence, receptive_fields
 from striate.inspection.evidence import stages
 from striate.inspection.examples import Examples
 from striate.inspection.features import last_maps
 from striate.inspection.structure.inputs import like
+from striate.preprocess import Preprocess
 from striate.reports import pictures
 from striate.reports.pictures import first_filters, over
-from striate.reports.rendering import file_to_write, render
-from striate.runs import Run
+from striate.reports.rendering import Page, file_to_write, write_page
+from striate.runs import Run, Trained
 
 NEAREST = 12  # training images that are shown
 UNITS, EXCITING = 4, 6  # units of the explained layer, and training images for each
@@ -29,29 +32,35 @@ FIELD_WORK = 3 * 10**10  # and on the effective fields of one layer
 
 
 def explain(
-    run: Run | str | Path,
-    image: str | Path,
+    run: Run | str | Path | nn.Module,
+    image: AnyImage,
     *,
     out: str | Path | None = None,
     layer: str | None = None,
-    data: Dataset | None = None,
+    data: Any = None,
     device: str = "auto",
     model: nn.Module | None = None,
-) -> Path:
+    preprocess: Preprocess | None = None,
+    classes: Sequence[str] | None = None,
+) -> Page:
     """Write a page about what a run makes of an image: what it takes it for, where it looks, what its layers see and
     make of it, and the training images that are nearest.
 
     Args:
-        run: a run or its folder; of a run not finished, the newest checkpoint is used.
-        image: an image file of any size.
-        out: the file; explain-NAME.html in the run's folder if not given.
+        run: a run or its folder, or a module from (N, C, H, W) to logits (N, classes); of a run not finished, the
+            newest checkpoint is used.
+        image: one image of any size: a path, the bytes of a file, a PIL image, an array or a tensor.
+        out: the file; explain-NAME.html in the run's folder, or in the working directory, if not given.
         layer: where Grad-CAM and the exciting images are taken from; the last one with maps if not given.
-        data: whose training images to look among; the run's own data if not given. Where that is gone the page says so.
+        data: whose training images to look among, see `evaluate`; the run's own data if not given. Where that is gone
+            the page says so.
         device: "auto", "cpu" or "cuda".
         model: for a run whose model Striate did not create, a module of the same structure.
+        preprocess, classes: for a module, how images become its input, and the names of its classes; modules from
+            `Run.model` know both.
 
     Returns:
-        The file's path.
+        The page: it shows itself in a notebook, and its `path` is the file's.
 
     Raises:
         ArgumentError: if `out` is a folder, or for a layer that does not exist, naming those there are.
@@ -59,30 +68,38 @@ def explain(
         CheckpointError: if the run has no usable weights.
         StorageError: if the file can't be written; what was there before stays.
     """
-    run = run if isinstance(run, Run) else Run.open(run)
-    path = file_to_write(run.path / f"explain-{Path(image).stem}.html" if out is None else out, "explain.html")
-    prediction = predict(run, image, device=device, model=model)[0]
-    subject = _Subject(run, image, run.model(model, pick(device)))
+    known = data if isinstance(data, Dataset) else None
+    trained = Trained.of(run, module=model, preprocess=preprocess, classes=classes, data=known)
+    folder = trained.run.path if trained.run else Path()
+    path = file_to_write(folder / f"explain-{stem_of(image)}.html" if out is None else out, "explain.html")
+    trained.module.to(pick(device))
+    prediction = predict(trained, image, device=device)[0]
+    subject = _Subject(trained, image)
     layer, why = (layer, None) if layer else subject.last_layer()
     examples, missing = subject.examples(data, layer)
-    page = {"run": run, "image": Path(image), "prediction": prediction, "alike": evidence.ALIKE}
+    page: dict[str, Any] = {
+        "trained": trained,
+        "run": trained.run,
+        "preprocess": trained.preprocess,
+        "alike": evidence.ALIKE,
+    }
+    page |= {"image": os.path.basename(prediction.path), "prediction": prediction}
     page |= {"layer": layer, "no_cam": why, "missing": missing}
-    page |= subject.attributions(run.classes.index(prediction.label), layer)
+    page |= subject.attributions(trained.classes.index(prediction.label), layer)
     page |= subject.training(examples, layer) | subject.layers(examples)
-    write_atomic(path, render("explain.html.j2", page))
-    return path
+    return write_page(path, "explain.html.j2", page)
 
 
 class _Subject:
     """An image and the network that looks at it."""
 
-    def __init__(self, run: Run, image: str | Path, model: nn.Module):
-        self.run, self.model = run, model
-        self.device = like(model).device
-        self.pixels = prepare(image, run.preprocess)
-        self.shape = (run.preprocess.channels, run.preprocess.height, run.preprocess.width)
+    def __init__(self, trained: Trained, image: AnyImage):
+        self.trained, self.model = trained, trained.module
+        self.device = like(self.model).device
+        self.pixels = prepare_any(image, trained.preprocess)
+        self.shape = trained.input_shape
         self.input = self._input(torch.from_numpy(self.pixels)[None])
-        self.work = max(describe(model, self.shape).multiply_adds, 1)
+        self.work = max(describe(self.model, self.shape).multiply_adds, 1)
 
     def last_layer(self) -> tuple[str | None, str | None]:
         """The last layer with maps, or why there is none."""
@@ -105,17 +122,24 @@ class _Subject:
             "steps": evidence.STEPS,
         }
 
-    def examples(self, data: Dataset | None, layer: str | None) -> tuple[Examples | None, str | None]:
+    def examples(self, data: Any, layer: str | None) -> tuple[Examples | None, str | None]:
         """The training images and what the network makes of them, or why there are none."""
         try:
-            dataset = data or self.run.data()
+            dataset = self._dataset(data)
         except (DataError, ArgumentError) as error:
             return None, str(error)
         most = max(256, min(4000, TRAINING_WORK // self.work))
         units = self._strongest(layer) if layer else []
         return Examples(
-            self.model, dataset.train, dataset.classes, self.run.preprocess, most, self.device, layer, units
+            self.model, dataset.train, dataset.classes, self.trained.preprocess, most, self.device, layer, units
         ), None
+
+    def _dataset(self, data: Any) -> Dataset:
+        if data is not None:
+            return as_dataset(data)
+        if self.trained.run is None:
+            raise ArgumentError("pass data= to see the training images that are nearest.")
+        return self.trained.run.data()
 
     def training(self, examples: Examples | None, layer: str | None) -> dict[str, Any]:
         """The training images nearest to this one, and those that excite the units that it excites most."""
@@ -141,11 +165,11 @@ class _Subject:
             "sights": pictures.sights(self.model, images, shown, self.pixels),
             "most_maps": evidence.MOST_MAPS,
             "samples": len(images),
-            "filters": first_filters(self.model, self.run.preprocess),
+            "filters": first_filters(self.model, self.trained.preprocess),
         }
 
     def _input(self, images: Tensor) -> Tensor:
-        return self.run.preprocess.normalize(images.to(self.device))
+        return self.trained.preprocess.normalize(images.to(self.device))
 
     def _strongest(self, layer: str) -> list[int]:
         """The units of a layer that this image excites most."""

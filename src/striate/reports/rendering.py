@@ -1,5 +1,6 @@
 """Pages from templates: one look, and the filters that write values for people."""
 
+import html
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from striate.drawing.words import duration, minus, percent
 from striate.errors import ArgumentError
+from striate.files import write_atomic
 
 
 def render(template: str, values: Mapping[str, Any]) -> bytes:
@@ -56,3 +58,42 @@ def _percent(fraction: float | None, digits: int = 2) -> str:
 def _decimals(value: float, digits: int = 2) -> str:
     """A number, without a minus sign before a zero."""
     return minus(f"{value:z.{digits}f}")
+
+
+class Page:
+    """An HTML page in a file: shows itself in a notebook, and stands for its path elsewhere.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @property
+    def html(self) -> str:
+        """The page as text."""
+        return self.path.read_text(encoding="utf-8")
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"Page({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own, for notebooks."""
+        return f'<iframe srcdoc="{html.escape(self.html)}" width="100%" height="720" style="border:0"></iframe>'
+
+
+def write_page(path: Path, template: str, values: Mapping[str, Any]) -> Page:
+    """Render a page into a file; what was there before stays if it can't be written.
+
+    Raises:
+        StorageError: if the file can't be written.
+    """
+    write_atomic(path, render(template, values))
+    return Page(path)

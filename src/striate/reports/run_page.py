@@ -10,16 +10,17 @@ from torch import nn
 
 from striate import models
 from striate.data import Dataset
+from striate.data.loading import as_dataset
 from striate.errors import ArgumentError, DataError
 from striate.evaluation.evaluation import Evaluation, measured, most_confused
 from striate.evaluation.samples import Samples, samples_of
-from striate.files import write_atomic
 from striate.inspection.invariances.classifier import rival
+from striate.preprocess import Preprocess
 from striate.reports.pictures import first_filters, worst_mistakes
-from striate.reports.rendering import file_to_write, render
+from striate.reports.rendering import Page, file_to_write, write_page
 from striate.reports.sections import sections
 from striate.reports.subject import Subject
-from striate.runs import Run
+from striate.runs import Run, Trained
 from striate.training import Recipe
 from striate.training import recipe as named
 from striate.types import Progress
@@ -28,30 +29,34 @@ MOST_CELLS = 24  # classes beyond which the confusion matrix is a picture and no
 
 
 def report(
-    run: Run | str | Path,
+    run: Run | str | Path | nn.Module,
     *,
     out: str | Path | None = None,
-    data: Dataset | str | Path | None = None,
+    data: Any = None,
     against: Sequence[Run | str | Path] = (),
     device: str = "auto",
     model: nn.Module | None = None,
+    preprocess: Preprocess | None = None,
     progress: Progress = lambda what, done, total: None,
-) -> Path:
+) -> Page:
     """Write a run's report: what it reached, where it goes wrong, where it looks, how invariant it is, what its layers
     see and make of images, what it is made of, and how to reproduce it.
 
     Args:
-        run: a run or its folder; of a run not finished, the newest checkpoint is shown.
-        out: the file; report.html in the run's folder if not given.
+        run: a run or its folder, or a module from (N, C, H, W) to logits (N, classes); of a run not finished, the
+            newest checkpoint is shown.
+        out: the file; report.html in the run's folder, or in the working directory, if not given.
         data: what to measure the run on, see `evaluate`. Where the run's own data is gone or holds no images out, the
             report says so and shows the rest.
         against: other runs on the same classes, whose shift consistency is shown beside this one's.
         device: "auto", "cpu" or "cuda".
         model: for a run whose model Striate did not create, a module of the same structure.
+        preprocess: for a module, how images become its input, see `evaluate`.
         progress: called with what is being done, how much of it is done, and how much there is.
 
     Returns:
-        The file's path. What it shows is the same each time, but for the time that networks take for an image.
+        The page: it shows itself in a notebook, and its `path` is the file's. What it shows is the same each time, but
+        for the time that networks take for an image.
 
     Raises:
         ArgumentError: if `out` is a folder.
@@ -59,53 +64,57 @@ def report(
         DataError: if a run it is set against tells other classes apart.
         StorageError: if the file can't be written; what was there before stays.
     """
-    run = _opened(run)
-    path = file_to_write(run.path / "report.html" if out is None else out, "report.html")
-    module = run.model(model)
-    rivals = tuple(rival(_opened(each), run) for each in against)
-    samples, why = _samples(run, data)
-    evaluation = measured(run, samples, module, device) if samples else None
-    subject = Subject(run, module, samples, evaluation, rivals, device, progress)
-    page = {**_about(run, module), **_measurements(run, samples, evaluation, why), "sections": sections(subject)}
+    whole = data is not None and not isinstance(data, Dataset)
+    data = as_dataset(data) if isinstance(run, nn.Module) and data is not None else data
+    known = data if isinstance(data, Dataset) else None
+    trained = Trained.of(run, module=model, preprocess=preprocess, data=known)
+    folder = trained.run.path if trained.run else Path()
+    path = file_to_write(folder / "report.html" if out is None else out, "report.html")
+    rivals = tuple(
+        rival(Run.of(each), trained.classes, str(trained.run.path if trained.run else trained.name)) for each in against
+    )
+    samples, why = _samples(trained, data, whole)
+    evaluation = measured(trained, samples, device) if samples else None
+    subject = Subject(trained, samples, evaluation, rivals, device, progress)
+    page = {**_about(trained), **_measurements(trained, samples, evaluation, why), "sections": sections(subject)}
     page |= _drawings(page["history"], evaluation)
-    write_atomic(path, render("report.html.j2", page))
-    return path
+    return write_page(path, "report.html.j2", page)
 
 
-def _opened(run: Run | str | Path) -> Run:
-    return run if isinstance(run, Run) else Run.open(run)
-
-
-def _samples(run: Run, data: Dataset | str | Path | None) -> tuple[Samples | None, str]:
-    """The held-out images, or why there are none."""
+def _samples(trained: Trained, data: Any, whole: bool) -> tuple[Samples | None, str]:
+    """The held-out images, or the reason why there are none."""
     try:
-        return samples_of(run, data), ""
+        return samples_of(trained, data, whole), ""
     except (DataError, ArgumentError) as error:
         if data is not None:
             raise
         return None, str(error)
 
 
-def _about(run: Run, module: nn.Module) -> dict[str, Any]:
-    """What needs no data: the run's own files and weights."""
-    history, descriptions = run.history(), Recipe.model_fields
-    known = run.architecture is not None and run.architecture.name in models.names()
+def _about(trained: Trained) -> dict[str, Any]:
+    """Facts that need no data: of the run's own files and the weights."""
+    run, module = trained.run, trained.module
+    descriptions = Recipe.model_fields
+    made = getattr(module, "architecture", None)
+    settings = run.recipe.model_dump() if run else {}
     return {
+        "trained": trained,
         "run": run,
-        "facts": models.facts(run.name) if known else None,
-        "result": run.result,
-        "history": history,
+        "preprocess": trained.preprocess,
+        "facts": models.facts(made.name) if made is not None and made.name in models.names() else None,
+        "result": run.result if run else None,
+        "history": run.history() if run else [],
         "parameters": sum(weight.numel() for weight in module.parameters() if weight.requires_grad),
-        "filters": first_filters(module, run.preprocess),
-        "recipe": [(key, value, descriptions[key].description) for key, value in run.recipe.model_dump().items()],
-        "command": command(run),
+        "filters": first_filters(module, trained.preprocess),
+        "recipe": [(key, value, descriptions[key].description) for key, value in settings.items()],
+        "command": command(run) if run else None,
     }
 
 
-def _measurements(run: Run, samples: Samples | None, evaluation: Evaluation | None, why: str) -> dict[str, Any]:
+def _measurements(trained: Trained, samples: Samples | None, evaluation: Evaluation | None, why: str) -> dict[str, Any]:
     """What the held-out images show, or why there is none of it."""
     if samples is None or evaluation is None:
-        result = run.result or {}
+        result = (trained.run.result if trained.run else None) or {}
         measured_then = result if "accuracy" in result else None
         return {"evaluation": None, "measured": measured_then, "notes": [f"Not measured on images now: {why}"]}
     return {
@@ -114,7 +123,7 @@ def _measurements(run: Run, samples: Samples | None, evaluation: Evaluation | No
         "notes": list(evaluation.notes),
         "mistakes": worst_mistakes(evaluation, samples.split),
         "wrong": int((evaluation.predicted != evaluation.labels).sum()),
-        "confusion": _cells(evaluation) if len(run.classes) <= MOST_CELLS else None,
+        "confusion": _cells(evaluation) if len(trained.classes) <= MOST_CELLS else None,
         "confused": most_confused(evaluation),
     }
 

@@ -46,8 +46,8 @@ def attribution(subject: Subject) -> dict[str, Any] | None:
         rows.append(
             {
                 "seen": over(pixels, "the image"),
-                "true": subject.run.classes[int(true)],
-                "predicted": subject.run.classes[int(predicted)],
+                "true": subject.trained.classes[int(true)],
+                "predicted": subject.trained.classes[int(predicted)],
                 "right": bool(true == predicted),
                 "probability": float(subject.evaluation.probabilities[position].max()),
                 "ways": {name: pictures.attribution(pixels, found[number]) for name, found in ways.items()},
@@ -88,17 +88,17 @@ def invariance(subject: Subject) -> dict[str, Any] | None:
     """All curves and layers of the run's network; of the networks beside it the shift consistency."""
     if subject.samples is None:
         return None
-    run, notes = subject.run, []
+    trained, notes = subject.trained, []
     images, labels = subject.samples.drawn(
         subject.affordable(INVARIANCE_WORK, 64, INVARIANCE_IMAGES, INVARIANCE_PASSES)
     )
     settings: dict[str, Any] = {"device": subject.device, "progress": subject.progress}
-    own = (run.name, subject.model, run.preprocess)
-    first = measure(subject.model, images, labels, preprocess=run.preprocess, name=run.name, **settings)
+    own = (trained.name, subject.model, trained.preprocess)
+    first = measure(subject.model, images, labels, preprocess=trained.preprocess, name=trained.name, **settings)
     others = list(subject.against)
     try:
-        twin = counterpart(run)
-        others = [(*twin, run.preprocess), *others] if twin else others
+        twin = counterpart(trained.run) if trained.run else None
+        others = [(*twin, trained.preprocess), *others] if twin else others
     except ArgumentError as error:
         notes.append(f"No blurred network stands beside it: {error}")
     found = [first]
@@ -138,7 +138,7 @@ def insides(subject: Subject) -> dict[str, Any] | None:
     inputs = subject.inputs(chosen)
     units = dict.fromkeys(unit for each in inputs for unit in evidence.strongest(subject.model, each[None], layer)[:2])
     examples = Examples(
-        subject.model, split, subject.run.classes, subject.run.preprocess,
+        subject.model, split, subject.trained.classes, subject.trained.preprocess,
         subject.affordable(INSIDES_WORK, 64, INSIDES_IMAGES), like(subject.model).device, layer, list(units)[:UNITS],
     )  # fmt: skip
     measured = subject.inputs(examples.images[: subject.affordable(INSIDES_FIELD_WORK, 4, 32)])
@@ -154,7 +154,7 @@ def insides(subject: Subject) -> dict[str, Any] | None:
             (unit, [pictures.framed(each, field) for each in examples.exciting(unit, EXCITING)])
             for unit in examples.units
         ],
-        "shown": subject.run.classes[int(split.labels[positions[0]])],
+        "shown": subject.trained.classes[int(split.labels[positions[0]])],
     }
 
 
@@ -165,18 +165,18 @@ ADVICE_WORK = 10**12  # multiply-adds to spend on them: some seconds to a minute
 
 def advice(subject: Subject) -> dict[str, Any]:
     """The findings in sentences, the rules that found nothing, and those that could not look, by their reasons."""
-    run = subject.run
+    trained = subject.trained
     found = advise(
         subject.model,
         None
         if subject.samples is None
         else subject.samples.drawn(subject.affordable(ADVICE_WORK, 64, ADVICE_IMAGES))[0],
         input_shape=subject.shape,
-        preprocess=run.preprocess,
-        recipe=run.recipe,
+        preprocess=trained.preprocess,
+        recipe=trained.run.recipe if trained.run else None,
         rules=ADVICE_RULES,
         device=subject.device,
-        name=run.name,
+        name=trained.name,
     )
     findings = [
         {
@@ -189,7 +189,12 @@ def advice(subject: Subject) -> dict[str, Any]:
         }
         for each in found.findings
     ]
-    return {"findings": findings, "passed": found.passed, "skipped": dict(found.skipped), "name": run.path}
+    return {
+        "findings": findings,
+        "passed": found.passed,
+        "skipped": dict(found.skipped),
+        "name": trained.run.path if trained.run else trained.name,
+    }
 
 
 Values = dict[str, Any] | None

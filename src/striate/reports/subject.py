@@ -1,4 +1,4 @@
-"""The run that a report is about, as its sections see it."""
+"""The network that a report is about, as its sections see it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,25 +12,23 @@ from striate.evaluation.samples import Samples
 from striate.inspection import ArchitectureTable, describe
 from striate.inspection.structure.inputs import like
 from striate.preprocess import Preprocess
-from striate.runs import Run
+from striate.runs import Trained
 from striate.types import Progress
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained run, and the images that show what it does.
+    """A trained network, and images to measure and explain it on.
 
     Args:
-        run: the run.
-        model: its network, in evaluation mode, on the device.
+        trained: the network, in evaluation mode, on the device.
         samples, evaluation: the held-out images and what the network says of them; `None` both where there are none.
         against: name, network and preprocessing of each run to set beside it.
         device: "auto", "cpu" or "cuda".
         progress: called with what is being done, how much of it is done, and how much there is.
     """
 
-    run: Run
-    model: nn.Module
+    trained: Trained
     samples: Samples | None
     evaluation: Evaluation | None
     against: tuple[tuple[str, nn.Module, Preprocess], ...]
@@ -38,9 +36,14 @@ class Subject:
     progress: Progress
 
     @property
+    def model(self) -> nn.Module:
+        """The network's module."""
+        return self.trained.module
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of its images."""
-        return self.run.preprocess.channels, self.run.preprocess.height, self.run.preprocess.width
+        return self.trained.input_shape
 
     @cached_property
     def table(self) -> ArchitectureTable:
@@ -53,7 +56,7 @@ class Subject:
 
     def inputs(self, images: Tensor) -> Tensor:
         """What the network takes of images, uint8 (N, H, W, C)."""
-        return self.run.preprocess.normalize(images.to(like(self.model).device))
+        return self.trained.preprocess.normalize(images.to(like(self.model).device))
 
     def telling(self, most: int) -> list[int]:
         """Positions of telling images: the surest right answers, then the surest mistakes, each of another class.

@@ -1,4 +1,4 @@
-"""Train a model and keep everything it takes to continue, explain and use it."""
+"""Training a model into a run's folder, and continuing a run."""
 
 import csv
 import io
@@ -6,15 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from striate import models
-from striate.acceleration.precision import fastest, supported
-from striate.data import Dataset, load
+from striate.data import Dataset
 from striate.data.dataset import conformed
-from striate.data.loading import lasting, short_name
+from striate.data.loading import as_dataset, lasting, short_name
 from striate.errors import ArgumentError, CheckpointError, ShapeError
 from striate.files import write_atomic, write_json
 from striate.hardware import pick, thread_count
@@ -26,49 +26,51 @@ from striate.runs.events import Observer
 from striate.runs.folder import locked, new_folder
 from striate.runs.run import Run, environment
 from striate.runs.session import Session
-from striate.training import Recipe
-from striate.training import recipe as named
+from striate.training import Recipe, chosen, settled
 
 
 def train(
     model: str | nn.Module,
-    data: str | Dataset = "digits",
-    recipe: Recipe | None = None,
+    data: Any = "digits",
+    recipe: Recipe | str | None = None,
     *,
     weights: str | Path | None = None,
     out: str | Path | None = None,
     device: str = "auto",
     tensorboard: bool = False,
     observer: Observer = lambda event: None,
+    **settings: Any,
 ) -> Run:
     """Train a model, from fresh weights or from those in a file, and return its run.
 
     Args:
         model: a name for `striate.create`, or a module from (N, C, H, W) to logits (N, classes).
-        data: a data set, or a source for `striate.load`. If no size was asked for, the images are brought to the one
-            the model was drawn for, or its weights were trained with.
-        recipe: how; what it does not give, or without one, `modern` for the model decides, or with weights `fine-tune`.
+        data: a data set, a source for `striate.load`, a pair (images, labels) of arrays or tensors, or a PyTorch
+            data set or `DataLoader`. If no size was asked for, the images are brought to the one the model was drawn
+            for, or its weights were trained with.
+        recipe: a recipe's name or a `Recipe`; what it does not give, or without one, `modern` for the model decides, or
+            with weights `fine-tune`.
         weights: a file of weights or a run's folder to begin with, see `striate.create`; they are adapted to the data's
             channels and classes, and images are normalised as they expect. For a model given by name.
         out: the run's folder, which must not hold a run yet; without one, a new folder under runs/.
         device: "auto", "cpu" or "cuda".
         tensorboard: whether to log for TensorBoard as well, in the folder's tensorboard/.
         observer: called with `Begun`, `Step`, `EpochEnded` and `Ended` as they happen.
+        settings: single settings of the recipe, such as `epochs=3` or `learning_rate=0.01`; see `Recipe`.
 
     Raises:
-        StriateError: what errors.py says; nothing that was saved is lost.
+        ArgumentError: for data of no known kind, or an unknown setting; other libraries' names are translated.
+        StriateError: other kinds as errors.py lists them; nothing that was saved is lost.
     """
     name, facts = _identity(model)
-    if isinstance(data, str):
-        data = load(data, image_size=wanted_size(model, weights))
+    chosen(recipe, settings, name, fine_tuning=weights is not None)  # a mistake here shows before the data is read
+    data = as_dataset(data, image_size=wanted_size(model, weights))
     data = _sized(data, wanted_size(model, weights))
-    usual = named("modern" if weights is None else "fine-tune", name, len(data.train))
-    recipe = recipe.over(usual) if recipe else usual
+    recipe = chosen(recipe, settings, name, len(data.train), fine_tuning=weights is not None)
     module, preprocess = _made(model, facts, data, recipe.seed, weights)
     target = pick(device)
     folder = new_folder(Path(out) if out else None, f"{name}-{short_name(data.source)}")
     with _threads(thread_count(torch.get_num_threads())), folder as path:
-        recipe = _with_precision(recipe, module, data, preprocess, target)
         run = Run(
             path=path,
             architecture=_architecture(module),
@@ -76,7 +78,7 @@ def train(
             skip_bad=bool(data.skipped),
             classes=data.classes,
             preprocess=preprocess,
-            recipe=recipe.resolved(facts.loss if facts else "cross-entropy", data),
+            recipe=settled(recipe, module, data, preprocess, target, facts.loss if facts else "cross-entropy"),
             environment=environment(target),
             fingerprint=fingerprint(data),
             weights=None if weights is None else os.path.abspath(weights),
@@ -106,21 +108,11 @@ def _made(
     return module, preprocess
 
 
-def _with_precision(
-    recipe: Recipe, module: nn.Module, data: Dataset, preprocess: Preprocess, device: torch.device
-) -> Recipe:
-    """The recipe with the faster precision, where it leaves that open and the device has a choice."""
-    if recipe.precision != "auto" or not supported(device):
-        return recipe
-    some = preprocess.normalize(data.train.images[: recipe.batch_size])
-    return recipe.replace(precision=fastest(module, some, device))
-
-
 def resume(
     path: str | Path,
     *,
     model: nn.Module | None = None,
-    data: Dataset | None = None,
+    data: Any = None,
     device: str = "auto",
     tensorboard: bool = False,
     observer: Observer = lambda event: None,
@@ -131,7 +123,7 @@ def resume(
         path: the run's folder. A finished run is returned as it is, unless its final weights are damaged: then they are
             written again from the last checkpoint.
         model: for a run whose model Striate did not create, a module of the same structure.
-        data: the data it was trained on; without it, it is loaded from the run's source.
+        data: the data it was trained on, see `train`; without it, it is loaded from the run's source.
 
     Raises:
         CheckpointError: if there is no such run, another process is training it, no checkpoint is whole, or the data
@@ -140,7 +132,7 @@ def resume(
     run = Run.open(path)
     if run.result and _is_whole(run):
         return run
-    data = data or run.data()
+    data = run.data() if data is None else run.sized(as_dataset(data))
     if fingerprint(data) != run.fingerprint:
         raise CheckpointError(
             f"{run.source} has changed since {run.path} was begun, so the run can't be continued: "

@@ -8,7 +8,9 @@ model.safetensors      the final weights, with classes and preprocessing in its 
 result.json            how it ended
 """
 
+import html
 import json
+import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +21,16 @@ import torch
 from torch import Tensor, nn
 
 from striate.data import Dataset, load
-from striate.errors import CheckpointError, StriateError
+from striate.data.dataset import conformed
+from striate.data.loading import is_loadable
+from striate.errors import ArgumentError, CheckpointError, DataError, StriateError
 from striate.files import read_json
 from striate.hardware import cores
 from striate.models import Architecture
 from striate.preprocess import Preprocess
 from striate.runs import checkpoints
 from striate.training import Recipe
+from striate.units import listed
 from striate.version import __version__
 
 FORMAT = 1
@@ -57,6 +62,22 @@ class Run:
     environment: dict[str, Any]
     fingerprint: str
     weights: str | None = None
+
+    @classmethod
+    def of(cls, run: "Run | str | Path") -> "Run":
+        """A run as it is, or the one in a folder.
+
+        Raises:
+            ArgumentError: for anything else.
+            CheckpointError: as `open`.
+        """
+        if isinstance(run, Run):
+            return run
+        if isinstance(run, str | os.PathLike):
+            return cls.open(run)
+        raise ArgumentError(
+            f"a run of type {type(run).__name__}: expected a striate.Run, a run's folder or an nn.Module."
+        )
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
@@ -104,6 +125,31 @@ class Run:
             "environment": self.environment,
         }
 
+    def __repr__(self) -> str:
+        result = self.result or {}
+        score = f", {result['split']} accuracy {result['accuracy']:.2%}" if "accuracy" in result else ""
+        return f"Run({self.path}: {self.name} on {self.source}{score if result else ', not finished'})"
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        result = self.result or {}
+        recipe = self.recipe
+        length = f"{recipe.steps} steps" if recipe.steps else f"{recipe.epochs} epochs"
+        rows = {
+            "folder": self.path,
+            "model": self.name,
+            "data": self.source,
+            "classes": listed(self.classes),
+            "recipe": f"{recipe.name}, {length}, seed {recipe.seed}",
+            "result": f"{result['split']} accuracy {result['accuracy']:.2%} of {result['n']:,} images"
+            if "accuracy" in result
+            else "finished, not measured"
+            if result
+            else "not finished",
+        }
+        cells = "".join(f"<tr><th>{key}</th><td>{html.escape(str(value))}</td></tr>" for key, value in rows.items())
+        return f"<table>{cells}</table>"
+
     @property
     def name(self) -> str:
         """The model's name, for titles."""
@@ -129,7 +175,13 @@ class Run:
             raise CheckpointError(f"{path} is damaged: {error}.") from error
 
     def data(self) -> Dataset:
-        """The data it was trained on, with the run's own preprocessing."""
+        """The data it was trained on, with the run's own preprocessing.
+
+        Raises:
+            DataError: if it is gone, or was in memory.
+        """
+        if not is_loadable(self.source):
+            raise DataError(f"{self.path} was trained on data in memory ({self.source}): pass it as data=.")
         size = (self.preprocess.height, self.preprocess.width)
         return load(
             self.source,
@@ -139,8 +191,15 @@ class Run:
             skip_bad=self.skip_bad,
         )
 
+    def sized(self, data: Dataset) -> Dataset:
+        """`data` with images of the size and channels of the run's input."""
+        size = (self.preprocess.height, self.preprocess.width)
+        return conformed(data, size, self.preprocess.channels, self.preprocess.fit)
+
     def model(self, module: nn.Module | None = None, device: torch.device | str = "cpu") -> nn.Module:
         """The trained model in evaluation mode: final weights, or of a run not finished the newest checkpoint's.
+
+        Set on it are `preprocess` and `classes`, so that `striate.evaluate` and the like need nothing else.
 
         Args:
             module: for a run whose model Striate did not create, a module of the same structure.
@@ -158,6 +217,7 @@ class Run:
                 found = " ".join(damaged) or f"{self.path} has no weights yet."
                 raise CheckpointError(f"{found} Continue the run first: striate train --resume {self.path}")
             checkpoints.load_weights(module, checkpoints.part(checkpoint, "model"), self.path)
+        vars(module).update(preprocess=self.preprocess, classes=self.classes)
         return module.eval().to(device)
 
     def final_weights(self) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from torch import nn
 from striate import models
 from striate.augmentation import parse
 from striate.data import Dataset, Split
-from striate.data.loader import Batches
+from striate.data.loader import Loader
 from striate.errors import CheckpointError, DivergedError, InterruptedRunError, RunError
 from striate.files import cannot_write, sha256, write_atomic, write_json
 from striate.inference import Score, score
@@ -73,12 +73,12 @@ class Session:
     ):
         self.run, self.data, self.device, self.observer = run, data, device, observer
         policy = parse(run.recipe.augment).fitted(data.train.images)
-        batches = Batches(
+        batches = Loader(
             data.train,
             run.preprocess,
             run.recipe.batch_size,
             run.recipe.seed,
-            vary=policy if policy.varies else None,
+            augment=policy if policy.varies else None,
             device=device,
             classes=len(data.classes),
         )

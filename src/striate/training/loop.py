@@ -20,7 +20,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from striate import seeding
 from striate.acceleration.convolutions import training_convolutions
 from striate.acceleration.precision import autocast
-from striate.data.loader import Batches
+from striate.data.loader import Loader
 from striate.errors import DivergedError
 from striate.models import Outputs, frozen_norms
 from striate.training.losses import loss_of
@@ -65,7 +65,7 @@ class Training:
         recipe: resolved, that is without "auto".
     """
 
-    def __init__(self, model: nn.Module, batches: Batches, recipe: Recipe):
+    def __init__(self, model: nn.Module, batches: Loader, recipe: Recipe):
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batches = batches
         self.recipe = recipe

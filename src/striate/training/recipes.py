@@ -1,19 +1,29 @@
-"""Recipes by name: "modern" is what one would do today, "fast" has little time, "paper" is what the authors did, and
-"fine-tune" is for given weights."""
+"""Recipes: everything that decides how a model is trained, and the recipes by name.
+
+"modern" is what one would do today, "fast" has little time, "paper" is what the authors did, "fine-tune" is for given
+weights.
+"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
 
 import pydantic
+import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
 
+from striate.acceleration import fastest, supported
 from striate.augmentation import parse, views
 from striate.data import Dataset
 from striate.errors import ArgumentError, unknown
+from striate.preprocess import Preprocess
 from striate.training.plan import Plan
 
 FEW_SAMPLES = 10_000
+
+
+Loss = Literal["cross-entropy", "map"]
 
 
 class Recipe(BaseModel):
@@ -84,10 +94,10 @@ class Recipe(BaseModel):
         given = {name: getattr(self, name) for name in self.model_fields_set}
         return base.replace(**{"name": self.name, **given})
 
-    def resolved(self, loss: Literal["cross-entropy", "map"], data: Dataset) -> Self:
+    def resolved(self, loss: Loss, data: Dataset) -> Self:
         """The same recipe with every "auto" settled: `loss` is the model's own, variation and views follow the data.
 
-        Precision that was not measured (see `training.fastest`) is float32.
+        Precision that is still "auto" becomes float32; `settled` measures it first.
         """
         return self.replace(
             loss=loss if self.loss == "auto" else self.loss,
@@ -237,3 +247,46 @@ def recipe(name: str, model: str, samples: int = 60_000) -> Recipe:
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
     return RECIPES[name](model, samples)
+
+
+def chosen(
+    given: Recipe | str | None,
+    settings: Mapping[str, Any],
+    model: str,
+    samples: int = 60_000,
+    fine_tuning: bool = False,
+) -> Recipe:
+    """The recipe for a training, with what the model's own recipe says of all that was not asked for.
+
+    Args:
+        given: a recipe's name, or settings over the usual recipe, which is "modern", or "fine-tune" for given weights.
+        settings: more settings, which come last.
+        model: the model's name.
+        samples: how many training images there are.
+        fine_tuning: whether the training begins with given weights.
+
+    Raises:
+        ArgumentError: for an unknown recipe or setting, or a value out of range.
+    """
+    name = given if isinstance(given, str) else "fine-tune" if fine_tuning else "modern"
+    usual = recipe(name, model, samples)
+    return (given.over(usual) if isinstance(given, Recipe) else usual).replace(**settings)
+
+
+def settled(
+    recipe: Recipe, module: nn.Module, data: Dataset, preprocess: Preprocess, device: torch.device, loss: Loss
+) -> Recipe:
+    """The recipe with nothing left open: each "auto" becomes what this model, data and device ask for.
+
+    Args:
+        recipe: as it was `chosen`.
+        module: the model, ready for its first step.
+        data: what it is trained on.
+        preprocess: how images become input.
+        device: where it is trained; a trial of a second tells whether bfloat16 is faster, where the device has it.
+        loss: the loss that the model was published with.
+    """
+    if recipe.precision == "auto" and supported(device):
+        some = preprocess.normalize(data.train.images[: recipe.batch_size])
+        recipe = recipe.replace(precision=fastest(module, some, device))
+    return recipe.resolved(loss, data)

@@ -12,7 +12,7 @@ from torch import nn
 
 from striate import models
 from striate.errors import ArgumentError, CheckpointError
-from striate.models.weights import adapt
+from striate.models.weights import adapt, load
 from striate.models.weights.file import WeightFile, read
 from striate.models.weights.load import _Undrawn, likely
 
@@ -84,10 +84,10 @@ def test_a_prefix_that_is_the_models_own_stays(tmp_path):
             self.model = nn.Linear(3, 2)
 
     one, other = Owner(), Owner()
-    assert adapt.load(other, saved(tmp_path / "a.pth", one.state_dict())) == ()
+    assert load.load(other, saved(tmp_path / "a.pth", one.state_dict())) == ()
     assert same(one, other)
     bare = nn.Linear(3, 2)
-    adapt.load(bare, tmp_path / "a.pth")
+    load.load(bare, tmp_path / "a.pth")
     assert torch.equal(bare.weight, one.model.weight)
 
 
@@ -184,7 +184,7 @@ def test_all_that_does_not_fit_is_named_together(tmp_path, source):
     made = models.create("resnet20", **CREATED, seed=1)
     before = {name: value.clone() for name, value in made.state_dict().items()}
     with pytest.raises(CheckpointError) as caught:
-        adapt.load(made, saved(tmp_path / "a.pth", state))
+        load.load(made, saved(tmp_path / "a.pth", state))
     assert str(caught.value) == (
         f"the weights in {tmp_path / 'a.pth'} don't fit resnet20: "
         "missing: 4 (bn1.weight, layer1.0.conv1.weight, layer1.0.bn1.bias, …); "
@@ -201,7 +201,7 @@ def test_another_architecture_is_recognised(tmp_path, source):
         with pytest.raises(CheckpointError, match=rf"don't fit {name}: .*They fit resnet20: create that\."):
             models.create(name, **CREATED, weights=file, adapt=True)
     with pytest.raises(CheckpointError, match=r"don't fit Linear: .*They fit resnet20: create that\."):
-        adapt.load(nn.Linear(2, 2), file)
+        load.load(nn.Linear(2, 2), file)
 
 
 def test_another_stem_is_recognised_even_where_the_image_is_too_small_for_it(tmp_path):
@@ -295,17 +295,17 @@ class WithAuxiliary(nn.Module):
 
 def test_auxiliary_classifiers_may_be_left_out_and_begin_afresh(tmp_path):
     file = saved(tmp_path / "a.pth", WithAuxiliary(10).state_dict())
-    notes = adapt.load(WithAuxiliary(10, heads=False), file)
+    notes = load.load(WithAuxiliary(10, heads=False), file)
     assert [note[:50] for note in notes] == [f"The auxiliary classifier aux{i} of the file was left" for i in (1, 2)]
     made = WithAuxiliary(7)
     kept = made.aux1[1].weight.clone()
-    assert [note.split(",")[1] for note in adapt.load(made, file, adapt=True)] == [" aux1.1", " aux2.1", " fc"]
+    assert [note.split(",")[1] for note in load.load(made, file, adapt=True)] == [" aux1.1", " aux2.1", " fc"]
     assert torch.equal(made.aux1[1].weight, kept)
     assert torch.equal(made.aux1[0].weight, read(file).tensors["aux1.0.weight"])
     plain = saved(tmp_path / "b.pth", WithAuxiliary(10, heads=False).state_dict())
     with pytest.raises(CheckpointError, match=r"missing: 8 \(aux1\.0\.weight"):
-        adapt.load(WithAuxiliary(10), plain)
-    notes = adapt.load(WithAuxiliary(10), plain, adapt=True)
+        load.load(WithAuxiliary(10), plain)
+    notes = load.load(WithAuxiliary(10), plain, adapt=True)
     assert notes == tuple(f"The auxiliary classifier aux{i} begins afresh: the file has none." for i in (1, 2))
 
 

@@ -139,6 +139,27 @@ def decode_to(
                 return take(_upright(image, channels, source))
 
 
+def upright(image: Image.Image) -> np.ndarray:
+    """The pixels of an image that Pillow holds already, converted as `decode` converts those of files.
+
+    Returns:
+        uint8 (height, width, 1) for grey and (height, width, 3) for colour.
+
+    Raises:
+        UndecodableError: if it can't be read, or its black and white are unknown.
+    """
+    name = getattr(image, "filename", "") or b""
+    try:
+        with _quiet():
+            image.load()
+            copy = image.copy()  # without the file, which may be closed
+        return pixels_of(_upright(copy, _channels(copy), name))
+    except UndecodableError:
+        raise
+    except _DAMAGE as error:
+        raise UndecodableError(f"damaged ({error})", name) from error
+
+
 def _plain_header(file: File, count: int) -> tuple[bytes, jpeg.Header | None]:
     """The file's first `count` bytes, and the header of a JPEG in which there is nothing for Pillow to look at, whose
     look takes longer than all that is neither decoding nor resizing."""

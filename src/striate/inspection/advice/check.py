@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from striate.inspection.invariances.classifier import Answers
 from striate.inspection.structure.describe import describe
 from striate.inspection.structure.inputs import architecture_of, input_shape_of, module_of, named
 from striate.preprocess import Preprocess
-from striate.runs import Run
+from striate.runs import Run, opened
 from striate.training import Recipe
 
 RULES: Mapping[str, Rule] = {
@@ -39,7 +40,7 @@ RULES: Mapping[str, Rule] = {
 
 
 def advise(
-    model: nn.Module | Run,
+    model: nn.Module | Run | str | Path,
     images: Tensor | None = None,
     *,
     input_shape: tuple[int, int, int] | None = None,
@@ -52,7 +53,7 @@ def advise(
     """Look at a network with the textbooks' rules, and say with numbers what could be better.
 
     Args:
-        model: any module from float (N, C, H, W) to logits, or a run.
+        model: any module from float (N, C, H, W) to logits, a model's name, or a run or its folder.
         images: uint8 (N, H, W, C), such as it is made for: two rules look at what a trained network does with them.
         input_shape: channels, height, width; known with images, for runs, and for models that Striate made.
         preprocess: how pixels become input; a run has its own, and for a module it is pixel / 255 if not given.
@@ -72,13 +73,13 @@ def advise(
     for rule in chosen:
         if rule not in RULES:
             raise unknown("rule", rule, RULES)
-    target = pick(device)
+    target, model = pick(device), opened(model)
     if isinstance(model, Run):
         name, preprocess, recipe = name or model.name, preprocess or model.preprocess, recipe or model.recipe
         input_shape = (preprocess.channels, preprocess.height, preprocess.width)
         module = module_of(model) if model.architecture is None else model.model()
     else:
-        module = module_of(model)
+        module, preprocess = module_of(model), preprocess or getattr(model, "preprocess", None)
     if images is not None and input_shape is None and preprocess is None:
         height, width, channels = images.shape[1:]
         input_shape = (channels, height, width)

@@ -97,14 +97,17 @@ def counterpart(run: Run) -> tuple[str, nn.Module] | None:
     return name, run.model(replace(run.architecture, options=options).make())
 
 
-def rival(other: Run, run: Run) -> Network:
+def rival(other: Run, classes: tuple[str, ...], owner: str) -> Network:
     """Another run's name, network and preprocessing.
+
+    Args:
+        classes, owner: the classes of the network it is compared with, and what to call that network in an error.
 
     Raises:
         DataError: if it was trained on other classes.
     """
-    if other.classes != run.classes:
-        raise DataError(f"{other.path} tells other classes apart than {run.path}: compare runs on the same data.")
+    if other.classes != classes:
+        raise DataError(f"{other.path} tells other classes apart than {owner}: compare runs on the same data.")
     return f"{other.name} ({other.path.absolute().name})", other.model(), other.preprocess
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,14 +24,14 @@ from striate.inspection.invariances.perturbations import (
 from striate.inspection.invariances.result import Curve, Invariance, Point
 from striate.models import evaluating
 from striate.preprocess import Preprocess
-from striate.runs import Run
+from striate.runs import Run, opened
 from striate.types import Progress
 
 WHAT = "measuring invariance"
 
 
 def invariance(
-    model: nn.Module | Run,
+    model: nn.Module | Run | str | Path,
     images: Tensor,
     labels: Tensor | None = None,
     *,
@@ -44,7 +45,7 @@ def invariance(
     """Measure how invariant a classifier is, under translations as Zhang (2019) defines it.
 
     Args:
-        model: a run, or any module from float (N, C, H, W) to logits (N, classes).
+        model: a run or its folder, or any module from float (N, C, H, W) to logits (N, classes).
         images: uint8 (N, H, W, 1 or 3), two or more.
         labels: int64 (N,), positions in the outputs; without them accuracies are left out.
         preprocess: how pixels become input; a run has its own, and for a module it is pixel / 255 if not given.
@@ -62,9 +63,11 @@ def invariance(
         ArgumentError: if the answers are not finite.
         DataError: for fewer than two images.
     """
+    model = opened(model)
     if isinstance(model, Run):
         name, preprocess = name or model.name, preprocess or model.preprocess
         model = model.model()
+    preprocess = preprocess or getattr(model, "preprocess", None)
     check_images(images, labels)
     height, width, channels = images.shape[1:]
     preprocess = preprocess or Preprocess(height, width, channels, mean=(0.0,) * channels, std=(1.0,) * channels)

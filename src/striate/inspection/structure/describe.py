@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from torch import nn
 
@@ -10,7 +11,7 @@ from striate.inspection.structure.cost import count
 from striate.inspection.structure.inputs import architecture_of, input_shape_of, module_of
 from striate.inspection.structure.table import ArchitectureTable, LayerRow
 from striate.inspection.structure.trace import INPUT, Call, layers_of, trace
-from striate.runs import Run
+from striate.runs import Run, opened
 
 
 @dataclass
@@ -83,7 +84,7 @@ def _home(draft: Draft, module: nn.Module) -> Draft:
 MODEL = "(model)"  # the layer's name where the model itself is the layer
 
 
-def describe(model: nn.Module | Run, input_shape: tuple[int, int, int] | None = None) -> ArchitectureTable:
+def describe(model: nn.Module | Run | str | Path, input_shape: tuple[int, int, int] | None = None) -> ArchitectureTable:
     """The architecture of any network as a table: one image of zeros goes through it, and every layer is written down.
 
     Rows are the layers in the order they are called. Activations and dropout stand in the row of the layer whose output
@@ -92,7 +93,7 @@ def describe(model: nn.Module | Run, input_shape: tuple[int, int, int] | None = 
     modules (`x + y`, `F.relu`) has no row, but receptive fields know of it.
 
     Args:
-        model: any module, or a run, whose model is then made afresh.
+        model: any module, a model's name, or a run or its folder, whose model is then made afresh.
         input_shape: channels, height, width; known for models that Striate made.
 
     Returns:
@@ -103,7 +104,7 @@ def describe(model: nn.Module | Run, input_shape: tuple[int, int, int] | None = 
             its first batch, and for a run whose model Striate did not make.
         ShapeError: if the model can't take such an image.
     """
-    module = module_of(model)
+    module = module_of(opened(model))
     shape = input_shape_of(module, input_shape)
     architecture = architecture_of(module)
     first, *drafts = fold(trace(module, shape))

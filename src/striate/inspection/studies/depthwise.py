@@ -16,7 +16,7 @@ from striate import seeding
 from striate.augmentation import parse
 from striate.augmentation.geometry import affine
 from striate.data import Split, load
-from striate.data.loader import Batches
+from striate.data.loader import Loader
 from striate.errors import ArgumentError
 from striate.inference import logits_of
 from striate.layers import DepthwiseMaxPool2d, MaxPool2d
@@ -185,7 +185,7 @@ def depthwise_study(
 
 
 def _train(model: nn.Module, train: Split, preprocess: Preprocess, recipe: Recipe) -> None:
-    batches = Batches(train, preprocess, recipe.batch_size, recipe.seed, parse(recipe.augment))
+    batches = Loader(train, preprocess, recipe.batch_size, recipe.seed, parse(recipe.augment))
     for _ in Training(model, batches, recipe):
         pass
 

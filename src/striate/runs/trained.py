@@ -1,0 +1,161 @@
+"""Trained networks with all it takes to use them: from a run, its folder, or any module."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from striate.data import Dataset
+from striate.errors import ArgumentError, ShapeError
+from striate.models import Architecture, create, facts, names
+from striate.preprocess import Preprocess
+from striate.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network in evaluation mode, how images become its input, and the names of its classes.
+
+    Args:
+        name: for titles.
+        module: from float32 (N, C, H, W) to logits (N, classes).
+        preprocess: how images become input.
+        classes: the names, in the order of the outputs.
+        tta: the test-time augmentation of the run's recipe; "none" for other modules.
+        run: the run that it is from, if any.
+        notes: what to know about it, a sentence each.
+    """
+
+    name: str
+    module: nn.Module
+    preprocess: Preprocess
+    classes: tuple[str, ...]
+    tta: str = "none"
+    run: Run | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        model: "Trained | Run | str | Path | nn.Module",
+        *,
+        module: nn.Module | None = None,
+        preprocess: Preprocess | None = None,
+        classes: Sequence[str] | None = None,
+        data: Dataset | None = None,
+    ) -> "Trained":
+        """The network in a run, or a module.
+
+        Args:
+            model: a run, a run's folder, or a module.
+            module: for a run whose model Striate did not create, a module of the same structure.
+            preprocess: how images become a module's input; a module from `Run.model` knows it.
+            classes: the names of a module's classes; a module from `Run.model` knows them.
+            data: where `preprocess` and `classes` are taken from if nothing else gives them: the size of its images,
+                the mean and standard deviation of its training images, its classes.
+
+        Raises:
+            ArgumentError: if something is missing, or given twice.
+            CheckpointError: if there is no such run, or it has no usable weights.
+        """
+        if isinstance(model, Trained):
+            return model
+        if isinstance(model, nn.Module):
+            return cls._of_module(model, preprocess, classes, data)
+        run = Run.of(model)
+        if preprocess is not None or classes is not None:
+            raise ArgumentError(f"{run.path} is a run and has its own preprocessing and classes: leave yours out.")
+        return cls(run.name, run.model(module), run.preprocess, run.classes, run.recipe.tta, run)
+
+    @classmethod
+    def _of_module(
+        cls, module: nn.Module, preprocess: Preprocess | None, classes: Sequence[str] | None, data: Dataset | None
+    ) -> "Trained":
+        notes: tuple[str, ...] = ()
+        preprocess = preprocess or getattr(module, "preprocess", None)
+        if preprocess is None:
+            if data is None:
+                raise ArgumentError(
+                    f"{type(module).__name__} does not say how images become its input: pass preprocess=, for example "
+                    "striate.Preprocess(224, 224, 3, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))."
+                )
+            preprocess = _preprocess_of(module, data)
+            notes = (
+                "preprocess= was not given: images have the data's size and are normalised by the mean and standard "
+                "deviation of its training images.",
+            )
+        found: Any = classes if classes is not None else getattr(module, "classes", None)
+        if found is None and data is not None:
+            found = data.classes
+        made = getattr(module, "architecture", None)
+        if found is None:
+            found = [str(number) for number in range(_outputs(module, made))]
+        name = made.text if isinstance(made, Architecture) else type(module).__name__
+        return cls(name, module.eval(), preprocess, tuple(map(str, found)), notes=notes)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the input."""
+        return self.preprocess.channels, self.preprocess.height, self.preprocess.width
+
+    def check(self, logits_shape: Sequence[int]) -> None:
+        """Refuse outputs whose number is not that of the classes.
+
+        Raises:
+            ShapeError: saying both.
+        """
+        if len(logits_shape) != 2 or logits_shape[1] != len(self.classes):
+            raise ShapeError(
+                f"{self.name} gives outputs of shape {tuple(logits_shape)}: expected (N, {len(self.classes)}), one for "
+                "each class."
+            )
+
+
+def opened(
+    model: Run | str | os.PathLike[str] | nn.Module,
+    classes: int | None = None,
+    channels: int | None = None,
+    image_size: int | None = None,
+) -> Run | nn.Module:
+    """The run in a folder, or the model of a name with fresh weights; runs and modules as they are.
+
+    Args:
+        model: a folder that is no run does not hide a model of the same name.
+        classes, channels, image_size: for a model; by default 10, 1, and the model's own size or 28 pixels.
+
+    Raises:
+        ArgumentError: for an unknown name.
+        CheckpointError: for a folder that is no run.
+    """
+    if isinstance(model, Run | nn.Module):
+        return model
+    text = os.fspath(model)
+    folder = Path(text)
+    is_name = isinstance(model, str) and text.partition(":")[0] in names()
+    if (folder / "run.json").exists() or (folder.exists() and not is_name):
+        return Run.open(folder)
+    size = (facts(text).image_size or 28) if image_size is None else image_size
+    return create(text, 10 if classes is None else classes, 1 if channels is None else channels, size)
+
+
+def _preprocess_of(module: nn.Module, data: Dataset) -> Preprocess:
+    """The data's size; normalised as published weights expect, or else by the training images."""
+    _, height, width, channels = data.train.images.shape
+    blank = Preprocess(height, width, channels, data.fit, (0.0,) * channels, (1.0,) * channels)
+    published = getattr(module, "normalization", None)
+    if published is not None:
+        return Preprocess(height, width, channels, data.fit, *published)
+    return blank.with_power_sums(data.train.power_sums())
+
+
+def _outputs(module: nn.Module, made: Any) -> int:
+    """How many classes a module tells apart, as far as that can be known without running it."""
+    if isinstance(made, Architecture):
+        return made.classes
+    last = [part for part in module.modules() if isinstance(part, nn.Linear | nn.Conv2d)]
+    if not last:
+        raise ArgumentError(f"{type(module).__name__} does not say what its outputs mean: pass classes=, the names.")
+    return last[-1].out_features if isinstance(last[-1], nn.Linear) else last[-1].out_channels
