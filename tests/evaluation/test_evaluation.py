@@ -19,7 +19,7 @@ from striate.evaluation.evaluation import Evaluation, best_first, measured, most
 from striate.evaluation.metrics import class_scores, confusion_matrix
 from striate.evaluation.samples import samples_of
 from striate.inference import ranks
-from striate.runs import Run, train
+from striate.runs import Run, Trained, train
 from striate.training import Recipe
 
 Save = Callable[[Split, Path], Path]
@@ -70,7 +70,8 @@ class Constant(nn.Module):
 
 def custom(run: Run, shapes: Dataset, module: nn.Module) -> striate.Evaluation:
     """What evaluate makes of a module without weights in a run without an architecture."""
-    return measured(run, samples_of(run, shapes), module)
+    trained = Trained.of(module, preprocess=run.preprocess, classes=run.classes)
+    return measured(trained, samples_of(trained, shapes))
 
 
 def test_a_class_never_predicted_has_no_precision(run: Run, shapes: Dataset) -> None:

@@ -24,5 +24,7 @@ def test_a_page_is_its_path_and_shows_itself(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text('<p class="x">ü</p>', encoding="utf-8")
     page = Page(tmp_path / "a.html")
     assert str(page) == page.__fspath__() == str(page.path) == str(tmp_path / "a.html")
+    assert page == tmp_path / "a.html"
+    assert type(page.path) is type(tmp_path)
     assert Path(page).read_text(encoding="utf-8") == page.html
     assert '<iframe srcdoc="&lt;p class=&quot;x&quot;&gt;ü&lt;/p&gt;"' in page._repr_html_()

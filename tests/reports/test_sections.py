@@ -18,7 +18,7 @@ from striate.evaluation.evaluation import measured
 from striate.evaluation.samples import samples_of
 from striate.reports import report
 from striate.reports.subject import Subject
-from striate.runs import Run, train
+from striate.runs import Run, Trained, train
 
 FIXED = ("How it learned", "What it takes for what", "Class by class", "Where it goes wrong")
 INSIDES = ("What its units see", "What its layers make of that image", "What excites its units")
@@ -161,14 +161,12 @@ def test_telling_images_are_the_surest_each_of_another_class(
     wrong: Sequence[int], four: list[int], two: list[int], run: Run, shapes: Dataset
 ) -> None:
     """Six images of the classes 0, 1, 2, 0, 1, 2, the first ones surest; some taken for the next class."""
-    samples = samples_of(run, shapes)
+    samples = samples_of(Trained.of(run), shapes)
     labels = torch.arange(6) % 3
     predicted = torch.tensor([(label + (n in wrong)) % 3 for n, label in enumerate(labels.tolist())])
     probabilities = torch.zeros(6, 3).scatter(1, predicted[:, None], torch.linspace(0.9, 0.5, 6)[:, None])
-    found = replace(
-        measured(run, samples, run.model()), probabilities=probabilities, labels=labels, predicted=predicted
-    )
-    subject = Subject(run, run.model(), samples, found, (), "cpu", lambda what, done, total: None)
+    found = replace(measured(Trained.of(run), samples), probabilities=probabilities, labels=labels, predicted=predicted)
+    subject = Subject(Trained.of(run), samples, found, (), "cpu", lambda what, done, total: None)
     assert (subject.telling(4), subject.telling(2)) == (four, two)
 
 

@@ -5,25 +5,25 @@ from typing import Annotated
 import typer
 
 from striate.cli.console import say, show, show_json
-from striate.cli.target import HELP
+from striate.cli.options import Antialias, Channels, Classes, Device, Json, ModelOrRun
 from striate.errors import ArgumentError
 from striate.units import seconds
 
 
 def advise(
-    target: Annotated[str, typer.Argument(metavar="MODEL|RUN", help="A model's name, or a run's folder.")],
+    target: ModelOrRun,
     data: Annotated[
         str | None, typer.Option(help="What a model is made for and tried on; of a run, other images than its own.")
     ] = None,
     rules: Annotated[list[str] | None, typer.Option("--rule", help="Only this rule; may be given again.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="All rules but this; may be given again.")] = None,
     images: Annotated[int, typer.Option(help="How many held-out images the rules for trained networks see.")] = 1000,
-    classes: Annotated[int | None, typer.Option(help="How many classes a model tells apart; 10 if not given.")] = None,
-    channels: Annotated[int | None, typer.Option(help="1 for grey images (if not given), 3 for colour.")] = None,
+    classes: Classes = None,
+    channels: Channels = None,
     image_size: Annotated[
         int | None, typer.Option(help="Height and width in pixels; if not given, the model's own, the data's, or 28.")
     ] = None,
-    antialias: Annotated[bool, typer.Option("--antialias", help=HELP)] = False,
+    antialias: Antialias = False,
     batch_size: Annotated[int | None, typer.Option(help="Samples a step, for the memory; the recipe's.")] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if there are findings; times vary: add --ignore slow-layer.")
@@ -34,8 +34,8 @@ def advise(
     budget: Annotated[str | None, typer.Option(help="With --try, time for each training; 1m if not given.")] = None,
     epochs: Annotated[int | None, typer.Option(help="With --try, passes over the data instead.")] = None,
     seeds: Annotated[int, typer.Option(help="With --try, trainings of each network.")] = 3,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: Device = "auto",
+    json: Json = False,
 ) -> None:
     """Look for what could be better in a network: each finding with its number, and with the change it proposes."""
     from striate.cli.trying import subject_of, tried

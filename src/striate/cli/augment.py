@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from striate.cli.console import say, show
+from striate.cli.options import Fit, ImageSize
 from striate.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from striate.augmentation import Policy
     from striate.data import Dataset
-    from striate.preprocess import Fit
+    from striate.preprocess import Fit as FitName
 
 
 def augment(
@@ -25,8 +26,8 @@ def augment(
     rows: Annotated[int, typer.Option(min=1, help="How many images.")] = 8,
     variants: Annotated[int, typer.Option(min=1, help="How many variants of each: those of the first epochs.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="What the variation is drawn from, as in training.")] = 0,
-    image_size: Annotated[int | None, typer.Option(help="Side to bring the images to, in pixels.")] = None,
-    fit: Annotated[str, typer.Option(help="Other proportions: letterbox, crop or stretch.")] = "letterbox",
+    image_size: ImageSize = None,
+    fit: Fit = "letterbox",
     out: Annotated[Path | None, typer.Option(help="Where the picture goes: a PNG file.")] = None,
 ) -> None:
     """Draw images beside variants of them. If you can tell what varied images are of, so can a network."""
@@ -44,7 +45,7 @@ def augment(
     if augment is not None:
         parse(augment)  # a mistake here shows before the data is read
     with loading() as report:
-        dataset = load(source, image_size=image_size, fit=cast("Fit", fit), skip_bad=True, progress=report)
+        dataset = load(source, image_size=image_size, fit=cast("FitName", fit), skip_bad=True, progress=report)
     for note in dataset.notes:
         say(note)
     policy = default_augmentation(dataset) if augment is None else augment

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from striate.cli.console import say, show, show_json
+from striate.cli.options import Augment, CacheSize, Device, Fit, ImageSize, Json, Settings, SkipBad, Source
 from striate.cli.train import given
 from striate.errors import ArgumentError, InterruptedRunError, RunError, StorageError, StriateError
 from striate.units import seconds
@@ -18,28 +19,26 @@ if TYPE_CHECKING:
     from striate.comparison import Comparison
     from striate.comparison.series import Job
     from striate.data import Dataset
-    from striate.preprocess import Fit
+    from striate.preprocess import Fit as FitName
     from striate.runs import Run
     from striate.runs.events import Observer
 
 
 def compare(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Models, as 'striate train' takes them.")],
-    data: Annotated[
-        str, typer.Option(help="digits, mnist, fashion-mnist, a folder of images, {train,val}-0.tar, or hf:NAME.")
-    ] = "digits",
+    data: Source = "digits",
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data, for every model.")] = None,
     budget: Annotated[str | None, typer.Option(help="Or training time for each run: 90s, 10m, 1h30m.")] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each model, with the seeds 0, 1, and so on.")] = 3,
-    augment: Annotated[str | None, typer.Option(help="Augmentation for all, e.g. 'flip,shift=0.1', or 'none'.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe setting for all: key=value.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side of every network's input, in pixels.")] = None,
-    fit: Annotated[str, typer.Option(help="Mixed sizes: letterbox, crop or stretch.")] = "letterbox",
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that can't be decoded.")] = False,
-    cache_size: Annotated[str | None, typer.Option(help="Disk for decoded images, e.g. 8GB; 0 keeps none.")] = None,
+    augment: Augment = None,
+    settings: Settings = None,
+    image_size: ImageSize = None,
+    fit: Fit = "letterbox",
+    skip_bad: SkipBad = False,
+    cache_size: CacheSize = None,
     out: Annotated[Path | None, typer.Option(help="The folder, new or to continue; under runs/ if not given.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    device: Device = "auto",
+    json: Json = False,
 ) -> None:
     """Train several models alike, measure them on the same images, and tell real differences from luck.
 
@@ -102,7 +101,7 @@ def _loader(source: str, fit: str, skip_bad: bool, cache_size: str | None) -> Ca
                 known[size] = load(
                     source,
                     image_size=size,
-                    fit=cast("Fit", fit),
+                    fit=cast("FitName", fit),
                     skip_bad=skip_bad,
                     cache_size=most,
                     progress=report,

@@ -7,24 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from striate.cli.console import say, show, show_json
+from striate.cli.options import CacheSize, Fit, ImageSize, Json, SkipBad, SourceArgument
 from striate.errors import ArgumentError
 
 if TYPE_CHECKING:
     from striate.data import Dataset
-    from striate.preprocess import Fit
+    from striate.preprocess import Fit as FitName
 
 
 def data(
-    source: Annotated[
-        str, typer.Argument(help="digits, mnist, fashion-mnist, a folder of images, {train,val}-0.tar, or hf:NAME.")
-    ] = "digits",
-    image_size: Annotated[int | None, typer.Option(help="Side to bring the images to, in pixels.")] = None,
+    source: SourceArgument = "digits",
+    image_size: ImageSize = None,
     channels: Annotated[int | None, typer.Option(help="1 (grey) or 3 (colour).")] = None,
-    fit: Annotated[str, typer.Option(help="Other proportions: letterbox, crop or stretch.")] = "letterbox",
+    fit: Fit = "letterbox",
     skip_bad: Annotated[bool, typer.Option(help="Leave out files that can't be decoded.")] = False,
-    cache_size: Annotated[str | None, typer.Option(help="Disk for decoded images, e.g. 8GB; 0 keeps none.")] = None,
+    cache_size: CacheSize = None,
     out: Annotated[Path | None, typer.Option(help="Where the contact sheet goes: a PNG file.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the facts as one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Check a data set: decode all of it, count its classes, and draw a contact sheet.
 
@@ -46,7 +45,7 @@ def data(
             source,
             image_size=image_size,
             channels=channels,
-            fit=cast("Fit", fit),  # `load` says so if it is another word
+            fit=cast("FitName", fit),  # `load` says so if it is another word
             skip_bad=True,
             cache_size=None if cache_size is None else bytes_of(cache_size),
             progress=report,
@@ -126,7 +125,7 @@ def pack(
     out: Annotated[Path, typer.Argument(help="Where the shards go: a folder that does not exist yet.")],
     shard_size: Annotated[str, typer.Option(help="Bytes a shard has at most: 256MB, 1GB, …")] = "256MB",
     seed: Annotated[int, typer.Option(help="What the order of the images is drawn from.")] = 0,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that can't be decoded.")] = False,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Write a folder of images as tar shards in the WebDataset convention."""
     from striate.cli.progress import loading

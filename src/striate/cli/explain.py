@@ -6,16 +6,17 @@ from typing import Annotated
 import typer
 
 from striate.cli.console import show
+from striate.cli.options import Device, RunFolder
 
 
 def explain(
-    run: Annotated[Path, typer.Argument(help="The run's folder.")],
+    run: RunFolder,
     image: Annotated[Path, typer.Argument(help="An image file of any size.")],
     out: Annotated[Path | None, typer.Option(help="The file to write; RUN/explain-NAME.html if not given.")] = None,
     layer: Annotated[
         str | None, typer.Option(help="Where Grad-CAM looks; the last layer with maps if not given.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Explain a prediction: where the network looks, what its layers see and make, the nearest training images."""
     from striate import reports

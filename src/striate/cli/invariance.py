@@ -6,20 +6,21 @@ from typing import Annotated
 import typer
 
 from striate.cli.console import say, show, show_json
+from striate.cli.options import Device, Json, OtherData, RunFolder
 from striate.errors import ArgumentError
 
 
 def invariance(
-    run: Annotated[Path, typer.Argument(help="The run's folder.")],
-    data: Annotated[str | None, typer.Option(help="Other data to measure it on; classes match by name.")] = None,
+    run: RunFolder,
+    data: OtherData = None,
     against: Annotated[
         list[Path] | None, typer.Option(help="Another run, for the same images; may be given several times.")
     ] = None,
     images: Annotated[int, typer.Option(help="How many images, drawn from the held-out ones.")] = 1000,
     seed: Annotated[int, typer.Option(help="What images, moves and noise are drawn from.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The page to write; RUN/invariance.html if not given.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: Device = "auto",
+    json: Json = False,
 ) -> None:
     """Measure how invariant a run is: to translation (Zhang 2019), rotation, scale, mirror, light and noise.
 

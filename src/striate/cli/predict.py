@@ -6,18 +6,16 @@ from typing import Annotated
 import typer
 
 from striate.cli.console import show, show_json
+from striate.cli.options import Device, Json, RunFolder, TestTimeAugmentation
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="The run's folder.")],
+    run: RunFolder,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files of any size.")],
     top: Annotated[int, typer.Option(help="How many classes to list for each image.")] = 5,
-    tta: Annotated[
-        str | None,
-        typer.Option(help="Average over views: none, flip, shifts, ten-crop; flip,shifts. If not given, the recipe's."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    tta: TestTimeAugmentation = None,
+    device: Device = "auto",
+    json: Json = False,
 ) -> None:
     """Classify images: the most probable classes of each, with their probabilities."""
     from striate import evaluation

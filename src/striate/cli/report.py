@@ -6,17 +6,18 @@ from typing import Annotated
 import typer
 
 from striate.cli.console import show
+from striate.cli.options import Device, OtherData, RunFolder
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="The run's folder.")],
+    run: RunFolder,
     out: Annotated[Path | None, typer.Option(help="The file to write; RUN/report.html if not given.")] = None,
-    data: Annotated[str | None, typer.Option(help="Other data to measure it on; classes match by name.")] = None,
+    data: OtherData = None,
     against: Annotated[
         list[Path] | None,
         typer.Option(help="Another run, whose shift consistency stands beside; may be given several times."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Write a report: result, mistakes, where it looks, how invariant it is, its layers, how to reproduce it."""
     from striate import reports

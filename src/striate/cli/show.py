@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from striate.cli.console import say, show, show_json
+from striate.cli.options import Json
 
 
 def pooling(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("pooling.html"),
-    json: Annotated[bool, typer.Option("--json", help="Print the numbers as one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """What pooling does to a picture that moves: what stays equal, what aliases, what is destroyed."""
     from striate.inspection.studies.pooling import pooling_effects
@@ -27,7 +28,7 @@ def pooling(
 def depthwise(
     seeds: Annotated[int, typer.Option(help="How often each network is trained, 1 to 10.")] = 3,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("depthwise.html"),
-    json: Annotated[bool, typer.Option("--json", help="Print the numbers as one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Invariance that is learned: pooling across channels, and digits that are turned."""
     from striate.cli.progress import loading

@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING
 
 from striate.errors import ArgumentError
 
-HELP = "Blur before every step down, so that the answer depends less on the object's place (Zhang 2019)."
-
 
 def with_blur(model: str, antialias: bool) -> str:
     """A model's name and options, with the blur that the flag asks for."""

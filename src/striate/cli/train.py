@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from striate.cli.console import say, show, show_json
-from striate.cli.target import HELP, with_blur
+from striate.cli.options import Antialias, Augment, CacheSize, Device, Fit, ImageSize, Json, Settings, SkipBad, Source
+from striate.cli.target import with_blur
 from striate.errors import ArgumentError
 from striate.units import seconds
 
 if TYPE_CHECKING:
-    from striate.preprocess import Fit
+    from striate.preprocess import Fit as FitName
     from striate.runs import Run
 
 
@@ -22,9 +23,7 @@ def train(
         str | None,
         typer.Argument(help="A name that 'striate describe' takes; quicknet_m if not given, or for digits lenet5."),
     ] = None,
-    data: Annotated[
-        str, typer.Option(help="digits, mnist, fashion-mnist, a folder of images, {train,val}-0.tar, or hf:NAME.")
-    ] = "digits",
+    data: Source = "digits",
     recipe: Annotated[
         str | None,
         typer.Option(help="modern; fast: quicknets in little time; paper: the authors'; fine-tune: for --weights."),
@@ -39,18 +38,18 @@ def train(
     budget: Annotated[str | None, typer.Option(help="Or as many as fit into this time: 90s, 10m, 1h30m.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples a step.")] = None,
     seed: Annotated[int | None, typer.Option(help="What everything random is drawn from.")] = None,
-    augment: Annotated[str | None, typer.Option(help="Augmentation, e.g. 'flip,shift=0.1', or 'none'.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Any other recipe setting, as key=value.")] = None,
-    antialias: Annotated[bool, typer.Option("--antialias", help=HELP)] = False,
-    image_size: Annotated[int | None, typer.Option(help="Side of the network's input, in pixels.")] = None,
-    fit: Annotated[str, typer.Option(help="Mixed sizes: letterbox, crop or stretch.")] = "letterbox",
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that can't be decoded.")] = False,
-    cache_size: Annotated[str | None, typer.Option(help="Disk for decoded images, e.g. 8GB; 0 keeps none.")] = None,
+    augment: Augment = None,
+    settings: Settings = None,
+    antialias: Antialias = False,
+    image_size: ImageSize = None,
+    fit: Fit = "letterbox",
+    skip_bad: SkipBad = False,
+    cache_size: CacheSize = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; a new one under runs/ if not given.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     resume: Annotated[Path | None, typer.Option(help="Continue this run; its own settings hold.")] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Train a model on images. With no argument: LeNet-5 on scikit-learn's handwritten digits.
 
@@ -93,7 +92,7 @@ def train(
             dataset = load(
                 data,
                 image_size=runs.wanted_size(model, weights) if image_size is None else image_size,
-                fit=cast("Fit", fit),
+                fit=cast("FitName", fit),
                 skip_bad=skip_bad,
                 cache_size=cache_bytes,
                 progress=report,

@@ -60,29 +60,21 @@ def _decimals(value: float, digits: int = 2) -> str:
     return minus(f"{value:z.{digits}f}")
 
 
-class Page:
-    """An HTML page in a file: shows itself in a notebook, and stands for its path elsewhere.
+_FilePath: type[Path] = type(Path())  # before Python 3.12, Path itself can't be a base class
 
-    Args:
-        path: the file.
-    """
 
-    def __init__(self, path: Path):
-        self.path = path
+class Page(_FilePath):  # type: ignore[misc, valid-type]
+    """The path of an HTML page, which shows the page in a notebook."""
+
+    @property
+    def path(self) -> Path:
+        """The path alone."""
+        return Path(self)
 
     @property
     def html(self) -> str:
         """The page as text."""
         return self.path.read_text(encoding="utf-8")
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-    def __repr__(self) -> str:
-        return f"Page({str(self.path)!r})"
 
     def _repr_html_(self) -> str:
         """The page in a frame of its own, for notebooks."""
