@@ -132,21 +132,21 @@ def cache_folder() -> Path:
     return Path(own) if own else Path(platformdirs.user_cache_dir("striate"))
 
 
-def taken(path: Path) -> FileLock:
+def acquire_lock(path: Path) -> FileLock:
     """A lock on a new file."""
     lock = FileLock(path, timeout=0, thread_local=False)  # whichever thread is the last to use it gives it back
     lock.acquire()
     return lock
 
 
-def give_back(lock: FileLock) -> None:
+def release_lock(lock: FileLock) -> None:
     """Release what was `taken`, and remove its file."""
     lock.release()
     with contextlib.suppress(OSError):
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
-def in_use(place: Path, *, flushing: bool = False) -> bool:
+def is_locked(place: Path, *, flushing: bool = False) -> bool:
     """Whether a process holds a lock in a folder; one whose name begins with "flushing-" counts only where it is asked
     for."""
     for path in place.glob("*.lock"):

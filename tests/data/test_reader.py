@@ -375,13 +375,13 @@ def test_a_file_that_changes_while_it_is_decoded_is_not_kept(pets: Path, decoded
 def test_a_file_written_a_moment_ago_is_waited_for(
     tmp_path: Path, paint: Paint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry, slept = cached.Entry(paint(tmp_path / "a.png")), []
+    image_ref, slept = cached.ImageRef(paint(tmp_path / "a.png")), []
     now = 10**18
     monkeypatch.setattr(time, "time_ns", lambda: now)
     monkeypatch.setattr(time, "sleep", slept.append)
     for changed in (now - 2 * 10**9, now - 10**9, now, now + 10**9):
-        os.utime(entry.path, ns=(0, changed))
-        assert cached.settled({entry: entry.stamp}) == {entry: entry.stamp}
+        os.utime(image_ref.path, ns=(0, changed))
+        assert cached.settled({image_ref: image_ref.stamp}) == {image_ref: image_ref.stamp}
     assert slept == [1.0, 2.0]
 
 
@@ -401,8 +401,8 @@ def test_memory_does_not_grow_with_the_number_of_images(pets: Path, monkeypatch:
     alive, most = set(), []
     really = Decoders.stream
 
-    def watching(self: Decoders, entries: list) -> Iterator[Chunk]:
-        for chunk in really(self, entries):
+    def watching(self: Decoders, image_refs: list) -> Iterator[Chunk]:
+        for chunk in really(self, image_refs):
             alive.add(id(chunk.pixels))
             most.append(len(chunk.pixels))
             yield chunk

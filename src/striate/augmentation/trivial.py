@@ -55,8 +55,8 @@ def trivial(table: Mapping[str, Transform]) -> Transform:
 
 
 def _apply(images: Tensor, parts: list[Part]) -> Tensor:
-    varied = images.clone()
+    augmented = images.clone()
     for rows, transform, parameters in parts:
         there = rows.to(images.device)
-        varied[there] = transform.apply(images[there], parameters)
-    return varied
+        augmented[there] = transform.apply(images[there], parameters)
+    return augmented

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from striate.data.lazy import Images, applied, is_large
-from striate.data.statistics import Known, fingerprint_of, name_of, power_sums_of
+from striate.data.statistics import ImageStatistics, fingerprint_of, metadata_digest, power_sums_of
 from striate.errors import DataError
 from striate.preprocess import Fit, Preprocess
 
@@ -21,13 +21,13 @@ class Split:
         images: uint8 (N, H, W, C), C being 1 or 3: a tensor, or something that makes one of those asked for.
         labels: int64 (N,), positions in the data set's `classes`.
         files: where each image came from, or empty if the source has no files for single images.
-        known: what was gathered of the images while they were decoded.
+        stats: what was gathered of the images while they were decoded.
     """
 
     images: Images
     labels: torch.Tensor
     files: tuple[str, ...] = ()
-    known: Known | None = field(default=None, repr=False, compare=False)
+    stats: ImageStatistics | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[3] not in (1, 3):
@@ -46,7 +46,7 @@ class Split:
 
     def power_sums(self) -> np.ndarray:
         """The `power_sums` of the images: int64 (3, channels)."""
-        return power_sums_of(self.images) if self.known is None else self.known.sums
+        return power_sums_of(self.images) if self.stats is None else self.stats.sums
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,10 @@ class Dataset:
         Of files it was computed when they were decoded, and holds as long as no file has changed.
         """
         train = self.train
-        if train.known is not None and train.known.of == name_of(self.classes, train.images.shape, train.labels):
-            return train.known.fingerprint
+        if train.stats is not None and train.stats.metadata == metadata_digest(
+            self.classes, train.images.shape, train.labels
+        ):
+            return train.stats.fingerprint
         return fingerprint_of(self.classes, train.images, train.labels)
 
     @property

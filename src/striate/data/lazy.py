@@ -13,7 +13,7 @@ from striate.errors import DataError
 
 if TYPE_CHECKING:
     from striate.data.images.decoder_pool import Decoders
-    from striate.data.images.image_ref import Entry
+    from striate.data.images.image_ref import ImageRef
 
 _LARGE = 2 * 10**9  # bytes
 
@@ -72,11 +72,11 @@ class LazyImages:
 Images: TypeAlias = Tensor | LazyImages
 
 
-def decoded(entries: "Sequence[Entry]", decoders: "Decoders") -> LazyImages:
-    """The images of these entries, all of which have been decoded once without a problem."""
+def decoded(image_refs: "Sequence[ImageRef]", decoders: "Decoders") -> LazyImages:
+    """The images of these image_refs, all of which have been decoded once without a problem."""
 
     def fetch(positions: np.ndarray) -> Tensor:
-        wanted = [entries[position] for position in positions]
+        wanted = [image_refs[position] for position in positions]
         chunk = decoders.decode(wanted)
         for position, reason in chunk.problems.items():
             raise DataError(
@@ -85,7 +85,7 @@ def decoded(entries: "Sequence[Entry]", decoders: "Decoders") -> LazyImages:
             )
         return torch.from_numpy(chunk.pixels)
 
-    return LazyImages((len(entries), *decoders.shape), fetch)
+    return LazyImages((len(image_refs), *decoders.shape), fetch)
 
 
 def is_large(shape: Sequence[int]) -> bool:

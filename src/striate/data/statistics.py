@@ -15,30 +15,30 @@ _CHUNK_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
-class Known:
+class ImageStatistics:
     """What was gathered.
 
     Args:
         sums: int64 (3, channels), see `power_sums`.
         fingerprint: the SHA-256 of the images and labels, of the classes' names and of the shapes.
-        of: what names the classes, the shape and the labels that the fingerprint is of.
+        metadata: what names the classes, the shape and the labels that the fingerprint is of.
     """
 
     sums: np.ndarray
     fingerprint: str
-    of: str
+    metadata: str
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"sums": self.sums.tolist(), "fingerprint": self.fingerprint, "of": self.of}
+        return {"sums": self.sums.tolist(), "fingerprint": self.fingerprint, "of": self.metadata}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Known":
+    def from_dict(cls, values: dict[str, Any]) -> "ImageStatistics":
         """The inverse of `to_dict`."""
         return cls(np.array(values["sums"], dtype=np.int64), values["fingerprint"], values["of"])
 
 
-class Tally:
+class RunningStatistics:
     """Adds up and hashes images as they pass, all of them and in order.
 
     Args:
@@ -50,7 +50,7 @@ class Tally:
     def __init__(self, classes: Sequence[str], shape: Sequence[int], labels: Tensor):
         self._labels = labels.contiguous().numpy()
         self._digest = hashlib.sha256(_head(classes, shape))
-        self._of = name_of(classes, shape, labels)
+        self._metadata = metadata_digest(classes, shape, labels)
         self._sums = np.zeros((3, shape[3]), dtype=np.int64)
 
     def add(self, images: np.ndarray) -> None:
@@ -59,23 +59,23 @@ class Tally:
         self._digest.update(pixels.data)
         self._sums += power_sums(pixels)
 
-    def known(self) -> Known:
+    def statistics(self) -> ImageStatistics:
         """What there is to know, once all images have passed."""
         digest = self._digest.copy()
         digest.update(self._labels.data)
-        return Known(self._sums, digest.hexdigest(), self._of)
+        return ImageStatistics(self._sums, digest.hexdigest(), self._metadata)
 
 
-def known_of(classes: Sequence[str], images: Images, labels: Tensor) -> Known:
-    """What a `Tally` gathers, of images that are all there."""
-    tally = Tally(classes, images.shape, labels)
+def statistics_of(classes: Sequence[str], images: Images, labels: Tensor) -> ImageStatistics:
+    """What a `RunningStatistics` gathers, of images that are all there."""
+    running = RunningStatistics(classes, images.shape, labels)
     for chunk in images.split(chunk_length(images)):
-        tally.add(chunk.numpy())
-    return tally.known()
+        running.add(chunk.numpy())
+    return running.statistics()
 
 
-def name_of(classes: Sequence[str], shape: Sequence[int], labels: Tensor) -> str:
-    """What a `Known` of such images is filed under: changes with the classes, the shape and the labels."""
+def metadata_digest(classes: Sequence[str], shape: Sequence[int], labels: Tensor) -> str:
+    """What a `ImageStatistics` of such images is filed under: changes with the classes, the shape and the labels."""
     return hashlib.sha256(_head(classes, shape) + labels.contiguous().numpy().tobytes()).hexdigest()
 
 

@@ -20,13 +20,13 @@ def fit(model: nn.Module, images: Tensor) -> None:
             layer.fit(images)
 
 
-def wanted(model: nn.Module, count: int, values: int) -> Tensor:
+def fit_indices(model: nn.Module, count: int, values: int) -> Tensor:
     """Which of `count` images of so many values each `fit` is to see: int64 positions, evenly spaced, or none."""
     whitens = any(isinstance(layer, WhiteningConv2d) for layer in model.modules())
-    return spaced(count, values) if whitens else torch.empty(0, dtype=torch.int64)
+    return evenly_spaced(count, values) if whitens else torch.empty(0, dtype=torch.int64)
 
 
-def spaced(count: int, values: int) -> Tensor:
+def evenly_spaced(count: int, values: int) -> Tensor:
     """Positions of as many of `count` images, of so many values each, as are looked at: int64, evenly spaced."""
     most = max(1, min(IMAGES, VALUES // values, count))
     return torch.arange(most) * count // most

@@ -19,7 +19,7 @@ INFO = ShardInfo(("cats", "dogs"), "train", 1).to_bytes()
 
 def found(path: Path) -> dict[str, tuple[bytes, int | str]]:
     """Image and label of each sample, by the image's name."""
-    return {sample.entry.name: (sample.entry.read(), sample.label) for sample in read_shard(path).samples}
+    return {sample.image_ref.name: (sample.image_ref.read(), sample.label) for sample in read_shard(path).samples}
 
 
 def test_an_image_and_its_label_share_their_name_up_to_the_first_dot(shard: MakeShard) -> None:

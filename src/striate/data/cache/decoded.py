@@ -21,8 +21,8 @@ from torch import Tensor
 
 from striate.data.cache.store import Store
 from striate.data.images import decode, jpeg, prepare
-from striate.data.images.image_ref import Entry, Stamp
-from striate.data.statistics import Known
+from striate.data.images.image_ref import ImageRef, Stamp
+from striate.data.statistics import ImageStatistics
 from striate.files import cache_folder
 from striate.preprocess import Preprocess
 from striate.units import bytes_of
@@ -32,25 +32,25 @@ _COARSEST_CLOCK = 2 * 10**9  # ns: FAT keeps times of change in steps of two sec
 
 
 @dataclass(frozen=True)
-class Kept:
+class CacheEntry:
     """What is kept of a list of images.
 
     Args:
         bad: the positions of those that could not be decoded.
-        known: about the others, if it was gathered.
+        stats: about the others, if it was gathered.
     """
 
     bad: tuple[int, ...]
-    known: Known | None
+    stats: ImageStatistics | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"bad": list(self.bad), "known": self.known and self.known.to_dict()}
+        return {"bad": list(self.bad), "known": self.stats and self.stats.to_dict()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Kept":
+    def from_dict(cls, values: dict[str, Any]) -> "CacheEntry":
         """The inverse of `to_dict`."""
-        return cls(tuple(values["bad"]), values["known"] and Known.from_dict(values["known"]))
+        return cls(tuple(values["bad"]), values["known"] and ImageStatistics.from_dict(values["known"]))
 
 
 class Cache:
@@ -68,10 +68,10 @@ class Cache:
         self.store = Store(folder, usual_size(folder) if size is None else size)
         self.store.trim()
 
-    def kept(self, key: str) -> Kept | None:
+    def entry(self, key: str) -> CacheEntry | None:
         """What is kept under this name, or None."""
         try:
-            return Kept.from_dict(self.store.about(key))
+            return CacheEntry.from_dict(self.store.about(key))
         except (KeyError, TypeError, ValueError):  # nothing, or nothing that this version wrote
             return None
 
@@ -97,7 +97,7 @@ def key_of(kind: str, stamps: Sequence[Stamp], preprocess: Preprocess | None = N
     return digest.hexdigest()
 
 
-def settled(stamps: Mapping[Entry, Stamp]) -> Mapping[Entry, Stamp]:
+def settled(stamps: Mapping[ImageRef, Stamp]) -> Mapping[ImageRef, Stamp]:
     """These stamps, or new ones, once a change from now on would show in them.
 
     A file that was written a moment ago could be written again without a later time of change, where the file system's
@@ -107,7 +107,7 @@ def settled(stamps: Mapping[Entry, Stamp]) -> Mapping[Entry, Stamp]:
     if not 0 <= age < _COARSEST_CLOCK:
         return stamps
     time.sleep((_COARSEST_CLOCK - age) / 1e9)
-    return {entry: entry.stamp for entry in stamps}
+    return {image_ref: image_ref.stamp for image_ref in stamps}
 
 
 USUAL = 20 * 10**9

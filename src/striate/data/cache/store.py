@@ -28,13 +28,13 @@ import numpy as np
 from filelock import FileLock
 
 from striate.errors import CheckpointError
-from striate.files import give_back, in_use, read_json, taken, write_json
+from striate.files import acquire_lock, is_locked, read_json, release_lock, write_json
 from striate.units import readable
 
 _SPARE = 2**30  # bytes of the disk left to others
 
 
-class NoRoomError(Exception):
+class NoSpaceError(Exception):
     """Something does not fit; the message is a clause that says why."""
 
 
@@ -67,22 +67,22 @@ class Store:
             The folder, or None if another process is making `key` now, or has made it since that was seen.
 
         Raises:
-            NoRoomError: if it can't be made to fit.
+            NoSpaceError: if it can't be made to fit.
         """
         part = self._part(key)
-        with self._alone():
+        with self._locked():
             if part.exists():
-                if in_use(part):
+                if is_locked(part):
                     return None
                 _remove(part)
             if self._about(key) != seen:
                 return None
-            self._make_room(size)
+            self._free_space(size)
             part.mkdir()
-            self._making[key] = taken(part / "making.lock")
+            self._making[key] = acquire_lock(part / "making.lock")
             try:
                 with (part / "pixels").open("wb") as file:
-                    _set_aside(file.fileno(), size)
+                    _preallocate(file.fileno(), size)
             except BaseException:
                 self.drop(key)
                 raise
@@ -98,15 +98,15 @@ class Store:
         mark = f"unflushed-{uuid.uuid4().hex}"
         (part / mark).touch()
         (part / "about.json").write_text(json.dumps(about), encoding="utf-8")
-        with self._alone():
-            give_back(self._making.pop(key))
-            if in_use(place):  # it was forgotten, but someone still has it open
+        with self._locked():
+            release_lock(self._making.pop(key))
+            if is_locked(place):  # it was forgotten, but someone still has it open
                 (place / "about.json").unlink(missing_ok=True)
                 os.replace(place, self.folder / f"{key}.{uuid.uuid4().hex}")
             elif place.exists():
                 _remove(place)
             os.replace(part, place)
-            lock = taken(place / f"flushing-{uuid.uuid4().hex}.lock")
+            lock = acquire_lock(place / f"flushing-{uuid.uuid4().hex}.lock")
         try:
             threading.Thread(target=_flush, args=(place, mark, lock), name="striate-flushing").start()
         except RuntimeError:  # the system has no more threads
@@ -115,7 +115,7 @@ class Store:
     def drop(self, key: str) -> None:
         """Forget what was begun; nothing happens if it was kept."""
         if key in self._making:
-            give_back(self._making.pop(key))
+            release_lock(self._making.pop(key))
             shutil.rmtree(self._part(key), ignore_errors=True)
 
     def note(self, key: str, about: Any) -> None:
@@ -127,7 +127,7 @@ class Store:
         if not _is_marked(self.folder / key):
             return self._about(key)
         try:
-            with self._alone():  # or another who looks for locks would seem to hold one
+            with self._locked():  # or another who looks for locks would seem to hold one
                 return self._about(key)
         except OSError:  # it can be made again
             return None
@@ -138,17 +138,17 @@ class Store:
         They are not removed as long as this array, or a tensor over it, exists.
         """
         place = self.folder / key
-        with self._alone():
+        with self._locked():
             if self._about(key) is None or not _has(place / "pixels", math.prod(shape)):
                 return None
             pixels = mapped(place / "pixels", shape)
-            weakref.finalize(pixels, give_back, taken(place / f"used-{uuid.uuid4().hex}.lock"))
+            weakref.finalize(pixels, release_lock, acquire_lock(place / f"used-{uuid.uuid4().hex}.lock"))
         return pixels
 
     def trim(self) -> None:
         """Remove what is beyond the limit, and what is half-built."""
-        with self._alone():
-            self._make_room(0)
+        with self._locked():
+            self._free_space(0)
 
     def forget(self, key: str) -> None:
         """Have `key` made again next time; who has it open keeps it."""
@@ -169,7 +169,7 @@ class Store:
         return self.folder / f"{key}.part"
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         lock = FileLock(self.folder / ".lock", timeout=60)
         try:
             lock.acquire()
@@ -180,10 +180,10 @@ class Store:
         finally:
             lock.release()
 
-    def _make_room(self, size: int) -> None:
+    def _free_space(self, size: int) -> None:
         """Remove what is half-built, and then what was used longest ago, until `size` bytes more fit."""
         sizes = {place: _size(place) for place in self.folder.iterdir() if place.is_dir()}
-        removable = [place for place in sorted(sizes, key=_last_used) if not in_use(place)]
+        removable = [place for place in sorted(sizes, key=_last_used) if not is_locked(place)]
         excess = sum(sizes.values()) + size - self.limit
         shortage = size + _SPARE - shutil.disk_usage(self.folder).free
         if size:  # what can't succeed removes nothing
@@ -195,11 +195,13 @@ class Store:
 
     def _check(self, size: int, excess: int, shortage: int, removable: int) -> None:
         if size > self.limit:
-            raise NoRoomError(f"the cache may take {readable(self.limit)}")
+            raise NoSpaceError(f"the cache may take {readable(self.limit)}")
         if shortage > removable:
-            raise NoRoomError(f"the disk of {self.folder} is too full by {readable(shortage - removable)}")
+            raise NoSpaceError(f"the disk of {self.folder} is too full by {readable(shortage - removable)}")
         if excess > removable:
-            raise NoRoomError(f"the cache may take {readable(self.limit)}, and other processes are using what is in it")
+            raise NoSpaceError(
+                f"the cache may take {readable(self.limit)}, and other processes are using what is in it"
+            )
 
 
 def mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -220,7 +222,7 @@ def _is_marked(place: Path) -> bool:
 def _is_lost(place: Path) -> bool:
     """Whether it may not be on the disk and no process has it in memory either."""
     # Whoever flushes takes the mark away first, and then gives back the lock.
-    return _is_marked(place) and not in_use(place, flushing=True) and _is_marked(place)
+    return _is_marked(place) and not is_locked(place, flushing=True) and _is_marked(place)
 
 
 def _flush(place: Path, mark: str, lock: FileLock) -> None:
@@ -240,7 +242,7 @@ def _flush(place: Path, mark: str, lock: FileLock) -> None:
                 f"the disk refuses decoded images ({error}): choose another cache (STRIATE_CACHE)", stacklevel=1
             )
     finally:
-        give_back(lock)
+        release_lock(lock)
 
 
 def _remove(place: Path) -> None:
@@ -268,7 +270,7 @@ def _last_used(place: Path) -> float:
     return 0.0
 
 
-def _set_aside(file: int, size: int) -> None:
+def _preallocate(file: int, size: int) -> None:
     """Take the space on the disk now, so that a full one shows before an hour of decoding and not after it."""
     if not hasattr(os, "posix_fallocate") or not size:
         return

@@ -50,7 +50,7 @@ _warning_filters = threading.Lock()  # Python 3.11's are shared by all threads
 _MANY_PIXELS = 25_000_000  # an image of more takes a third of a gigabyte and more while it is decoded
 _HEADER = 2**14  # bytes: enough for most that have no EXIF
 _AT_ONCE = 2**18  # bytes: more than most photographs have that are made for training
-TURN = threading.Lock()
+LARGE_IMAGE_LOCK = threading.Lock()
 
 Source: TypeAlias = str | os.PathLike[str] | bytes
 File: TypeAlias = io.FileIO | io.BytesIO  # not buffered: most is read at once
@@ -88,7 +88,9 @@ def probe(source: Source) -> tuple[int, int, int]:
             return (height, width, _channels(image)) if turned else (width, height, _channels(image))
 
 
-def decode(source: Source, at_least: AtLeast | None = None, turn: AbstractContextManager[object] = TURN) -> np.ndarray:
+def decode(
+    source: Source, at_least: AtLeast | None = None, lock: AbstractContextManager[object] = LARGE_IMAGE_LOCK
+) -> np.ndarray:
     """The pixels of an image, upright.
 
     A JPEG may be decoded at a half, a quarter or an eighth of its size, by leaving out the high frequencies of its
@@ -97,7 +99,7 @@ def decode(source: Source, at_least: AtLeast | None = None, turn: AbstractContex
     Args:
         source: a file's path, or the content of one as bytes.
         at_least: from the image's width and height, the width and height that are enough; without it, all pixels.
-        turn: what to hold meanwhile if there are more than 25 million pixels, so that memory does not grow with the
+        lock: what to hold meanwhile if there are more than 25 million pixels, so that memory does not grow with the
             number of threads, or of processes, that decode.
 
     Returns:
@@ -106,21 +108,21 @@ def decode(source: Source, at_least: AtLeast | None = None, turn: AbstractContex
     Raises:
         UndecodableError: if the image is damaged, cut off, too large or no image at all.
     """
-    return decode_to(pixels_of, source, at_least, turn)
+    return decode_to(pixels_of, source, at_least, lock)
 
 
 def decode_to(
     take: Callable[[Picture], Result],
     source: Source,
     at_least: AtLeast | None = None,
-    turn: AbstractContextManager[object] = TURN,
+    lock: AbstractContextManager[object] = LARGE_IMAGE_LOCK,
     offer: Offer = lambda shape: None,
 ) -> Result:
-    """`decode`, with the picture handed to `take`, whose result is returned; a turn that was taken is still held then.
+    """Decode an image and return `take(picture)`; a lock taken for a large image is held until `take` returns.
 
     Args:
         take: from the upright picture to anything.
-        source, at_least, turn: as in `decode`.
+        source, at_least, lock: as in `decode`.
         offer: asked for most JPEGs: from a picture's height, width and channels, an array of this shape to put it into,
             uint8, or None; it is this very array that `take` then gets, or another one if the picture could not be put
             there.
@@ -135,7 +137,7 @@ def decode_to(
         with _opened(file, source) as image:
             channels = _channels(image)
             pixels_held = _reduced(image, at_least)
-            with turn if pixels_held > _MANY_PIXELS else nullcontext():
+            with lock if pixels_held > _MANY_PIXELS else nullcontext():
                 return take(_upright(image, channels, source))
 
 
@@ -189,8 +191,8 @@ def _upright(image: Image.Image, channels: int, source: Source) -> Picture:
     else:
         picture, mode = _opaque(image), "L" if channels == 1 else "RGB"
         picture = picture if picture.mode == mode else picture.convert(mode)
-    turn = _UPRIGHT.get(_orientation(image))
-    return picture if turn is None else picture.transpose(turn)
+    transposition = _UPRIGHT.get(_orientation(image))
+    return picture if transposition is None else picture.transpose(transposition)
 
 
 def _of_described_jpeg(image: JpegImageFile, channels: int) -> np.ndarray | None:

@@ -26,7 +26,7 @@ from typing import IO, BinaryIO, NamedTuple, cast
 import numpy as np
 from filelock import FileLock
 
-from striate.data.images.image_ref import Entry
+from striate.data.images.image_ref import ImageRef
 from striate.data.images.prepare import prepare_all
 from striate.errors import DataError, RunError
 from striate.hardware import single_core_threads
@@ -70,30 +70,30 @@ class Decoders:
         """Height, width and channels of the images that come out."""
         return self.preprocess.height, self.preprocess.width, self.preprocess.channels
 
-    def decode(self, entries: Sequence[Entry]) -> Chunk:
+    def decode(self, image_refs: Sequence[ImageRef]) -> Chunk:
         """These images, cut among all workers."""
-        size = max(1, min(_TASK, -(-len(entries) // self.workers)))
-        pixels = self._room(len(entries))
+        size = max(1, min(_TASK, -(-len(image_refs) // self.workers)))
+        pixels = self._buffer(len(image_refs))
         problems: dict[int, str] = {}
         waiting = [
-            (start, self._submit(entries[start : start + size], pixels[start : start + size], self._helpers))
-            for start in range(0, len(entries), size)
+            (start, self._submit(image_refs[start : start + size], pixels[start : start + size], self._helpers))
+            for start in range(0, len(image_refs), size)
         ]
         for start, task in waiting:
             problems |= {start + position: reason for position, reason in task.result().items()}
         return Chunk(0, pixels, problems)
 
-    def stream(self, entries: Sequence[Entry]) -> Iterator[Chunk]:
+    def stream(self, image_refs: Sequence[ImageRef]) -> Iterator[Chunk]:
         """These images chunk by chunk, in order. Only a few chunks are in memory at a time."""
         size = max(1, min(_TASK, _TASK_BYTES // math.prod(self.shape)))
-        helpers = self._helpers if _are_small(entries) else None
+        helpers = self._helpers if _are_small(image_refs) else None
         under_way: deque[tuple[int, np.ndarray, Future[dict[int, str]]]] = deque()
-        starts = iter(range(0, len(entries), size))
+        starts = iter(range(0, len(image_refs), size))
         try:
             while True:
                 while len(under_way) < _AHEAD * self.workers and (start := next(starts, None)) is not None:
-                    part = entries[start : start + size]
-                    pixels = self._room(len(part))
+                    part = image_refs[start : start + size]
+                    pixels = self._buffer(len(part))
                     under_way.append((start, pixels, self._submit(part, pixels, helpers)))
                 if not under_way:
                     return
@@ -107,7 +107,7 @@ class Decoders:
         """End the threads and processes; without it, they end when nothing refers to this object any more."""
         self._end()
 
-    def _room(self, count: int) -> np.ndarray:
+    def _buffer(self, count: int) -> np.ndarray:
         try:
             return np.empty((count, *self.shape), dtype=np.uint8)
         except MemoryError as error:
@@ -115,10 +115,10 @@ class Decoders:
             raise DataError(f"{count} images need {gibibytes:.1f} GiB of memory: choose a smaller size.") from error
 
     def _submit(
-        self, entries: Sequence[Entry], pixels: np.ndarray, helpers: "list[_Helper] | None"
+        self, image_refs: Sequence[ImageRef], pixels: np.ndarray, helpers: "list[_Helper] | None"
     ) -> "Future[dict[int, str]]":
         task = _Task(self.preprocess, self._own, helpers, self._lock, self._ended)
-        return self._threads.submit(task.decode, entries, pixels)
+        return self._threads.submit(task.decode, image_refs, pixels)
 
 
 class _Task(NamedTuple):
@@ -130,19 +130,19 @@ class _Task(NamedTuple):
     lock: Path | None
     ended: threading.Event
 
-    def decode(self, entries: Sequence[Entry], pixels: np.ndarray) -> dict[int, str]:
+    def decode(self, image_refs: Sequence[ImageRef], pixels: np.ndarray) -> dict[int, str]:
         if self.helpers is None or self.lock is None:
-            wanted = takewhile(lambda _: not self.ended.is_set(), entries)
+            wanted = takewhile(lambda _: not self.ended.is_set(), image_refs)
             return prepare_all(wanted, self.preprocess, pixels)
         helper = getattr(self.own, "helper", None) or self._begun(self.helpers, self.lock)
         try:
-            return helper.decode(entries, pixels)
+            return helper.decode(image_refs, pixels)
         except RunError:  # once is an accident
             if self.ended.is_set():
                 raise
             self.helpers.remove(helper)
             helper.end()
-            return self._begun(self.helpers, self.lock).decode(entries, pixels)
+            return self._begun(self.helpers, self.lock).decode(image_refs, pixels)
 
     def _begun(self, helpers: "list[_Helper]", lock: Path) -> "_Helper":
         helper = self.own.helper = _Helper(self.preprocess, lock)
@@ -150,9 +150,9 @@ class _Task(NamedTuple):
         return helper
 
 
-def _are_small(entries: Sequence[Entry]) -> bool:
+def _are_small(image_refs: Sequence[ImageRef]) -> bool:
     """Whether opening these images takes longer than decoding them, to judge by the files of some."""
-    stamps = [entry.stamp for entry in entries[:: 1 + len(entries) // 100]]
+    stamps = [image_ref.stamp for image_ref in image_refs[:: 1 + len(image_refs) // 100]]
     return sum(stamp[4] or stamp[1] for stamp in stamps) < _SMALL * len(stamps)
 
 
@@ -191,7 +191,7 @@ class _Helper:
         self._answers = cast(io.BufferedReader, self.process.stdout)
         self._first = {"preprocess": preprocess.to_dict(), "lock": str(lock)}
 
-    def decode(self, entries: Sequence[Entry], pixels: np.ndarray) -> dict[int, str]:
+    def decode(self, image_refs: Sequence[ImageRef], pixels: np.ndarray) -> dict[int, str]:
         """As `prepare_all`.
 
         Raises:
@@ -201,7 +201,7 @@ class _Helper:
             if self._first:
                 self._requests.write(_line(self._first))
                 self._first = {}
-            self._requests.write(_line([(str(each.path), each.offset, each.length) for each in entries]))
+            self._requests.write(_line([(str(each.path), each.offset, each.length) for each in image_refs]))
             self._requests.flush()
             problems = json.loads(self._answers.readline())
             if self._answers.readinto(pixels.data.cast("B")) != pixels.nbytes:
@@ -230,12 +230,12 @@ def _line(value: object) -> bytes:
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer requests until there are no more."""
     first = json.loads(requests.readline())
-    preprocess, turn = Preprocess.from_dict(first["preprocess"]), FileLock(first["lock"])
+    preprocess, lock = Preprocess.from_dict(first["preprocess"]), FileLock(first["lock"])
     shape = (preprocess.height, preprocess.width, preprocess.channels)
     for line in requests:
-        entries = [Entry(Path(path), offset, length) for path, offset, length in json.loads(line)]
-        pixels = np.empty((len(entries), *shape), dtype=np.uint8)
-        problems = prepare_all(entries, preprocess, pixels, turn)
+        image_refs = [ImageRef(Path(path), offset, length) for path, offset, length in json.loads(line)]
+        pixels = np.empty((len(image_refs), *shape), dtype=np.uint8)
+        problems = prepare_all(image_refs, preprocess, pixels, lock)
         answers.write(json.dumps(problems).encode() + b"\n")
         answers.write(pixels.data)
         answers.flush()

@@ -10,7 +10,7 @@ Stamp = tuple[str, int, int, int, int | None]
 
 
 @dataclass(frozen=True)
-class Entry:
+class ImageRef:
     """One image that is not decoded yet.
 
     Args:

@@ -7,12 +7,12 @@ from functools import partial
 
 import numpy as np
 
-from striate.data.images.decode import TURN, AtLeast, Source, UndecodableError, decode_to
-from striate.data.images.image_ref import Entry
+from striate.data.images.decode import LARGE_IMAGE_LOCK, AtLeast, Source, UndecodableError, decode_to
+from striate.data.images.image_ref import ImageRef
 from striate.preprocess import Preprocess
 from striate.resizing import Picture
 
-_ROOM = 2**22  # bytes
+_BUFFER_SIZE = 2**22  # bytes
 
 
 class Stack:
@@ -26,7 +26,7 @@ class Stack:
     def __init__(self, preprocess: Preprocess, pixels: np.ndarray):
         self._preprocess = preprocess
         self._pixels = pixels
-        self._room = np.empty(_ROOM, dtype=np.uint8)
+        self._buffer = np.empty(_BUFFER_SIZE, dtype=np.uint8)
         self._pictures = np.empty((0, 0, 0, 0), dtype=np.uint8)
         self._offered: np.ndarray | None = None
         self._waiting: list[int] = []
@@ -34,12 +34,12 @@ class Stack:
     def offer(self, shape: tuple[int, int, int]) -> np.ndarray | None:
         """Where to put the next picture if it has this height, width and channels; None for anywhere else."""
         size = math.prod(shape)
-        if shape[2] != self._preprocess.channels or not 0 < size <= _ROOM // 2:
+        if shape[2] != self._preprocess.channels or not 0 < size <= _BUFFER_SIZE // 2:
             return None
         if shape != self._pictures.shape[1:]:
             self.flush()
-            count = _ROOM // size
-            self._pictures = self._room[: count * size].reshape(count, *shape)
+            count = _BUFFER_SIZE // size
+            self._pictures = self._buffer[: count * size].reshape(count, *shape)
         self._offered = self._pictures[len(self._waiting)]
         return self._offered
 
@@ -68,11 +68,13 @@ VERSION = 3  # of the steps below and of `Preprocess.conform`, see the one of de
 MARGIN = 2
 
 
-def prepare(source: Source, preprocess: Preprocess, turn: AbstractContextManager[object] = TURN) -> np.ndarray:
+def prepare(
+    source: Source, preprocess: Preprocess, lock: AbstractContextManager[object] = LARGE_IMAGE_LOCK
+) -> np.ndarray:
     """The image in a file, or in bytes, as `preprocess` wants it.
 
     Args:
-        source, turn: as in `decode`.
+        source, lock: as in `decode`.
         preprocess: the size, the channels and the fit.
 
     Returns:
@@ -81,25 +83,25 @@ def prepare(source: Source, preprocess: Preprocess, turn: AbstractContextManager
     Raises:
         UndecodableError: if the image is damaged, cut off, too large or no image at all.
     """
-    return decode_to(preprocess.conform_picture, source, _enough_for(preprocess), turn)
+    return decode_to(preprocess.conform_picture, source, _enough_for(preprocess), lock)
 
 
 def prepare_all(
-    entries: Iterable[Entry],
+    image_refs: Iterable[ImageRef],
     preprocess: Preprocess,
     pixels: np.ndarray,
-    turn: AbstractContextManager[object] = TURN,
+    lock: AbstractContextManager[object] = LARGE_IMAGE_LOCK,
 ) -> dict[int, str]:
-    """`prepare` for each of `entries`, into `pixels`, uint8 (N, height, width, channels).
+    """`prepare` for each of `image_refs`, into `pixels`, uint8 (N, height, width, channels).
 
     Returns:
         The reasons of those that can't be decoded, by position; their pixels stay as they were.
     """
     problems = {}
     stack, at_least = Stack(preprocess, pixels), _enough_for(preprocess)
-    for position, entry in enumerate(entries):
+    for position, image_ref in enumerate(image_refs):
         try:
-            decode_to(partial(stack.take, position), entry.source, at_least, turn, stack.offer)
+            decode_to(partial(stack.take, position), image_ref.source, at_least, lock, stack.offer)
         except UndecodableError as error:
             problems[position] = error.reason
     stack.flush()

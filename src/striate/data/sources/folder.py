@@ -12,7 +12,7 @@ from pathlib import Path
 from striate.data.build import Options, collect
 from striate.data.dataset import Dataset
 from striate.data.images.decode import SUFFIXES
-from striate.data.images.image_ref import Entry
+from striate.data.images.image_ref import ImageRef
 from striate.data.splits import hold_out
 from striate.errors import DataError
 from striate.units import listed, plural
@@ -196,8 +196,8 @@ def load_folder(source: str, options: Options | None = None) -> Dataset:
     with _without_collection():
         layout = read_layout(Path(source))
         plan = plan_of(layout, Path(source))
-    said = of_layout(layout.others, layout.ignored)
-    return collect(source, layout.classes, plan, options or Options(), said=said, divided="all" in layout.splits)
+    notes = layout_notes(layout.others, layout.ignored)
+    return collect(source, layout.classes, plan, options or Options(), notes=notes, divided="all" in layout.splits)
 
 
 @contextmanager
@@ -213,24 +213,24 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def plan_of(layout: Layout, root: Path) -> dict[str, list[tuple[Entry, int]]]:
+def plan_of(layout: Layout, root: Path) -> dict[str, list[tuple[ImageRef, int]]]:
     """Which files go into which split, sorted by class and path."""
-    plan: dict[str, list[tuple[Entry, int]]] = {}
+    plan: dict[str, list[tuple[ImageRef, int]]] = {}
     for split, classes in layout.splits.items():
         for label, files in enumerate(classes.values()):
             keys = [unicodedata.normalize("NFC", "/".join(path.parts[len(root.parts) :])) for path in files]
             places = hold_out(keys) if split == "all" else [split] * len(files)
             for path, place in zip(files, places, strict=True):
-                plan.setdefault(place, []).append((Entry(path), label))
+                plan.setdefault(place, []).append((ImageRef(path), label))
     return plan
 
 
-def of_layout(others: Counter[str], ignored: Sequence[str]) -> list[str]:
+def layout_notes(others: Counter[str], ignored: Sequence[str]) -> list[str]:
     """About files and folders that were passed over."""
-    said = []
+    notes = []
     if others:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
-        said.append(f"passed over {plural(others.total(), 'file')}: {kinds}")
+        notes.append(f"passed over {plural(others.total(), 'file')}: {kinds}")
     if ignored:
-        said.append(f"passed over folders beside train: {listed(ignored)}")
-    return said
+        notes.append(f"passed over folders beside train: {listed(ignored)}")
+    return notes

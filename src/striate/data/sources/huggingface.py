@@ -14,7 +14,7 @@ from striate.data.build import Options
 from striate.data.dataset import Dataset
 from striate.data.sources.arrow import read_rows
 from striate.data.sources.folder import SPLITS
-from striate.data.sources.labelled import Labelled, collect_labelled, named
+from striate.data.sources.labelled import LabelledImage, collect_labelled, named
 from striate.errors import ArgumentError, DataError
 from striate.units import listed
 
@@ -48,15 +48,15 @@ def load_hugging_face(source: str, options: Options | None = None) -> Dataset:
     name, _, column = source.removeprefix(PREFIX).partition("#")
     if options.progress is not None:
         options.progress(f"fetching {source}", 0, 0)
-    parts, said = _by_split(source, _fetched(source, name, options.progress is not None))
+    parts, notes = _by_split(source, _fetched(source, name, options.progress is not None))
     columns = _columns(source, parts, column)
-    splits: dict[str, list[Labelled]] = {}
+    splits: dict[str, list[LabelledImage]] = {}
     problems: dict[str, str] = {}
     for split, part in parts.items():
         samples, unlabelled = _samples(source, split, part, columns, problems)
         if unlabelled:
             where = "" if split == "all" else f" of {split}"
-            said.append(f"left out {unlabelled} of the {part.num_rows} rows{where}: they have no label")
+            notes.append(f"left out {unlabelled} of the {part.num_rows} rows{where}: they have no label")
         if samples:
             splits[split] = samples
     if list(splits) == ["train"]:  # the others have no labels, or are not there
@@ -65,11 +65,14 @@ def load_hugging_face(source: str, options: Options | None = None) -> Dataset:
         classes = named(source, (sample.label for samples in splits.values() for sample in samples))
     else:
         classes = dict(enumerate(columns.classes))
-    return collect_labelled(source, splits, classes, problems, options, said)
+    return collect_labelled(source, splits, classes, problems, options, notes)
 
 
-def _fetched(source: str, name: str, told: bool) -> "Mapping[str, datasets.Dataset]":
-    """The parts of the data set `name`, by the names that they have there; `told` if the user sees our own progress."""
+def _fetched(source: str, name: str, progress_shown: bool) -> "Mapping[str, datasets.Dataset]":
+    """Return the splits of the data set `name` under the names that it gives them.
+
+    `progress_shown`: whether Striate shows progress itself, so that the library should not.
+    """
     try:
         import datasets
     except ImportError as error:
@@ -85,7 +88,7 @@ def _fetched(source: str, name: str, told: bool) -> "Mapping[str, datasets.Datas
     if not name or (name.startswith(("/", ".", "~")) and not folder.exists()):
         raise ArgumentError(f"{source}: there is no folder '{name}'. Names are like hf:OWNER/NAME or hf:FOLDER.")
     try:
-        with _quiet(bars=told):
+        with _quiet(bars=progress_shown):
             if any((folder / file).is_file() for file in _SAVED):
                 loaded = datasets.load_from_disk(str(folder), keep_in_memory=False)
             elif folder.exists():
@@ -152,8 +155,8 @@ def _by_split(source: str, parts: "Mapping[str, datasets.Dataset]") -> "tuple[di
     if "train" not in found:
         raise DataError(f"{source} has {', '.join(parts)} but no train.")
     others = [name for name in parts if name not in found.values()]
-    said = [f"passed over what is neither train, val nor test: {listed(others)}"] if others else []
-    return {split: parts[found[split]] for split in ("train", "val", "test") if split in found}, said
+    notes = [f"passed over what is neither train, val nor test: {listed(others)}"] if others else []
+    return {split: parts[found[split]] for split in ("train", "val", "test") if split in found}, notes
 
 
 def _columns(source: str, parts: "Mapping[str, datasets.Dataset]", label: str) -> Columns:
@@ -165,23 +168,23 @@ def _columns(source: str, parts: "Mapping[str, datasets.Dataset]", label: str) -
 
 def _samples(
     source: str, split: str, part: "datasets.Dataset", columns: Columns, problems: dict[str, str]
-) -> tuple[list[Labelled], int]:
+) -> tuple[list[LabelledImage], int]:
     """The samples of a part, and how many rows have no label. Those that can't be used are added to `problems`."""
     rows = [row for file in part.cache_files for row in read_rows(Path(file["filename"]), columns.image, columns.label)]
     if len(rows) != part.num_rows:
         raise DataError(f"{source} is not kept row by row: save it with `save_to_disk`, and name that folder.")
     samples = []
     unlabelled = 0
-    for number, (entry, label) in enumerate(rows):
+    for number, (image_ref, label) in enumerate(rows):
         name = f"{source}: row {number}" + ("" if split == "all" else f" of {split}")
         if label is None or label == "" or (isinstance(label, int) and label < 0):
             unlabelled += 1
         elif columns.classes is not None and label not in range(len(columns.classes)):
             problems[name] = f"label {label} is none of the {len(columns.classes)} classes"
-        elif entry is None:
+        elif image_ref is None:
             problems[name] = "no image"
         else:
-            samples.append(Labelled(entry, f"{number:09}", label))
+            samples.append(LabelledImage(image_ref, f"{number:09}", label))
     return samples, unlabelled
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from striate.data.build import Options, collect
 from striate.data.dataset import Dataset
-from striate.data.images.image_ref import Entry
+from striate.data.images.image_ref import ImageRef
 from striate.data.splits import hold_out
 from striate.errors import BadFilesError, DataError
 from striate.units import listed, plural
@@ -14,16 +14,16 @@ from striate.units import listed, plural
 Label = int | str
 
 
-class Labelled(NamedTuple):
+class LabelledImage(NamedTuple):
     """One sample.
 
     Args:
-        entry: where its image lies.
+        image_ref: where its image lies.
         key: what tells it apart from the others, the same on every machine.
         label: its class: a number, or a name.
     """
 
-    entry: Entry
+    image_ref: ImageRef
     key: str
     label: Label
 
@@ -48,16 +48,16 @@ def named(source: str, labels: Iterable[Label]) -> dict[Label, str]:
 
 def collect_labelled(
     source: str,
-    splits: Mapping[str, Sequence[Labelled]],
+    splits: Mapping[str, Sequence[LabelledImage]],
     classes: Mapping[Label, str],
     problems: Mapping[str, str],
     options: Options,
-    said: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> Dataset:
     """The samples as a data set.
 
     Args:
-        source, options, said: as for `collect`.
+        source, options, notes: as for `collect`.
         splits, classes: as for `planned`.
         problems: the samples that can't be used, each with the reason.
 
@@ -68,15 +68,15 @@ def collect_labelled(
     if problems and not options.skip_bad:
         raise BadFilesError(dict(problems))
     if problems:
-        said = [*said, f"left out {plural(len(problems), 'sample')} without image or label"]
+        notes = [*notes, f"left out {plural(len(problems), 'sample')} without image or label"]
     plan = planned(source, splits, classes)
-    loaded = collect(source, tuple(classes.values()), plan, options, said=said, divided="all" in splits)
+    loaded = collect(source, tuple(classes.values()), plan, options, notes=notes, divided="all" in splits)
     return replace(loaded, skipped=dict(problems) | loaded.skipped)
 
 
 def planned(
-    source: str, splits: Mapping[str, Sequence[Labelled]], classes: Mapping[Label, str]
-) -> dict[str, list[tuple[Entry, int]]]:
+    source: str, splits: Mapping[str, Sequence[LabelledImage]], classes: Mapping[Label, str]
+) -> dict[str, list[tuple[ImageRef, int]]]:
     """Which images go into which split, with their classes' positions; in each, sorted by class and key.
 
     Args:
@@ -87,12 +87,12 @@ def planned(
     Raises:
         DataError: if there is nothing of a class to train on.
     """
-    plan: dict[str, list[tuple[Entry, int]]] = {}
+    plan: dict[str, list[tuple[ImageRef, int]]] = {}
     for split, samples in splits.items():
         for position, part in enumerate(_by_class(samples, classes)):
             places = hold_out([sample.key for sample in part]) if split == "all" else [split] * len(part)
             for sample, place in zip(part, places, strict=True):
-                plan.setdefault(place, []).append((sample.entry, position))
+                plan.setdefault(place, []).append((sample.image_ref, position))
     if not plan.get("train"):
         raise DataError(f"{source}: no image with a label to train on.")
     trained = {position for _, position in plan.get("train", ())}
@@ -101,8 +101,8 @@ def planned(
     return plan
 
 
-def _by_class(samples: Sequence[Labelled], labels: Iterable[Label]) -> list[list[Labelled]]:
-    parts: dict[Label, list[Labelled]] = {label: [] for label in labels}
+def _by_class(samples: Sequence[LabelledImage], labels: Iterable[Label]) -> list[list[LabelledImage]]:
+    parts: dict[Label, list[LabelledImage]] = {label: [] for label in labels}
     for sample in samples:
         parts[sample.label].append(sample)
     return [sorted(part, key=lambda sample: sample.key.split("/")) for part in parts.values()]

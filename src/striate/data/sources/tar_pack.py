@@ -12,7 +12,7 @@ import torch
 from striate import files, seeding
 from striate.data.dataset import target
 from striate.data.images.decoder_pool import Decoders
-from striate.data.images.image_ref import Entry
+from striate.data.images.image_ref import ImageRef
 from striate.data.sources import tar_samples
 from striate.data.sources.folder import plan_of, read_layout
 from striate.data.sources.tar_samples import ShardInfo
@@ -74,9 +74,9 @@ def pack(
     _check(folder, out, shard_size)
     layout = read_layout(folder)
     plan = plan_of(layout, folder)
-    problems = _undecodable([entry for part in plan.values() for entry, _ in part], progress)
+    problems = _undecodable([image_ref for part in plan.values() for image_ref, _ in part], progress)
     if problems and not skip_bad:
-        raise BadFilesError({entry.label: why for entry, why in problems.items()})
+        raise BadFilesError({image_ref.label: reason for image_ref, reason in problems.items()})
     plan = {
         split: [each for each in plan[split] if each[0] not in problems]
         for split in ("train", "val", "test")
@@ -101,7 +101,7 @@ def pack(
                 done += len(samples)
                 if progress is not None:
                     progress("packing", done, total)
-    skipped = {entry.label: problems[entry] for entry in problems}
+    skipped = {image_ref.label: problems[image_ref] for image_ref in problems}
     return Packed(tuple(names), {split: len(part) for split, part in plan.items()}, skipped)
 
 
@@ -114,15 +114,15 @@ def _check(folder: Path, out: Path, shard_size: int) -> None:
         raise ArgumentError(f"{out} is there already: choose another name, or remove it first.")
 
 
-def _undecodable(entries: Sequence[Entry], progress: Progress | None) -> dict[Entry, str]:
+def _undecodable(image_refs: Sequence[ImageRef], progress: Progress | None) -> dict[ImageRef, str]:
     """The images that can't be decoded, each with the reason."""
-    problems: dict[Entry, str] = {}
-    decoders = Decoders(_SMALL, worker_count(len(entries)), processes=len(entries) > _FEW)
+    problems: dict[ImageRef, str] = {}
+    decoders = Decoders(_SMALL, worker_count(len(image_refs)), processes=len(image_refs) > _FEW)
     try:
-        for chunk in decoders.stream(entries):
-            problems |= {entries[chunk.start + position]: reason for position, reason in chunk.problems.items()}
+        for chunk in decoders.stream(image_refs):
+            problems |= {image_refs[chunk.start + position]: reason for position, reason in chunk.problems.items()}
             if progress is not None:
-                progress("decoding", chunk.start + len(chunk.pixels), len(entries))
+                progress("decoding", chunk.start + len(chunk.pixels), len(image_refs))
     finally:
         decoders.close()
     return problems
@@ -132,24 +132,24 @@ def _undecodable(entries: Sequence[Entry], progress: Progress | None) -> dict[En
 class _Sample:
     """One image to write: where it is, the number of its class, its name in the folder, and its key in the shards."""
 
-    entry: Entry
+    image_ref: ImageRef
     label: int
     original: str
     key: str
 
     def image(self, length: int) -> tarfile.TarInfo:
         """The member that the image of `length` bytes becomes; the name in the folder is kept where it differs."""
-        name = self.key + self.entry.path.suffix
+        name = self.key + self.image_ref.path.suffix
         return _member(name, length, {} if name == self.original else {"comment": self.original})
 
     def size(self) -> int:
         """How many bytes the image and its label take in a shard."""
-        length = self.entry.path.stat().st_size
+        length = self.image_ref.path.stat().st_size
         header = self.image(length).tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
         return len(header) * 2 + _in_blocks(length) + _BLOCK  # the label's header is no longer than the image's
 
 
-def _sampled(folder: Path, plan: Mapping[str, Sequence[tuple[Entry, int]]]) -> dict[str, list[_Sample]]:
+def _sampled(folder: Path, plan: Mapping[str, Sequence[tuple[ImageRef, int]]]) -> dict[str, list[_Sample]]:
     """The samples of each split, all with keys of their own.
 
     A key ends at the first dot of a file's name, so it has none itself: photo.v2.jpg becomes photo_v2.jpg.
@@ -157,13 +157,13 @@ def _sampled(folder: Path, plan: Mapping[str, Sequence[tuple[Entry, int]]]) -> d
     taken: set[str] = set()
     samples: dict[str, list[_Sample]] = {split: [] for split in plan}
     for split, part in plan.items():
-        for entry, label in part:
-            original = entry.path.relative_to(folder)
+        for image_ref, label in part:
+            original = image_ref.path.relative_to(folder)
             plain = original.with_name(original.stem.replace(".", "_")).as_posix()
             keys = chain((plain,), (f"{plain}-{number}" for number in count(2)))
             key = next(key for key in keys if key not in taken)
             taken.add(key)
-            samples[split].append(_Sample(entry, label, original.as_posix(), key))
+            samples[split].append(_Sample(image_ref, label, original.as_posix(), key))
     return samples
 
 
@@ -188,7 +188,7 @@ def _write(path: Path, info: ShardInfo, samples: Sequence[_Sample]) -> None:
         content = info.to_bytes()
         archive.addfile(_member(tar_samples.NAME, len(content)), io.BytesIO(content))
         for sample in samples:
-            content = sample.entry.read()
+            content = sample.image_ref.read()
             archive.addfile(sample.image(len(content)), io.BytesIO(content))
             content = str(sample.label).encode("ascii")
             archive.addfile(_member(f"{sample.key}.cls", len(content)), io.BytesIO(content))

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from striate.data.images.decode import SUFFIXES
-from striate.data.images.image_ref import Entry
-from striate.data.sources.labelled import Label, Labelled
+from striate.data.images.image_ref import ImageRef
+from striate.data.sources.labelled import Label, LabelledImage
 from striate.data.sources.tar_index import Member, read_index
 from striate.errors import DataError
 from striate.units import listed
@@ -85,7 +85,7 @@ class Shard:
     """
 
     path: Path
-    samples: list[Labelled] = field(default_factory=list)
+    samples: list[LabelledImage] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     others: Counter[str] = field(default_factory=Counter)
     info: ShardInfo | None = None
@@ -147,8 +147,8 @@ def _add(shard: Shard, file: BinaryIO, key: str, parts: Mapping[str, Member]) ->
         except ValueError as error:
             shard.problems[_label(shard, name)] = str(error)
             return
-        entry = Entry(shard.path, image.offset, image.length, _printable(name))
-        shard.samples.append(Labelled(entry, name if shard.info else f"{shard.path.name}/{name}", label))
+        image_ref = ImageRef(shard.path, image.offset, image.length, _printable(name))
+        shard.samples.append(LabelledImage(image_ref, name if shard.info else f"{shard.path.name}/{name}", label))
         used = (images[0], "cls" if "cls" in parts else "json")
         shard.others.update(f".{kind}" for kind in parts if kind not in used)
     elif images or any(kind == "cls" or _is_image(kind.rpartition(".")[2]) for kind in parts):
@@ -169,20 +169,20 @@ def _label_of(file: BinaryIO, parts: Mapping[str, Member], info: ShardInfo | Non
         ValueError: saying why there is none.
     """
     if "cls" in parts:
-        said: object = _content(file, parts["cls"]).decode("utf-8", "replace").strip()
+        value: object = _content(file, parts["cls"]).decode("utf-8", "replace").strip()
     elif "json" in parts:
-        said = _from_json(_content(file, parts["json"]))
+        value = _from_json(_content(file, parts["json"]))
     else:
         raise ValueError("no label beside it: neither .cls nor .json")
-    if isinstance(said, str) and re.fullmatch(r"\d{1,9}", said, re.ASCII):
-        said = int(said)
-    if info is not None and said not in range(len(info.classes)):
-        raise ValueError(f"label {str(said)[:40]!r} is none of the {len(info.classes)} classes")
-    if isinstance(said, int) and not isinstance(said, bool) and said >= 0:
-        return said
-    if isinstance(said, str) and said.isprintable() and said and not re.fullmatch(r"[-+.\d]+", said):
-        return said
-    raise ValueError(f"{str(said)[:40]!r} is no label: expected a whole number from 0, or a name")
+    if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value, re.ASCII):
+        value = int(value)
+    if info is not None and value not in range(len(info.classes)):
+        raise ValueError(f"label {str(value)[:40]!r} is none of the {len(info.classes)} classes")
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str) and value.isprintable() and value and not re.fullmatch(r"[-+.\d]+", value):
+        return value
+    raise ValueError(f"{str(value)[:40]!r} is no label: expected a whole number from 0, or a name")
 
 
 def _from_json(content: bytes) -> object:
@@ -203,7 +203,7 @@ def _content(file: BinaryIO, member: Member) -> bytes:
 
 
 def _label(shard: Shard, name: str) -> str:
-    return Entry(shard.path, name=_printable(name)).label
+    return ImageRef(shard.path, name=_printable(name)).label
 
 
 def _printable(name: str) -> str:

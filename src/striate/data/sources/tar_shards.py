@@ -8,7 +8,7 @@ from pathlib import Path
 
 from striate.data.build import Options
 from striate.data.dataset import Dataset
-from striate.data.sources.folder import SPLITS, of_layout
+from striate.data.sources.folder import SPLITS, layout_notes
 from striate.data.sources.labelled import Label, collect_labelled, named
 from striate.data.sources.tar_samples import Shard, read_shard
 from striate.data.splits import share
@@ -55,22 +55,22 @@ def find_shards(source: str) -> list[Path]:
     return paths
 
 
-def by_split(shards: Sequence[Path], known: Sequence[str | None]) -> dict[str, list[int]]:
+def by_split(shards: Sequence[Path], written: Sequence[str | None]) -> dict[str, list[int]]:
     """The positions of the shards of each split; under the one key "all" where they are not split.
 
     Args:
         shards: the files. A name like train-000.tar or cifar10_val_7.tar says the split; where none does, the
             names of their folders may, as in train/000.tar.
-        known: the split that is written inside each shard, which counts more than names.
+        written: the split that is written inside each shard, which counts more than names.
 
     Raises:
         DataError: if some shards belong to a split and others don't, or there are splits but none to train on.
     """
-    said = [inside or _said(path.stem) for path, inside in zip(shards, known, strict=True)]
-    if not any(said):
-        said = [_said(path.absolute().parent.name) for path in shards]
+    found = [inside or _split_named(path.stem) for path, inside in zip(shards, written, strict=True)]
+    if not any(found):
+        found = [_split_named(path.absolute().parent.name) for path in shards]
     splits: dict[str, list[int]] = {}
-    for position, split in enumerate(said):
+    for position, split in enumerate(found):
         splits.setdefault(split or "", []).append(position)
     if len(splits) == 1:
         return {"all": list(range(len(shards)))}
@@ -85,7 +85,7 @@ def by_split(shards: Sequence[Path], known: Sequence[str | None]) -> dict[str, l
     return {split: splits[split] for split in ("train", "val", "test") if split in splits}
 
 
-def _said(name: str) -> str | None:
+def _split_named(name: str) -> str | None:
     """The split that a file's or a folder's name speaks of, if it is one."""
     words = {SPLITS[word] for word in re.findall("[a-z]+", name.lower()) if word in SPLITS}
     return words.pop() if len(words) == 1 else None
@@ -195,7 +195,7 @@ def load_shards(source: str, options: Options | None = None) -> Dataset:
     """
     options = options or Options()
     shards = read_shards(find_shards(source), options.progress)
-    problems = {label: why for shard in shards for label, why in shard.problems.items()}
+    problems = {label: reason for shard in shards for label, reason in shard.problems.items()}
     if not any(shard.samples for shard in shards):
         raise _nothing(source, shards, problems)
     classes = _classes(source, shards)
@@ -241,7 +241,9 @@ def _nothing(source: str, shards: Sequence[Shard], problems: dict[str, str]) -> 
     """The error for shards without one usable sample: most likely they follow another convention."""
     kinds = sum((shard.others for shard in shards), Counter[str]())
     seen = [kind for kind, _ in kinds.most_common(_MOST_KINDS)]
-    hint = next((f" {label}: {why}." for label, why in problems.items()), f" Found {', '.join(seen) or 'nothing'}.")
+    hint = next(
+        (f" {label}: {reason}." for label, reason in problems.items()), f" Found {', '.join(seen) or 'nothing'}."
+    )
     return DataError(
         f"{source}: no image with a label. Expected pairs like 0001.jpg and 0001.cls, whose text is the number of a "
         f'class, or 0001.jpg and 0001.json with a "label".{hint}'
@@ -264,14 +266,14 @@ def _classes(source: str, shards: Sequence[Shard]) -> dict[Label, str]:
 
 def _notes(shards: Sequence[Shard]) -> list[str]:
     """What to tell about shards: what was passed over or is not there, and what the classes are called."""
-    said = of_layout(sum((shard.others for shard in shards), Counter[str]()), ())
+    notes = layout_notes(sum((shard.others for shard in shards), Counter[str]()), ())
     totals = {shard.info.split: shard.info.shards for shard in shards if shard.info}
     present = Counter(shard.info.split for shard in shards if shard.info)
-    said += [
+    notes += [
         f"{split} has {present[split]} of its {total} shards: the images in the others are left out"
         for split, total in totals.items()
         if present[split] < total
     ]
     if not totals and any(isinstance(sample.label, int) for shard in shards for sample in shard.samples[:1]):
-        said.append("the shards name no classes: their numbers serve as names")
-    return said
+        notes.append("the shards name no classes: their numbers serve as names")
+    return notes
