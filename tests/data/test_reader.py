@@ -104,7 +104,7 @@ def test_cached_and_lazy_images_are_those_in_memory(
     assert not kept()
     cached = load(pets)
     assert len(kept()) == 3
-    assert any("kept 516.1 KB of decoded images in" in note for note in cached.notes)
+    assert any("cached 516.1 KB of decoded images in" in note for note in cached.notes)
     monkeypatch.setattr(reader, "IN_MEMORY", 0)
     lazy = load(pets, cache_size=0)
     assert isinstance(lazy.train.images, LazyImages)
@@ -117,8 +117,8 @@ def test_cached_and_lazy_images_are_those_in_memory(
     decoded.clear()
     again = load(pets)
     assert not decoded  # neither pixels nor headers
-    assert not any("kept" in note for note in again.notes)
-    assert [note for note in again.notes if "brought to" in note]
+    assert not any("cached" in note for note in again.notes)
+    assert [note for note in again.notes if "resized to" in note]
     assert_same(in_memory, again)
     assert again.fingerprint() == load(pets, cache_size=0).fingerprint()
 
@@ -232,7 +232,7 @@ def test_what_does_not_fit_is_surveyed_once(pets: Path, decoded: list[str]) -> N
     size = 45_000  # enough for what is known of the images
     lazy = load(pets, cache_size=size)
     assert isinstance(lazy.train.images, LazyImages)
-    assert any("the cache may take 45 KB" in note for note in lazy.notes)
+    assert any("the cache is limited to 45 KB" in note for note in lazy.notes)
     assert len(decoded) == 42
     lazy.fingerprint(), lazy.train.power_sums()
     assert len(decoded) == 42

@@ -1,4 +1,4 @@
-"""What the headers of many images say, read by threads, or known from last time."""
+"""Image headers, read by several threads or taken from the cache: sizes and channels of many images."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ _TASK = 32
 
 
 class Header(NamedTuple):
-    """What a file's header says of its image."""
+    """Width, height and channels of an image, from its file's header."""
 
     width: int
     height: int
@@ -28,7 +28,7 @@ Found = tuple[Counter[Header], dict[ImageRef, str]]
 
 
 def read_headers(image_refs: Sequence[ImageRef], progress: Progress | None = None) -> Found:
-    """How often each header occurs, and the reasons of the images that have none to be read."""
+    """Count how often each header occurs, and return the reason for each image whose header can't be read."""
     headers: Counter[Header] = Counter()
     problems: dict[ImageRef, str] = {}
     tasks = [image_refs[start : start + _TASK] for start in range(0, len(image_refs), _TASK)]
@@ -50,9 +50,9 @@ def read_headers(image_refs: Sequence[ImageRef], progress: Progress | None = Non
 def cached_headers(
     image_refs: Sequence[ImageRef], stamps: Mapping[ImageRef, Stamp], cache: Cache, progress: Progress | None = None
 ) -> Found:
-    """`read_headers`, from what is kept if no image has changed; those that were bad are looked at again."""
+    """Return `read_headers` from the cache if no image has changed; bad images are tried again."""
     key = key_of("headers", [stamps[image_ref] for image_ref in image_refs])
-    with suppress(KeyError, TypeError, ValueError):  # nothing, or nothing that this version wrote
+    with suppress(KeyError, TypeError, ValueError):  # no entry, or one that this version did not write
         about = cache.store.about(key)
         kept = Counter({Header(*each): count for *each, count in about["headers"]})
         headers, problems = read_headers([image_refs[position] for position in about["bad"]])

@@ -1,4 +1,4 @@
-"""Many images decoded: into memory, into the cache, or when they are asked for, whichever there is room for."""
+"""Reading the splits of a data set: decoded into memory, into the cache, or on demand, depending on their size."""
 
 import errno
 import math
@@ -24,13 +24,13 @@ from striate.hardware import worker_count
 from striate.types import Progress
 from striate.units import readable
 
-IN_MEMORY = 256 * 10**6  # bytes of pixels that are decoded into memory where the cache is of no use
+IN_MEMORY = 256 * 10**6  # bytes of pixels that are decoded into memory where the cache can't be used
 
 Shape = tuple[int, int, int, int]
 
 
 class Read(NamedTuple):
-    """The images that can be decoded, the reasons of the others, and what is known of the good ones already."""
+    """The decodable images, the reason for each of the others, and the statistics of the good ones if available."""
 
     images: Images
     problems: dict[ImageRef, str]
@@ -38,13 +38,13 @@ class Read(NamedTuple):
 
 
 class Reader:
-    """Reads the splits of a data set.
+    """Reader of the splits of a data set.
 
     Args:
         classes: the names; labels are positions in it.
-        decoders: what decodes.
-        stamps: of every image, as they were before any was opened.
-        cache: where to keep what is decoded; None for nowhere.
+        decoders: the threads or processes that decode.
+        stamps: the stamp of every image, taken before any was opened.
+        cache: the cache for decoded images, or None.
         skip_bad, progress: see `load`.
     """
 
@@ -64,11 +64,11 @@ class Reader:
         self.skip_bad = skip_bad
         self.progress = progress
         self._cached_bytes: dict[str, int] = {}  # by split, the bytes decoded into the cache
-        self._on_demand_bytes: dict[str, int] = {}  # by split, the bytes that will be decoded when asked for
+        self._on_demand_bytes: dict[str, int] = {}  # by split, the bytes that will be decoded on demand
         self._reason = "there is no cache"
 
     def read(self, name: str, image_refs: Sequence[ImageRef], labels: Tensor) -> Read:
-        """The images of a split.
+        """Read the images of a split.
 
         Args:
             name: the split.
@@ -76,7 +76,7 @@ class Reader:
             labels: int64 (N,).
 
         Raises:
-            DataError: if there is not memory enough.
+            DataError: if there is not enough memory.
         """
         size = math.prod(self._shape(len(image_refs)))
         if self.cache is not None and image_refs:
@@ -93,7 +93,7 @@ class Reader:
 
     @property
     def notes(self) -> list[str]:
-        """What was decided so far, in sentences to be shown."""
+        """Notes for the user on the decisions so far."""
         folder = self.cache.store.folder if self.cache is not None else Path()
         return location_notes(self._cached_bytes, folder, self._on_demand_bytes, self.decoders.workers, self._reason)
 
@@ -106,7 +106,7 @@ class Reader:
         return Read(torch.from_numpy(images[:count]), problems)
 
     def _from_cache(self, cache: Cache, name: str, image_refs: Sequence[ImageRef], labels: Tensor) -> Read:
-        """From the cache, after decoding into it what it does not hold."""
+        """Read from the cache, after decoding into it the images that it does not hold."""
         key = self._key("pixels", image_refs)
         while True:
             seen = cache.store.about(key)
@@ -125,16 +125,16 @@ class Reader:
         shape = self._shape(len(image_refs) - len(problems))
         images = cache.opened(key, shape)
         if images is None:
-            raise OSError(errno.ENOENT, "what was just written is gone", str(part))
+            raise OSError(errno.ENOENT, "the new cache entry is gone", str(part))
         if any(image_ref.stamp != self.stamps[image_ref] for image_ref in image_refs):
-            cache.store.forget(key)  # nobody knows which of its contents a file had when it was decoded
+            cache.store.forget(key)  # it is unknown which content a changed file had when it was decoded
         self._cached_bytes[name] = math.prod(shape)
         return Read(images, problems, stats)
 
     def _build(
         self, path: Path, name: str, image_refs: Sequence[ImageRef], labels: Tensor
     ) -> tuple[dict[ImageRef, str], ImageStatistics | None]:
-        """Decode into a file; only what is known of "train" is ever asked for."""
+        """Decode into a file; statistics are computed only for "train", as no others are used."""
         problems: dict[ImageRef, str] = {}
         running = RunningStatistics(self.classes, self._shape(len(image_refs)), labels) if name == "train" else None
         with path.open("r+b") as file:
@@ -151,7 +151,7 @@ class Reader:
         return problems, statistics_of(self.classes, images, _good_labels(image_refs, labels, problems))
 
     def _cached(self, cache: Cache, key: str, image_refs: Sequence[ImageRef]) -> Read | None:
-        """What the cache holds, if it still holds: an image that was bad may be readable by now."""
+        """Read from the cache if its entry is still valid: an image that was bad may be readable by now."""
         entry = cache.entry(key)
         problems = None if entry is None else self._still_bad(image_refs, entry)
         if entry is None or problems is None:
@@ -160,7 +160,7 @@ class Reader:
         return None if images is None else Read(images, problems, entry.stats)
 
     def _on_demand(self, name: str, image_refs: Sequence[ImageRef], labels: Tensor) -> Read:
-        """All are decoded once, to know the bad ones, and what there is to know is kept."""
+        """Return lazy images, after decoding all once to find the bad ones; bad ones and statistics are cached."""
         key = self._key("survey", image_refs)
         entry = None if self.cache is None else self.cache.entry(key)
         if entry is not None and (still := self._still_bad(image_refs, entry)) is not None:
@@ -185,7 +185,7 @@ class Reader:
         return lazy.decoded([image_ref for image_ref in image_refs if image_ref not in problems], self.decoders)
 
     def _still_bad(self, image_refs: Sequence[ImageRef], entry: CacheEntry) -> dict[ImageRef, str] | None:
-        """The reasons of the images that were bad, or None if one no longer is."""
+        """Return the reasons for the images that were bad, or None if one no longer is."""
         bad = [image_refs[position] for position in entry.bad]
         problems: dict[ImageRef, str] = {}
         here = Decoders(self.decoders.preprocess, worker_count(len(bad)), processes=False)  # they are few
@@ -195,7 +195,7 @@ class Reader:
         return problems if len(problems) == len(bad) else None
 
     def _good(self, name: str, image_refs: Sequence[ImageRef], problems: dict[ImageRef, str]) -> Iterator[np.ndarray]:
-        """The images that can be decoded, uint8 (n, H, W, C) at a time; the others are added to `problems`."""
+        """Yield the decodable images, uint8 (n, H, W, C) at a time; the others are added to `problems`."""
         for chunk in self.decoders.stream(image_refs):
             for position, reason in chunk.problems.items():
                 problems[image_refs[chunk.start + position]] = reason
@@ -224,19 +224,19 @@ def _good_labels(image_refs: Sequence[ImageRef], labels: Tensor, problems: Mappi
 def location_notes(
     cached: Mapping[str, int], folder: Path, on_demand: Mapping[str, int], workers: int, reason: str
 ) -> list[str]:
-    """About where decoded images are.
+    """Return notes on where the decoded images are.
 
     Args:
         cached: by split, the bytes of the images that were decoded into the cache.
         folder: the cache.
-        on_demand: by split, the bytes of those that are decoded whenever they are asked for.
+        on_demand: by split, the bytes of the images that are decoded on demand.
         workers: how many processes decode them.
         reason: why they are not in the cache.
     """
     notes = []
     if cached:
         notes.append(
-            f"kept {readable(sum(cached.values()))} of decoded images in {folder}; --cache-size limits that folder"
+            f"cached {readable(sum(cached.values()))} of decoded images in {folder}; --cache-size limits that folder"
         )
     if on_demand:
         by = f"{workers} processes" if workers > 1 else "1 process"

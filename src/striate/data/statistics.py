@@ -1,4 +1,4 @@
-"""What is worth knowing of all pixels together, gathered as they pass: their power sums, and a fingerprint."""
+"""Statistics over all pixels of a split, computed in one pass: power sums for mean and variance, and a fingerprint."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ _CHUNK_BYTES = 16 * 2**20
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """What was gathered.
+    """Power sums and fingerprint of a split.
 
     Args:
         sums: int64 (3, channels), see `power_sums`.
         fingerprint: the SHA-256 of the images and labels, of the classes' names and of the shapes.
-        metadata: what names the classes, the shape and the labels that the fingerprint is of.
+        metadata: the `metadata_digest` of the classes, the shape and the labels that the fingerprint covers.
     """
 
     sums: np.ndarray
@@ -39,7 +39,7 @@ class ImageStatistics:
 
 
 class RunningStatistics:
-    """Adds up and hashes images as they pass, all of them and in order.
+    """Accumulates `ImageStatistics` chunk by chunk; every image is added once, in order.
 
     Args:
         classes: the names.
@@ -54,20 +54,20 @@ class RunningStatistics:
         self._sums = np.zeros((3, shape[3]), dtype=np.int64)
 
     def add(self, images: np.ndarray) -> None:
-        """The next images, uint8 (n, H, W, C)."""
+        """Add the next images, uint8 (n, H, W, C)."""
         pixels = np.ascontiguousarray(images)
         self._digest.update(pixels.data)
         self._sums += power_sums(pixels)
 
     def statistics(self) -> ImageStatistics:
-        """What there is to know, once all images have passed."""
+        """Return the statistics, once all images have been added."""
         digest = self._digest.copy()
         digest.update(self._labels.data)
         return ImageStatistics(self._sums, digest.hexdigest(), self._metadata)
 
 
 def statistics_of(classes: Sequence[str], images: Images, labels: Tensor) -> ImageStatistics:
-    """What a `RunningStatistics` gathers, of images that are all there."""
+    """Return the statistics of images that are all available."""
     running = RunningStatistics(classes, images.shape, labels)
     for chunk in images.split(chunk_length(images)):
         running.add(chunk.numpy())
@@ -75,12 +75,12 @@ def statistics_of(classes: Sequence[str], images: Images, labels: Tensor) -> Ima
 
 
 def metadata_digest(classes: Sequence[str], shape: Sequence[int], labels: Tensor) -> str:
-    """What a `ImageStatistics` of such images is filed under: changes with the classes, the shape and the labels."""
+    """Return the SHA-256 of the classes' names, the shape and the labels, without the pixels."""
     return hashlib.sha256(_head(classes, shape) + labels.contiguous().numpy().tobytes()).hexdigest()
 
 
 def power_sums_of(images: Images) -> np.ndarray:
-    """`power_sums` of images that may not be in memory: int64 (3, channels)."""
+    """Return the `power_sums` of images that may not be in memory: int64 (3, channels)."""
     sums = np.zeros((3, images.shape[3]), dtype=np.int64)
     for chunk in images.split(chunk_length(images)):
         sums += power_sums(chunk.numpy())
@@ -88,7 +88,7 @@ def power_sums_of(images: Images) -> np.ndarray:
 
 
 def fingerprint_of(classes: Sequence[str], images: Images, labels: Tensor) -> str:
-    """The SHA-256 of the images and labels, of the classes' names and of the shapes."""
+    """Return the SHA-256 of the images and labels, of the classes' names and of the shapes."""
     digest = hashlib.sha256(_head(classes, images.shape))
     for chunk in images.split(chunk_length(images)):
         digest.update(chunk.contiguous().numpy().data)
@@ -97,7 +97,7 @@ def fingerprint_of(classes: Sequence[str], images: Images, labels: Tensor) -> st
 
 
 def chunk_length(images: Images) -> int:
-    """How many of these images make a chunk that memory does not notice."""
+    """Return how many of these images make a chunk of about 16 MiB."""
     return max(1, _CHUNK_BYTES // max(1, images.shape[1:].numel()))
 
 

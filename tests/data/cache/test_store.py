@@ -118,7 +118,7 @@ def test_the_limit_holds_for_what_is_there_too(store: Store) -> None:
 
 def test_what_is_too_large_is_refused(store: Store) -> None:
     put(store, "a", 7)
-    with pytest.raises(NoSpaceError, match="the cache may take 1 KB"):
+    with pytest.raises(NoSpaceError, match="the cache is limited to 1 KB"):
         store.begin("b", 1001)
     assert held(store) == {"a"}
 
@@ -338,7 +338,7 @@ def test_what_comes_to_the_disk_just_now_is_there(store: Store, monkeypatch: pyt
 
 def test_what_the_disk_refuses_is_made_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.warns(UserWarning, match="the disk refuses decoded images .*Input/output error"):
+    with pytest.warns(UserWarning, match="decoded images can't be written to disk .*Input/output error"):
         put(store, "a", 7)
     assert store.about("a") is None
     monkeypatch.undo()

@@ -142,8 +142,7 @@ def test_processes_that_die_are_an_error_and_not_a_wait_for_ever(
 
 def test_a_process_imports_no_pytorch_and_ends_with_its_input() -> None:
     code = (
-        "import sys; from striate.data.images import decoder_pool; decoder_pool.main(); "
-        "print('torch' in sys.modules)"
+        "import sys; from striate.data.images import decoder_pool; decoder_pool.main(); print('torch' in sys.modules)"
     )
     first = b'{"preprocess": {"height": 2, "width": 2, "channels": 1, "mean": [0], "std": [1]}, "lock": "nowhere"}\n'
     done = subprocess.run([sys.executable, "-c", code], input=first, capture_output=True, timeout=120)

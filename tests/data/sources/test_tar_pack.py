@@ -173,7 +173,7 @@ def test_bad_files_are_all_named_and_nothing_is_written(folder: Folder, paint: P
 def test_a_class_of_bad_files_alone_is_an_error_even_when_skipping(folder: Folder, tmp_path: Path) -> None:
     root = folder(cats=3, dogs=1)
     (root / "dogs" / "000.png").write_text("no image")
-    with pytest.raises(DataError, match="no image to train on is left of dogs"):
+    with pytest.raises(DataError, match="no training image of dogs can be decoded"):
         pack(root, tmp_path / "out", skip_bad=True)
 
 

@@ -59,8 +59,8 @@ def test_what_is_decided_is_said(shard: MakeShard, samples: Callable, tmp_path: 
     assert dataset.notes == (
         "passed over 1 file: 1 .txt",
         "the shards name no classes: their numbers serve as names",
-        "split class by class: 32 train, 4 val, 4 test images; each file's name decides, so it is the same next time",
-        "the classes are digits or letters: images are not mirrored for variation",
+        "split class by class: 32 train, 4 val, 4 test images; file names alone decide, so the split is reproducible",
+        "the classes are digits or letters: augmentation does not mirror images",
     )
     assert dataset.mirror is False
     assert dataset.divided
