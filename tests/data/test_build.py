@@ -52,5 +52,5 @@ def test_what_is_not_split_is_held_out_class_by_class() -> None:
 
 def test_every_class_has_something_to_train_on() -> None:
     classes = dict(enumerate(("cats", "dogs", "owls")))
-    with pytest.raises(DataError, match=r"^s: no image to train on of cats, owls"):
+    with pytest.raises(DataError, match=r"^s: no training image of cats, owls"):
         planned("s", {"train": [sample("a", 1)], "val": [sample("b", 0)]}, classes)

@@ -206,7 +206,7 @@ def test_a_place_that_can_not_be_is_refused_first(folder: Folder, tmp_path: Path
     root = folder(cats=1, dogs=1)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "file").touch()
-    with pytest.raises(ArgumentError, match="out is there already"):
+    with pytest.raises(ArgumentError, match="out already exists"):
         pack(root, tmp_path / "out")
     with pytest.raises(ArgumentError, match=r"lies in .*set, where it would be taken for a class"):
         pack(root, root / "shards")

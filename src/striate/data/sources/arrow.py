@@ -1,4 +1,4 @@
-"""Where the images in an Arrow file lie, as Hugging Face data sets are kept, so that each can be read by itself.
+"""Arrow files, the storage of Hugging Face data sets: references to the images in them, and their labels.
 
 An Arrow stream that is not compressed holds the bytes of a column as they are, one value after the other (Arrow
 columnar format, "Variable-size Binary Layout" and "IPC Streaming Format").
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Row(NamedTuple):
-    """One row: where its image lies, or None if it has none, and what stands in the column of labels."""
+    """One row: the reference to its image, or None if it has none, and its value in the column of labels."""
 
     image_ref: ImageRef | None
     label: Any
 
 
 def read_rows(path: Path, image: str, label: str) -> Iterator[Row]:
-    """The rows of an Arrow file. No image is read.
+    """Yield the rows of an Arrow file, without reading any image.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""Samples that carry their own labels, as in tar shards and tables, as a data set."""
+"""Data sets from labelled images: samples that carry their own labels, as in tar shards and tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,11 +15,11 @@ Label = int | str
 
 
 class LabelledImage(NamedTuple):
-    """One sample.
+    """One sample: an image reference with its label.
 
     Args:
-        image_ref: where its image lies.
-        key: what tells it apart from the others, the same on every machine.
+        image_ref: the reference to the image.
+        key: a unique name, the same on every machine.
         label: its class: a number, or a name.
     """
 
@@ -29,10 +29,10 @@ class LabelledImage(NamedTuple):
 
 
 def named(source: str, labels: Iterable[Label]) -> dict[Label, str]:
-    """The classes that occur and their names, in order: names in plain string order, or numbers from the lowest up.
+    """Return the classes that occur and their names, in order: names as plain strings, or numbers ascending.
 
     Args:
-        source: what to call the data set in an error.
+        source: the data set's name in an error.
         labels: the labels of all samples.
 
     Raises:
@@ -54,7 +54,7 @@ def collect_labelled(
     options: Options,
     notes: Sequence[str] = (),
 ) -> Dataset:
-    """The samples as a data set.
+    """Build a data set from labelled images.
 
     Args:
         source, options, notes: as for `collect`.
@@ -62,7 +62,7 @@ def collect_labelled(
         problems: the samples that can't be used, each with the reason.
 
     Raises:
-        DataError: if there is nothing of a class to train on.
+        DataError: if a class has no training image.
         BadFilesError: naming every sample that can't be used, unless `skip_bad`.
     """
     if problems and not options.skip_bad:
@@ -77,15 +77,15 @@ def collect_labelled(
 def planned(
     source: str, splits: Mapping[str, Sequence[LabelledImage]], classes: Mapping[Label, str]
 ) -> dict[str, list[tuple[ImageRef, int]]]:
-    """Which images go into which split, with their classes' positions; in each, sorted by class and key.
+    """Return the image references of each split with their classes' positions, sorted by class and key.
 
     Args:
-        source: what to call the data set in an error.
+        source: the data set's name in an error.
         splits: the samples of each split. Those under the key "all" are divided here, class by class.
         classes: the name of each label, in the order of their positions.
 
     Raises:
-        DataError: if there is nothing of a class to train on.
+        DataError: if a class has no training image.
     """
     plan: dict[str, list[tuple[ImageRef, int]]] = {}
     for split, samples in splits.items():
@@ -94,10 +94,10 @@ def planned(
             for sample, place in zip(part, places, strict=True):
                 plan.setdefault(place, []).append((sample.image_ref, position))
     if not plan.get("train"):
-        raise DataError(f"{source}: no image with a label to train on.")
+        raise DataError(f"{source}: no labelled training image.")
     trained = {position for _, position in plan.get("train", ())}
     if lacking := [name for position, name in enumerate(classes.values()) if position not in trained]:
-        raise DataError(f"{source}: no image to train on of {listed(lacking)}.")
+        raise DataError(f"{source}: no training image of {listed(lacking)}.")
     return plan
 
 
