@@ -275,7 +275,7 @@ def test_published_weights_are_adapted_and_frozen(monkeypatch, capsys, tmp_path)
     told = capsys.readouterr().err
     assert "recipe fine-tune" in told
     assert "takes grey images" in told
-    assert "fc, begins afresh" in told
+    assert "fc, has fresh weights" in told
     assert in_process(monkeypatch, "train", "resnet18", "--freeze-backbone", "--out", tmp_path / "no") == 2
     assert "name them with --weights" in capsys.readouterr().err
     assert (

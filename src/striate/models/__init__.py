@@ -1,6 +1,6 @@
-"""Architectures, one a file, each opening with its table."""
+"""Model architectures, one a file, each documented by its table of layers."""
 
-from striate.models import (  # noqa: F401  (importing a model enters it)
+from striate.models import (  # noqa: F401  (importing a model registers it)
     alexnet,
     alexnet_torchvision,
     fashion_cnn,
