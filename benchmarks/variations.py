@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from striate.data.loader import Batch, Loader
 from striate.layers import GlobalAvgPool2d, WhiteningConv2d
-from striate.models.initialization import fit, spaced
+from striate.models.initialization import evenly_spaced, fit
 from striate.models.quicknet import LOGIT_SCALE, WIDTHS, QuickNet, Unit
 from striate.training import Training
 
@@ -222,7 +222,7 @@ def _growing(shares: dict[int, float]) -> Callable[[Training], None]:
 def some_images(batches: Loader) -> Tensor:
     """What a network may look at before it is trained, as in `striate.train`: float32 (N, C, H, W)."""
     images = batches.split.images
-    return batches.preprocess.normalize(images[spaced(len(images), images.shape[1:].numel())])
+    return batches.preprocess.normalize(images[evenly_spaced(len(images), images.shape[1:].numel())])
 
 
 BASE = Variation("as it is")

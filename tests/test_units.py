@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.data.cache.decoded import usual_size
+from striate.data.cache.decoded import default_size
 from striate.errors import ArgumentError
 from striate.units import bytes_of, readable, seconds
 
@@ -55,14 +55,14 @@ def test_the_usual_limit_leaves_half_of_what_is_free(tmp_path: Path, monkeypatch
     free = 10**9
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 10**12 - free, free))
     folder = tmp_path / "not" / "yet"
-    assert usual_size(folder) == 500_000_000
+    assert default_size(folder) == 500_000_000
     (folder / "a").mkdir(parents=True)
     (folder / "a" / "pixels").write_bytes(bytes(1000))
-    assert usual_size(folder) == 500_000_500
+    assert default_size(folder) == 500_000_500
     free = 10**12
-    assert usual_size(folder) == 20 * 10**9
+    assert default_size(folder) == 20 * 10**9
     monkeypatch.setenv("STRIATE_CACHE_SIZE", "3GB")
-    assert usual_size(folder) == 3 * 10**9
+    assert default_size(folder) == 3 * 10**9
 
 
 @pytest.mark.parametrize(

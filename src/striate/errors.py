@@ -1,4 +1,4 @@
-"""What Striate raises, in one tree. Every message says what happened, where, and what to do.
+"""Exceptions that Striate raises, in one tree. Every message says what happened, where, and what to do.
 
 StriateError                    exit code 2: the request can't be met as it stands
 ├── ArgumentError               an argument's value or name; also a ValueError
@@ -17,17 +17,17 @@ from collections.abc import Iterable
 
 
 class StriateError(Exception):
-    """The root: catch this to catch whatever Striate raises on purpose."""
+    """Base class of all errors that Striate raises on purpose."""
 
     exit_code = 2
 
 
 class ArgumentError(StriateError, ValueError):
-    """An argument has a value Striate can't use."""
+    """An argument has an invalid value."""
 
 
 class ShapeError(ArgumentError):
-    """A tensor or an image has a shape that does not fit."""
+    """A tensor or an image has an invalid shape."""
 
 
 class DataError(StriateError):
@@ -35,7 +35,7 @@ class DataError(StriateError):
 
 
 class BadFilesError(DataError):
-    """Some files can't be decoded; `problems` maps each path to the reason, `skippable` whether --skip-bad helps."""
+    """Some files can't be decoded; `problems` maps each path to the reason, `skippable`: --skip-bad helps."""
 
     def __init__(self, problems: dict[str, str], skippable: bool = True):
         self.problems = dict(problems)
@@ -108,7 +108,7 @@ def renamed(names: Iterable[str], known: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> ArgumentError:
-    """The error for a name that does not exist: the nearest name, then all of them."""
+    """Return the error for a name that does not exist; it names the nearest one, then all of them."""
     names = sorted(known)
     if called := renamed([name], names):
         return ArgumentError(f"unknown {kind} '{name}': {called}.")

@@ -1,4 +1,7 @@
-"""Writes that are whole or not there at all, and reads that say what is wrong."""
+"""Atomic writes of files and folders, reads with clear errors, file locks, and the cache folder.
+
+Locks are the system's own: those of a process that was killed are free.
+"""
 
 import contextlib
 import errno
@@ -18,7 +21,7 @@ from striate.errors import CheckpointError, StorageError
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` so that `path` holds either its old content or all of `data`, whatever happens meanwhile.
+    """Write `data` atomically: `path` holds either its old content or all of `data`, whatever happens meanwhile.
 
     A temporary file in the same folder is written, flushed to the disk and renamed over `path`; then the folder itself
     is flushed, so that the rename survives a power cut too.
@@ -46,9 +49,9 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to write files into, which becomes `path` once the block is done, and is removed if the block fails.
+    """Create a folder atomically: a temporary one becomes `path` after the block, or is removed if the block fails.
 
-    It lies beside `path` meanwhile, under a name that begins with a dot. `path` must not exist, or be an empty folder.
+    It is next to `path` meanwhile, under a name that begins with a dot. `path` must not exist, or be an empty folder.
 
     Raises:
         StorageError: for any OSError in the block too: a full disk, a place that can't be written.
@@ -74,7 +77,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def cannot_write(path: Path, error: OSError, option: str = " with --out") -> StorageError:
-    """The error for a write that failed: what the system said, and what to do about it; `option` says how."""
+    """Return the error for a failed write: the system's message and a remedy; `option` is the command line's part."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return StorageError(f"no space left to write {path}: free some space, or choose another place{option}.")
     return StorageError(f"can't write {path}: {error.strerror}; choose a place you may write to{option}.")
@@ -86,7 +89,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file.
+    """Read the value in a JSON file.
 
     Raises:
         CheckpointError: naming the file, if it is missing, unreadable or not JSON.
@@ -100,7 +103,7 @@ def read_json(path: Path) -> Any:
 
 
 def sha256(data: bytes) -> str:
-    """The SHA-256 of `data`, in hexadecimal."""
+    """Return the SHA-256 of `data`, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -127,28 +130,27 @@ def _umask() -> int:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: $STRIATE_CACHE, or the system's place for caches."""
+    """Return the folder for downloads and decoded images: $STRIATE_CACHE, or the system's place for caches."""
     own = os.environ.get("STRIATE_CACHE")
     return Path(own) if own else Path(platformdirs.user_cache_dir("striate"))
 
 
-def taken(path: Path) -> FileLock:
-    """A lock on a new file."""
-    lock = FileLock(path, timeout=0, thread_local=False)  # whichever thread is the last to use it gives it back
+def acquire_lock(path: Path) -> FileLock:
+    """Acquire a lock on a new file."""
+    lock = FileLock(path, timeout=0, thread_local=False)  # another thread may be the one that releases it
     lock.acquire()
     return lock
 
 
-def give_back(lock: FileLock) -> None:
-    """Release what was `taken`, and remove its file."""
+def release_lock(lock: FileLock) -> None:
+    """Release a lock from `acquire_lock`, and remove its file."""
     lock.release()
     with contextlib.suppress(OSError):
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
-def in_use(place: Path, *, flushing: bool = False) -> bool:
-    """Whether a process holds a lock in a folder; one whose name begins with "flushing-" counts only where it is asked
-    for."""
+def is_locked(place: Path, *, flushing: bool = False) -> bool:
+    """Return whether a process holds a lock in a folder; locks named "flushing-…" count only with `flushing`."""
     for path in place.glob("*.lock"):
         if path.name.startswith("flushing-") and not flushing:
             continue

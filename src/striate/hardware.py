@@ -1,6 +1,6 @@
-"""Cores, threads, memory and devices: what this process may use of the machine.
+"""Cores, threads, memory and devices that this process may use.
 
-PyTorch is imported where it is needed: processes that decode images come without it.
+PyTorch is imported where it is needed: processes that decode images do without it.
 """
 
 import ctypes
@@ -21,39 +21,39 @@ if TYPE_CHECKING:
     import torch
 
 
-_MOST = 32  # more processes than this wait for the disk and for whoever collects their images
+_MOST = 32  # more processes than this wait for the disk and for the consumer of their images
 
 
 def cores(root: Path = Path("/")) -> int:
-    """How many cores this process may keep busy: those it is bound to, within its control groups' limit of CPU time.
+    """Return the number of cores this process may use: those it is bound to, within its control groups' CPU limit.
 
     Args:
-        root: of the file system, where Linux tells of control groups (version 1 or 2).
+        root: the root of the file system in which Linux describes control groups (version 1 or 2).
     """
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.floor(min(bound, _quota(root))))
 
 
 def worker_count(images: int) -> int:
-    """How many processes decode `images` images: one a core, and none without work.
+    """Return the number of processes or threads that decode `images` images: one a core, and none without work.
 
-    They are as many while a network trains on the same cores. Where decoding is what takes long, the network's threads
-    sleep meanwhile; where the network is, the decoders do, having filled a short queue.
+    It is the same while a network trains on the same cores. If decoding is the bottleneck, the network's threads sleep
+    meanwhile; if the network is, the decoders sleep once they have filled a short queue.
     """
     return max(1, min(cores(), images, _MOST))
 
 
 def thread_count(chosen: int) -> int:
-    """How many threads PyTorch should use, which by itself knows nothing of control groups.
+    """Return the number of threads PyTorch should use, which by itself ignores control groups.
 
     Args:
-        chosen: what it has chosen, or was told; a number in OMP_NUM_THREADS stays as it is.
+        chosen: the number it uses now; a number in OMP_NUM_THREADS stays as it is.
     """
     return chosen if os.environ.get("OMP_NUM_THREADS", "").isdigit() else min(chosen, cores())
 
 
 def memory(root: Path = Path("/")) -> int:
-    """How many bytes of memory this process may use: the machine's, within its control groups' limit.
+    """Return the bytes of memory this process may use: the machine's, within its control groups' limit.
 
     Args:
         root: see `cores`.
@@ -68,12 +68,12 @@ def memory(root: Path = Path("/")) -> int:
 def _machine_memory() -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # where it is not told, nothing is known to be too much
+    except (AttributeError, ValueError, OSError):  # unknown: no limit
         return sys.maxsize
 
 
 def _quota(root: Path) -> float:
-    """The cores' worth of CPU time that this process's control groups allow; infinite without a limit."""
+    """Return the CPU time that this process's control groups allow, in cores; infinite without a limit."""
     groups = _groups(root, "cpu")
     return min(
         (_limit_v2(folder) if version == 2 else _limit_v1(folder) for version, folder in groups), default=math.inf
@@ -81,7 +81,7 @@ def _quota(root: Path) -> float:
 
 
 def _groups(root: Path, controller: str) -> Iterator[tuple[int, Path]]:
-    """The folders of this process's control groups and of those around them, each with its version."""
+    """Yield the folders of this process's control groups and of their parents, each with its version."""
     try:
         lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
@@ -96,7 +96,7 @@ def _groups(root: Path, controller: str) -> Iterator[tuple[int, Path]]:
 
 
 def _upwards(mount: Path, group: str) -> list[Path]:
-    """The folders of a control group and of those around it. A container may see its own as the top."""
+    """Return the folders of a control group and of its parents. A container may see its own as the root."""
     path = PurePosixPath(group.strip("/"))
     return [mount / each for each in (path, *path.parents)]
 
@@ -117,7 +117,7 @@ def _words(file: Path) -> list[str]:
 
 
 def _share(*words: str) -> float:
-    """Quota through period; anything but two positive numbers, such as "max" or −1, is no limit."""
+    """Return quota divided by period; anything but two positive numbers, such as "max" or −1, is no limit."""
     if len(words) != 2 or not all(word.isdigit() for word in words) or not int(words[1]) or not int(words[0]):
         return math.inf
     return int(words[0]) / int(words[1])
@@ -129,12 +129,11 @@ _KEPT = 2**30  # bytes
 
 @cache
 def keep_memory() -> bool:
-    """Let glibc keep what was freed, up to 1 GiB at the end of its heap; tells whether it does. It lasts as long as the
-    process. Where there is no glibc, nothing happens.
+    """Let glibc keep freed memory, up to 1 GiB at the end of its heap, for the life of the process.
 
-    It would take large blocks from the system and give them back each time, and the system clears every page before
-    it hands it out. Threads that begin from now on share one heap, as one of their own holds 64 MiB at most. So it
-    is best called before any other has begun.
+    Returns whether it does; without glibc, nothing happens. By default glibc returns large blocks to the system each
+    time, and the system clears every page before it hands it out again. Threads that begin from now on share one heap,
+    as one of their own holds 64 MiB at most, so this is best called before any other thread has begun.
     """
     if sys.platform != "linux":
         return False
@@ -149,7 +148,7 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 def pick(name: str = "auto") -> "torch.device":
-    """The device for "auto" (a GPU where there is one), "cpu" or "cuda".
+    """Return the device for "auto" (a GPU if there is one), "cpu" or "cuda".
 
     Raises:
         ArgumentError: for another name, or for "cuda" where PyTorch finds no GPU.
@@ -167,11 +166,11 @@ _starting = threading.Lock()
 
 
 def single_core_threads(count: int, name: str) -> ThreadPoolExecutor:
-    """Threads whose tensor operations use one core, while those of all others use as many as before.
+    """Start threads whose tensor operations use one core each, while those of all others use as many as before.
 
     Args:
-        count: how many; all of them begin now.
-        name: what their names begin with.
+        count: the number of threads, all started now.
+        name: the prefix of their names.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""From an image of any size to what the network sees. One definition for training, evaluation and prediction."""
+"""Preprocessing of images of any size into network input, the same for training, evaluation and prediction."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -19,18 +19,18 @@ FITS: tuple[Fit, ...] = ("crop", "letterbox", "stretch")
 _CACHED = 2**18  # values
 _TOGETHER = 2**22  # bytes of images that are resized by one call
 _SMALL = 64 * 64  # pixels of images that are added up as a whole, and not row by row
-_EXACT = 2**16  # squares of a level add up to less than 2**32
+_EXACT = 2**16  # squares of as many pixel values add up to less than 2**32
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How images become input. It travels with every set of weights.
+    """Resizing and normalisation of images to network input; saved with every set of weights.
 
     Args:
         height, width: the network's input, in pixels.
         channels: 1 (grey) or 3 (red, green, blue).
-        fit: what happens where the proportions differ. "letterbox" keeps the whole image and pads with black, "crop"
-            keeps the proportions and cuts the longer side, "stretch" keeps the whole image and not the proportions.
+        fit: the treatment of other aspect ratios. "letterbox" keeps the whole image and pads with black, "crop" keeps
+            the aspect ratio and cuts the longer side, "stretch" keeps the whole image and not the aspect ratio.
         mean, std: one value a channel, in units where black is 0 and full intensity 1.
     """
 
@@ -52,7 +52,7 @@ class Preprocess:
             raise ArgumentError(f"mean and std need {self.channels} values each, and std must be above 0.")
 
     def conform(self, image: np.ndarray) -> np.ndarray:
-        """Bring one image to this size and number of channels: uint8 (h, w, c) to uint8 (height, width, channels).
+        """Resize one image, and convert its channels: uint8 (h, w, c) to uint8 (height, width, channels).
 
         Resizing is by the bilinear filter, which is anti-aliased when it shrinks, see `resized`;
         grey from colour is ITU-R 601 luma.
@@ -60,11 +60,11 @@ class Preprocess:
         if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
             raise ShapeError(f"an image of shape {image.shape}: expected (height, width, 1 or 3).")
         if image.dtype != np.uint8:
-            raise ArgumentError(f"an image of {image.dtype}: expected uint8, levels of 0 … 255.")
+            raise ArgumentError(f"an image of {image.dtype}: expected uint8, pixel values of 0 … 255.")
         return self.conform_picture(image)
 
     def conform_picture(self, picture: Picture) -> np.ndarray:
-        """`conform` for an image that Pillow may hold, in its mode L or RGB."""
+        """Run `conform` for an array or a Pillow image in mode L or RGB."""
         mode = "L" if self.channels == 1 else "RGB"
         if isinstance(picture, np.ndarray) and picture.shape[2] != self.channels:
             picture = picture_of(picture)
@@ -76,7 +76,7 @@ class Preprocess:
         return self._framed(resized(picture, *self.scaled(width, height))[None])[0]
 
     def conform_stack(self, images: np.ndarray) -> np.ndarray:
-        """`conform` for a stack: uint8 (N, h, w, c) to uint8 (N, height, width, channels), or itself if it fits."""
+        """Run `conform` for a stack: uint8 (N, h, w, c) to uint8 (N, height, width, channels), or itself if it fits."""
         count, height, width, channels = images.shape
         if channels != self.channels or images.dtype != np.uint8 or 0 in images.shape:
             results = np.empty((count, self.height, self.width, self.channels), dtype=np.uint8)
@@ -88,7 +88,7 @@ class Preprocess:
         return self._framed(resized_together(images, *self.scaled(width, height)))
 
     def conform_all(self, images: "torch.Tensor") -> "torch.Tensor":
-        """`conform` for a stack: uint8 (N, h, w, c) to uint8 (N, height, width, channels)."""
+        """Run `conform` for a tensor of images: uint8 (N, h, w, c) to uint8 (N, height, width, channels)."""
         import torch
 
         if images.shape[1:] == (self.height, self.width, self.channels):
@@ -100,13 +100,13 @@ class Preprocess:
         return result
 
     def normalize(self, images: "torch.Tensor", out: "torch.Tensor | None" = None) -> "torch.Tensor":
-        """Pixels to input: (N, H, W, C) in 0 … 255 to float32 (N, C, H, W), channels-last in memory.
+        """Normalise pixels to network input: (N, H, W, C) in 0 … 255 to float32 (N, C, H, W), channels-last in memory.
 
         Each value becomes (pixel / 255 − mean) / std.
 
         Args:
             images: the pixels.
-            out: where to write, float32 (N, H, W, C), contiguous; by default into memory of its own.
+            out: the output array, float32 (N, H, W, C), contiguous; by default a new one.
         """
         import torch
 
@@ -121,16 +121,16 @@ class Preprocess:
         # On a CPU a part is scaled while it is still in the cache, where it was converted.
         together = _CACHED // (height * width * channels) if images.device.type == "cpu" else len(images)
         parts = zip(*(each.split(max(1, together)) for each in (pixels, rows)), strict=True)
-        for levels, inputs in parts:
-            torch.addcmul(offset, inputs.copy_(levels), scale, out=inputs)
+        for values, inputs in parts:
+            torch.addcmul(offset, inputs.copy_(values), scale, out=inputs)
         return rows.view(images.shape).permute(0, 3, 1, 2)
 
     def with_statistics(self, images: "torch.Tensor") -> "Preprocess":
-        """This preprocess with the mean and standard deviation of `images`, uint8 (N, height, width, channels)."""
+        """Return a copy with the mean and standard deviation of `images`, uint8 (N, height, width, channels)."""
         return self.with_power_sums(power_sums(images.numpy()))
 
     def with_power_sums(self, sums: np.ndarray) -> "Preprocess":
-        """This preprocess with the mean and standard deviation of images that have these `power_sums`."""
+        """Return a copy with the mean and standard deviation of images that have these `power_sums`."""
         means, spreads = [], []
         for count, total, squares in sums.T.tolist():  # integers as long as they need to be: nothing is rounded yet
             means.append(total / (255 * count))
@@ -150,7 +150,7 @@ class Preprocess:
         return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
     def scaled(self, width: int, height: int) -> tuple[int, int]:
-        """The width and height to which `conform` resizes an image, before it pads or cuts it."""
+        """Return the width and height to which `conform` resizes an image before it pads or cuts it."""
         if self.fit == "stretch":
             return self.width, self.height
         ratios = (self.width / width, self.height / height)
@@ -158,7 +158,7 @@ class Preprocess:
         return max(1, round(width * ratio)), max(1, round(height * ratio))
 
     def _framed(self, scaled: np.ndarray) -> np.ndarray:
-        """What was resized, padded or cut."""
+        """Pad or cut resized images to the network's input size."""
         height, width = scaled.shape[1:3]
         if (height, width) == (self.height, self.width):
             return scaled
@@ -170,13 +170,13 @@ class Preprocess:
 
 
 def power_sums(images: np.ndarray) -> np.ndarray:
-    """The number of pixels, the sum of their levels and the sum of the levels' squares, of each channel, exactly.
+    """Compute the exact number of pixels, the sum of their values and the sum of squares, for each channel.
 
     Args:
         images: uint8 (N, H, W, C).
 
     Returns:
-        int64 (3, C); those of two sets of images, added, are those of both together.
+        int64 (3, C); the power sums of two sets of images add up to those of both together.
     """
     _, height, width, channels = images.shape
     rows = images.reshape(-1, width * channels * (height if height * width < _SMALL else 1))

@@ -1,4 +1,4 @@
-"""Pictures resized by PyTorch: with AVX2 sooner than by Pillow."""
+"""Image resizing by PyTorch, which with AVX2 is faster than Pillow."""
 
 from typing import TypeAlias
 
@@ -11,10 +11,10 @@ _LARGE = 2**21  # pixels
 
 
 def resized(picture: Picture, width: int, height: int) -> np.ndarray:
-    """A picture of another size, by the bilinear filter, which is anti-aliased when it shrinks.
+    """Resize a picture by the bilinear filter, which is anti-aliased when it shrinks.
 
-    A large one that Pillow holds is left to Pillow, so that there is no second copy of it; the levels of both differ by
-    one, hardly ever by two.
+    A large picture that Pillow holds is resized by Pillow, so that there is no second copy of it; the pixel values of
+    both differ by one, hardly ever by two.
 
     Args:
         picture: of any size; an array is copied where PyTorch can't read it as it lies in memory.
@@ -31,7 +31,7 @@ def resized(picture: Picture, width: int, height: int) -> np.ndarray:
 
 
 def resized_together(pictures: np.ndarray, width: int, height: int) -> np.ndarray:
-    """`resized` for pictures of one size by one call: by itself it takes as long as the resizing of a small picture.
+    """Resize pictures of one size by one call: the call itself takes as long as the resizing of a small picture.
 
     Args:
         pictures: uint8 (N, h, w, 1 or 3), at least one; copied where PyTorch can't read them as they lie in memory.
@@ -51,12 +51,12 @@ def resized_together(pictures: np.ndarray, width: int, height: int) -> np.ndarra
 
 
 def pixels_of(picture: Picture) -> np.ndarray:
-    """A picture as uint8 (height, width, 1 or 3); an array is given back as it is."""
+    """Return a picture as uint8 (height, width, 1 or 3); an array is returned as it is."""
     if isinstance(picture, np.ndarray):
         return picture
     return np.array(picture).reshape(picture.height, picture.width, -1)
 
 
 def picture_of(pixels: np.ndarray) -> Image.Image:
-    """Pixels, uint8 (height, width, 1 or 3), as Pillow holds them: in mode L or RGB."""
+    """Convert pixels, uint8 (height, width, 1 or 3), to a Pillow image in mode L or RGB."""
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)

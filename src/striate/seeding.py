@@ -1,4 +1,4 @@
-"""Randomness as a function of (seed, purpose, epoch or step, index): nothing to save, nothing to restore.
+"""Seeds and random numbers as functions of (seed, purpose, epoch or step, index), with no state to save or restore.
 
 A run that resumes, or that splits a batch among workers, draws the same numbers, because no draw depends on how many
 were made before it.
@@ -15,26 +15,26 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def derive(seed: int, *key: int | str) -> int:
-    """A 63-bit seed for one purpose: equal keys give equal seeds, different keys unrelated ones."""
+    """Derive a 63-bit seed for one purpose: equal keys give equal seeds, different keys unrelated ones."""
     digest = hashlib.blake2b(repr((int(seed), *key)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 def generator(seed: int, *key: int | str) -> torch.Generator:
-    """A CPU generator for one purpose, e.g. `generator(seed, "order", epoch)`."""
+    """Return a CPU generator for one purpose, e.g. `generator(seed, "order", epoch)`."""
     return torch.Generator().manual_seed(derive(seed, *key))
 
 
 @contextmanager
 def scoped(seed: int, *key: int | str, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Seed the default generators inside the block and give them back untouched after it.
+    """Seed the default generators inside the block and restore their states after it.
 
     PyTorch's dropout and parameter initialisation take no generator argument; this is how they are seeded here without
     a lasting global effect.
     """
     target, value = torch.device(device), derive(seed, *key)
     with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
-        # Not torch.manual_seed: it seeds every GPU, also those whose generators are not given back.
+        # Not torch.manual_seed: it seeds every GPU, also those whose generators are not restored.
         torch.default_generator.manual_seed(value)
         if target.type == "cuda":
             with torch.cuda.device(target):
@@ -43,12 +43,12 @@ def scoped(seed: int, *key: int | str, device: torch.device | str = "cpu") -> It
 
 
 def uniform(seed: int, *key: int | str, index: np.ndarray, draws: int) -> torch.Tensor:
-    """Uniform numbers that depend on each sample's own index and not on its batch.
+    """Draw uniform numbers that depend on each sample's own index and not on its batch.
 
     Args:
-        seed, key: what the numbers are for, e.g. `uniform(seed, "augment", epoch, index=..., draws=3)`.
+        seed, key: the purpose of the numbers, e.g. `uniform(seed, "augment", epoch, index=..., draws=3)`.
         index: int64 (N,), the samples' positions in the data set.
-        draws: how many numbers each sample needs.
+        draws: the numbers per sample.
 
     Returns:
         float64 (N, draws) in [0, 1): SplitMix64 (Steele, Lea and Flood, 2014) run from a counter.
@@ -57,7 +57,7 @@ def uniform(seed: int, *key: int | str, index: np.ndarray, draws: int) -> torch.
 
 
 def uniforms(seed: int, keys: Sequence[tuple[int | str, ...]], *, index: np.ndarray, draws: int) -> torch.Tensor:
-    """`uniform` for several keys, in the time of one: float64 (keys, N, draws)."""
+    """Draw as `uniform` for several keys, in the time of one: float64 (keys, N, draws)."""
     streams = np.array([derive(seed, *key) for key in keys], dtype=np.uint64)[:, None]
     start = _mix(streams ^ _mix(index.astype(np.uint64) * _GOLDEN))[:, :, None]
     counter = np.arange(1, draws + 1, dtype=np.uint64)

@@ -1,4 +1,4 @@
-"""Sizes in bytes and durations, read from text and written as text."""
+"""Parsing and formatting of sizes in bytes, durations, counts and lists."""
 
 import math
 import re
@@ -11,7 +11,7 @@ _SIZE_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
 def bytes_of(text: str) -> int:
-    """A size such as "8GB", "1.5 GB", "500MB" or "0" in bytes; "GB" is 10⁹ bytes and "GiB" 2³⁰.
+    """Parse a size such as "8GB", "1.5 GB", "500MB" or "0" to bytes; "GB" is 10⁹ bytes and "GiB" 2³⁰.
 
     Raises:
         ArgumentError: for anything else.
@@ -23,7 +23,7 @@ def bytes_of(text: str) -> int:
 
 
 def readable(size: int) -> str:
-    """Bytes for people, as in 1.2 GB: 10⁹ of them are a GB."""
+    """Format a size in bytes, as in "1.2 GB"; a GB is 10⁹ bytes."""
     power = min(4, max(0, len(str(size)) - 1) // 3)
     return f"{size / 1000**power:.1f}".removesuffix(".0") + f" {('bytes', 'KB', 'MB', 'GB', 'TB')[power]}"
 
@@ -34,30 +34,30 @@ _DURATION_UNITS = (3600.0, 60.0, 1.0)
 
 
 def seconds(text: str) -> float:
-    """The seconds in a text like "90s", "10m" or "1h30m": hours, minutes, seconds, in this order, any left out.
+    """Parse a duration like "90s", "10m" or "1h30m" to seconds: hours, minutes, seconds, in this order, any left out.
 
     Raises:
-        ArgumentError: for anything else, a number without its unit among it, and for no time at all.
+        ArgumentError: for anything else, such as a number without a unit, and for zero.
     """
     form = _DURATION.fullmatch(text.strip().lower())
     given = form.groups() if form else ()
     total = sum(float(number) * unit for number, unit in zip(given, _DURATION_UNITS, strict=False) if number)
     if not 0 < total < math.inf:
-        raise ArgumentError(f"'{text}' is no length of time: write it as 90s, 10m or 1h30m.")
+        raise ArgumentError(f"'{text}' is not a duration: write it as 90s, 10m or 1h30m.")
     return total
 
 
 def by(values: tuple[int, ...], shorten: bool = False) -> str:
-    """(28, 28) as "28×28", or with `shorten` as "28" where all are alike."""
+    """Format (28, 28) as "28×28", or with `shorten` as "28" where all values are equal."""
     return str(values[0]) if shorten and len(set(values)) == 1 else "×".join(map(str, values))
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:
-    """The names in a row: "a, b, c", and after the first `most` of them how many more there are."""
+    """Join names: "a, b, c", and after the first `most` of them the number of the others."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def plural(count: int, noun: str) -> str:
-    """A count with its noun: "1 file", "2 files"."""
+    """Format a count with its noun: "1 file", "2 files"."""
     return f"{count:,} {noun}{'s' if count != 1 else ''}"

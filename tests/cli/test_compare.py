@@ -63,7 +63,7 @@ def test_it_trains_measures_and_shows_and_goes_on_with_more(striate, tmp_path: P
         (["mlp", "mlp", "--epochs", "1"], ["mlp is named twice"]),
         (["mlp"], ["--epochs 10 or --budget 10m"]),
         (["mlp", "--epochs", "1", "--budget", "10m"], ["--epochs 10 or --budget 10m"]),
-        (["mlp", "--budget", "10"], ["'10' is no length of time", "90s"]),
+        (["mlp", "--budget", "10"], ["'10' is not a duration", "90s"]),
         (["mlp", "--epochs", "0"], ["epochs=0"]),
         (["mlp", "--epochs", "1", "--seeds", "0"], ["seeds=0"]),
         (["mlp", "--epochs", "1", "--set", "epochs=2"], ["--set epochs=2", "--epochs or --budget"]),

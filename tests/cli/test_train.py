@@ -258,7 +258,7 @@ def test_a_budget_is_time_in_words(monkeypatch, capsys, tmp_path):
     assert "fit into 1 s" in captured.err
     assert int(result["steps"].split(",")[0]) > 1
     for arguments, match in (
-        (("--budget", "10"), "no length of time"),
+        (("--budget", "10"), "not a duration"),
         (("--budget", "9s", "--epochs", 2), "--epochs and"),
     ):
         assert in_process(monkeypatch, "train", "mlp", *arguments, "--out", tmp_path / "no") == 2
@@ -275,7 +275,7 @@ def test_published_weights_are_adapted_and_frozen(monkeypatch, capsys, tmp_path)
     told = capsys.readouterr().err
     assert "recipe fine-tune" in told
     assert "takes grey images" in told
-    assert "fc, begins afresh" in told
+    assert "fc, has fresh weights" in told
     assert in_process(monkeypatch, "train", "resnet18", "--freeze-backbone", "--out", tmp_path / "no") == 2
     assert "name them with --weights" in capsys.readouterr().err
     assert (

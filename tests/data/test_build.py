@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from striate.data.images.image_ref import Entry
-from striate.data.sources.labelled import Labelled, named, planned
+from striate.data.images.image_ref import ImageRef
+from striate.data.sources.labelled import LabelledImage, named, planned
 from striate.data.splits import hold_out
 from striate.errors import DataError
 
@@ -20,12 +20,14 @@ def test_numbers_among_names_are_refused() -> None:
         named("s", [3, "cat", 5])
 
 
-def sample(key: str, label: int | str) -> Labelled:
-    return Labelled(Entry(Path(key)), key, label)
+def sample(key: str, label: int | str) -> LabelledImage:
+    return LabelledImage(ImageRef(Path(key)), key, label)
 
 
-def keys(plan: dict[str, list[tuple[Entry, int]]]) -> dict[str, list[tuple[str, int]]]:
-    return {split: [(entry.path.as_posix(), position) for entry, position in part] for split, part in plan.items()}
+def keys(plan: dict[str, list[tuple[ImageRef, int]]]) -> dict[str, list[tuple[str, int]]]:
+    return {
+        split: [(image_ref.path.as_posix(), position) for image_ref, position in part] for split, part in plan.items()
+    }
 
 
 def test_splits_are_kept_and_sorted_by_class_and_key() -> None:
@@ -50,5 +52,5 @@ def test_what_is_not_split_is_held_out_class_by_class() -> None:
 
 def test_every_class_has_something_to_train_on() -> None:
     classes = dict(enumerate(("cats", "dogs", "owls")))
-    with pytest.raises(DataError, match=r"^s: no image to train on of cats, owls"):
+    with pytest.raises(DataError, match=r"^s: no training image of cats, owls"):
         planned("s", {"train": [sample("a", 1)], "val": [sample("b", 0)]}, classes)

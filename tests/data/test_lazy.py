@@ -14,7 +14,7 @@ from strategies import quick
 from striate.data import LazyImages, Split, lazy
 from striate.data.dataset import conformed_images
 from striate.data.images.decoder_pool import Decoders
-from striate.data.images.image_ref import Entry
+from striate.data.images.image_ref import ImageRef
 from striate.errors import DataError
 from striate.preprocess import Preprocess
 
@@ -97,11 +97,11 @@ def test_a_tensor_is_brought_to_another_size_at_once_unless_that_is_too_large(mo
 
 
 def test_a_file_that_changes_under_way_is_named(tmp_path: Path, paint: Callable[..., Path]) -> None:
-    entries = [Entry(paint(tmp_path / f"{seed}.png", seed)) for seed in range(4)]
+    image_refs = [ImageRef(paint(tmp_path / f"{seed}.png", seed)) for seed in range(4)]
     decoders = Decoders(Preprocess(7, 9, 3, mean=(0.0,) * 3, std=(1.0,) * 3), 2, processes=False)
-    images = lazy.decoded(entries, decoders)
+    images = lazy.decoded(image_refs, decoders)
     assert images[torch.tensor([3, 0])].shape == (2, 7, 9, 3)
-    entries[3].path.write_bytes(b"")
+    image_refs[3].path.write_bytes(b"")
     with pytest.raises(DataError, match=r"3\.png has changed since loading and can't be used any more: empty file"):
         images[1:]
     decoders.close()

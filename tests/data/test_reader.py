@@ -104,7 +104,7 @@ def test_cached_and_lazy_images_are_those_in_memory(
     assert not kept()
     cached = load(pets)
     assert len(kept()) == 3
-    assert any("kept 516.1 KB of decoded images in" in note for note in cached.notes)
+    assert any("cached 516.1 KB of decoded images in" in note for note in cached.notes)
     monkeypatch.setattr(reader, "IN_MEMORY", 0)
     lazy = load(pets, cache_size=0)
     assert isinstance(lazy.train.images, LazyImages)
@@ -117,8 +117,8 @@ def test_cached_and_lazy_images_are_those_in_memory(
     decoded.clear()
     again = load(pets)
     assert not decoded  # neither pixels nor headers
-    assert not any("kept" in note for note in again.notes)
-    assert [note for note in again.notes if "brought to" in note]
+    assert not any("cached" in note for note in again.notes)
+    assert [note for note in again.notes if "resized to" in note]
     assert_same(in_memory, again)
     assert again.fingerprint() == load(pets, cache_size=0).fingerprint()
 
@@ -232,7 +232,7 @@ def test_what_does_not_fit_is_surveyed_once(pets: Path, decoded: list[str]) -> N
     size = 45_000  # enough for what is known of the images
     lazy = load(pets, cache_size=size)
     assert isinstance(lazy.train.images, LazyImages)
-    assert any("the cache may take 45 KB" in note for note in lazy.notes)
+    assert any("the cache is limited to 45 KB" in note for note in lazy.notes)
     assert len(decoded) == 42
     lazy.fingerprint(), lazy.train.power_sums()
     assert len(decoded) == 42
@@ -375,13 +375,13 @@ def test_a_file_that_changes_while_it_is_decoded_is_not_kept(pets: Path, decoded
 def test_a_file_written_a_moment_ago_is_waited_for(
     tmp_path: Path, paint: Paint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry, slept = cached.Entry(paint(tmp_path / "a.png")), []
+    image_ref, slept = cached.ImageRef(paint(tmp_path / "a.png")), []
     now = 10**18
     monkeypatch.setattr(time, "time_ns", lambda: now)
     monkeypatch.setattr(time, "sleep", slept.append)
     for changed in (now - 2 * 10**9, now - 10**9, now, now + 10**9):
-        os.utime(entry.path, ns=(0, changed))
-        assert cached.settled({entry: entry.stamp}) == {entry: entry.stamp}
+        os.utime(image_ref.path, ns=(0, changed))
+        assert cached.settled({image_ref: image_ref.stamp}) == {image_ref: image_ref.stamp}
     assert slept == [1.0, 2.0]
 
 
@@ -401,8 +401,8 @@ def test_memory_does_not_grow_with_the_number_of_images(pets: Path, monkeypatch:
     alive, most = set(), []
     really = Decoders.stream
 
-    def watching(self: Decoders, entries: list) -> Iterator[Chunk]:
-        for chunk in really(self, entries):
+    def watching(self: Decoders, image_refs: list) -> Iterator[Chunk]:
+        for chunk in really(self, image_refs):
             alive.add(id(chunk.pixels))
             most.append(len(chunk.pixels))
             yield chunk

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from striate.data import Dataset, LazyImages, Split, statistics
-from striate.data.statistics import Known, Tally, fingerprint_of, known_of, name_of, power_sums_of
+from striate.data.statistics import (
+    ImageStatistics,
+    RunningStatistics,
+    fingerprint_of,
+    metadata_digest,
+    power_sums_of,
+    statistics_of,
+)
 
 CLASSES = ("a", "ß")
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (11, 3, 4, 3), dtype=np.uint8))
@@ -30,7 +37,7 @@ def test_fingerprint_and_power_sums_are_the_same_in_chunks_of_any_size(
     expected = by_hand(CLASSES, IMAGES, LABELS)
     assert fingerprint_of(CLASSES, images, LABELS) == expected
     assert Dataset("here", CLASSES, Split(images, LABELS)).fingerprint() == expected
-    assert known_of(CLASSES, images, LABELS).fingerprint == expected
+    assert statistics_of(CLASSES, images, LABELS).fingerprint == expected
     levels = IMAGES.reshape(-1, 3).long()
     sums = torch.stack([levels**power for power in range(3)]).sum(dim=1)
     assert np.array_equal(power_sums_of(images), sums)
@@ -38,28 +45,28 @@ def test_fingerprint_and_power_sums_are_the_same_in_chunks_of_any_size(
 
 
 def test_what_is_known_is_used_only_of_the_same_classes_and_labels() -> None:
-    gathered = Tally(CLASSES, IMAGES.shape, LABELS)
+    gathered = RunningStatistics(CLASSES, IMAGES.shape, LABELS)
     for chunk in IMAGES.split(4):
         gathered.add(chunk.numpy())
-    known = Known.from_dict(gathered.known().to_dict())
-    assert known.fingerprint == by_hand(CLASSES, IMAGES, LABELS)
-    assert np.array_equal(known.sums, power_sums_of(IMAGES))
-    other = Known(known.sums, "what was gathered", known.of)
+    stats = ImageStatistics.from_dict(gathered.statistics().to_dict())
+    assert stats.fingerprint == by_hand(CLASSES, IMAGES, LABELS)
+    assert np.array_equal(stats.sums, power_sums_of(IMAGES))
+    other = ImageStatistics(stats.sums, "what was gathered", stats.metadata)
     for classes, labels, is_used in [
         (CLASSES, LABELS, True),
         (("b", "ß"), LABELS, False),
         (CLASSES, 1 - LABELS, False),
     ]:
-        found = Dataset("here", classes, Split(IMAGES, labels, known=other)).fingerprint()
+        found = Dataset("here", classes, Split(IMAGES, labels, stats=other)).fingerprint()
         assert found == ("what was gathered" if is_used else by_hand(classes, IMAGES, labels))
 
 
 def test_names_differ_with_all_they_stand_for() -> None:
     shape = IMAGES.shape
     names = {
-        name_of(CLASSES, shape, LABELS),
-        name_of(("a", "b"), shape, LABELS),
-        name_of(CLASSES, (11, 4, 3, 3), LABELS),
-        name_of(CLASSES, shape, 1 - LABELS),
+        metadata_digest(CLASSES, shape, LABELS),
+        metadata_digest(("a", "b"), shape, LABELS),
+        metadata_digest(CLASSES, (11, 4, 3, 3), LABELS),
+        metadata_digest(CLASSES, shape, 1 - LABELS),
     }
     assert len(names) == 4

@@ -120,10 +120,10 @@ def test_fan_in_uniform_counts_all_axes_but_the_first():
     [
         ([], "connections is empty"),
         ([(0,), ()], r"connections\[1\] is empty"),
-        ([(0, 1, 0)], r"connections\[0\] = \(0, 1, 0\) names an input map twice"),
-        ([(0, 3)], r"connections\[0\] = \(0, 3\) must name input maps 0 to 2"),
-        ([(-1,)], "must name input maps 0 to 2"),
-        ([(0.5,)], "must name input maps 0 to 2"),
+        ([(0, 1, 0)], r"connections\[0\] = \(0, 1, 0\) names an input channel twice"),
+        ([(0, 3)], r"connections\[0\] = \(0, 3\) must name input channels 0 to 2"),
+        ([(-1,)], "must name input channels 0 to 2"),
+        ([(0.5,)], "must name input channels 0 to 2"),
     ],
 )
 def test_bad_tables_are_refused(table, match):

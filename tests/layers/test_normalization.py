@@ -45,7 +45,8 @@ def test_squares_do_not_overflow_in_half_precision():
 
 
 @pytest.mark.parametrize(
-    ("size", "match"), [(4, "size=4: the window around a map is odd; use 3 or 5"), (0, "size must be an integer of")]
+    ("size", "match"),
+    [(4, "size=4: the number of channels in a window is odd; use 3 or 5"), (0, "size must be an integer of")],
 )
 def test_refuses_windows_without_a_middle(size, match):
     with pytest.raises(ArgumentError, match=match):

@@ -32,7 +32,7 @@ def test_every_layer_becomes_the_one_without_stride_and_its_blur():
     x = some(2, 3, 34, 27)
     blurred = antialias(model, "tri-3", (3, 34, 27))
     y = F.conv2d(x, model[0].weight, model[0].bias, padding=1)
-    y = BlurPool2d(4, "tri-3")(model[1](y).relu())  # (2, 4, 17, 14): the blur stands behind the activation
+    y = BlurPool2d(4, "tri-3")(model[1](y).relu())  # (2, 4, 17, 14): the blur comes after the activation
     y = F.max_pool2d(F.pad(y, (0, 1, 0, 0), value=-torch.inf), 3, 1)  # in ceil mode the columns have one window more
     y = BlurPool2d(4, "tri-3")(y)  # (2, 4, 8, 7)
     y = BlurPool2d(6, "tri-3", (1, 2))(F.conv2d(y, model[4].weight, model[4].bias))  # (2, 6, 6, 3)
@@ -178,7 +178,7 @@ def test_refusals():
         models.create("lenet5", antialias="tri-5")
     with pytest.raises(ArgumentError, match="unknown filter 'tri-5'"):
         antialias(plain(), "tri-5", (3, 34, 27))
-    with pytest.raises(ArgumentError, match=r"Tutorial does not say what it takes: pass input_shape"):
+    with pytest.raises(ArgumentError, match=r"the input shape of Tutorial is unknown: pass input_shape"):
         antialias(Tutorial())
     with pytest.raises(ShapeError, match=r"Tutorial can't take an image of 3×16×16 \(channels×height×width\): mat1"):
         antialias(Tutorial(), input_shape=(3, 16, 16))
@@ -186,5 +186,5 @@ def test_refusals():
         antialias(nn.MaxPool2d(2), input_shape=(1, 8, 8))
     with pytest.raises(ArgumentError, match="AvgPool2d with ceil_mode can't be blurred"):
         antialias(nn.Sequential(nn.AvgPool2d(2, ceil_mode=True)), input_shape=(1, 9, 9))
-    with pytest.raises(ArgumentError, match="a Subsampling2d can't be blurred where no activation stands behind it"):
+    with pytest.raises(ArgumentError, match="a Subsampling2d can't be blurred if no activation follows it"):
         antialias(nn.Sequential(layers.Subsampling2d(1)), input_shape=(1, 9, 9))

@@ -21,13 +21,13 @@ def large():
     ("count", "values", "wanted"), [(9000, 784, 5000), (100, 784, 100), (9000, 2**21, 2), (3, 2**30, 1)]
 )
 def test_images_are_few_and_evenly_spaced(count, values, wanted):
-    index = models.wanted(models.create("quicknet_s"), count, values)
+    index = models.fit_indices(models.create("quicknet_s"), count, values)
     assert len(index) == wanted
     assert index.dtype == torch.int64
     gaps = index.diff(append=torch.tensor([count]))
     assert index[0] == 0
     assert gaps.max() - gaps.min() <= 1
-    assert len(models.wanted(models.create("mlp"), count, values)) == 0
+    assert len(models.fit_indices(models.create("mlp"), count, values)) == 0
 
 
 def test_a_model_without_whitening_stays_as_it_is():

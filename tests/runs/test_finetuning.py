@@ -42,7 +42,7 @@ def test_a_frozen_backbone_stays_as_it_was_to_the_last_bit(published: Path, tmp_
     )
     begun = next(event for event in events if isinstance(event, Begun))
     assert any("grey" in note for note in begun.notes)
-    assert any("fc, begins afresh" in note for note in begun.notes)
+    assert any("fc, has fresh weights" in note for note in begun.notes)
     before = striate.create("resnet18:stem=imagenet", 3, 1, 24, 0, published, True).state_dict()
     after = run.final_weights()
     changed = {name for name in after if not torch.equal(after[name], before[name])}

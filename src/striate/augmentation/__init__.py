@@ -1,4 +1,4 @@
-"""Random variation of training images: drawn for each sample by its own seed, applied to whole batches."""
+"""Augmentation of training images: random parameters drawn per sample from its own seed, applied to whole batches."""
 
 from striate.augmentation.policy import Policy, parse
 from striate.augmentation.table import TRANSFORMS

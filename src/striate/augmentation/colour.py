@@ -1,7 +1,13 @@
-"""What pixels are worth: brightness, contrast, saturation, noise.
+"""Colour augmentation: brightness, contrast, saturation, noise and PCA lighting.
 
-The first three are what Pillow's ImageEnhance does: a blend of the image with one that lacks something (light, contrast
-or colour), by a factor that is 1 for the image itself, 0 for the other, and more than 1 for the opposite.
+The first three are those of Pillow's ImageEnhance: a blend of the image with one that lacks light, contrast or colour,
+by a factor that is 1 for the image itself, 0 for the other, and more than 1 for the opposite.
+
+PCA lighting (Krizhevsky et al. 2012, section 4.1) changes the colour of the light as colours vary in the data. To every
+pixel of an image is added a₁λ₁p₁ + a₂λ₂p₂ + a₃λ₃p₃, where p and λ are the eigenvectors and eigenvalues of the 3×3
+covariance of the training set's pixel values and the a are normal with standard deviation 0.1, drawn once for each
+image and epoch. The paper does not give the scale of λ; as everywhere since, full intensity is 1. A grey image has one
+component, so it becomes brighter or darker as a whole.
 """
 
 from typing import Protocol
@@ -33,7 +39,7 @@ def saturation(images: Tensor, factors: Tensor) -> Tensor:
 
 
 def noise(images: Tensor, parameters: Tensor) -> Tensor:
-    """Add normal noise, for each pixel and channel by itself.
+    """Add normal noise, independent for each pixel and channel.
 
     Args:
         images: uint8 (N, H, W, C).
@@ -45,33 +51,33 @@ def noise(images: Tensor, parameters: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(int(number * 2**32))  # which looks at 32 bits only
         normal = torch.randn(image.shape, generator=generator)
         image.add_(normal.to(images.device), alpha=255 * deviation)
-    return _levels(noisy)
+    return _to_bytes(noisy)
 
 
 def draw_factor(uniform: Tensor, strength: float) -> Tensor:
-    """Evenly from 1 − strength to 1 + strength."""
+    """Draw blend factors, uniform from 1 − strength to 1 + strength."""
     return 1 + (2 * uniform[:, 0] - 1) * strength
 
 
 def draw_noise(uniform: Tensor, strength: float | Tensor) -> Tensor:
-    """The same standard deviation for all, or one each: (N, 1)."""
+    """Draw noise parameters; `strength` is one standard deviation for all, or one each: (N, 1)."""
     return torch.cat([uniform, torch.ones_like(uniform) * strength], dim=1)
 
 
 def _blended(images: Tensor, other: Tensor, factors: Tensor) -> Tensor:
     factor = factors.to(images.device, torch.float32)[:, None, None, None]
-    return _levels((images - other).mul_(factor).add_(other))
+    return _to_bytes((images - other).mul_(factor).add_(other))
 
 
 def _grey(pixels: Tensor) -> Tensor:
-    """The luma of (..., 3), or (..., 1) as it is: (..., 1)."""
+    """Return the luma of (..., 3), or (..., 1) as it is: (..., 1)."""
     if pixels.shape[-1] == 1:
         return pixels
     red, green, blue = pixels.split(1, dim=-1)
     return red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]
 
 
-def _levels(pixels: Tensor) -> Tensor:
+def _to_bytes(pixels: Tensor) -> Tensor:
     return pixels.round_().clamp_(0, 255).to(torch.uint8)
 
 
@@ -89,7 +95,7 @@ IMAGENET = _IMAGENET_VECTORS * _IMAGENET_VALUES
 
 
 class Images(Protocol):
-    """A tensor of images, uint8 (N, H, W, C), or what gives the images at some positions as such a tensor does."""
+    """Protocol of images, uint8 (N, H, W, C), that are indexed by positions: a tensor or lazy images."""
 
     @property
     def shape(self) -> torch.Size: ...
@@ -100,7 +106,7 @@ class Images(Protocol):
 
 
 def components(images: Images) -> Tensor:
-    """The principal components of the pixels' colours, each as long as its eigenvalue.
+    """Compute the principal components of the pixels' colours, each scaled by its eigenvalue.
 
     Args:
         images: uint8 (N, H, W, C), N at least 1; up to 2,000 of them are read, and up to 4,096 pixels of each.
@@ -119,42 +125,42 @@ def components(images: Images) -> Tensor:
         count, total, products = count + len(pixels), total + pixels.sum(dim=0), products + pixels.T @ pixels
     mean = total / count
     values, vectors = torch.linalg.eigh(products / count - torch.outer(mean, mean))
-    signs = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True)).sign()  # eigh leaves them open
+    signs = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True)).sign()  # eigh leaves them undetermined
     return (vectors * signs * values.clamp(min=0)).flip(1)
 
 
 def lighting(images: Tensor, offsets: Tensor) -> Tensor:
-    """Add to each image its own colour: uint8 (N, H, W, C) and offsets, float (N, C), in levels of 0 … 255."""
+    """Add a colour offset to each image: uint8 (N, H, W, C) and offsets, float (N, C), in pixel values of 0 … 255."""
     count, height, width, channels = images.shape
     if offsets.shape[1] != channels:
         raise ShapeError(
             f"lighting for images of {offsets.shape[1]} channels can't be used on images of {channels}: "
             "lighting-imagenet is for colour, lighting for images like those it was fitted to."
         )
-    # An offset moves all pixels by the same whole number of levels. Those that would leave 0 … 255 are first brought
-    # to where they just stay inside, so bytes are enough. Colours are laid out along the row, since a loop over three
-    # channels is many times slower than one over a row.
-    levels = offsets.round().clamp(-255, 255).to(torch.int16)[:, None, :].repeat(1, 1, width if channels > 1 else 1)
-    least, most = (-levels).clamp(min=0), 255 - levels.clamp(min=0)
+    # An offset changes all pixels by the same whole number. Those that would leave 0 … 255 are first clamped to where
+    # they just stay inside, so bytes are enough. Colours are laid out along the row, since a loop over three channels
+    # is many times slower than one over a row.
+    whole = offsets.round().clamp(-255, 255).to(torch.int16)[:, None, :].repeat(1, 1, width if channels > 1 else 1)
+    least, most = (-whole).clamp(min=0), 255 - whole.clamp(min=0)
     lit = images.reshape(count, height, width * channels).maximum(_bytes(least, images.device))
     torch.minimum(lit, _bytes(most, images.device), out=lit)
-    return lit.add_(_bytes(levels, images.device)).view(images.shape)
+    return lit.add_(_bytes(whole, images.device)).view(images.shape)
 
 
-def _bytes(levels: Tensor, device: torch.device) -> Tensor:
-    """Whole numbers modulo 256: what is added to a byte to go down is a number above 127."""
-    return levels.to(torch.uint8).to(device)
+def _bytes(numbers: Tensor, device: torch.device) -> Tensor:
+    """Convert whole numbers to bytes modulo 256, so that adding a negative one to a byte wraps around."""
+    return numbers.to(torch.uint8).to(device)
 
 
 def draw_lighting(parts: Tensor, uniform: Tensor, strength: float) -> Tensor:
-    """Offsets (N, C) in levels, along the components `parts`, (C, C); `uniform` is (N, 3), for three channels."""
+    """Draw colour offsets (N, C), in pixel values, along the components `parts`, (C, C); `uniform` is (N, 3)."""
     # Away from 0, where the normal distribution's inverse is infinite.
     normal = torch.special.ndtri(uniform[:, : len(parts)].clamp(min=2.0**-54)) * strength
     return 255 * (normal @ parts.T)
 
 
 def draw_unfitted(uniform: Tensor, strength: float) -> Tensor:
-    """What stands in the table until a policy is fitted."""
+    """Raise ArgumentError: the draw function of "lighting" until a policy is fitted."""
     raise ArgumentError(
         "lighting needs the colours of the training set: use parse(...).fitted(images), or lighting-imagenet."
     )

@@ -1,8 +1,8 @@
-"""Where pixels go: mirror, shift, crop, and the linear maps of the plane.
+"""Geometric augmentation: mirroring, shifts, crops and linear transformations of the plane.
 
-Images are uint8 (N, H, W, C). What moves in from outside a grey image is black, the background of handwriting and of
-grey product pictures; a colour image goes on as in a mirror at its edge, since a photograph with black corners is known
-for a fake at once.
+Images are uint8 (N, H, W, C). Outside a grey image is black, the background of handwriting and of grey product
+pictures; a colour image is mirrored at its edge, since a network would recognise a photograph with black corners as
+augmented.
 """
 
 import math
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-STRETCH = 4 / 3  # the most that a resized crop's proportions differ from the image's (Szegedy et al. 2014, section 6)
+STRETCH = 4 / 3  # the largest ratio of a resized crop's aspect ratio to the image's (Szegedy et al. 2014, section 6)
 
 
 def flip(images: Tensor, mirrored: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def affine(images: Tensor, matrices: Tensor) -> Tensor:
 
 
 def _resampled(images: Tensor, theta: Tensor, outside: Literal["border", "reflection", "zeros"]) -> Tensor:
-    """`theta`, (N, 2, 3), leads from each new pixel to its old place, in half-sides from the centre."""
+    """Resample by `theta`, (N, 2, 3), which maps each new pixel to its old position, in half-sides from the centre."""
     _, height, width, _ = images.shape
     theta = theta.to(images.device, torch.float32)
     # A place is a sum of what its row and its column give: several times faster than F.affine_grid's matrix product.
@@ -88,31 +88,31 @@ def _resampled(images: Tensor, theta: Tensor, outside: Literal["border", "reflec
 
 
 def _centres(count: int, device: torch.device) -> Tensor:
-    """Where pixels lie along a side that goes from −1 to 1: float32 (count,)."""
+    """Return the positions of the pixels along a side from −1 to 1: float32 (count,)."""
     return (2 * torch.arange(count, device=device) + 1) / count - 1
 
 
 def draw_flip(uniform: Tensor, share: float) -> Tensor:
-    """Which images are mirrored."""
+    """Draw which images are mirrored: bool (N,)."""
     return uniform[:, 0] < share
 
 
 def draw_shift(uniform: Tensor, strength: float) -> Tensor:
-    """Down and right, each evenly within ± strength."""
+    """Draw offsets down and right, each uniform within ± strength."""
     return _symmetric(uniform, strength)
 
 
 def draw_crop(uniform: Tensor, strength: float) -> Tensor:
-    """A box with sides shorter by `strength`, anywhere in the image."""
+    """Draw a box with sides shorter by `strength`, anywhere in the image."""
     sides = torch.full_like(uniform, 1 - strength)
     return torch.cat([uniform * strength, sides], dim=1)
 
 
 def draw_resized_crop(uniform: Tensor, strength: float) -> Tensor:
-    """A box of 1 − strength to the whole of the area, anywhere in the image.
+    """Draw a box of 1 − strength to the whole of the area, anywhere in the image.
 
-    Its proportions, evenly in their logarithm, differ from the image's by up to `STRETCH`, or for a large box by as
-    much as fits; boxes that don't fit are thus not drawn again, as elsewhere.
+    Its aspect ratio, uniform in its logarithm, differs from the image's by up to `STRETCH`, or for a large box by as
+    much as fits; so no box is rejected and drawn again, as in other implementations.
     """
     area = 1 - strength * uniform[:, 0]
     widest = (-area.log()).clamp(max=math.log(STRETCH))
@@ -122,27 +122,27 @@ def draw_resized_crop(uniform: Tensor, strength: float) -> Tensor:
 
 
 def draw_rotate(uniform: Tensor, degrees: float) -> Tensor:
-    """Evenly within ± degrees."""
+    """Draw rotation matrices with an angle uniform within ± degrees."""
     angle = _symmetric(uniform[:, 0], math.radians(degrees))
     return _matrices(angle.cos(), angle.sin(), -angle.sin(), angle.cos())
 
 
 def draw_zoom(uniform: Tensor, strength: float) -> Tensor:
-    """Larger or smaller, evenly in the factor's logarithm."""
+    """Draw matrices that enlarge or shrink, uniform in the factor's logarithm."""
     factor = torch.exp(_symmetric(uniform[:, 0], math.log1p(strength)))
     zero = torch.zeros_like(factor)
     return _matrices(1 / factor, zero, zero, 1 / factor)
 
 
 def draw_squeeze(uniform: Tensor, strength: float) -> Tensor:
-    """Narrower and taller by the same factor or the reverse, evenly in its logarithm."""
+    """Draw matrices that make narrower and taller by the same factor, or the reverse, uniform in its logarithm."""
     factor = torch.exp(_symmetric(uniform[:, 0], math.log1p(strength)))
     zero = torch.zeros_like(factor)
     return _matrices(factor, zero, zero, 1 / factor)
 
 
 def draw_shear(uniform: Tensor, strength: float) -> Tensor:
-    """Slanted to either side, evenly in the slope."""
+    """Draw shear matrices to either side, uniform in the slope."""
     slope = _symmetric(uniform[:, 0], strength)
     one, zero = torch.ones_like(slope), torch.zeros_like(slope)
     return _matrices(one, slope, zero, one)

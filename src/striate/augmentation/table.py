@@ -1,4 +1,4 @@
-"""Every transform there is, by the name a policy calls it: its strength when none is given, its range, its meaning."""
+"""Table of all transforms by their names in a policy: number of draws, default strength, range and meaning."""
 
 from functools import partial
 

@@ -1,6 +1,6 @@
 """Test-time augmentation: several views of each image, whose probabilities are averaged.
 
-"flip": the image and its mirror image. For what keeps its label in a mirror, so not for digits or letters.
+"flip": the image and its mirror image. For classes that keep their label in a mirror, so not for digits or letters.
 "shifts": the image, and with half its weight each the image moved by a 32nd of its sides (one pixel, if they are
     shorter than 48) up and left, and down and right. Together with "flip" these are the six views and weights of Jordan
     2024 ("94 % on CIFAR-10 in 3.29 seconds", section 3.5), on images of 32 pixels.
@@ -25,7 +25,7 @@ _SIDE = 224 / 256  # of a crop, as a share of the image's
 
 
 def views(text: str) -> Callable[[Tensor], Iterator[View]]:
-    """The function from a batch, uint8 (N, H, W, C), to its views with their weights, whose sum is 1.
+    """Return the function from a batch, uint8 (N, H, W, C), to its views with their weights, whose sum is 1.
 
     Args:
         text: names in `VIEWS`, separated by commas: "flip,shifts" are all shifts of both mirror images.
@@ -41,7 +41,7 @@ def views(text: str) -> Callable[[Tensor], Iterator[View]]:
 
 
 def _combined(names: Sequence[str], images: Tensor) -> Iterator[View]:
-    """The views of the first kind, each seen in all views of the others."""
+    """Yield all combinations: the views of the first kind, each in all views of the others."""
     for weight, view in VIEWS[names[0]](images):
         if len(names) == 1:
             yield weight, view

@@ -1,4 +1,4 @@
-"""What a policy is made of: variations of single images, and mixtures of two."""
+"""Elements of an augmentation policy: transforms of single images, and mixing of two."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Transform:
-    """One kind of variation.
+    """A random transform of single images.
 
     Args:
-        draws: how many uniform numbers a sample needs.
-        default, bounds, unit: the strength when none is given, its range, and what it means. Nought changes nothing.
+        draws: the number of uniform numbers per sample.
+        default, bounds, unit: the default strength, its range, and its meaning. A strength of 0 changes nothing.
         draw: float64 (N, draws) in [0, 1) and the strength, to parameters.
         apply: uint8 (N, H, W, C) and the parameters, to uint8 (N, H, W, C).
-        alternates: whether every second epoch's numbers are those of the epoch before, half a turn on: u becomes
-            u ± ½. What half of the numbers bring about then happens to each image in one epoch of every two.
+        alternates: whether every second epoch's numbers are those of the epoch before, shifted by a half: u becomes
+            u ± ½. An effect of half of the numbers then happens to each image in one epoch of every two.
     """
 
     draws: int
@@ -31,7 +31,7 @@ class Transform:
 
 @dataclass(frozen=True)
 class Mixing:
-    """One kind of mixture.
+    """A random mixing of two images and their labels.
 
     Args:
         draws, default, bounds, unit, draw: as in `Transform`.

@@ -1,4 +1,4 @@
-"""TrivialAugment (Müller and Hutter 2021): one transform an image, of a strength drawn evenly, and nothing to tune.
+"""TrivialAugment (Müller and Hutter 2021): one transform per image, of uniformly drawn strength, nothing to tune.
 
 Each image is left as it is or gets one of the transforms below, all equally likely. The transforms are Striate's own
 and not the paper's; mirroring is not among them, since it makes some labels wrong: "flip,trivial" has both.
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from striate.augmentation.transform import Transform
 
-# These draw evenly within ± their strength by themselves; here are the widest. "shift" is what moves most of a picture
-# out at once, in both directions, so it stays below the paper's third of a side.
+# These draw uniformly within ± their strength themselves; here are the largest strengths. "shift" moves most of a
+# picture out at once, in both directions, so it stays below the paper's third of a side.
 EVEN = {
     "shift": 0.2,
     "rotate": 30.0,
@@ -23,14 +23,14 @@ EVEN = {
     "contrast": 0.9,
     "saturation": 0.9,
 }
-# These take their strength as it is, so it is drawn from 0 to the widest, here.
+# These use their strength as it is, so it is drawn from 0 to the largest, here.
 RISING = {"erase": 0.5, "noise": 0.1}
 
-Part = tuple[Tensor, Transform, object]  # positions in the batch, int64 (n,), and what is done to those images
+Part = tuple[Tensor, Transform, object]  # positions in the batch, int64 (n,), and the transform of those images
 
 
 def trivial(table: Mapping[str, Transform]) -> Transform:
-    """The transform that applies one of the others, which are in `table`."""
+    """Return the transform that applies one of those in `table` to each image."""
     members = [(table[name], widest, False) for name, widest in EVEN.items()]
     members += [(table[name], widest, True) for name, widest in RISING.items()]
 
@@ -40,8 +40,8 @@ def trivial(table: Mapping[str, Transform]) -> Transform:
         for number, (transform, widest, rising) in enumerate(members):
             rows = torch.nonzero(choice == number)[:, 0]
             if len(rows):
-                level = widest * strength * (uniform[rows, 1:2] if rising else 1)
-                parts.append((rows, transform, transform.draw(uniform[rows, 2 : 2 + transform.draws], level)))
+                scaled = widest * strength * (uniform[rows, 1:2] if rising else 1)
+                parts.append((rows, transform, transform.draw(uniform[rows, 2 : 2 + transform.draws], scaled)))
         return parts
 
     return Transform(
@@ -55,8 +55,8 @@ def trivial(table: Mapping[str, Transform]) -> Transform:
 
 
 def _apply(images: Tensor, parts: list[Part]) -> Tensor:
-    varied = images.clone()
+    augmented = images.clone()
     for rows, transform, parameters in parts:
         there = rows.to(images.device)
-        varied[there] = transform.apply(images[there], parameters)
-    return varied
+        augmented[there] = transform.apply(images[there], parameters)
+    return augmented

@@ -1,4 +1,4 @@
-"""Data: `load` turns a name or a folder into a `Dataset` of uint8 images with labels."""
+"""Data sets: `load` turns a name or a folder into a `Dataset` of uint8 images with labels."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used (PEP 562): a process that decodes images needs no PyTorch."""
+    """Import a public name on first use (PEP 562), so that processes that decode images need no PyTorch."""
     if name in _HOME:
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

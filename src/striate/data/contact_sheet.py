@@ -1,4 +1,4 @@
-"""A picture of a data set: a row of examples for each class."""
+"""Contact sheets: one image that shows a row of examples for each class of a data set."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,17 +14,17 @@ _SMALLEST, _LARGEST = 56, 112  # the longer side of an example, in pixels
 _GAP = 4
 _TEXT = 14
 _WIDEST_LABEL = 220
-_MOST_CLASSES = 100  # a picture of more rows is no longer looked at, and may not fit into memory
+_MOST_CLASSES = 100  # nobody looks at more rows, and they may not fit into memory
 _PAPER, _INK = (255, 255, 255), (32, 32, 32)
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 def contact_sheet(dataset: Dataset, columns: int = 10) -> Image.Image:
-    """Examples from the training split, spread evenly over each class in the order of the data: always the same ones.
+    """Draw training examples, spread evenly over each class in the order of the data: always the same ones.
 
-    Small images are enlarged by a whole number without smoothing, large ones are shrunk. Beside each row stand the
-    class's number and name; where there are more than 100 classes, a last line says how many are not shown.
+    Small images are enlarged by a whole number without smoothing, large ones are shrunk. Each row is labelled with the
+    class's number and name; with more than 100 classes, a last line says how many are not shown.
 
     Args:
         dataset: at least one image a class.
@@ -43,11 +43,11 @@ def contact_sheet(dataset: Dataset, columns: int = 10) -> Image.Image:
 
 
 def grid(rows: Sequence[tuple[str, torch.Tensor]], columns: int) -> Image.Image:
-    """Rows of equally large images, each with its name.
+    """Draw rows of equally large images, each row with its name.
 
     Args:
         rows: the names, and uint8 (n, H, W, C) with n up to `columns`.
-        columns: how many images a row has room for.
+        columns: the most images in a row.
 
     Returns:
         An RGB image.
@@ -68,7 +68,7 @@ def grid(rows: Sequence[tuple[str, torch.Tensor]], columns: int) -> Image.Image:
 
 
 def _examples(dataset: Dataset, label: int, count: int) -> torch.Tensor:
-    """Up to `count` training images of a class, uint8 (n, H, W, C)."""
+    """Return up to `count` training images of a class, uint8 (n, H, W, C)."""
     members = torch.nonzero(dataset.train.labels == label)[:, 0]
     positions = np.linspace(0, len(members) - 1, min(count, len(members))).astype(np.int64)
     return dataset.train.images[members[torch.from_numpy(positions)]]
@@ -90,7 +90,7 @@ def _scaled(image: torch.Tensor, height: int, width: int) -> Image.Image:
 
 
 def _font() -> Font:
-    """Matplotlib's DejaVu Sans, which has the letters of most alphabets; Pillow's own has those of English alone."""
+    """Return Matplotlib's DejaVu Sans, which covers most alphabets; Pillow's own font covers English only."""
     try:
         return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _TEXT)
     except (ImportError, OSError):  # a Pillow without FreeType, or a Matplotlib without its fonts
@@ -98,7 +98,7 @@ def _font() -> Font:
 
 
 def _shortened(text: str, font: Font) -> str:
-    """`text` on one line, cut to fit the margin; letters that the bitmap font lacks are written as their codes."""
+    """Return `text` on one line, cut to fit the margin; letters missing in the bitmap font are written as codes."""
     text = " ".join(text.split())
     if not isinstance(font, ImageFont.FreeTypeFont):
         text = text.encode("latin-1", "backslashreplace").decode("latin-1")

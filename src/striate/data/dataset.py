@@ -12,7 +12,7 @@ from torch import Tensor
 from striate.data.arrays import Layout, label_batch, pixel_batch, torch_samples
 from striate.data.lazy import Images, applied, is_large
 from striate.data.splits import hold_out
-from striate.data.statistics import Known, fingerprint_of, name_of, power_sums_of
+from striate.data.statistics import ImageStatistics, fingerprint_of, metadata_digest, power_sums_of
 from striate.drawing import data_uri
 from striate.errors import DataError
 from striate.preprocess import Fit, Preprocess
@@ -30,7 +30,7 @@ class Split:
             `Dataset.from_arrays` converts it.
         labels: int64 (N,), positions in the data set's `classes`. A NumPy array of whole numbers is converted.
         files: the file of each image, or empty if the source has no files for single images.
-        known: the images' statistics, if they were gathered while decoding.
+        stats: the images' statistics, if they were gathered while decoding.
 
     Raises:
         DataError: for images and labels of other shapes or types.
@@ -39,7 +39,7 @@ class Split:
     images: Images
     labels: Tensor
     files: tuple[str, ...] = ()
-    known: Known | None = field(default=None, repr=False, compare=False)
+    stats: ImageStatistics | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.images, np.ndarray):
@@ -62,7 +62,7 @@ class Split:
 
     def power_sums(self) -> np.ndarray:
         """The `power_sums` of the images: int64 (3, channels)."""
-        return power_sums_of(self.images) if self.known is None else self.known.sums
+        return power_sums_of(self.images) if self.stats is None else self.stats.sums
 
     def __repr__(self) -> str:
         _, height, width, channels = self.images.shape
@@ -221,8 +221,10 @@ class Dataset:
         Of files it was computed when they were decoded, and holds as long as no file has changed.
         """
         train = self.train
-        if train.known is not None and train.known.of == name_of(self.classes, train.images.shape, train.labels):
-            return train.known.fingerprint
+        if train.stats is not None and train.stats.metadata == metadata_digest(
+            self.classes, train.images.shape, train.labels
+        ):
+            return train.stats.fingerprint
         return fingerprint_of(self.classes, train.images, train.labels)
 
     @property

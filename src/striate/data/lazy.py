@@ -1,4 +1,4 @@
-"""Images that are made when they are asked for, for data sets that fit neither into memory nor into the cache."""
+"""Lazily decoded images, for data sets that fit neither into memory nor into the cache."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from striate.errors import DataError
 
 if TYPE_CHECKING:
     from striate.data.images.decoder_pool import Decoders
-    from striate.data.images.image_ref import Entry
+    from striate.data.images.image_ref import ImageRef
 
 _LARGE = 2 * 10**9  # bytes
 
@@ -21,7 +21,7 @@ Fetch = Callable[[np.ndarray], Tensor]
 
 
 class LazyImages:
-    """What a uint8 tensor (N, H, W, C) does for those who take images from it, without being in memory.
+    """A stand-in for a uint8 tensor (N, H, W, C) whose images are made when they are indexed.
 
     Args:
         shape: (N, H, W, C).
@@ -37,14 +37,14 @@ class LazyImages:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes they all would take."""
+        """The size in bytes of all images together."""
         return self.shape.numel()
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, index: Tensor | slice | int) -> Tensor:
-        """The images at these positions: uint8 (n, H, W, C), or (H, W, C) for a single number.
+        """Return the images at these positions: uint8 (n, H, W, C), or (H, W, C) for a single number.
 
         Raises:
             IndexError: if there is no such image.
@@ -58,48 +58,48 @@ class LazyImages:
         return images[0] if np.ndim(index) == 0 else images
 
     def split(self, size: int) -> Iterator[Tensor]:
-        """All images in order, `size` at a time; the next ones are made while these are used."""
-        with ThreadPoolExecutor(1) as ahead:
+        """Yield all images in order, `size` at a time; the next ones are made while these are used."""
+        with ThreadPoolExecutor(1) as prefetch:
             starts = range(0, len(self), size)
-            coming = [ahead.submit(self.__getitem__, slice(start, start + size)) for start in starts[:1]]
+            pending = [prefetch.submit(self.__getitem__, slice(start, start + size)) for start in starts[:1]]
             for start in starts:
-                images = coming.pop().result()
+                images = pending.pop().result()
                 if start + size < len(self):
-                    coming.append(ahead.submit(self.__getitem__, slice(start + size, start + 2 * size)))
+                    pending.append(prefetch.submit(self.__getitem__, slice(start + size, start + 2 * size)))
                 yield images
 
 
 Images: TypeAlias = Tensor | LazyImages
 
 
-def decoded(entries: "Sequence[Entry]", decoders: "Decoders") -> LazyImages:
-    """The images of these entries, all of which have been decoded once without a problem."""
+def decoded(image_refs: "Sequence[ImageRef]", decoders: "Decoders") -> LazyImages:
+    """Return lazy images of these references, each of which has been decoded once without a problem."""
 
     def fetch(positions: np.ndarray) -> Tensor:
-        wanted = [entries[position] for position in positions]
+        wanted = [image_refs[position] for position in positions]
         chunk = decoders.decode(wanted)
         for position, reason in chunk.problems.items():
             raise DataError(
                 f"{wanted[position].label} has changed since loading and can't be used any more: {reason}; "
-                "bring the image back as it was."
+                "restore the original file."
             )
         return torch.from_numpy(chunk.pixels)
 
-    return LazyImages((len(entries), *decoders.shape), fetch)
+    return LazyImages((len(image_refs), *decoders.shape), fetch)
 
 
 def is_large(shape: Sequence[int]) -> bool:
-    """Whether images of this shape, (N, H, W, C), are better made when they are asked for than all at once."""
+    """Return whether images of this shape, (N, H, W, C), are too large to be made all at once."""
     return math.prod(shape) > _LARGE
 
 
 def applied(function: Callable[[Tensor], Tensor], images: Images, shape: Sequence[int]) -> LazyImages:
-    """`images` with `function` applied to those asked for; it makes each (h, w, c) an image of `shape`, (H, W, C)."""
+    """Apply `function` lazily to `images`; it turns each (h, w, c) into an image of `shape`, (H, W, C)."""
     return LazyImages((len(images), *shape), lambda positions: function(images[torch.from_numpy(positions)]))
 
 
 def joined(parts: Sequence[Images]) -> Images:
-    """The images of all parts, which are of one size, one part after the other."""
+    """Concatenate images of one size, lazily where not all parts are tensors or the result is too large."""
     tensors = [part for part in parts if isinstance(part, Tensor)]
     shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
     if len(tensors) == len(parts) and not is_large(shape):

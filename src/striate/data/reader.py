@@ -1,4 +1,4 @@
-"""Many images decoded: into memory, into the cache, or when they are asked for, whichever there is room for."""
+"""Reading the splits of a data set: decoded into memory, into the cache, or on demand, depending on their size."""
 
 import errno
 import math
@@ -13,38 +13,38 @@ import torch
 from torch import Tensor
 
 from striate.data import lazy
-from striate.data.cache.decoded import Cache, Kept, key_of
-from striate.data.cache.store import NoRoomError, mapped
+from striate.data.cache.decoded import Cache, CacheEntry, key_of
+from striate.data.cache.store import NoSpaceError, mapped
 from striate.data.images.decoder_pool import Decoders
-from striate.data.images.image_ref import Entry, Stamp
+from striate.data.images.image_ref import ImageRef, Stamp
 from striate.data.lazy import Images, LazyImages
-from striate.data.statistics import Known, Tally, known_of
+from striate.data.statistics import ImageStatistics, RunningStatistics, statistics_of
 from striate.errors import StorageError
 from striate.hardware import worker_count
 from striate.types import Progress
 from striate.units import readable
 
-IN_MEMORY = 256 * 10**6  # bytes of pixels that are decoded into memory where the cache is of no use
+IN_MEMORY = 256 * 10**6  # bytes of pixels that are decoded into memory where the cache can't be used
 
 Shape = tuple[int, int, int, int]
 
 
 class Read(NamedTuple):
-    """The images that can be decoded, the reasons of the others, and what is known of the good ones already."""
+    """The decodable images, the reason for each of the others, and the statistics of the good ones if available."""
 
     images: Images
-    problems: dict[Entry, str]
-    known: Known | None = None
+    problems: dict[ImageRef, str]
+    stats: ImageStatistics | None = None
 
 
 class Reader:
-    """Reads the splits of a data set.
+    """Reader of the splits of a data set.
 
     Args:
         classes: the names; labels are positions in it.
-        decoders: what decodes.
-        stamps: of every image, as they were before any was opened.
-        cache: where to keep what is decoded; None for nowhere.
+        decoders: the threads or processes that decode.
+        stamps: the stamp of every image, taken before any was opened.
+        cache: the cache for decoded images, or None.
         skip_bad, progress: see `load`.
     """
 
@@ -52,7 +52,7 @@ class Reader:
         self,
         classes: Sequence[str],
         decoders: Decoders,
-        stamps: Mapping[Entry, Stamp],
+        stamps: Mapping[ImageRef, Stamp],
         cache: Cache | None = None,
         skip_bad: bool = False,
         progress: Progress | None = None,
@@ -63,181 +63,185 @@ class Reader:
         self.cache = cache
         self.skip_bad = skip_bad
         self.progress = progress
-        self._made: dict[str, int] = {}  # by split, the bytes decoded into the cache
-        self._asked: dict[str, int] = {}  # by split, the bytes that will be decoded when asked for
-        self._why = "there is no cache"
+        self._cached_bytes: dict[str, int] = {}  # by split, the bytes decoded into the cache
+        self._on_demand_bytes: dict[str, int] = {}  # by split, the bytes that will be decoded on demand
+        self._reason = "there is no cache"
 
-    def read(self, name: str, entries: Sequence[Entry], labels: Tensor) -> Read:
-        """The images of a split.
+    def read(self, name: str, image_refs: Sequence[ImageRef], labels: Tensor) -> Read:
+        """Read the images of a split.
 
         Args:
             name: the split.
-            entries: N images.
+            image_refs: N images.
             labels: int64 (N,).
 
         Raises:
-            DataError: if there is not memory enough.
+            DataError: if there is not enough memory.
         """
-        size = math.prod(self._shape(len(entries)))
-        if self.cache is not None and entries:
+        size = math.prod(self._shape(len(image_refs)))
+        if self.cache is not None and image_refs:
             try:
-                return self._through(self.cache, name, entries, labels)
-            except NoRoomError as error:
-                self._why = str(error)
+                return self._from_cache(self.cache, name, image_refs, labels)
+            except NoSpaceError as error:
+                self._reason = str(error)
             except (OSError, StorageError) as error:
-                self._why = f"the cache can't be used: {error}".rstrip(".")
+                self._reason = f"the cache can't be used: {error}".rstrip(".")
         if size <= IN_MEMORY:
-            return self._into_memory(name, entries)
-        self._asked[name] = size
-        return self._when_asked(name, entries, labels)
+            return self._into_memory(name, image_refs)
+        self._on_demand_bytes[name] = size
+        return self._on_demand(name, image_refs, labels)
 
     @property
     def notes(self) -> list[str]:
-        """What was decided so far, in sentences to be said aloud."""
+        """Notes for the user on the decisions so far."""
         folder = self.cache.store.folder if self.cache is not None else Path()
-        return of_places(self._made, folder, self._asked, self.decoders.workers, self._why)
+        return location_notes(self._cached_bytes, folder, self._on_demand_bytes, self.decoders.workers, self._reason)
 
-    def _into_memory(self, name: str, entries: Sequence[Entry]) -> Read:
-        images, count = np.empty(self._shape(len(entries)), dtype=np.uint8), 0
-        problems: dict[Entry, str] = {}
-        for pixels in self._good(name, entries, problems):
+    def _into_memory(self, name: str, image_refs: Sequence[ImageRef]) -> Read:
+        images, count = np.empty(self._shape(len(image_refs)), dtype=np.uint8), 0
+        problems: dict[ImageRef, str] = {}
+        for pixels in self._good(name, image_refs, problems):
             images[count : count + len(pixels)] = pixels
             count += len(pixels)
         return Read(torch.from_numpy(images[:count]), problems)
 
-    def _through(self, cache: Cache, name: str, entries: Sequence[Entry], labels: Tensor) -> Read:
-        """From the cache, after decoding into it what it does not hold."""
-        key = self._key("pixels", entries)
+    def _from_cache(self, cache: Cache, name: str, image_refs: Sequence[ImageRef], labels: Tensor) -> Read:
+        """Read from the cache, after decoding into it the images that it does not hold."""
+        key = self._key("pixels", image_refs)
         while True:
             seen = cache.store.about(key)
-            if (read := self._kept(cache, key, entries)) is not None:
+            if (read := self._cached(cache, key, image_refs)) is not None:
                 return read
-            part = cache.store.begin(key, math.prod(self._shape(len(entries))), seen)
+            part = cache.store.begin(key, math.prod(self._shape(len(image_refs))), seen)
             if part is not None:
                 break
-            self._tell(f"waiting for another process that decodes {name}", 0, 0)
+            self._report(f"waiting for another process that decodes {name}", 0, 0)
             time.sleep(0.2)
         try:
-            problems, known = self._build(part / "pixels", name, entries, labels)
-            cache.store.keep(key, Kept(_positions(entries, problems), known).to_dict())
+            problems, stats = self._build(part / "pixels", name, image_refs, labels)
+            cache.store.keep(key, CacheEntry(_positions(image_refs, problems), stats).to_dict())
         finally:
             cache.store.drop(key)
-        shape = self._shape(len(entries) - len(problems))
+        shape = self._shape(len(image_refs) - len(problems))
         images = cache.opened(key, shape)
         if images is None:
-            raise OSError(errno.ENOENT, "what was just written is gone", str(part))
-        if any(entry.stamp != self.stamps[entry] for entry in entries):
-            cache.store.forget(key)  # nobody knows which of its contents a file had when it was decoded
-        self._made[name] = math.prod(shape)
-        return Read(images, problems, known)
+            raise OSError(errno.ENOENT, "the new cache entry is gone", str(part))
+        if any(image_ref.stamp != self.stamps[image_ref] for image_ref in image_refs):
+            cache.store.forget(key)  # it is unknown which content a changed file had when it was decoded
+        self._cached_bytes[name] = math.prod(shape)
+        return Read(images, problems, stats)
 
     def _build(
-        self, path: Path, name: str, entries: Sequence[Entry], labels: Tensor
-    ) -> tuple[dict[Entry, str], Known | None]:
-        """Decode into a file; only what is known of "train" is ever asked for."""
-        problems: dict[Entry, str] = {}
-        tally = Tally(self.classes, self._shape(len(entries)), labels) if name == "train" else None
+        self, path: Path, name: str, image_refs: Sequence[ImageRef], labels: Tensor
+    ) -> tuple[dict[ImageRef, str], ImageStatistics | None]:
+        """Decode into a file; statistics are computed only for "train", as no others are used."""
+        problems: dict[ImageRef, str] = {}
+        running = RunningStatistics(self.classes, self._shape(len(image_refs)), labels) if name == "train" else None
         with path.open("r+b") as file:
-            for pixels in self._good(name, entries, problems):
+            for pixels in self._good(name, image_refs, problems):
                 file.write(pixels.data)
-                if tally is not None:
-                    tally.add(pixels)
+                if running is not None:
+                    running.add(pixels)
             file.truncate()
-        if tally is None:
+        if running is None:
             return problems, None
         if not problems:
-            return problems, tally.known()
-        images = torch.from_numpy(mapped(path, self._shape(len(entries) - len(problems))))
-        return problems, known_of(self.classes, images, _good_labels(entries, labels, problems))
+            return problems, running.statistics()
+        images = torch.from_numpy(mapped(path, self._shape(len(image_refs) - len(problems))))
+        return problems, statistics_of(self.classes, images, _good_labels(image_refs, labels, problems))
 
-    def _kept(self, cache: Cache, key: str, entries: Sequence[Entry]) -> Read | None:
-        """What the cache holds, if it still holds: an image that was bad may be readable by now."""
-        kept = cache.kept(key)
-        problems = None if kept is None else self._still_bad(entries, kept)
-        if kept is None or problems is None:
+    def _cached(self, cache: Cache, key: str, image_refs: Sequence[ImageRef]) -> Read | None:
+        """Read from the cache if its entry is still valid: an image that was bad may be readable by now."""
+        entry = cache.entry(key)
+        problems = None if entry is None else self._still_bad(image_refs, entry)
+        if entry is None or problems is None:
             return None
-        images = cache.opened(key, self._shape(len(entries) - len(problems)))
-        return None if images is None else Read(images, problems, kept.known)
+        images = cache.opened(key, self._shape(len(image_refs) - len(problems)))
+        return None if images is None else Read(images, problems, entry.stats)
 
-    def _when_asked(self, name: str, entries: Sequence[Entry], labels: Tensor) -> Read:
-        """All are decoded once, to know the bad ones, and what there is to know is kept."""
-        key = self._key("survey", entries)
-        kept = None if self.cache is None else self.cache.kept(key)
-        if kept is not None and (still := self._still_bad(entries, kept)) is not None:
-            return Read(self._lazy(entries, still), still, kept.known)
-        problems: dict[Entry, str] = {}
-        tally = Tally(self.classes, self._shape(len(entries)), labels)
-        for pixels in self._good(name, entries, problems):
-            tally.add(pixels)
-        images = self._lazy(entries, problems)
+    def _on_demand(self, name: str, image_refs: Sequence[ImageRef], labels: Tensor) -> Read:
+        """Return lazy images, after decoding all once to find the bad ones; bad ones and statistics are cached."""
+        key = self._key("survey", image_refs)
+        entry = None if self.cache is None else self.cache.entry(key)
+        if entry is not None and (still := self._still_bad(image_refs, entry)) is not None:
+            return Read(self._lazy(image_refs, still), still, entry.stats)
+        problems: dict[ImageRef, str] = {}
+        running = RunningStatistics(self.classes, self._shape(len(image_refs)), labels)
+        for pixels in self._good(name, image_refs, problems):
+            running.add(pixels)
+        images = self._lazy(image_refs, problems)
         if not problems:
-            known = tally.known()
+            stats = running.statistics()
         elif self.skip_bad:
-            known = known_of(self.classes, images, _good_labels(entries, labels, problems))
+            stats = statistics_of(self.classes, images, _good_labels(image_refs, labels, problems))
         else:
             return Read(images, problems)
         if self.cache is not None:
             with suppress(OSError, StorageError):  # all will be decoded next time too
-                self.cache.store.note(key, Kept(_positions(entries, problems), known).to_dict())
-        return Read(images, problems, known)
+                self.cache.store.note(key, CacheEntry(_positions(image_refs, problems), stats).to_dict())
+        return Read(images, problems, stats)
 
-    def _lazy(self, entries: Sequence[Entry], problems: Mapping[Entry, str]) -> LazyImages:
-        return lazy.decoded([entry for entry in entries if entry not in problems], self.decoders)
+    def _lazy(self, image_refs: Sequence[ImageRef], problems: Mapping[ImageRef, str]) -> LazyImages:
+        return lazy.decoded([image_ref for image_ref in image_refs if image_ref not in problems], self.decoders)
 
-    def _still_bad(self, entries: Sequence[Entry], kept: Kept) -> dict[Entry, str] | None:
-        """The reasons of the images that were bad, or None if one no longer is."""
-        bad = [entries[position] for position in kept.bad]
-        problems: dict[Entry, str] = {}
+    def _still_bad(self, image_refs: Sequence[ImageRef], entry: CacheEntry) -> dict[ImageRef, str] | None:
+        """Return the reasons for the images that were bad, or None if one no longer is."""
+        bad = [image_refs[position] for position in entry.bad]
+        problems: dict[ImageRef, str] = {}
         here = Decoders(self.decoders.preprocess, worker_count(len(bad)), processes=False)  # they are few
         with closing(here):
             for chunk in here.stream(bad):
                 problems |= {bad[chunk.start + position]: reason for position, reason in chunk.problems.items()}
         return problems if len(problems) == len(bad) else None
 
-    def _good(self, name: str, entries: Sequence[Entry], problems: dict[Entry, str]) -> Iterator[np.ndarray]:
-        """The images that can be decoded, uint8 (n, H, W, C) at a time; the others are added to `problems`."""
-        for chunk in self.decoders.stream(entries):
+    def _good(self, name: str, image_refs: Sequence[ImageRef], problems: dict[ImageRef, str]) -> Iterator[np.ndarray]:
+        """Yield the decodable images, uint8 (n, H, W, C) at a time; the others are added to `problems`."""
+        for chunk in self.decoders.stream(image_refs):
             for position, reason in chunk.problems.items():
-                problems[entries[chunk.start + position]] = reason
+                problems[image_refs[chunk.start + position]] = reason
             yield np.delete(chunk.pixels, list(chunk.problems), axis=0) if chunk.problems else chunk.pixels
-            self._tell(f"decoding {name}", chunk.start + len(chunk.pixels), len(entries))
+            self._report(f"decoding {name}", chunk.start + len(chunk.pixels), len(image_refs))
 
-    def _tell(self, what: str, done: int, total: int) -> None:
+    def _report(self, what: str, done: int, total: int) -> None:
         if self.progress is not None:
             self.progress(what, done, total)
 
-    def _key(self, kind: str, entries: Sequence[Entry]) -> str:
-        return key_of(kind, [self.stamps[entry] for entry in entries], self.decoders.preprocess)
+    def _key(self, kind: str, image_refs: Sequence[ImageRef]) -> str:
+        return key_of(kind, [self.stamps[image_ref] for image_ref in image_refs], self.decoders.preprocess)
 
     def _shape(self, count: int) -> Shape:
         return (count, *self.decoders.shape)
 
 
-def _positions(entries: Sequence[Entry], problems: Mapping[Entry, str]) -> tuple[int, ...]:
-    return tuple(position for position, entry in enumerate(entries) if entry in problems)
+def _positions(image_refs: Sequence[ImageRef], problems: Mapping[ImageRef, str]) -> tuple[int, ...]:
+    return tuple(position for position, image_ref in enumerate(image_refs) if image_ref in problems)
 
 
-def _good_labels(entries: Sequence[Entry], labels: Tensor, problems: Mapping[Entry, str]) -> Tensor:
-    return labels[[position for position, entry in enumerate(entries) if entry not in problems]]
+def _good_labels(image_refs: Sequence[ImageRef], labels: Tensor, problems: Mapping[ImageRef, str]) -> Tensor:
+    return labels[[position for position, image_ref in enumerate(image_refs) if image_ref not in problems]]
 
 
-def of_places(made: Mapping[str, int], folder: Path, asked: Mapping[str, int], workers: int, why: str) -> list[str]:
-    """About where decoded images are.
+def location_notes(
+    cached: Mapping[str, int], folder: Path, on_demand: Mapping[str, int], workers: int, reason: str
+) -> list[str]:
+    """Return notes on where the decoded images are.
 
     Args:
-        made: by split, the bytes of the images that were decoded into the cache.
+        cached: by split, the bytes of the images that were decoded into the cache.
         folder: the cache.
-        asked: by split, the bytes of those that are decoded whenever they are asked for.
+        on_demand: by split, the bytes of the images that are decoded on demand.
         workers: how many processes decode them.
-        why: why they are not in the cache.
+        reason: why they are not in the cache.
     """
-    said = []
-    if made:
-        said.append(
-            f"kept {readable(sum(made.values()))} of decoded images in {folder}; --cache-size limits that folder"
+    notes = []
+    if cached:
+        notes.append(
+            f"cached {readable(sum(cached.values()))} of decoded images in {folder}; --cache-size limits that folder"
         )
-    if asked:
+    if on_demand:
         by = f"{workers} processes" if workers > 1 else "1 process"
-        size = readable(sum(asked.values()))
-        said.append(f"the images of {', '.join(asked)} ({size} decoded) are decoded in every epoch, by {by}: {why}")
-    return said
+        size = readable(sum(on_demand.values()))
+        notes.append(
+            f"the images of {', '.join(on_demand)} ({size} decoded) are decoded in every epoch, by {by}: {reason}"
+        )
+    return notes

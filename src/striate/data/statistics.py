@@ -1,4 +1,4 @@
-"""What is worth knowing of all pixels together, gathered as they pass: their power sums, and a fingerprint."""
+"""Statistics over all pixels of a split, computed in one pass: power sums for mean and variance, and a fingerprint."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,31 +15,31 @@ _CHUNK_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
-class Known:
-    """What was gathered.
+class ImageStatistics:
+    """Power sums and fingerprint of a split.
 
     Args:
         sums: int64 (3, channels), see `power_sums`.
         fingerprint: the SHA-256 of the images and labels, of the classes' names and of the shapes.
-        of: what names the classes, the shape and the labels that the fingerprint is of.
+        metadata: the `metadata_digest` of the classes, the shape and the labels that the fingerprint covers.
     """
 
     sums: np.ndarray
     fingerprint: str
-    of: str
+    metadata: str
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"sums": self.sums.tolist(), "fingerprint": self.fingerprint, "of": self.of}
+        return {"sums": self.sums.tolist(), "fingerprint": self.fingerprint, "of": self.metadata}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Known":
+    def from_dict(cls, values: dict[str, Any]) -> "ImageStatistics":
         """The inverse of `to_dict`."""
         return cls(np.array(values["sums"], dtype=np.int64), values["fingerprint"], values["of"])
 
 
-class Tally:
-    """Adds up and hashes images as they pass, all of them and in order.
+class RunningStatistics:
+    """Accumulates `ImageStatistics` chunk by chunk; every image is added once, in order.
 
     Args:
         classes: the names.
@@ -50,37 +50,37 @@ class Tally:
     def __init__(self, classes: Sequence[str], shape: Sequence[int], labels: Tensor):
         self._labels = labels.contiguous().numpy()
         self._digest = hashlib.sha256(_head(classes, shape))
-        self._of = name_of(classes, shape, labels)
+        self._metadata = metadata_digest(classes, shape, labels)
         self._sums = np.zeros((3, shape[3]), dtype=np.int64)
 
     def add(self, images: np.ndarray) -> None:
-        """The next images, uint8 (n, H, W, C)."""
+        """Add the next images, uint8 (n, H, W, C)."""
         pixels = np.ascontiguousarray(images)
         self._digest.update(pixels.data)
         self._sums += power_sums(pixels)
 
-    def known(self) -> Known:
-        """What there is to know, once all images have passed."""
+    def statistics(self) -> ImageStatistics:
+        """Return the statistics, once all images have been added."""
         digest = self._digest.copy()
         digest.update(self._labels.data)
-        return Known(self._sums, digest.hexdigest(), self._of)
+        return ImageStatistics(self._sums, digest.hexdigest(), self._metadata)
 
 
-def known_of(classes: Sequence[str], images: Images, labels: Tensor) -> Known:
-    """What a `Tally` gathers, of images that are all there."""
-    tally = Tally(classes, images.shape, labels)
+def statistics_of(classes: Sequence[str], images: Images, labels: Tensor) -> ImageStatistics:
+    """Return the statistics of images that are all available."""
+    running = RunningStatistics(classes, images.shape, labels)
     for chunk in images.split(chunk_length(images)):
-        tally.add(chunk.numpy())
-    return tally.known()
+        running.add(chunk.numpy())
+    return running.statistics()
 
 
-def name_of(classes: Sequence[str], shape: Sequence[int], labels: Tensor) -> str:
-    """What a `Known` of such images is filed under: changes with the classes, the shape and the labels."""
+def metadata_digest(classes: Sequence[str], shape: Sequence[int], labels: Tensor) -> str:
+    """Return the SHA-256 of the classes' names, the shape and the labels, without the pixels."""
     return hashlib.sha256(_head(classes, shape) + labels.contiguous().numpy().tobytes()).hexdigest()
 
 
 def power_sums_of(images: Images) -> np.ndarray:
-    """`power_sums` of images that may not be in memory: int64 (3, channels)."""
+    """Return the `power_sums` of images that may not be in memory: int64 (3, channels)."""
     sums = np.zeros((3, images.shape[3]), dtype=np.int64)
     for chunk in images.split(chunk_length(images)):
         sums += power_sums(chunk.numpy())
@@ -88,7 +88,7 @@ def power_sums_of(images: Images) -> np.ndarray:
 
 
 def fingerprint_of(classes: Sequence[str], images: Images, labels: Tensor) -> str:
-    """The SHA-256 of the images and labels, of the classes' names and of the shapes."""
+    """Return the SHA-256 of the images and labels, of the classes' names and of the shapes."""
     digest = hashlib.sha256(_head(classes, images.shape))
     for chunk in images.split(chunk_length(images)):
         digest.update(chunk.contiguous().numpy().data)
@@ -97,7 +97,7 @@ def fingerprint_of(classes: Sequence[str], images: Images, labels: Tensor) -> st
 
 
 def chunk_length(images: Images) -> int:
-    """How many of these images make a chunk that memory does not notice."""
+    """Return how many of these images make a chunk of about 16 MiB."""
     return max(1, _CHUNK_BYTES // max(1, images.shape[1:].numel()))
 
 

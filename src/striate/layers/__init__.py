@@ -1,4 +1,4 @@
-"""Layers that PyTorch lacks, or has with other semantics; one idea a file."""
+"""Layers that PyTorch lacks or defines differently, one idea a file."""
 
 from striate.layers.blur import DEFAULT_FILTER, FILTERS, BlurPool2d, BlurredConv2d, MaxBlurPool2d
 from striate.layers.depthwise import DepthwiseAvgPool2d, DepthwiseMaxPool2d

@@ -1,4 +1,4 @@
-"""Anti-aliased downsampling: blur, then take every n-th pixel.
+"""Anti-aliased downsampling: blur before subsampling.
 
 Source: Zhang, "Making Convolutional Networks Shift-Invariant Again", ICML 2019, section 3; the filter of 4 taps is from
 the author's later code. A layer with a stride of n is split into the same layer without stride, whose output is then
@@ -19,10 +19,10 @@ DEFAULT_FILTER = "tri-4"
 
 
 class BlurPool2d(nn.Module):
-    """Blur each map with a fixed filter and keep every `stride`-th pixel, the first one included.
+    """Blur each channel with a fixed filter and keep every `stride`-th pixel, the first one included.
 
     (N, channels, H, W) -> (N, channels, ceil(H / stride), ceil(W / stride)), or the same without N; floating. The edge
-    is mirrored, without repeating it; an axis too short for that repeats its last cell. Constant maps stay as they are.
+    is mirrored, without repeating it; an axis too short for that repeats its last cell. Constant images are unchanged.
 
     `channels` is fixed, so that the filter is a constant of an exported graph whatever the batch. As a buffer that no
     state dict holds, it leaves the weights of a network what they were without it. `filter` is a key of `FILTERS`;
@@ -68,7 +68,7 @@ class BlurPool2d(nn.Module):
 
 
 class MaxBlurPool2d(nn.Module):
-    """Max pooling without aliasing: the largest cell of every window, one window a cell, then blurred and subsampled.
+    """Max pooling without aliasing: max pooling with stride 1, then blurred and subsampled.
 
     Shapes, arguments and errors of MaxPool2d, and those of BlurPool2d: with "valid" H' = floor((H - kh) / sh) + 1, with
     "same" ceil(H / sh). It takes the place of a max pooling with the same kernel and stride.
@@ -104,8 +104,8 @@ class BlurredConv2d(nn.Conv2d):
     names and their initial values are those of nn.Conv2d, so the weights of either load into the other. A 1×1
     convolution is applied after the blur, which gives the same at a fraction of the cost.
 
-    An activation after it acts on the blurred map. Zhang blurs after the activation, which is better where there is
-    one: rectifying a blurred map brings back some of the detail that the next layer's pixels can't hold.
+    An activation after it acts on blurred features. Zhang blurs after the activation, which is better where there is
+    one: rectifying blurred features brings back some of the detail that the next layer's pixels can't hold.
 
     >>> conv = nn.Conv2d(3, 8, 3, stride=2, padding=1)
     >>> BlurredConv2d(conv)(torch.zeros(2, 3, 9, 6)).shape == conv(torch.zeros(2, 3, 9, 6)).shape

@@ -1,4 +1,4 @@
-"""Pooling across channels: each output map summarises a group of neighbouring input maps, pixel by pixel."""
+"""Depthwise pooling: pooling across channels, where each output channel summarises a group of neighbouring ones."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from striate.layers.padding import Padding, check_padding, image_size, positive,
 
 
 class _DepthwisePool2d(nn.Module):
-    """What both layers share: their arguments and which channels make a group."""
+    """Base class of the depthwise pooling layers: arguments, grouping of the channels and padding."""
 
     _fill: float  # what padding channels hold
 

@@ -1,4 +1,4 @@
-"""The Inception module: convolutions of three sizes and a pooling side by side, their maps stacked.
+"""Inception module: convolutions of three sizes and a pooling in parallel, their channels concatenated.
 
 Source: Szegedy et al., "Going Deeper with Convolutions", 2014, section 4 and figure 2(b).
 """
@@ -14,7 +14,7 @@ NORM_EPSILON = 0.001  # what TensorFlow's and torchvision's GoogLeNet add to the
 
 
 def conv_relu(inputs: int, outputs: int, kernel_size: int, stride: int = 1, norm: bool = False) -> nn.Sequential:
-    """A convolution `conv`, with `norm` a batch normalisation `bn` in the place of its bias, and a ReLU `relu`.
+    """Return a convolution `conv`, with `norm` a batch normalisation `bn` instead of its bias, and a ReLU `relu`.
 
     (N, inputs, H, W) -> (N, outputs, ceil(H / stride), ceil(W / stride)): `kernel_size` is odd, and half of it is
     padded on each side.
@@ -28,17 +28,17 @@ def conv_relu(inputs: int, outputs: int, kernel_size: int, stride: int = 1, norm
 
 
 class Inception(nn.Module):
-    """Four branches on the same maps: 1×1; 1×1 then 3×3; 1×1 then 5×5; 3×3 max pooling then 1×1.
+    """Inception module of four parallel branches: 1×1; 1×1 then 3×3; 1×1 then 5×5; 3×3 max pooling then 1×1.
 
     (N, inputs, H, W) -> (N, ones + threes[1] + fives[1] + pooled, H, W), or the same without N; floating. A ReLU
     follows every convolution.
 
     Args:
-        inputs: maps that come in.
-        ones: maps of the 1×1 branch.
-        threes, fives: maps of the reduction before the 3×3 and the 5×5 convolution, and of the convolution.
-        pooled: maps of the projection behind the pooling.
-        norm: batch normalisation in the place of each convolution's bias; not in the paper.
+        inputs: input channels.
+        ones: channels of the 1×1 branch.
+        threes, fives: channels of the reduction before the 3×3 and the 5×5 convolution, and of the convolution.
+        pooled: channels of the projection after the pooling.
+        norm: batch normalisation instead of each convolution's bias; not in the paper.
         largest: kernel of the third branch; 5 in the paper, 3 in torchvision's weights.
 
     >>> Inception(192, 64, (96, 128), (16, 32), 32)(torch.zeros(1, 192, 28, 28)).shape

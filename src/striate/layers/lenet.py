@@ -1,4 +1,4 @@
-"""The layers of LeNet-5 that PyTorch lacks.
+"""Layers of LeNet-5 that PyTorch lacks, its output prototypes and its weight initialisation.
 
 Source: LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Recognition", Proceedings of the
 IEEE 86(11), 1998, section II.B, Table I and Appendix A; prototypes after its Fig. 3.
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from striate.errors import ArgumentError, ShapeError
 from striate.layers.padding import Size, image_size, output_size, pair, positive
 
-# Table I: for each of the 16 maps of C3, the maps of S2 it sees.
+# Table I: for each of the 16 feature maps of C3, the feature maps of S2 connected to it.
 LENET5_C3_TABLE: tuple[tuple[int, ...], ...] = (
     # six contiguous triples, cyclic
     (0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5),
@@ -56,7 +56,7 @@ _BITMAPS = """
 
 
 def digit_prototypes() -> Tensor:
-    """The ten fixed target codes of LeNet-5's output layer: (10, 84) float32 of +1 and -1, digit `d` in row `d`.
+    """Return the ten fixed target codes of LeNet-5's output layer: (10, 84) float32 of ±1, digit `d` in row `d`.
 
     Row-major bitmaps, 12 rows of 7 cells; squared distances between two of them lie in 48 (6 and 8) ... 200.
 
@@ -81,7 +81,9 @@ def fan_in_uniform_(weight: Tensor, fan_in: int | None = None, generator: Genera
 
 
 class ScaledTanh(nn.Module):
-    """f(a) = amplitude * tanh(slope * a), with f(1) = 1, f(-1) = -1 and the greatest |f''| there. Any shape, any float.
+    """Scaled hyperbolic tangent, f(a) = amplitude * tanh(slope * a). Any shape, any float.
+
+    f(1) = 1 and f(-1) = -1, where |f''| is greatest.
 
     >>> ScaledTanh()(torch.tensor([-1.0, 0.0, 1.0]))
     tensor([-1.0000,  0.0000,  1.0000])
@@ -100,7 +102,7 @@ class ScaledTanh(nn.Module):
 
 
 class Subsampling2d(nn.Module):
-    """Mean over windows that do not overlap, times one trainable coefficient and plus one bias for each map.
+    """Average pooling over windows that do not overlap, with a trainable coefficient and bias for each channel.
 
     (N, C, H, W) -> (N, C, floor(H / kh), floor(W / kw)), or the same without N. Rows and columns that fill no window
     are left out. No activation inside.
@@ -125,7 +127,7 @@ class Subsampling2d(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The coefficients to 1, the biases to 0."""
+        """Set the coefficients to 1 and the biases to 0."""
         nn.init.ones_(self.weight)
         nn.init.zeros_(self.bias)
 
@@ -139,17 +141,17 @@ class Subsampling2d(nn.Module):
 
 
 class PartialConv2d(nn.Module):
-    """A convolution in which each output map sees only the input maps that a table gives it.
+    """Convolution with a connection table: each output channel is connected to the listed input channels only.
 
     (N, in_channels, H, W) -> (N, len(connections), H - kh + 1, W - kw + 1), or the same without N.
 
-    `connections`: for each output map, the input maps it sees. Weights exist only for these: `weight`
-    (number of connections, kh, kw), in the table's order, starts uniform in ±2.4 / (the map's own connections *
-    kh * kw); `bias` (out_channels,) starts at 0 (the paper does not say). A convolution over the whole block with
-    zeros where nothing is connected is faster than one for each map, so `forward` makes `dense_weight()`.
+    `connections`: for each output channel, its input channels. Weights exist only for these: `weight`
+    (number of connections, kh, kw), in the table's order, starts uniform in ±2.4 / (the channel's own connections *
+    kh * kw); `bias` (out_channels,) starts at 0 (the paper does not say). A dense convolution with zeros where nothing
+    is connected is faster than one for each output channel, so `forward` makes `dense_weight()`.
 
-    Raises ArgumentError for a table that is empty, repeats a map or names one that does not exist, and ShapeError for
-    another channel count or an image smaller than the kernel.
+    Raises ArgumentError for a table that is empty, repeats a channel or names one that does not exist, and ShapeError
+    for another channel count or an image smaller than the kernel.
 
     >>> c3 = PartialConv2d(LENET5_C3_TABLE, in_channels=6, kernel_size=5)
     >>> sum(p.numel() for p in c3.parameters()), c3(torch.zeros(2, 6, 14, 14)).shape
@@ -183,7 +185,7 @@ class PartialConv2d(nn.Module):
         nn.init.zeros_(self.bias)
 
     def dense_weight(self) -> Tensor:
-        """(out_channels, in_channels, kh, kw): the weights, and zeros where nothing is connected; differentiable."""
+        """Return the weights as (out_channels, in_channels, kh, kw), zero where not connected; differentiable."""
         zeros = self.weight.new_zeros(self.out_channels, self.in_channels, *self.kernel_size)
         return zeros.index_put((self.connected_outputs, self.connected_inputs), self.weight)
 
@@ -201,19 +203,19 @@ class PartialConv2d(nn.Module):
 def _checked_table(connections: Sequence[Sequence[int]], in_channels: int) -> tuple[tuple[int, ...], ...]:
     table = tuple(tuple(inputs) for inputs in connections)
     if not table:
-        raise ArgumentError("connections is empty; it needs the input maps of at least one output map")
+        raise ArgumentError("connections is empty; it needs the input channels of at least one output channel")
     for output, inputs in enumerate(table):
         if not inputs:
-            raise ArgumentError(f"connections[{output}] is empty; every output map must see an input map")
+            raise ArgumentError(f"connections[{output}] is empty; every output channel needs an input channel")
         if len(set(inputs)) < len(inputs):
-            raise ArgumentError(f"connections[{output}] = {inputs} names an input map twice")
+            raise ArgumentError(f"connections[{output}] = {inputs} names an input channel twice")
         if any(not isinstance(i, int) or not 0 <= i < in_channels for i in inputs):
-            raise ArgumentError(f"connections[{output}] = {inputs} must name input maps 0 to {in_channels - 1}")
+            raise ArgumentError(f"connections[{output}] = {inputs} must name input channels 0 to {in_channels - 1}")
     return table
 
 
 class RBFOutput(nn.Module):
-    """Squared Euclidean distance of the features to each class's fixed prototype; the smallest one wins.
+    """Output layer of radial basis functions: squared Euclidean distances to each class's fixed prototype.
 
     (..., features) -> (..., classes), y_i = sum_j (x_j - w_ij)^2, at least 0. Computed from the differences, whose
     error is relative to each distance (the expanded form loses small distances), and in the prototypes' precision where

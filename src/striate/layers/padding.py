@@ -1,4 +1,4 @@
-"""The arithmetic of "valid" and "same" windows, as TensorFlow defines it, and the checks every pooling layer shares."""
+"""Arithmetic of "valid" and "same" padding, as TensorFlow defines it, and argument checks shared by layers."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ Size = int | tuple[int, int]
 
 
 def same_padding(n: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Cells added before and after `n` cells so that every `stride`-th window of `kernel` cells is kept.
+    """Return the padding before and after an axis of `n` cells, as TensorFlow's "same" defines it.
 
     total = max((ceil(n / stride) - 1) * stride + kernel - n, 0); an odd cell goes after (to the bottom or the right).
     Source: TensorFlow, `tf.nn` notes on padding. `n`, `kernel` and `stride` are at least 1.
@@ -24,7 +24,7 @@ def same_padding(n: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 def output_size(n: int, kernel: int, stride: int, padding: Padding) -> int:
-    """Windows along an axis of `n` cells: "valid" floor((n - kernel) / stride) + 1, "same" ceil(n / stride).
+    """Return the output size of an axis: "valid" floor((n - kernel) / stride) + 1, "same" ceil(n / stride).
 
     Raises ShapeError where there is no cell, or where a "valid" window is larger than the axis.
 
@@ -44,7 +44,7 @@ def output_size(n: int, kernel: int, stride: int, padding: Padding) -> int:
 
 
 def check_padding(padding: Padding) -> Padding:
-    """`padding` itself where it is "valid" or "same"; otherwise ArgumentError."""
+    """Return `padding`; raises ArgumentError unless it is "valid" or "same"."""
     if padding not in ("valid", "same"):
         raise unknown("padding", padding, ("valid", "same"))
     return padding
@@ -69,14 +69,14 @@ def border(padding: Size, kernel: tuple[int, int]) -> tuple[int, int]:
 
 
 def positive(value: int, name: str) -> int:
-    """`value` itself where it is an integer of at least 1; otherwise ArgumentError naming the argument."""
+    """Return `value`; raises ArgumentError, naming the argument, unless it is an integer of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ArgumentError(f"{name} must be an integer of at least 1, received {value!r}")
     return value
 
 
 def pair(value: Size, name: str) -> tuple[int, int]:
-    """(height, width) from one integer for both or a pair; ArgumentError where either is not a positive integer."""
+    """Return (height, width) from one integer for both or a pair; raises ArgumentError unless both are positive."""
     if isinstance(value, tuple | list):
         if len(value) != 2:
             raise ArgumentError(f"{name} must be an integer or a pair (height, width), received {value!r}")
@@ -85,7 +85,7 @@ def pair(value: Size, name: str) -> tuple[int, int]:
 
 
 def image_size(x: Tensor, layer: str, channels: int | None = None) -> tuple[int, int]:
-    """(H, W) of images (N, C, H, W) or (C, H, W).
+    """Return (H, W) of images (N, C, H, W) or (C, H, W).
 
     Raises ShapeError, naming `layer`, for other ranks, for images without a pixel, and where C is not `channels`.
     """

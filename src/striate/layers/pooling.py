@@ -1,6 +1,6 @@
-"""Pooling over windows with "valid" and "same" padding, and over whole images.
+"""Max and average pooling with "valid" and "same" padding, and global pooling.
 
-"same" is TensorFlow's: PyTorch's own pooling pads both sides alike, which gives other windows where the padding is odd.
+"same" is TensorFlow's: PyTorch's own pooling pads both sides equally, which gives other windows if the padding is odd.
 """
 
 import torch
@@ -11,7 +11,7 @@ from striate.layers.padding import Padding, Size, border, check_padding, image_s
 
 
 class _Pool2d(nn.Module):
-    """What MaxPool2d and AvgPool2d share: their arguments and where the windows lie."""
+    """Base class of MaxPool2d and AvgPool2d: arguments and padding."""
 
     def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Padding | Size = "valid"):
         super().__init__()
@@ -29,7 +29,7 @@ class _Pool2d(nn.Module):
             output_size(n, kernel, stride, self.padding)
         if self.padding == "valid":
             return self._pool(x, (0, 0), False)
-        # PyTorch's padding is alike on both sides and ignored by both of its pools. One cell more after is what its
+        # PyTorch's padding is equal on both sides and ignored by both of its pools. One cell more after is what its
         # ceil_mode adds where the stride is over 1. Where it is 1, one cell more on both sides adds a window in front.
         pads = [same_padding(n, kernel, stride) for n, kernel, stride in axes]
         uneven = [before < after for before, after in pads]
@@ -46,7 +46,7 @@ class _Pool2d(nn.Module):
 
 
 class MaxPool2d(_Pool2d):
-    """The largest cell of each window.
+    """Max pooling with "valid" or "same" padding.
 
     (N, C, H, W) -> (N, C, H', W'), or the same without N; floating. H' = floor((H - kh) / sh) + 1 with "valid" and
     ceil(H / sh) with "same", W' likewise. Padding cells are never chosen, whatever the sign of the image.
@@ -67,7 +67,7 @@ class MaxPool2d(_Pool2d):
 
 
 class AvgPool2d(_Pool2d):
-    """The mean of each window's cells; with "same" padding, of those that lie in the image.
+    """Average pooling with "valid" or "same" padding; padding cells don't count.
 
     Shapes, arguments and errors as in MaxPool2d. With numbers as padding the added cells count as zeros, as in PyTorch.
 
@@ -87,7 +87,7 @@ class AvgPool2d(_Pool2d):
 
 
 class GlobalAvgPool2d(nn.Module):
-    """The mean of each map: (N, C, H, W) -> (N, C), or (N, C, 1, 1) with `keepdim`; the same without N. Floating.
+    """Global average pooling: (N, C, H, W) -> (N, C), or (N, C, 1, 1) with `keepdim`; the same without N. Floating.
 
     Raises ShapeError for a tensor that is no image or has no pixel.
 
@@ -108,7 +108,7 @@ class GlobalAvgPool2d(nn.Module):
 
 
 class GlobalMaxPool2d(nn.Module):
-    """The largest cell of each map, shapes and errors as in GlobalAvgPool2d. Cells that tie share the gradient.
+    """Global max pooling; shapes and errors as in GlobalAvgPool2d. Cells that tie share the gradient.
 
     >>> GlobalMaxPool2d()(torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]]))
     tensor([[6.]])

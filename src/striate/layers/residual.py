@@ -1,4 +1,4 @@
-"""What joins the branch of a residual block and its shortcut, and the shortcut that has no parameters.
+"""Parts of residual blocks: the addition of branch and shortcut, and the shortcut without parameters.
 
 Source: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", 2015, section 3.
 """
@@ -11,10 +11,10 @@ from striate.layers.padding import image_size, positive
 
 
 class Add(nn.Module):
-    """The sum of its inputs, cell by cell. As a module it is seen by whoever watches the layers of a network.
+    """Element-wise sum of its inputs, as a module so that hooks see it.
 
-    Tensors of one shape (any) -> that shape. Raises ShapeError where the shapes differ: a sum that repeats one of its
-    terms hides a mistake.
+    Tensors of one shape (any) -> that shape. Raises ShapeError where the shapes differ: broadcasting would hide a
+    mistake.
 
     >>> import torch
     >>> Add()(torch.tensor([1.0, 2.0]), torch.tensor([10.0, 20.0]))
@@ -30,7 +30,7 @@ class Add(nn.Module):
 
 
 class PaddedShortcut(nn.Module):
-    """Option A, the shortcut without parameters: every `stride`-th pixel, and maps of zeros after those there are.
+    """Option A, the shortcut without parameters: every `stride`-th pixel, padded with channels of zeros.
 
     (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)), or the same without N.
     Section 3.3 (A) and the networks of section 4.2.

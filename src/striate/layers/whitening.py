@@ -1,4 +1,4 @@
-"""A first convolution that is not learned: its outputs are uncorrelated and of equal variance.
+"""Whitening convolution: a first layer with fixed filters, whose outputs are uncorrelated and of equal variance.
 
 Source: Jordan, "94 % on CIFAR-10 in 3.29 seconds on a single GPU", 2024, section 3.2: the eigenvectors of the images'
 patches, each divided by its standard deviation, and the same with the other sign, so that a ReLU loses nothing.
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from striate.errors import ArgumentError, ShapeError
 from striate.layers.padding import positive
 
-EPSILON = 5e-4  # added to the variances, lest directions without any become noise (the same section)
+EPSILON = 5e-4  # added to the variances, so that directions with none don't amplify noise (the same section)
 CHUNK = 2**22  # values of patches that are summed at once
 
 
@@ -46,7 +46,7 @@ class WhiteningConv2d(nn.Conv2d):
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
-        """Set the filters to whiten the patches of these images.
+        """Compute filters that whiten the patches of these images.
 
         Args:
             images: floating (N, in_channels, H, W), N at least 1, normalised as the layer's input will be.
@@ -65,7 +65,7 @@ class WhiteningConv2d(nn.Conv2d):
         self._set(total / (len(images) * images.shape[2] * images.shape[3]))
 
     def _expected(self) -> Tensor:
-        """The covariance of a picture's patches, in the order of their values: channel, row, column."""
+        """Return the model covariance of a picture's patches, in the order of their values: channel, row, column."""
         size = self.kernel_size[0]
         places = torch.cartesian_prod(*map(torch.arange, (self.in_channels, size, size))).double().view(-1, 3)
         apart = (places[:, None] - places[None]).abs()

@@ -1,6 +1,6 @@
-"""Architectures, one a file, each opening with its table."""
+"""Model architectures, one a file, each documented by its table of layers."""
 
-from striate.models import (  # noqa: F401  (importing a model enters it)
+from striate.models import (  # noqa: F401  (importing a model registers it)
     alexnet,
     alexnet_torchvision,
     fashion_cnn,
@@ -15,7 +15,7 @@ from striate.models import (  # noqa: F401  (importing a model enters it)
 from striate.models.antialias import antialias
 from striate.models.creation import create
 from striate.models.finetuning import depths, evaluating, freeze_backbone, frozen_norms, head
-from striate.models.initialization import fit, wanted
+from striate.models.initialization import fit, fit_indices
 from striate.models.registry import Architecture, Facts, Option, Outputs, facts, names, parse
 from striate.models.weights.adapt import Normalization, trained_size
 
@@ -31,11 +31,11 @@ __all__ = [
     "evaluating",
     "facts",
     "fit",
+    "fit_indices",
     "freeze_backbone",
     "frozen_norms",
     "head",
     "names",
     "parse",
     "trained_size",
-    "wanted",
 ]

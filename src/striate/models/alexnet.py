@@ -1,4 +1,4 @@
-"""AlexNet (Krizhevsky, Sutskever and Hinton, 2012): on one tower, on two as published, and torchvision's variant.
+"""AlexNet (Krizhevsky, Sutskever and Hinton, 2012): as one tower, and as the two towers that were published.
 
 layer  type     maps  size     kernel  stride  padding  activation
 in     input    3     227×227
@@ -17,7 +17,7 @@ out    dense    1000                                    softmax (in the loss)
 The paper says 224×224, from which windows of 11 at a stride of 4 make no whole number of steps; 227 gives its 55.
 
 With stem=small, for images of about 32 pixels, C1 is 5×5 at a stride of 1 with padding "same". From 32×32 pixels 3×3
-are then left behind S8, a quarter of the published 6×6, and the dense layers have a quarter of their units, 1024.
+are then left after S8, a quarter of the published 6×6, and the dense layers have a quarter of their units, 1024.
 """
 
 from torch import Tensor, nn
@@ -29,12 +29,12 @@ from striate.models.registry import Facts, register
 from striate.models.stem import STEM, check_size
 
 SOURCE = "Krizhevsky, Sutskever, Hinton 2012, section 3"
-SMALLEST = {"imagenet": 67, "small": 15}  # sides that leave one pixel behind S8
+SMALLEST = {"imagenet": 67, "small": 15}  # sides that leave one pixel after S8
 UNITS = {"imagenet": 4096, "small": 1024}
 
 
 class AlexNet(nn.Module):
-    """(N, channels, height, width) to logits (N, classes).
+    """AlexNet: (N, channels, height, width) to logits (N, classes).
 
     62,378,344 parameters for 227×227 colour images and 1,000 classes, 60,965,224 with the published two groups. The
     dense layers follow the image's size. Both sides at least 67 pixels, 15 with stem=small.
@@ -45,7 +45,7 @@ class AlexNet(nn.Module):
 
     Args:
         stem: "imagenet", the table above, or "small".
-        groups: 1, or 2 for the paper's two GPUs: C3, C6 and C7 then see only the maps of their own half.
+        groups: 1, or 2 for the paper's two GPUs: C3, C6 and C7 then use only the channels of their own half.
 
     Raises:
         ShapeError: for an image that is too small.
@@ -107,7 +107,7 @@ class AlexNet(nn.Module):
 
 
 def left(side: int, stem: str) -> int:
-    """Pixels behind S8 along an axis of the image."""
+    """Return the pixels after S8 along an axis of the image."""
     side = output_size(side, 11, 4, "valid") if stem == "imagenet" else side
     for _ in ("S2", "S4", "S8"):
         side = output_size(side, 3, 2, "valid")
@@ -116,13 +116,13 @@ def left(side: int, stem: str) -> int:
 
 @register(Facts("alexnet", "AlexNet on one tower, as the chapter draws it", SOURCE, options={"stem": STEM}))
 def alexnet(classes: int, channels: int, image_size: tuple[int, int], stem: str = "imagenet") -> AlexNet:
-    """AlexNet on one tower: every map of a layer sees all maps of the layer before."""
+    """Make AlexNet as one tower: every channel of a layer is connected to all channels of the layer before."""
     check_size("alexnet", stem, image_size, SMALLEST)
     return AlexNet(classes, channels, image_size, stem, groups=1)
 
 
 @register(Facts("alexnet_grouped", "AlexNet on two towers, as published in 2012", SOURCE, options={"stem": STEM}))
 def alexnet_grouped(classes: int, channels: int, image_size: tuple[int, int], stem: str = "imagenet") -> AlexNet:
-    """AlexNet with C3, C6 and C7 in two groups, as two GPUs shared it."""
+    """Make AlexNet with C3, C6 and C7 in two groups, as it was divided between two GPUs."""
     check_size("alexnet_grouped", stem, image_size, SMALLEST)
     return AlexNet(classes, channels, image_size, stem, groups=2)

@@ -15,8 +15,8 @@ classifier.1  dense    4096                                    ReLU, dropout ½ 
 classifier.4  dense    4096                                    ReLU, dropout ½ before it
 classifier.6  dense    1000                                    softmax (in the loss)
 
-No local response normalisation, and fewer maps than in 2012. Names and shapes are torchvision's, so that its weights
-load as they are.
+No local response normalisation, and fewer channels than in 2012. Names and shapes are torchvision's, so that its
+weights load as they are.
 
 With stem=small, for images of about 32 pixels, features.0 is 5×5 at a stride of 1 with padding "same"; nothing is
 averaged before the dense layers, which have 1,024 units as in alexnet's small form.
@@ -31,7 +31,7 @@ from striate.models.stem import STEM, check_size
 from striate.models.weights.adapt import IMAGENET
 
 SOURCE = "Krizhevsky 2014, One weird trick for parallelizing convolutional neural networks"
-SMALLEST = {"imagenet": 63, "small": 15}  # sides that leave one pixel behind features.12
+SMALLEST = {"imagenet": 63, "small": 15}  # sides that leave one pixel after features.12
 
 
 @register(
@@ -44,7 +44,7 @@ SMALLEST = {"imagenet": 63, "small": 15}  # sides that leave one pixel behind fe
     )
 )
 class AlexNetTorchvision(nn.Module):
-    """(N, channels, height, width) to logits (N, classes).
+    """AlexNet as torchvision builds it: (N, channels, height, width) to logits (N, classes).
 
     61,100,840 parameters for colour images and 1,000 classes, whatever the image's size. Both sides at least 63
     pixels, 15 with stem=small.

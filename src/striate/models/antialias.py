@@ -1,14 +1,14 @@
-"""Anti-aliasing as a change to any network: strided pooling and convolution become the blurred forms of Zhang (2019).
+"""Anti-aliasing of any network: strided pooling and convolution become the blurred forms of Zhang (2019).
 
-A layer with a stride keeps its place, its name and its weights and loses its stride; a BlurPool2d brings its output to
-the size it had. As in the paper, section 3.2, the blur stands behind the activation that follows:
+A layer with a stride keeps its place, its name and its weights and loses its stride; a BlurPool2d reduces its output to
+the size it had. As in the paper, section 3.2, the blur comes after the activation that follows:
 
 Max(k, stride s)                 becomes  Max(k), Blur(s)
 Conv(k, stride s), norm, ReLU    becomes  Conv(k), norm, ReLU, Blur(s)
 
 An average keeps its window too: its blur is the paper's for a filter longer by the window less one. Where no module of
-the network's own activates the output (a sum comes next, `F.relu`, or one ReLU module that serves several places), the
-blur stands directly behind the layer.
+the network's own activates the output (a sum comes next, `F.relu`, or one ReLU module that is used in several places),
+the blur comes directly after the layer.
 """
 
 import copy
@@ -24,7 +24,7 @@ from striate import layers
 from striate.errors import ArgumentError, ShapeError
 from striate.models.finetuning import evaluating
 
-LARGE = 64  # pixels; on images of this side and more, a convolution that sees the image itself keeps its stride
+LARGE = 64  # pixels; on images of this side and more, a convolution of the image itself keeps its stride
 
 Pool = nn.MaxPool2d | nn.AvgPool2d | layers.MaxPool2d | layers.AvgPool2d | layers.Subsampling2d
 Strided = nn.Conv2d | Pool | layers.PaddedShortcut
@@ -38,15 +38,15 @@ _ACTIVATIONS = (
 def antialias(
     model: nn.Module, filter: str = layers.DEFAULT_FILTER, input_shape: tuple[int, int, int] | None = None
 ) -> nn.Module:
-    """A copy of a network whose strided layers are blurred: less of what it says depends on where the object stands.
+    """Return a copy of a network with blurred strided layers, so that its logits depend less on the object's position.
 
-    Weights are kept, and the names and shapes of all parameters, so that saved weights load into either network. What
-    the layers compute is not the same: a network is best trained, or trained on, with its blur. Left alone are layers
-    without a stride, adaptive and global pooling, what one image in evaluation mode does not reach, and, for its cost
-    and as in the paper's networks, the first convolution if a side of the image has 64 pixels or more.
+    Weights are kept, and the names and shapes of all parameters, so that saved weights load into either network. The
+    layers compute other values, so a network is best trained, or trained further, with its blur. Unchanged are layers
+    without a stride, adaptive and global pooling, layers that one image in evaluation mode does not reach, and, for its
+    cost and as in the paper's networks, the first convolution if a side of the image has 64 pixels or more.
 
     Args:
-        model: any module from (N, C, H, W); it stays as it is.
+        model: any module from (N, C, H, W); it is not changed.
         filter: "rect-2", "tri-3", "tri-4" or "bin-5", weak to strong.
         input_shape: channels, height, width; known for models that Striate made.
 
@@ -59,7 +59,7 @@ def antialias(
     shape = input_shape or (made and (made.channels, *made.image_size))
     if not shape:
         raise ArgumentError(
-            f"{type(model).__name__} does not say what it takes: pass input_shape=(channels, height, width)."
+            f"the input shape of {type(model).__name__} is unknown: pass input_shape=(channels, height, width)."
         )
     if not any(model.children()):
         raise ArgumentError(
@@ -86,29 +86,29 @@ def antialias(
 
 @dataclass(frozen=True)
 class _Call:
-    """One call of a layer: the tensors it took and made, by id and version; operations in place make new versions."""
+    """One call of a layer: its input and output tensors by id and version; in-place operations make new versions."""
 
     module: nn.Module
-    taken: tuple[int, int]
-    made: tuple[int, int]
-    channels: int  # of what it made; 0 if that is no stack of maps
+    input: tuple[int, int]
+    output: tuple[int, int]
+    channels: int  # of the output; 0 if it is not (N, C, H, W)
 
 
 def _watched(model: nn.Module, shape: tuple[int, int, int]) -> tuple[Tensor, list[_Call]]:
-    """What the model says of one image of zeros in evaluation mode, and the calls of its layers without children."""
+    """Run the model on one image of zeros in evaluation mode: its output, and the calls of its layers."""
     calls: list[_Call] = []
     alive: list[Tensor] = []  # so that no two tensors share an id
-    taken: dict[nn.Module, tuple[int, int]] = {}
+    inputs: dict[nn.Module, tuple[int, int]] = {}
 
     def begin(module: nn.Module, args: tuple[Any, ...]) -> None:
-        taken[module] = (id(args[0]), args[0]._version) if args and isinstance(args[0], Tensor) else (0, 0)
+        inputs[module] = (id(args[0]), args[0]._version) if args and isinstance(args[0], Tensor) else (0, 0)
         alive.extend(value for value in args if isinstance(value, Tensor))
 
     def end(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if isinstance(output, Tensor):
             alive.append(output)
             channels = output.shape[1] if output.dim() == 4 else 0
-            calls.append(_Call(module, taken.pop(module), (id(output), output._version), channels))
+            calls.append(_Call(module, inputs.pop(module), (id(output), output._version), channels))
 
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     leaves = [
@@ -131,7 +131,7 @@ def _watched(model: nn.Module, shape: tuple[int, int, int]) -> tuple[Tensor, lis
 
 
 def _strided(calls: list[_Call], shape: tuple[int, int, int]) -> list[Strided]:
-    """The layers to blur, in the order they are called, each once."""
+    """Return the layers to blur, in the order they are called, each once."""
     first = next((call.module for call in calls if isinstance(call.module, nn.Conv2d)), None)
     kept = first if min(shape[1:]) >= LARGE else None
     modules = dict.fromkeys(call.module for call in calls if call.module is not kept)
@@ -144,7 +144,7 @@ def _steps(layer: Strided) -> tuple[int, int]:
 
 
 def _blur(model: nn.Module, calls: list[_Call], layer: Strided, filter: str) -> None:
-    """Take a layer's stride away and put a blur behind it, or behind its activation."""
+    """Remove a layer's stride and insert a blur after it, or after its activation."""
     mine = [call for call in calls if call.module is layer]
     activation = _activation(calls, mine[0]) if len(mine) == 1 else None
     place = activation or layer
@@ -152,7 +152,7 @@ def _blur(model: nn.Module, calls: list[_Call], layer: Strided, filter: str) -> 
         _put(model, layer, layers.BlurredConv2d(layer, filter))
         return
     if any(True for _ in place.parameters()):
-        raise ArgumentError(f"a {type(place).__name__} can't be blurred where no activation stands behind it.")
+        raise ArgumentError(f"a {type(place).__name__} can't be blurred if no activation follows it.")
     steps, like = _steps(layer), next(model.parameters(), torch.empty(0))
     blurs = {call.channels: layers.BlurPool2d(call.channels, filter, steps) for call in mine}
     blur = (_BlurEach(blurs) if len(blurs) > 1 else blurs[mine[0].channels]).to(like.device, like.dtype)
@@ -165,13 +165,13 @@ def _blur(model: nn.Module, calls: list[_Call], layer: Strided, filter: str) -> 
 
 
 def _activation(calls: list[_Call], call: _Call) -> nn.Module | None:
-    """The activation, without parameters, that takes what a call made, normalised perhaps, and serves nothing else."""
+    """Return the parameter-free activation, used only once, of a call's output, possibly after a normalisation."""
     uses = Counter(other.module for other in calls)
     while True:
-        takers = [other for other in calls if other.taken == call.made]
-        if len(takers) != 1 or uses[takers[0].module] > 1:
+        users = [other for other in calls if other.input == call.output]
+        if len(users) != 1 or uses[users[0].module] > 1:
             return None
-        (call,) = takers
+        (call,) = users
         if isinstance(call.module, _ACTIVATIONS):
             return call.module
         if not isinstance(call.module, _NORMS):
@@ -179,13 +179,13 @@ def _activation(calls: list[_Call], call: _Call) -> nn.Module | None:
 
 
 def _put(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Put a module in another's place, wherever the network holds that one."""
+    """Replace a module by another, wherever the network holds it."""
     for name in [name for name, module in model.named_modules(remove_duplicate=False) if module is old]:
         model.set_submodule(name, new)
 
 
 class _BlurEach(nn.Module):
-    """The blurs of a layer that serves maps of several channel counts."""
+    """The blurs of a layer that is called with several channel counts."""
 
     def __init__(self, blurs: dict[int, layers.BlurPool2d]):
         super().__init__()
@@ -196,7 +196,7 @@ class _BlurEach(nn.Module):
 
 
 class _LastWindow(nn.Module):
-    """Cells of −∞ behind the image, so many that a max pooling in ceil mode has its last windows without stride too."""
+    """Padding of −∞ that gives a max pooling without stride the last windows that it has in ceil mode."""
 
     def __init__(self, pool: nn.MaxPool2d):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The textbook chapter's convolutional network for Fashion-MNIST.
+"""Convolutional network for Fashion-MNIST from Géron, Hands-On Machine Learning, chapter 14.
 
 layer  type     maps  size   kernel  stride  padding  activation
 in     input    1     28×28
@@ -26,13 +26,13 @@ SMALLEST = 8  # three poolings leave one pixel of eight
 
 @register(Facts("fashion_cnn", "the chapter's CNN for Fashion-MNIST", "Géron, Hands-On Machine Learning, chapter 14"))
 class FashionCNN(nn.Module):
-    """(N, channels, height, width), both sides at least 8, to logits (N, classes).
+    """The chapter's CNN: (N, channels, height, width), both sides at least 8, to logits (N, classes).
 
-    1,413,834 parameters for 28×28 grey images and 10 classes. Each pooling stands before the ReLU of the convolution it
+    1,413,834 parameters for 28×28 grey images and 10 classes. Each pooling comes before the ReLU of the convolution it
     follows: maximum and ReLU commute, and a quarter of the values is then rectified.
 
     Weights start as He et al. (2015) draw them for ReLU networks; biases and the last layer at 0, so that the first
-    loss is that of an even guess.
+    loss is that of uniform probabilities.
 
     Raises:
         ShapeError: if a side of the image is below 8 pixels.

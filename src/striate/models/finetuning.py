@@ -1,7 +1,7 @@
-"""Which part of a network is its head, and how far from it each parameter lies: what fine-tuning trains, and how much.
+"""Fine-tuning: the head of a network, freezing of its backbone, and the depth of each parameter; evaluation mode.
 
-Source of rates that differ from layer to layer: Howard and Ruder, "Universal Language Model Fine-tuning for Text
-Classification", 2018, section 3.2.
+Source of layer-wise learning rates: Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification",
+2018, section 3.2.
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from striate.models.weights.adapt import AUXILIARY
 
 
 def head(model: nn.Module) -> nn.Module:
-    """The layer that turns features into classes: the last registered one with weights, auxiliary classifiers apart.
+    """Return the head, the layer from features to classes: the last registered one with weights, not auxiliary.
 
-    Weights are parameters of two or more dimensions. LeNet-5's prototypes are none, so its head is F6.
+    Weights are parameters of two or more dimensions. LeNet-5's prototypes are no parameters, so its head is F6.
 
     Raises:
         ArgumentError: for a network without weights.
@@ -26,9 +26,9 @@ def head(model: nn.Module) -> nn.Module:
 
 
 def freeze_backbone(model: nn.Module) -> None:
-    """Let training change the head alone: no other parameter has a gradient afterwards.
+    """Freeze the backbone: no parameter outside the head has a gradient afterwards.
 
-    Batch normalisation would still gather statistics in training mode: see `frozen_norms`.
+    Batch normalisation would still update its statistics in training mode: see `frozen_norms`.
     """
     trained = head(model)
     model.requires_grad_(False)
@@ -36,8 +36,10 @@ def freeze_backbone(model: nn.Module) -> None:
 
 
 def frozen_norms(model: nn.Module) -> list[nn.Module]:
-    """The batch normalisations with parameters of which none is trained. In training they belong in evaluation mode,
-    or their running statistics, which are part of what was learnt, drift."""
+    """Return the batch normalisations whose parameters are all frozen.
+
+    In training they belong in evaluation mode, or their running statistics, which are part of what was learnt, drift.
+    """
     return [
         module
         for module in model.modules()
@@ -48,11 +50,11 @@ def frozen_norms(model: nn.Module) -> list[nn.Module]:
 
 
 def depths(model: nn.Module) -> dict[str, float]:
-    """How far from the input each parameter lies, by name: 0 for the first layer, 1 for the head.
+    """Return the relative depth of each parameter, by name: 0 for the first layer, 1 for the head.
 
     Layers with weights are counted in the order in which they are registered; biases, scales and normalisations belong
-    to the layer before them. A learning rate of rate × factor ** (1 − depth) goes from rate × factor in the first layer
-    to rate in the head in equal ratios.
+    to the layer before them. A learning rate of rate × factor ** (1 − depth) grows from rate × factor in the first
+    layer to rate in the head in equal ratios.
     """
     starts = {path for path, _ in _layers(model)}
     depth, found = -1, {}
@@ -64,7 +66,7 @@ def depths(model: nn.Module) -> dict[str, float]:
 
 
 def _layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Path and module of every layer that has weights of its own, without those of auxiliary classifiers."""
+    """Return path and module of every layer that has weights of its own, without those of auxiliary classifiers."""
     found = [
         (path, module)
         for path, module in model.named_modules()
@@ -78,7 +80,7 @@ def _layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Every module in evaluation mode, and afterwards each in its own again."""
+    """Set every module to evaluation mode inside the block, and restore each one's mode after it."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()

@@ -1,11 +1,11 @@
-"""GoogLeNet (Szegedy et al., 2014): table 1 and figure 3.
+"""GoogLeNet (Szegedy et al., 2014), as in table 1 and figure 3.
 
 layer        type       window  output       parameters
 in           input              224×224×3
 conv1        conv       7×7/2   112×112×64   9,472
-pool1        maxpool    3×3/2   56×56×64                 local response normalisation behind it
+pool1        maxpool    3×3/2   56×56×64                 local response normalisation after it
 conv2        conv       1×1/1   56×56×64     4,160
-conv3        conv       3×3/1   56×56×192    110,784     local response normalisation behind it
+conv3        conv       3×3/1   56×56×192    110,784     local response normalisation after it
 pool2        maxpool    3×3/2   28×28×192
 inception3a  inception          28×28×256    163,696
 inception3b  inception          28×28×480    388,736
@@ -37,9 +37,9 @@ from striate.models.registry import Facts, Option, Outputs, register
 from striate.models.stem import STEM
 
 SOURCE = "Szegedy et al. 2014, Going Deeper with Convolutions, table 1 and figure 3"
-AUXILIARY = 0.3  # what each auxiliary classifier's loss counts, section 5
+AUXILIARY = 0.3  # the weight of each auxiliary classifier's loss, section 5
 
-# Table 1: maps in, #1×1, (#3×3 reduce, #3×3), (#5×5 reduce, #5×5), pool projection.
+# Table 1: input channels, #1×1, (#3×3 reduce, #3×3), (#5×5 reduce, #5×5), pool projection.
 TABLE = {
     "3a": (192, 64, (96, 128), (16, 32), 32),
     "3b": (256, 128, (128, 192), (32, 96), 64),
@@ -54,17 +54,17 @@ TABLE = {
 
 
 class Head(nn.Module):
-    """An auxiliary classifier, section 5: (N, maps, height, width) to logits (N, classes).
+    """An auxiliary classifier, section 5: (N, channels, height, width) to logits (N, classes).
 
     Args:
-        pool: what shrinks the maps, to `pixels` of each.
-        norm: batch normalisation in the place of the convolution's bias; not in the paper.
+        pool: a pooling to `pixels` pixels.
+        norm: batch normalisation instead of the convolution's bias; not in the paper.
     """
 
-    def __init__(self, pool: nn.Module, maps: int, pixels: int, classes: int, norm: bool = False):
+    def __init__(self, pool: nn.Module, channels: int, pixels: int, classes: int, norm: bool = False):
         super().__init__()
         self.pool = pool
-        self.conv = conv_relu(maps, 128, 1, norm=norm)
+        self.conv = conv_relu(channels, 128, 1, norm=norm)
         self.flatten = nn.Flatten()
         self.fc1 = nn.Linear(128 * pixels, 1024)
         self.relu = nn.ReLU()
@@ -84,10 +84,10 @@ OPTIONS = {"stem": STEM, "auxiliary": Option((True, False))}
 
 @register(Facts("googlenet", "GoogLeNet as published in 2014", SOURCE, options=OPTIONS))
 class GoogLeNet(nn.Module):
-    """(N, channels, height, width), any size, to logits (N, classes); in training mode with heads to `Outputs`.
+    """GoogLeNet: (N, channels, height, width), any size, to logits (N, classes); in training to `Outputs`.
 
     6,998,552 parameters for colour images and 1,000 classes; with the auxiliary heads, which at 224×224 have 4×4
-    pixels, 13,378,280. Maps are averaged over all their pixels, which at 224×224 is the table's window of 7×7.
+    pixels, 13,378,280. The average is over all pixels, which at 224×224 is the table's window of 7×7.
 
     The paper gives neither the constants of its local response normalisation, here AlexNet's, nor how weights start:
     here as He et al. (2015) draw them for ReLU networks, with biases and the last layers at 0.
@@ -149,8 +149,8 @@ class GoogLeNet(nn.Module):
         return logits
 
 
-def _head(maps: int, size: tuple[int, int], classes: int) -> Head:
-    """A head on maps of this size, its window of 5×5 as small as they are where they are smaller."""
+def _head(channels: int, size: tuple[int, int], classes: int) -> Head:
+    """Make a head for feature maps of this size, with a window of 5×5, or less where they are smaller."""
     window = (min(5, size[0]), min(5, size[1]))
     height, width = (output_size(side, kernel, 3, "valid") for side, kernel in zip(size, window, strict=True))
-    return Head(AvgPool2d(window, stride=3), maps, height * width, classes)
+    return Head(AvgPool2d(window, stride=3), channels, height * width, classes)

@@ -1,4 +1,4 @@
-"""The GoogLeNet of torchvision: that of 2014 with batch normalisation, as TensorFlow's models had it.
+"""torchvision's GoogLeNet: that of 2014 with batch normalisation, as in TensorFlow's models.
 
 layer        type       window  output       parameters
 in           input              224×224×3
@@ -21,8 +21,8 @@ inception5b  inception          7×7×1024     1,347,040
 avgpool      avgpool            1×1×1024                 dropout 0.2
 fc           dense              1000         1,025,000   softmax (in the loss)
 
-What differs from the paper: the "5×5" branches have windows of 3×3, every convolution a batch normalisation in the
-place of its bias, there is no local response normalisation, maxpool4 is 2×2, poolings keep what is left over at the
+Differences from the paper: the "5×5" branches have windows of 3×3, every convolution a batch normalisation in the
+place of its bias, there is no local response normalisation, maxpool4 is 2×2, poolings keep the remainder at the
 border ("ceil") instead of padding, dropout is 0.2, and the heads average adaptively to 4×4 pixels. Names and shapes are
 torchvision's, so that its weights load as they are. They were trained on images normalised with 0.5 and 0.5: the
 option `transform_input` with which torchvision uses them undoes ImageNet's normalisation in favour of that one.
@@ -39,7 +39,7 @@ from striate.models.stem import check_size
 from striate.models.weights.adapt import HALF
 
 SOURCE = "Szegedy et al. 2014, as torchvision.models.googlenet builds it"
-SMALLEST = {"imagenet": 15, "small": 4}  # sides whose poolings still have a window to start
+SMALLEST = {"imagenet": 15, "small": 4}  # sides with at least one window in every pooling
 
 
 @register(
@@ -52,7 +52,7 @@ SMALLEST = {"imagenet": 15, "small": 4}  # sides whose poolings still have a win
     )
 )
 class GoogLeNetTorchvision(nn.Module):
-    """(N, channels, height, width) to logits (N, classes); in training mode with heads to `Outputs`.
+    """torchvision's GoogLeNet: (N, channels, height, width) to logits (N, classes); in training to `Outputs`.
 
     6,624,904 parameters for colour images and 1,000 classes, 13,004,888 with the auxiliary heads, whatever the image's
     size. Both sides at least 15 pixels, 4 with stem=small.

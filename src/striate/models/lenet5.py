@@ -1,4 +1,4 @@
-"""LeNet-5 (LeCun, Bottou, Bengio and Haffner, 1998): as published, and as one would build it today.
+"""LeNet-5 (LeCun, Bottou, Bengio and Haffner, 1998), as published and with today's layers.
 
 layer  type       maps  size   kernel  parameters  connections
 in     input      1     32×32
@@ -30,14 +30,14 @@ from striate.layers import (
 )
 from striate.models.registry import Facts, register
 
-FIELD = 32  # the input field, in pixels; smaller images stand in its middle
+FIELD = 32  # the input field, in pixels; smaller images are centred in it
 BACKGROUND, FOREGROUND = -0.1, 1.175  # section II.B: mean about 0, variance about 1
 MEAN, STD = -BACKGROUND / (FOREGROUND - BACKGROUND), 1 / (FOREGROUND - BACKGROUND)
 SOURCE = "LeCun, Bottou, Bengio, Haffner 1998, section II.B"
 
 
 class _Field(nn.Module):
-    """Centre an image in the 32×32 input field, the rest filled with the background's value."""
+    """Padding that centres an image in the 32×32 input field, filled with the background's value."""
 
     def __init__(self, name: str, image_size: tuple[int, int]):
         super().__init__()
@@ -59,10 +59,10 @@ class _Field(nn.Module):
 
 @register(Facts("lenet5", "LeNet-5 as published in 1998", SOURCE, loss="map", image_size=28, mean=MEAN, std=STD))
 class LeNet5(nn.Module):
-    """(N, channels, height, width), sides up to 32, to logits (N, classes).
+    """LeNet-5 as published: (N, channels, height, width), sides up to 32, to logits (N, classes).
 
     The input is normalised to −0.1 (background) … 1.175 (ink). The logits are the RBF units' squared distances y with
-    the sign turned, so the largest logit is the nearest prototype, and softmax over them is the paper's posterior.
+    the sign reversed, so the largest logit is the nearest prototype, and softmax over them is the paper's posterior.
 
     60,000 trainable parameters with one input channel. The prototypes are those of the digits 0 … 9, so there are at
     most 10 classes; the k-th class gets the k-th digit's.
@@ -113,11 +113,10 @@ class LeNet5(nn.Module):
 
 @register(Facts("lenet5_modern", "LeNet-5's shape with today's parts", SOURCE, image_size=28, mean=MEAN, std=STD))
 class LeNet5Modern(nn.Module):
-    """(N, channels, height, width), sides up to 32, to logits (N, classes).
+    """LeNet-5 with today's layers: (N, channels, height, width), sides up to 32, to logits (N, classes).
 
-    The published shape with what one would use now: C3 sees every map, subsampling is plain average pooling, ReLU
-    takes the place of tanh, a dense layer with cross-entropy that of the RBF units. 61,706 parameters for one channel
-    and 10 classes.
+    C3 is connected to every channel, subsampling is plain average pooling, ReLU replaces tanh, and a dense layer with
+    cross-entropy replaces the RBF units. 61,706 parameters for one channel and 10 classes.
 
     Raises:
         ShapeError: for images larger than 32×32.

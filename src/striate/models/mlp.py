@@ -1,4 +1,4 @@
-"""A dense network: the baseline that convolution must beat.
+"""Multilayer perceptron: the dense baseline for convolutional networks.
 
 layer   type      units   activation
 in      input     H·W·C
@@ -16,7 +16,7 @@ HIDDEN = (300, 100)
 
 @register(Facts("mlp", "dense baseline, 300 and 100 hidden units", "LeCun et al. 1998, figure 9 (28×28-300-100-10)"))
 class MLP(nn.Module):
-    """(N, channels, height, width) to logits (N, classes) through two hidden layers.
+    """Two hidden layers: (N, channels, height, width) to logits (N, classes).
 
     266,610 parameters for 28×28 grey images and 10 classes.
     """

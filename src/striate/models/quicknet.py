@@ -1,4 +1,4 @@
-"""Networks made for a short time to a good accuracy, with as few multiply-adds as do the work.
+"""QuickNet: Striate's own networks, designed for a short training time to a good accuracy.
 
 layer  type            maps            size at 28×28   size at 224×224
                        s    m    l
@@ -16,11 +16,11 @@ C8     conv 3×3        128  192  192   3×3             7×7      added to its 
 S9     global max                      1×1             1×1
 out    dense, × 0.2, softmax (in the loss)
 
-With the small stem C1 whitens and learns nothing, see `layers.WhiteningConv2d`: `fit` shows it the training images, and
-no gradient has to be taken back to it. It has both signs of every direction of a patch: 18 maps for grey images, and
-for those in colour as many as with the large stem. After each other convolution, or the pooling behind it, come batch
-normalisation and ReLU: maximum and ReLU commute, and a quarter of the values is then normalised and rectified. What
-each choice is worth: docs/speed.md.
+With the small stem C1 has fixed whitening filters, see `layers.WhiteningConv2d`: `fit` computes them from training
+images, and no gradient has to be propagated to it. It has both signs of every direction of a patch: 18 channels for
+grey images, and for those in colour as many as with the large stem. After each other convolution, or the pooling after
+it, come batch normalisation and ReLU: maximum and ReLU commute, and a quarter of the values is then normalised and
+rectified. The effect of each choice: docs/speed.md.
 """
 
 from itertools import pairwise
@@ -32,16 +32,16 @@ from striate.models.registry import Facts, register
 from striate.models.stem import STEM, check_size
 
 WIDTHS = {"quicknet_s": (32, 64, 128), "quicknet_m": (48, 96, 192), "quicknet_l": (48, 96, 192)}
-DEEPER = "quicknet_l"  # who has the layers that the table marks with +
+DEEPER = "quicknet_l"  # the model with the layers that the table marks with +
 SMALLEST = {"imagenet": 61, "small": 8}  # sides of which three poolings leave a pixel
 LOGIT_SCALE = 0.2
 
 
 class Unit(nn.Module):
-    """A 3×3 convolution, batch normalisation and ReLU, with a pooling or, where the width stays, a shortcut.
+    """A 3×3 convolution, batch normalisation and ReLU, with a pooling or, if the width stays the same, a shortcut.
 
-    (N, channels, H, W) to (N, width, H / 2, W / 2), rounded down, with `pool`; otherwise to (N, width, H, W), the
-    input being added if it has as many maps.
+    (N, channels, H, W) to (N, width, H / 2, W / 2), rounded down, with `pool`; otherwise to (N, width, H, W), where the
+    input is added if it has as many channels.
     """
 
     def __init__(self, channels: int, width: int, pool: bool):
@@ -53,14 +53,14 @@ class Unit(nn.Module):
         self.add = None if pool or width != channels else Add()
 
     def forward(self, x: Tensor) -> Tensor:
-        """The unit's output."""
+        """Return the unit's output."""
         maps = self.conv(x)
         maps = self.relu(self.norm(maps if self.pool is None else self.pool(maps)))
         return maps if self.add is None else self.add(maps, x)
 
 
 class QuickNet(nn.Module):
-    """(N, channels, height, width), both sides at least 8, to logits (N, classes).
+    """QuickNet: (N, channels, height, width), both sides at least 8, to logits (N, classes).
 
     With 28×28 grey images and 10 classes: quicknet_s 0.27, quicknet_m 0.60, quicknet_l 1.07 million parameters and
     8.9, 18.4, 36.1 million multiply-adds.
@@ -112,16 +112,16 @@ class QuickNet(nn.Module):
         return logits
 
 
-def _units(*maps: int) -> nn.Sequential:
-    return nn.Sequential(*(Unit(before, after, pool=False) for before, after in pairwise(maps)))
+def _units(*widths: int) -> nn.Sequential:
+    return nn.Sequential(*(Unit(before, after, pool=False) for before, after in pairwise(widths)))
 
 
-def _enter(name: str, title: str) -> None:
+def _register(name: str, title: str) -> None:
     @register(Facts(name, title, "Striate", options={"stem": STEM}))
     def build(classes: int, channels: int, image_size: tuple[int, int], stem: str) -> QuickNet:
         return QuickNet(name, WIDTHS[name], classes, channels, image_size, stem)
 
 
-_enter("quicknet_s", "Striate's own, the quickest")
-_enter("quicknet_m", "Striate's own, for a short time to a good accuracy")
-_enter("quicknet_l", "Striate's own, for the best accuracy in half an hour")
+_register("quicknet_s", "Striate's own, the quickest")
+_register("quicknet_m", "Striate's own, for a short time to a good accuracy")
+_register("quicknet_l", "Striate's own, for the best accuracy in half an hour")

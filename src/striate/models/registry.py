@@ -1,4 +1,4 @@
-"""The models by name: what each is, and how one is made."""
+"""Registry of the models by name: published facts, options, and construction with fresh weights."""
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -19,12 +19,12 @@ Value = str | bool
 
 
 class Outputs(NamedTuple):
-    """What a network with auxiliary classifiers returns in training mode; in evaluation mode it returns the logits.
+    """Training output of a network with auxiliary classifiers; in evaluation mode it returns the logits only.
 
     Args:
         logits: (N, classes).
         auxiliary: the logits of each auxiliary classifier, (N, classes) each.
-        weight: what the loss of each auxiliary classifier counts, the main one counting 1.
+        weight: the weight of the loss of each auxiliary classifier; the main one has weight 1.
     """
 
     logits: Tensor
@@ -34,33 +34,33 @@ class Outputs(NamedTuple):
 
 @dataclass(frozen=True)
 class Option:
-    """A choice that a model offers.
+    """An option of a model.
 
     Args:
-        values: what can be chosen; the first is the default.
-        small: the default for images with a side below 64 pixels, where it is another.
+        values: the possible values; the first is the default.
+        small: another default for images with a side below 64 pixels, if any.
     """
 
     values: tuple[Value, ...]
     small: Value | None = None
 
     def default(self, image_size: tuple[int, int]) -> Value:
-        """What holds when nothing is chosen."""
+        """Return the default value."""
         return self.small if self.small is not None and min(image_size) < SMALL else self.values[0]
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is published about a model, and what training it needs to know.
+    """Published facts about a model, and the settings that training takes from them.
 
     Args:
-        name: what `create` takes.
-        title: one line for people.
+        name: the name for `create`.
+        title: a description in one line.
         source: paper or book, with year.
         loss: "cross-entropy", or "map", LeNet-5's discriminative criterion.
-        image_size: the side the architecture was drawn for, in pixels, if it does not follow the data.
+        image_size: the side the architecture was designed for, in pixels, if it does not follow the data.
         mean, std: the published normalisation (black is 0, full intensity 1), if it is not computed from the data.
-        options: the choices it offers, by name.
+        options: its options, by name.
         normalization: mean and standard deviation that its published weights expect, one value a channel.
     """
 
@@ -77,9 +77,9 @@ class Facts:
 
 @dataclass(frozen=True)
 class Architecture:
-    """The arguments that make a model again; kept on the model as `model.architecture` and in every run.
+    """The arguments that reproduce a model; stored on it as `model.architecture` and in every run.
 
-    `options` holds a value for every choice the model offers, those left to their defaults included.
+    `options` holds a value for every option of the model, defaults included.
     """
 
     name: str
@@ -90,13 +90,13 @@ class Architecture:
 
     @property
     def text(self) -> str:
-        """What `create` takes as the model's name: the name and the options that differ from their defaults."""
+        """The name for `create`: the model's name and the options that differ from their defaults."""
         known = _MODELS[self.name][0].options if self.name in _MODELS else {}
         defaults = {key: option.default(self.image_size) for key, option in known.items()}
         return _text(self.name, {key: value for key, value in self.options.items() if value != defaults.get(key)})
 
     def make(self, seed: int | None = None) -> nn.Module:
-        """The model with fresh weights."""
+        """Make the model with fresh weights."""
         name, _ = parse(self.name)
         chosen = {key: option_value(name, key, value) for key, value in self.options.items()}
         return build(name, self.classes, self.channels, self.image_size, seed, chosen)
@@ -120,7 +120,7 @@ _MODELS: dict[str, tuple[Facts, Builder]] = {}
 
 
 def register(facts: Facts) -> Callable[[Builder], Builder]:
-    """Enter a model: decorates what is called with (classes, channels, (height, width)) and its options by keyword."""
+    """Register a model: decorates a callable of (classes, channels, (height, width)) and its options by keyword."""
 
     def enter(builder: Builder) -> Builder:
         _MODELS[facts.name] = (facts, builder)
@@ -130,12 +130,12 @@ def register(facts: Facts) -> Callable[[Builder], Builder]:
 
 
 def names() -> list[str]:
-    """The names that `create` takes, sorted."""
+    """Return the names of all models, sorted."""
     return sorted(_MODELS)
 
 
 def parse(text: str) -> tuple[str, dict[str, Value]]:
-    """A model and the options chosen for it, from "name" or "name:option=value,option=value".
+    """Parse a model's name and its options, from "name" or "name:option=value,option=value".
 
     Raises:
         ArgumentError: for an unknown name, option or value, naming those there are.
@@ -148,7 +148,7 @@ def parse(text: str) -> tuple[str, dict[str, Value]]:
 
 
 def facts(text: str) -> Facts:
-    """What is published about a model, named as `create` takes it.
+    """Return the published facts about a model, named as for `create`.
 
     Raises:
         ArgumentError: naming the models there are, if this is none of them.
@@ -164,7 +164,7 @@ def build(
     seed: int | None,
     chosen: dict[str, Value],
 ) -> nn.Module:
-    """A model with fresh weights."""
+    """Make a model with fresh weights."""
     classes = 10 if classes is None else classes
     channels = 1 if channels is None else channels
     image_size = 28 if image_size is None else image_size
@@ -189,7 +189,7 @@ def _text(name: str, options: Mapping[str, Value]) -> str:
 
 
 def option_value(model: str, key: str, given: Value) -> Value:
-    """The option's value that `given` is or spells."""
+    """Return the option's value for `given`, which is one of the values or its text."""
     options = {**_MODELS[model][0].options, "antialias": ANTIALIAS}
     if key not in options:
         raise unknown(f"option of {model}", key, options)

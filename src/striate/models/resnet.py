@@ -1,4 +1,4 @@
-"""Residual networks (He, Zhang, Ren and Sun, 2015): Table 1, and the networks for CIFAR-10 of section 4.2.
+"""Residual networks (He, Zhang, Ren and Sun, 2015): those of table 1, and those for CIFAR-10 of section 4.2.
 
 layer    size     resnet18    resnet34    resnet50          resnet101          resnet152
 conv1    112×112  conv 7×7, 64 maps, stride 2
@@ -17,9 +17,10 @@ conv3_x  16×16    3 × B(32)   5 × B(32)   7 × B(32)         9 × B(32)      
 conv4_x  8×8      3 × B(64)   5 × B(64)   7 × B(64)         9 × B(64)          18 × B(64)
          1×1      average pool, dense, softmax (in the loss)
 
-B(c) is a basic block: conv 3×3 to c maps, conv 3×3 to c maps. N(b, c) is a bottleneck: conv 1×1 to b maps, conv 3×3
-to b maps, conv 1×1 to c maps. A shortcut goes around each block; the ReLU of its last convolution comes after the sum.
-Every convolution is followed by batch normalisation. The first block of conv3_x, conv4_x and conv5_x has stride 2.
+B(c) is a basic block: conv 3×3 to c channels, conv 3×3 to c channels. N(b, c) is a bottleneck: conv 1×1 to b channels,
+conv 3×3 to b channels, conv 1×1 to c channels. A shortcut goes around each block; the ReLU of its last convolution
+comes after the sum. Every convolution is followed by batch normalisation. The first block of conv3_x, conv4_x and
+conv5_x has stride 2.
 
 Parameters have torchvision's names, so its weights load as they are.
 """
@@ -37,7 +38,7 @@ from striate.models.weights.adapt import IMAGENET
 
 SOURCE = "He, Zhang, Ren, Sun 2015"
 OPTIONS = {"stem": STEM, "downsample": Option(("v1.5", "v1")), "zero_gamma": Option((False, True))}
-SMALLEST = {"imagenet": 17, "small": 5}  # sides of which the last stage still has two pixels to halve
+SMALLEST = {"imagenet": 17, "small": 5}  # sides that leave the last stage two pixels to halve
 SMALLEST_CIFAR = 3
 
 
@@ -67,11 +68,11 @@ class Bottleneck(nn.Module):
     """A 3×3 convolution between two of 1×1: (N, in, H, W) to (N, 4 · width, H / stride, W / stride).
 
     Args:
-        channels: maps that come in.
-        width: maps between the 1×1 convolutions.
+        channels: input channels.
+        width: channels between the 1×1 convolutions.
         stride: of the first convolution with `downsample` "v1", as published, of the second with "v1.5", which loses
             less of the image.
-        shortcut: what goes around, if not the input itself.
+        shortcut: the module of the shortcut, or None for the identity.
     """
 
     def __init__(self, channels: int, width: int, stride: int, shortcut: nn.Module | None, downsample: str):
@@ -102,12 +103,12 @@ Block = type[BasicBlock | Bottleneck]
 
 
 class ResNet(nn.Module):
-    """(N, channels, height, width) to logits (N, classes).
+    """ResNet of table 1: (N, channels, height, width) to logits (N, classes).
 
     Args:
         image_size: both sides at least 17 pixels with the stem "imagenet", 5 with "small".
         block: BasicBlock or Bottleneck.
-        blocks: how many in each of the four stages.
+        blocks: the number of blocks in each of the four stages.
         stem: "imagenet" as published, or "small": a 3×3 convolution without stride, and no pooling.
         downsample: "v1" or "v1.5", see Bottleneck; a network of basic blocks is the same with either.
         zero_gamma: whether each block's last normalisation starts at 0, the block thus as its shortcut (Goyal et al.
@@ -153,7 +154,7 @@ class ResNet(nn.Module):
                     nn.init.zeros_((module.bn2 if isinstance(module, BasicBlock) else module.bn3).weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of a batch; the sizes are those of 224×224 images, the maps those of bottlenecks."""
+        """Logits of a batch; the shapes noted are those of 224×224 images with bottlenecks."""
         x = self.relu(self.bn1(self.conv1(x)))  # (N, 64, 112, 112)
         x = self.maxpool(x)  # (N, 64, 56, 56)
         x = self.layer1(x)  # (N, 256, 56, 56)
@@ -166,7 +167,7 @@ class ResNet(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """(N, channels, height, width), both sides at least 3 pixels, to logits (N, classes): made for 32×32 images.
+    """ResNet for 32×32 images: (N, channels, height, width), both sides at least 3 pixels, to logits (N, classes).
 
     6n + 2 layers with weights, n blocks a stage. The shortcuts have no parameters (option A).
 
@@ -211,7 +212,7 @@ def _stage(
     stride: int,
     shortcut: Callable[[int, int, int], nn.Module],
 ) -> nn.Sequential:
-    """Blocks in a row, from `channels` maps to `made`; the first has the stride, and a shortcut that changes shape."""
+    """Make a stage of blocks, from `channels` channels to `made`; the first has the stride and the new shape."""
     around = shortcut(channels, made, stride) if stride > 1 or channels != made else None
     first = block(channels, width, stride, around)
     return nn.Sequential(first, *(block(made, width, 1, None) for _ in range(blocks - 1)))
@@ -223,7 +224,7 @@ def _projection(channels: int, made: int, stride: int) -> nn.Module:
 
 
 def _initialize(model: nn.Module) -> None:
-    """Convolutions as He et al. (2015, "Delving deep into rectifiers") draw them for the backward pass."""
+    """Draw convolution weights as He et al. (2015, "Delving deep into rectifiers") do for the backward pass."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

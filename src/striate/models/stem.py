@@ -1,4 +1,4 @@
-"""The choice between a beginning for large images and one for small ones, and what an image must measure for it."""
+"""Stems, the first layers of a model, for large or for small images: the option, and the check of the image's size."""
 
 from striate.errors import ShapeError
 from striate.models.registry import Option
@@ -7,7 +7,7 @@ STEM = Option(("imagenet", "small"), small="small")
 
 
 def check_size(name: str, stem: str, image_size: tuple[int, int], smallest: dict[str, int]) -> None:
-    """Refuse an image from which the poolings would leave nothing.
+    """Raise unless the image is large enough that the poolings leave a pixel.
 
     Args:
         name: the model's.

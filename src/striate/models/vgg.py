@@ -1,4 +1,4 @@
-"""VGG-16 (Simonyan and Zisserman, 2015): table 1, column D. Nothing but 3×3 windows, in stacks.
+"""VGG-16 (Simonyan and Zisserman, 2015), as in table 1, column D: stacks of 3×3 convolutions.
 
 layer            type     maps  size     kernel  stride  padding  activation
 in               input    3     224×224
@@ -17,13 +17,13 @@ classifier.0     dense    4096                                    ReLU, dropout 
 classifier.3     dense    4096                                    ReLU, dropout ½
 classifier.6     dense    1000                                    softmax (in the loss)
 
-Three 3×3 windows on each other see what one of 7×7 sees, with 27/49 of its weights and two more ReLUs between. Names
+A stack of three 3×3 windows has the receptive field of one of 7×7, with 27/49 of its weights and two more ReLUs. Names
 and shapes are torchvision's, so that its weights load as they are; its adaptive pooling, which changes nothing at
-224×224, lets any larger image in.
+224×224, allows any larger image.
 
-With stem=small, for images of about 32 pixels, the poolings keep what is left over at the border ("same"), so that
+With stem=small, for images of about 32 pixels, the poolings keep the remainder at the border ("same"), so that
 28×28 pixels go through all five as 14, 7, 4, 2, 1; nothing is averaged, and the dense layers have 512 units, as many as
-there are maps.
+there are channels.
 """
 
 from torch import Tensor, nn
@@ -41,13 +41,13 @@ SMALLEST = {"imagenet": 32}  # five poolings leave one pixel of 32
 
 @register(Facts("vgg16", "VGG-16, stacks of 3×3 convolutions", SOURCE, options={"stem": STEM}, normalization=IMAGENET))
 class VGG16(nn.Module):
-    """(N, channels, height, width) to logits (N, classes).
+    """VGG-16: (N, channels, height, width) to logits (N, classes).
 
     138,357,544 parameters for colour images and 1,000 classes, whatever the image's size. Both sides at least 32
     pixels; any size with stem=small.
 
-    Convolutions start as He et al. (2015) draw them, by what goes out, dense layers normal with deviation 0.01, biases
-    at 0, as torchvision has it; with stem=small all as He et al. draw them, by what comes in, and the last layer at 0.
+    Convolutions start as He et al. (2015) draw them, by fan-out, dense layers normal with deviation 0.01, biases at 0,
+    as in torchvision; with stem=small all as He et al. draw them, by fan-in, and the last layer at 0.
 
     Args:
         stem: "imagenet", the table above, or "small".
@@ -63,9 +63,9 @@ class VGG16(nn.Module):
         units = 4096 if large else 512
         layers: list[nn.Module] = []
         for stack in STACKS:
-            for maps in stack:
-                layers += [nn.Conv2d(channels, maps, kernel_size=3, padding=1), nn.ReLU()]
-                channels = maps
+            for width in stack:
+                layers += [nn.Conv2d(channels, width, kernel_size=3, padding=1), nn.ReLU()]
+                channels = width
             layers += [MaxPool2d(2, padding="valid" if large else "same")]
         self.features = nn.Sequential(*layers)
         self.avgpool = nn.AdaptiveAvgPool2d(7) if large else nn.Identity()

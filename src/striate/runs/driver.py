@@ -188,7 +188,7 @@ def _sized(data: Dataset, size: tuple[int, int] | None) -> Dataset:
 def _fit(module: nn.Module, data: Dataset, preprocess: Preprocess) -> None:
     """Show a fresh model the images that it wants to see before it is trained."""
     images = data.train.images
-    if len(index := models.wanted(module, len(images), images.shape[1:].numel())):
+    if len(index := models.fit_indices(module, len(images), images.shape[1:].numel())):
         models.fit(module, preprocess.normalize(images[index]))
 
 

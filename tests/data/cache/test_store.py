@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from striate.data.cache import store as module
-from striate.data.cache.store import NoRoomError, Store
+from striate.data.cache.store import NoSpaceError, Store
 
 SHAPE = (10, 2, 5, 1)
 
@@ -118,7 +118,7 @@ def test_the_limit_holds_for_what_is_there_too(store: Store) -> None:
 
 def test_what_is_too_large_is_refused(store: Store) -> None:
     put(store, "a", 7)
-    with pytest.raises(NoRoomError, match="the cache may take 1 KB"):
+    with pytest.raises(NoSpaceError, match="the cache is limited to 1 KB"):
         store.begin("b", 1001)
     assert held(store) == {"a"}
 
@@ -130,7 +130,7 @@ def test_what_is_in_use_stays_as_long_as_a_tensor_over_it(store: Store) -> None:
     view = torch.from_numpy(found)[3:].flatten()
     del found
     gc.collect()
-    with pytest.raises(NoRoomError, match="other processes are using"):
+    with pytest.raises(NoSpaceError, match="other processes are using"):
         store.begin("b", 950)
     assert int(view.sum()) == 7 * 70
     del view
@@ -154,7 +154,7 @@ def test_what_another_process_uses_or_makes_stays_until_it_is_killed(store: Stor
         assert store.begin("c", 10) is None
         Store(store.folder, 0).trim()
         assert held(store) == {"a", "c.part"}
-        with pytest.raises(NoRoomError):
+        with pytest.raises(NoSpaceError):
             store.begin("b", 950)
         other.kill()
     assert store.about("c") is None
@@ -299,7 +299,7 @@ def test_what_vanishes_while_a_folder_is_removed_stops_nobody(store: Store, monk
 
 def test_an_old_failure_does_not_touch_what_is_new(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     put(store, "a", 8)
-    lock = module.taken(store.folder / "flushing-the-old-one.lock")
+    lock = module.acquire_lock(store.folder / "flushing-the-old-one.lock")
     with monkeypatch.context() as broken:
         broken.setattr(os, "fsync", refuse)
         module._flush(store.folder / "a", "unflushed-the-old-one", lock)
@@ -332,13 +332,13 @@ def test_what_comes_to_the_disk_just_now_is_there(store: Store, monkeypatch: pyt
         mark.unlink()
         return False
 
-    monkeypatch.setattr(module, "in_use", ends_meanwhile)
+    monkeypatch.setattr(module, "is_locked", ends_meanwhile)
     assert store.about("a") == {"level": 7}
 
 
 def test_what_the_disk_refuses_is_made_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.warns(UserWarning, match="the disk refuses decoded images .*Input/output error"):
+    with pytest.warns(UserWarning, match="decoded images can't be written to disk .*Input/output error"):
         put(store, "a", 7)
     assert store.about("a") is None
     monkeypatch.undo()
@@ -351,7 +351,7 @@ def test_a_full_disk_is_refused_before_anything_is_made(store: Store, monkeypatc
     free = module._SPARE + 50
     usage = shutil._ntuple_diskusage(10**12, 10**12 - free, free)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(NoRoomError, match=r"the disk of .* is too full by 738 bytes"):
+    with pytest.raises(NoSpaceError, match=r"the disk of .* is too full by 738 bytes"):
         store.begin("b", 900)
     monkeypatch.undo()
     monkeypatch.setattr(os, "posix_fallocate", lambda *arguments: (_ for _ in ()).throw(OSError(28, "No space left")))

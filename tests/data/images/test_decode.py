@@ -447,9 +447,9 @@ def test_very_large_images_are_decoded_one_at_a_time(
     turns = []
 
     @contextmanager
-    def turn() -> Iterator[None]:
+    def lock() -> Iterator[None]:
         turns.append(True)
         yield
 
-    decode(content.getvalue(), lambda width, height: (100, 100), turn=turn())
+    decode(content.getvalue(), lambda width, height: (100, 100), lock=lock())
     assert bool(turns) is taken

@@ -13,7 +13,7 @@ import pytest
 
 from striate.data.images import decoder_pool as decoders_module
 from striate.data.images.decoder_pool import Decoders
-from striate.data.images.image_ref import Entry
+from striate.data.images.image_ref import ImageRef
 from striate.data.images.prepare import prepare
 from striate.errors import RunError
 from striate.preprocess import Preprocess
@@ -23,68 +23,70 @@ WANTED = Preprocess(6, 5, 3, "crop", (0.0,) * 3, (1.0,) * 3)
 
 
 @pytest.fixture
-def entries(tmp_path: Path, paint: Paint) -> list[Entry]:
+def image_refs(tmp_path: Path, paint: Paint) -> list[ImageRef]:
     """150 images, of which one is damaged, one is missing, and one lies in the middle of a file."""
-    made = [Entry(paint(tmp_path / f"ünï-{seed}.png", seed)) for seed in range(150)]
+    made = [ImageRef(paint(tmp_path / f"ünï-{seed}.png", seed)) for seed in range(150)]
     made[70].path.write_bytes(b"damaged")
-    made[149] = Entry(tmp_path / "gone.png")
+    made[149] = ImageRef(tmp_path / "gone.png")
     content = made[3].path.read_bytes()
     (tmp_path / "shard.tar").write_bytes(b"before" + content + b"after")
-    made[3] = Entry(tmp_path / "shard.tar", 6, len(content), "3.png")
+    made[3] = ImageRef(tmp_path / "shard.tar", 6, len(content), "3.png")
     return made
 
 
 @pytest.mark.parametrize(("workers", "processes"), [(1, False), (4, False), (1, True), (4, True)])
 def test_pixels_and_problems_are_those_of_one_after_the_other(
-    workers: int, processes: bool, entries: list[Entry]
+    workers: int, processes: bool, image_refs: list[ImageRef]
 ) -> None:
     decoders = Decoders(WANTED, workers, processes=processes)
-    chunks = list(decoders.stream(entries))
-    again = decoders.decode(entries[::-1])
+    chunks = list(decoders.stream(image_refs))
+    again = decoders.decode(image_refs[::-1])
     decoders.close()
     assert [chunk.start for chunk in chunks] == [0, 32, 64, 96, 128]
     found = np.concatenate([chunk.pixels for chunk in chunks])
     problems = {chunk.start + at: reason for chunk in chunks for at, reason in chunk.problems.items()}
     assert problems == {70: "not an image", 149: "can't be read (No such file or directory)"}
     for position in set(range(150)) - set(problems):
-        expected = prepare(entries[position].source, WANTED)
+        expected = prepare(image_refs[position].source, WANTED)
         assert np.array_equal(found[position], expected)
         assert np.array_equal(again.pixels[149 - position], expected)
     assert again.problems == {149 - position: reason for position, reason in problems.items()}
 
 
-def test_only_a_few_chunks_are_made_ahead(entries: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_few_chunks_are_made_ahead(image_refs: list[ImageRef], monkeypatch: pytest.MonkeyPatch) -> None:
     decoders = Decoders(WANTED, 1, processes=False)
-    really_room, rooms = decoders._room, []
-    monkeypatch.setattr(decoders, "_room", lambda count: rooms.append(count) or really_room(count))
-    stream = decoders.stream(entries)
+    really_buffer, buffers = decoders._buffer, []
+    monkeypatch.setattr(decoders, "_buffer", lambda count: buffers.append(count) or really_buffer(count))
+    stream = decoders.stream(image_refs)
     next(stream)
     time.sleep(0.05)
-    assert len(rooms) == decoders_module._AHEAD
+    assert len(buffers) == decoders_module._AHEAD
     stream.close()
     decoders.close()
 
 
 def test_large_images_come_in_small_chunks() -> None:
     decoders = Decoders(Preprocess(400, 400, 3, mean=(0.0,) * 3, std=(1.0,) * 3), 1, processes=False)
-    assert [len(chunk.pixels) for chunk in decoders.stream([Entry(Path("gone"))] * 5)] == [2, 2, 1]
+    assert [len(chunk.pixels) for chunk in decoders.stream([ImageRef(Path("gone"))] * 5)] == [2, 2, 1]
     decoders.close()
 
 
-def test_small_images_are_for_processes_and_large_ones_for_threads(entries: list[Entry], tmp_path: Path) -> None:
+def test_small_images_are_for_processes_and_large_ones_for_threads(image_refs: list[ImageRef], tmp_path: Path) -> None:
     large = tmp_path / "large.png"
-    large.write_bytes(entries[0].path.read_bytes() + bytes(decoders_module._SMALL))
+    large.write_bytes(image_refs[0].path.read_bytes() + bytes(decoders_module._SMALL))
     decoders = Decoders(WANTED, 1, processes=True)
-    found = [chunk.pixels for chunk in decoders.stream([Entry(large)] * 3)]
+    found = [chunk.pixels for chunk in decoders.stream([ImageRef(large)] * 3)]
     assert not decoders._helpers
     assert np.array_equal(found[0], [prepare(large, WANTED)] * 3)
-    found = [chunk.pixels for chunk in decoders.stream([entries[0]] * 3)]
+    found = [chunk.pixels for chunk in decoders.stream([image_refs[0]] * 3)]
     assert len(decoders._helpers or ()) == 1
     assert np.array_equal(found[0], [prepare(large, WANTED)] * 3)
     decoders.close()
 
 
-def test_threads_finish_no_task_when_they_are_to_end(entries: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_finish_no_task_when_they_are_to_end(
+    image_refs: list[ImageRef], monkeypatch: pytest.MonkeyPatch
+) -> None:
     decoders, opened = Decoders(WANTED, 1, processes=False), []
 
     def ending(*words: object) -> None:
@@ -92,13 +94,13 @@ def test_threads_finish_no_task_when_they_are_to_end(entries: list[Entry], monke
         decoders.close()
 
     monkeypatch.setattr("striate.data.images.prepare.decode_to", ending)
-    next(decoders.stream(entries))
+    next(decoders.stream(image_refs))
     assert len(opened) == 1
 
 
-def test_processes_end_with_the_decoders_even_if_nobody_closes_them(entries: list[Entry]) -> None:
+def test_processes_end_with_the_decoders_even_if_nobody_closes_them(image_refs: list[ImageRef]) -> None:
     decoders = Decoders(WANTED, 2, processes=True)
-    decoders.decode(entries)
+    decoders.decode(image_refs)
     helpers, lock = list(decoders._helpers or ()), decoders._lock
     assert 1 <= len(helpers) <= 2
     assert all(helper.process.poll() is None for helper in helpers)
@@ -112,12 +114,12 @@ def test_processes_end_with_the_decoders_even_if_nobody_closes_them(entries: lis
             assert not thread.is_alive()
 
 
-def test_another_process_takes_the_place_of_one_that_died(entries: list[Entry]) -> None:
+def test_another_process_takes_the_place_of_one_that_died(image_refs: list[ImageRef]) -> None:
     decoders = Decoders(WANTED, 1, processes=True)
-    expected = decoders.decode(entries[:2])
+    expected = decoders.decode(image_refs[:2])
     (helper,) = decoders._helpers or ()
     helper.process.kill()
-    found = decoders.decode(entries[:2])
+    found = decoders.decode(image_refs[:2])
     assert np.array_equal(found.pixels, expected.pixels)
     assert len(decoders._helpers or ()) == 1
     assert helper not in (decoders._helpers or ())
@@ -125,15 +127,15 @@ def test_another_process_takes_the_place_of_one_that_died(entries: list[Entry]) 
 
 
 def test_processes_that_die_are_an_error_and_not_a_wait_for_ever(
-    entries: list[Entry], monkeypatch: pytest.MonkeyPatch
+    image_refs: list[ImageRef], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoders = Decoders(WANTED, 1, processes=True)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", shutil.which("true"))
         for _ in range(2):
             with pytest.raises(RunError, match=r"ended early \(exit code 0\)"):
-                decoders.decode(entries[:2])
-    assert not decoders.decode(entries[:2]).problems
+                decoders.decode(image_refs[:2])
+    assert not decoders.decode(image_refs[:2]).problems
     assert len(decoders._helpers or ()) == 1
     decoders.close()
 

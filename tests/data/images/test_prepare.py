@@ -13,7 +13,7 @@ from strategies import quick
 from striate import preprocess as preprocessing
 from striate.data.images import prepare as module
 from striate.data.images.decode import UndecodableError, decode
-from striate.data.images.image_ref import Entry
+from striate.data.images.image_ref import ImageRef
 from striate.data.images.prepare import Stack, prepare, prepare_all
 from striate.preprocess import FITS, Fit, Preprocess
 from striate.resizing import Picture, pixels_of, resized_together
@@ -86,9 +86,9 @@ def test_bad_images_leave_their_place_as_it_was(tmp_path: Path, pixels: np.ndarr
     Image.fromarray(pixels).save(tmp_path / "a.png")
     (tmp_path / "b.png").touch()
     places = np.full((3, 5, 4, 3), 9, dtype=np.uint8)
-    entries = [Entry(tmp_path / name) for name in ("a.png", "b.png", "gone.png")]
+    image_refs = [ImageRef(tmp_path / name) for name in ("a.png", "b.png", "gone.png")]
     wanted = preprocess_of(5, 4)
-    assert prepare_all(entries, wanted, places) == {1: "empty file", 2: "can't be read (No such file or directory)"}
+    assert prepare_all(image_refs, wanted, places) == {1: "empty file", 2: "can't be read (No such file or directory)"}
     assert np.array_equal(places[0], wanted.conform(pixels))
     assert (places[1:] == 9).all()
 
@@ -97,7 +97,7 @@ SIZES = ((50, 40), (40, 50), (50, 40), (24, 24), (200, 90))
 
 
 class Content:
-    """An entry that is already in memory."""
+    """An image reference that is already in memory."""
 
     def __init__(self, source: bytes):
         self.source = source
@@ -121,11 +121,11 @@ def made(depth: int, fit: str) -> Preprocess:
 
 @quick
 @given(st.lists(files, max_size=12), st.sampled_from(FITS), st.sampled_from([1, 3]), st.sampled_from([2**14, 2**22]))
-def test_together_is_one_after_the_other(sources: list[bytes], fit: str, depth: int, room: int) -> None:
+def test_together_is_one_after_the_other(sources: list[bytes], fit: str, depth: int, buffer_size: int) -> None:
     wanted = made(depth, fit)
     pixels = np.full((len(sources), 20, 24, depth), 9, np.uint8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_ROOM", room)
+        patch.setattr(module, "_BUFFER_SIZE", buffer_size)
         problems = prepare_all([Content(source) for source in sources], wanted, pixels)
     untouched = np.full((20, 24, depth), 9, np.uint8)
     assert problems == {position: why for position, source in enumerate(sources) if (why := reason(source, wanted))}
@@ -166,7 +166,7 @@ def test_pictures_of_one_size_take_one_call(calls: list[int]) -> None:
 
 
 def test_the_room_for_them_is_bounded(calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_ROOM", 3 * 50 * 40 * 3)
+    monkeypatch.setattr(module, "_BUFFER_SIZE", 3 * 50 * 40 * 3)
     prepare_all(sized(*[(50, 40)] * 7), made(3, "crop"), np.empty((7, 20, 24, 3), np.uint8))
     assert calls == [3, 3, 1]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.data.images.image_ref import Entry
+from striate.data.images.image_ref import ImageRef
 from striate.data.sources.arrow import read_rows
 from striate.errors import DataError
 
@@ -30,12 +30,12 @@ def test_each_image_lies_where_its_row_says(
     rows = list(read_rows(path, "image", "label"))
     every = [(number, content) for batch in batches for number, content in enumerate(batch)]
     assert len(rows) == len(every)
-    for position, ((entry, label), (number, content)) in enumerate(zip(rows, every, strict=True)):
+    for position, ((image_ref, label), (number, content)) in enumerate(zip(rows, every, strict=True)):
         assert label == number
         if content is None:
-            assert entry == Entry(Path(f"{number}.png"))
+            assert image_ref == ImageRef(Path(f"{number}.png"))
         else:
-            assert (entry.read(), entry.label) == (content, f"{path}: row {position}")
+            assert (image_ref.read(), image_ref.label) == (content, f"{path}: row {position}")
 
 
 def test_what_can_not_be_read_is_a_plain_error(tmp_path: Path) -> None:

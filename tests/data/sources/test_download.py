@@ -147,7 +147,7 @@ def test_a_part_of_something_else_is_thrown_away(part: bytes, server: Server, tm
 def test_a_wrong_file_is_not_kept(server: Server, tmp_path: Path) -> None:
     server.content = b"<html>Please log in</html>"
     with pytest.raises(
-        DataError, match=r"127\.0\.0\.1.*what came is not the file that was asked for \(this is another file"
+        DataError, match=r"127\.0\.0\.1.*the downloaded file is not the expected one \(this is another file"
     ):
         fetch(server.url, tmp_path / "file.gz")
     assert list(tmp_path.iterdir()) == []

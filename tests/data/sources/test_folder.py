@@ -83,7 +83,7 @@ def test_five_images_are_enough(folder: Folder) -> None:
     dataset = load(folder(cats=3, dogs=2))
     assert set(dataset.train.labels.tolist()) == {0, 1}
     assert dataset.val is None
-    assert any("too few images to hold one out for test: dogs" in note for note in dataset.notes)
+    assert any("too few images to hold one out for testing: dogs" in note for note in dataset.notes)
     assert load(folder(birds=1, cats=3, dogs=2)).train.labels.unique().tolist() == [0, 1, 2]
 
 
@@ -103,7 +103,7 @@ def test_grey_folders_have_one_channel_and_mixed_ones_three(folder: Folder, pain
     paint(root / "cats" / "colour.png")
     dataset = load(root)
     assert dataset.train.images.shape[3] == 3
-    assert "4 of 5 images are grey: all are brought to 3 channels" in dataset.notes
+    assert "4 of 5 images are grey: all are converted to 3 channels" in dataset.notes
     assert load(root, channels=1).train.images.shape[3] == 1
 
 
@@ -112,7 +112,7 @@ def test_sizes_that_differ_are_brought_to_one(folder: Folder, paint: Paint) -> N
     paint(root / "cats" / "wide.png", size=(40, 20))
     dataset = load(root)
     assert dataset.train.images.shape[1:] == (64, 64, 3)
-    assert any("from 9×7 to 40×20 pixels: brought to 64×64 by letterbox" in note for note in dataset.notes)
+    assert any("from 9×7 to 40×20 pixels: resized to 64×64 by letterbox" in note for note in dataset.notes)
     dataset = load(root, image_size=(10, 30), fit="crop", channels=3)
     assert dataset.fit == "crop"
     position = dataset.train.files.index(str(root / "cats" / "wide.png"))
@@ -125,7 +125,7 @@ def test_large_images_are_brought_to_64_pixels(folder: Folder, paint: Paint) -> 
     for path in root.rglob("*.png"):
         paint(path, size=(225, 10))
     assert load(root).train.images.shape[1:] == (64, 64, 3)
-    assert any("the images are 225×10 pixels: brought to 64×64" in note for note in load(root).notes)
+    assert any("the images are 225×10 pixels: resized to 64×64" in note for note in load(root).notes)
     for path in root.rglob("*.png"):
         paint(path, size=(224, 10))
     assert load(root).train.images.shape[1:] == (10, 224, 3)
@@ -173,7 +173,7 @@ def test_a_class_of_bad_files_alone_is_an_error_even_when_skipping(folder: Folde
     root = folder(cats=3, dogs=2)
     for path in (root / "dogs").iterdir():
         path.write_text("damaged")
-    with pytest.raises(DataError, match="no image to train on is left of dogs"):
+    with pytest.raises(DataError, match="no training image of dogs can be decoded"):
         load(root, skip_bad=True)
 
 
@@ -183,7 +183,7 @@ def test_a_folder_of_bad_files_alone_is_told_so(folder: Folder) -> None:
         path.write_text("damaged")
     with pytest.raises(BadFilesError, match="2 files"):
         load(root)
-    with pytest.raises(DataError, match="no image to train on is left of cats, dogs"):
+    with pytest.raises(DataError, match="no training image of cats, dogs can be decoded"):
         load(root, skip_bad=True)
 
 
@@ -193,7 +193,7 @@ def test_a_folder_of_bad_files_alone_is_told_so(folder: Folder) -> None:
 def test_digits_and_letters_are_not_mirrored(classes: tuple[str, ...], mirror: bool, folder: Folder) -> None:
     dataset = load(folder(**dict.fromkeys(classes, 1)))
     assert dataset.mirror is mirror
-    assert any("not mirrored" in note for note in dataset.notes) is not mirror
+    assert any("does not mirror" in note for note in dataset.notes) is not mirror
 
 
 def test_progress_counts_up_to_all_files(folder: Folder) -> None:

@@ -66,7 +66,7 @@ def test_hidden_and_other_files_are_passed_over(folder: Folder, paint: Callable[
     layout = read_layout(root)
     assert layout.classes == ("cats", "dogs")
     assert len(layout.splits["all"]["cats"]) == 1
-    assert dict(layout.others) == {".csv": 1, "without a suffix": 1, ".png beside the class folders": 1}
+    assert dict(layout.others) == {".csv": 1, "without a suffix": 1, ".png outside the class folders": 1}
 
 
 def test_links_are_followed_and_circles_are_not(folder: Folder, tmp_path: Path, paint: Callable[..., Path]) -> None:

@@ -122,7 +122,7 @@ def test_rows_without_labels_are_left_out_and_told_of(part: Callable, save: Save
 
 
 def test_a_data_set_without_any_label_is_refused(part: Callable, save: Save) -> None:
-    with pytest.raises(DataError, match="no image with a label to train on"):
+    with pytest.raises(DataError, match="no labelled training image"):
         load(save(part(6, label=datasets.Value("string"), values=[None] * 6)))
 
 
@@ -143,7 +143,7 @@ def test_rows_that_can_not_be_used_are_named(part: Callable, save: Save, png: Pn
 
 def test_parts_of_other_names_are_told_of(part: Callable, save: Save) -> None:
     dataset = load(save(train=part(4), extra=part(4), validation=part(2)))
-    assert "passed over what is neither train, val nor test: extra" in dataset.notes
+    assert "ignored parts other than train, val and test: extra" in dataset.notes
     assert {name: len(split) for name, split in dataset.splits()} == {"train": 4, "val": 2}
 
 

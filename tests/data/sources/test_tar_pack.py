@@ -173,7 +173,7 @@ def test_bad_files_are_all_named_and_nothing_is_written(folder: Folder, paint: P
 def test_a_class_of_bad_files_alone_is_an_error_even_when_skipping(folder: Folder, tmp_path: Path) -> None:
     root = folder(cats=3, dogs=1)
     (root / "dogs" / "000.png").write_text("no image")
-    with pytest.raises(DataError, match="no image to train on is left of dogs"):
+    with pytest.raises(DataError, match="no training image of dogs can be decoded"):
         pack(root, tmp_path / "out", skip_bad=True)
 
 
@@ -206,7 +206,7 @@ def test_a_place_that_can_not_be_is_refused_first(folder: Folder, tmp_path: Path
     root = folder(cats=1, dogs=1)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "file").touch()
-    with pytest.raises(ArgumentError, match="out is there already"):
+    with pytest.raises(ArgumentError, match="out already exists"):
         pack(root, tmp_path / "out")
     with pytest.raises(ArgumentError, match=r"lies in .*set, where it would be taken for a class"):
         pack(root, root / "shards")

@@ -19,7 +19,7 @@ INFO = ShardInfo(("cats", "dogs"), "train", 1).to_bytes()
 
 def found(path: Path) -> dict[str, tuple[bytes, int | str]]:
     """Image and label of each sample, by the image's name."""
-    return {sample.entry.name: (sample.entry.read(), sample.label) for sample in read_shard(path).samples}
+    return {sample.image_ref.name: (sample.image_ref.read(), sample.label) for sample in read_shard(path).samples}
 
 
 def test_an_image_and_its_label_share_their_name_up_to_the_first_dot(shard: MakeShard) -> None:
@@ -75,25 +75,25 @@ def test_cls_counts_more_than_json(shard: MakeShard) -> None:
 @pytest.mark.parametrize(
     ("members", "name", "reason"),
     [
-        ({"x.jpg": b""}, "x.jpg", "no label beside it: neither .cls nor .json"),
-        ({"x.jpg": b"", "x.txt": b"lion"}, "x.jpg", "no label beside it: neither .cls nor .json"),
+        ({"x.jpg": b""}, "x.jpg", "no label: neither a .cls nor a .json file"),
+        ({"x.jpg": b"", "x.txt": b"lion"}, "x.jpg", "no label: neither a .cls nor a .json file"),
         ({"x.jpg": b"", "x.cls": b""}, "x.jpg", "'' is no label: expected a whole number from 0, or a name"),
         ({"x.jpg": b"", "x.cls": b"-1"}, "x.jpg", "'-1' is no label: expected a whole number from 0, or a name"),
         ({"x.jpg": b"", "x.cls": b"1.5"}, "x.jpg", "'1.5' is no label: expected a whole number from 0, or a name"),
         ({"x.jpg": b"", "x.cls": b"a\x1b[2J"}, "x.jpg", r"'a\x1b[2J' is no label: expected a whole number from 0, "),
         ({"x.jpg": b"", "x.json": b'{"label": true}'}, "x.jpg", "'True' is no label"),
         ({"x.jpg": b"", "x.json": b'{"label": null}'}, "x.jpg", "'None' is no label"),
-        ({"x.jpg": b"", "x.json": b'{"width": 3}'}, "x.jpg", 'no label beside it: the .json has neither "label"'),
-        ({"x.jpg": b"", "x.json": b"[3]"}, "x.jpg", 'no label beside it: the .json has neither "label"'),
-        ({"x.jpg": b"", "x.json": b"{"}, "x.jpg", "the .json beside it is damaged"),
-        ({"x.jpg": b"", "x.json": b"[" * 100_000}, "x.jpg", "the .json beside it is damaged"),
+        ({"x.jpg": b"", "x.json": b'{"width": 3}'}, "x.jpg", 'no label: its .json has neither "label"'),
+        ({"x.jpg": b"", "x.json": b"[3]"}, "x.jpg", 'no label: its .json has neither "label"'),
+        ({"x.jpg": b"", "x.json": b"{"}, "x.jpg", "its .json is damaged"),
+        ({"x.jpg": b"", "x.json": b"[" * 100_000}, "x.jpg", "its .json is damaged"),
         ({"x.cls": b"1"}, "x", "no image of this name: .cls"),
         ({"x.v2.jpg": b"", "x.v2.cls": b"1"}, "x", "no image of this name: .v2.jpg, .v2.cls"),
         ({"x.jpg": b"", "x.png": b"", "x.cls": b"1"}, "x", "several images of this name: .jpg, .png, .cls"),
         ({f"x.{n}.jpg": b"" for n in range(7)}, "x", "no image of this name: .0.jpg, .1.jpg, .2.jpg"),
         ([("x.jpg", b"1"), ("x.jpg", b"2"), ("x.cls", b"1")], "x.jpg", "two members of this name"),
         ([("x.jpg", b"1"), ("x.cls", b"2"), ("x.cls", b"1")], "x.cls", "two members of this name"),
-        ({"\x1b[2J.jpg": b""}, r"\x1b[2J.jpg", "no label beside it"),
+        ({"\x1b[2J.jpg": b""}, r"\x1b[2J.jpg", "no label: neither"),
     ],
 )  # fmt: skip
 def test_a_sample_that_can_not_be_used_is_named(shard: MakeShard, members: dict, name: str, reason: str) -> None:
@@ -148,7 +148,7 @@ def test_what_a_packed_shard_says_must_make_sense(shard: MakeShard, content: byt
 def test_long_metadata_is_not_read_whole(shard: MakeShard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tar_samples, "_LONGEST", 100)
     path = shard("a.tar", {"x.jpg": b"", "x.json": b'{"label": 1, "caption": "' + b"a" * 100 + b'"}'})
-    assert list(read_shard(path).problems.values()) == ["the .json beside it is damaged or longer than 100 bytes"]
+    assert list(read_shard(path).problems.values()) == ["its .json is damaged or longer than 100 bytes"]
 
 
 @given(st.lists(st.text(), max_size=5).map(tuple), st.sampled_from(["train", "val", "test"]), st.integers(0, 10**6))

@@ -57,10 +57,10 @@ def test_what_is_decided_is_said(shard: MakeShard, samples: Callable, tmp_path: 
     shard("a.tar", samples(20, 0, 1) | {"0000.txt": b"a caption"})
     dataset = load(tmp_path / "a.tar")
     assert dataset.notes == (
-        "passed over 1 file: 1 .txt",
-        "the shards name no classes: their numbers serve as names",
-        "split class by class: 32 train, 4 val, 4 test images; each file's name decides, so it is the same next time",
-        "the classes are digits or letters: images are not mirrored for variation",
+        "ignored 1 file: 1 .txt",
+        "the shards contain no class names: the numbers serve as names",
+        "split class by class: 32 train, 4 val, 4 test images; file names alone decide, so the split is reproducible",
+        "the classes are digits or letters: augmentation does not mirror images",
     )
     assert dataset.mirror is False
     assert dataset.divided
@@ -110,7 +110,7 @@ def test_bad_samples_are_named_together_or_left_out(shard: MakeShard, samples: C
     with pytest.raises(BadFilesError, match="2 files") as caught:
         load(tmp_path)
     problems = {
-        f"{one}: x.png": "no label beside it: neither .cls nor .json",
+        f"{one}: x.png": "no label: neither a .cls nor a .json file",
         f"{one}: y": "no image of this name: .cls",
     }
     assert caught.value.problems == problems
@@ -143,7 +143,7 @@ def test_shards_of_another_convention_are_told_what_is_expected(shard: MakeShard
     with pytest.raises(DataError, match=r"Expected pairs like 0001\.jpg and 0001\.cls.* Found \.npy, \.txt\.$"):
         load(tmp_path / "a.tar")
     shard("a.tar", {"x.jpg": b"", "x.txt": b""})
-    with pytest.raises(DataError, match=r"a\.tar: x\.jpg: no label beside it: neither \.cls nor \.json\.$"):
+    with pytest.raises(DataError, match=r"a\.tar: x\.jpg: no label: neither a \.cls nor a \.json file\.$"):
         load(tmp_path / "a.tar", skip_bad=True)
     shard("a.tar", {})
     with pytest.raises(DataError, match=r"Found nothing\.$"):
@@ -176,7 +176,7 @@ def test_shards_that_were_not_packed_together_are_refused(shard: MakeShard, samp
 
 def test_a_class_without_images_to_train_on_is_an_error(shard: MakeShard, samples: Callable, tmp_path: Path) -> None:
     shard("a.tar", packed(samples(6, 0, 1), "dog", "cat", "owl"))
-    with pytest.raises(DataError, match="no image to train on of owl"):
+    with pytest.raises(DataError, match="no training image of owl"):
         load(tmp_path / "a.tar")
 
 

@@ -12,9 +12,9 @@ from torch import nn
 
 from striate import models
 from striate.errors import ArgumentError, CheckpointError
-from striate.models.weights import adapt, load
+from striate.models.weights.adapt import fits, intended
 from striate.models.weights.file import WeightFile, read
-from striate.models.weights.load import _Undrawn, likely
+from striate.models.weights.load import _Undrawn, likely, load
 
 CREATED = {"classes": 10, "channels": 3, "image_size": 32}
 
@@ -84,10 +84,10 @@ def test_a_prefix_that_is_the_models_own_stays(tmp_path):
             self.model = nn.Linear(3, 2)
 
     one, other = Owner(), Owner()
-    assert load.load(other, saved(tmp_path / "a.pth", one.state_dict())) == ()
+    assert load(other, saved(tmp_path / "a.pth", one.state_dict())) == ()
     assert same(one, other)
     bare = nn.Linear(3, 2)
-    load.load(bare, tmp_path / "a.pth")
+    load(bare, tmp_path / "a.pth")
     assert torch.equal(bare.weight, one.model.weight)
 
 
@@ -121,7 +121,7 @@ def test_a_pickle_that_asks_for_more_is_refused_and_not_run(tmp_path, source, zi
     mark, file = tmp_path / "ran", tmp_path / "hostile.pth"
     torch.save({**source.state_dict(), "x": Hostile(mark)}, file, _use_new_zipfile_serialization=zipped)
     with pytest.raises(
-        CheckpointError, match=r"hostile\.pth is refused: it asks for more than tensors \(\w+\.system\)"
+        CheckpointError, match=r"hostile\.pth is rejected: it contains more than tensors \(\w+\.system\)"
     ):
         models.create("resnet20", **CREATED, weights=file)
     assert not mark.exists()
@@ -184,7 +184,7 @@ def test_all_that_does_not_fit_is_named_together(tmp_path, source):
     made = models.create("resnet20", **CREATED, seed=1)
     before = {name: value.clone() for name, value in made.state_dict().items()}
     with pytest.raises(CheckpointError) as caught:
-        load.load(made, saved(tmp_path / "a.pth", state))
+        load(made, saved(tmp_path / "a.pth", state))
     assert str(caught.value) == (
         f"the weights in {tmp_path / 'a.pth'} don't fit resnet20: "
         "missing: 4 (bn1.weight, layer1.0.conv1.weight, layer1.0.bn1.bias, …); "
@@ -201,7 +201,7 @@ def test_another_architecture_is_recognised(tmp_path, source):
         with pytest.raises(CheckpointError, match=rf"don't fit {name}: .*They fit resnet20: create that\."):
             models.create(name, **CREATED, weights=file, adapt=True)
     with pytest.raises(CheckpointError, match=r"don't fit Linear: .*They fit resnet20: create that\."):
-        load.load(nn.Linear(2, 2), file)
+        load(nn.Linear(2, 2), file)
 
 
 def test_another_stem_is_recognised_even_where_the_image_is_too_small_for_it(tmp_path):
@@ -244,7 +244,7 @@ def test_grey_images_give_what_they_give_in_three_channels(tmp_path, source):
 def test_colour_images_without_colour_give_what_grey_ones_give(tmp_path):
     grey = models.create("resnet20", 4, 1, 20, seed=0).eval()
     made = models.create("resnet20", 4, 3, 20, weights=saved(tmp_path / "a.pth", grey.state_dict()), adapt=True).eval()
-    assert made.notes == ("The first convolution, conv1, takes 3 channels: each got 1/3 of the weights for one.",)
+    assert made.notes == ("The first convolution, conv1, takes 3 channels: each has 1/3 of the grey weights.",)
     x = torch.randn(3, 1, 20, 20, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(made(x.expand(3, 3, 20, 20)), grey(x), rtol=1e-5, atol=1e-5)
     made.conv1.weight.mul_(2)  # its own memory, and not one channel three times
@@ -256,7 +256,7 @@ def test_the_head_begins_afresh_where_the_classes_differ_and_only_there(tmp_path
     fresh = models.create("resnet20", 7, 3, 32, seed=3)
     made = models.create("resnet20", 7, 3, 32, seed=3, weights=file, adapt=True)
     assert made.notes == (
-        "The last layer, fc, begins afresh: the file tells 10 classes apart, the model 7.",
+        "The last layer, fc, has fresh weights: the file is for 10 classes, the model for 7.",
     )  # fmt: skip
     assert torch.equal(made.fc.weight, fresh.fc.weight)
     assert torch.equal(made.fc.bias, fresh.fc.bias)
@@ -278,7 +278,7 @@ def test_lenet5_keeps_the_prototypes_of_its_own_classes(tmp_path):
     file = saved(tmp_path / "a.pth", models.create("lenet5", seed=0).state_dict())
     made = models.create("lenet5", 3, weights=file, adapt=True)
     assert made.output.prototypes.shape == (3, 84)
-    assert made.notes == ("The last layer, output, begins afresh: the file tells 10 classes apart, the model 3.",)
+    assert made.notes == ("The last layer, output, has fresh weights: the file is for 10 classes, the model for 3.",)
 
 
 class WithAuxiliary(nn.Module):
@@ -295,18 +295,18 @@ class WithAuxiliary(nn.Module):
 
 def test_auxiliary_classifiers_may_be_left_out_and_begin_afresh(tmp_path):
     file = saved(tmp_path / "a.pth", WithAuxiliary(10).state_dict())
-    notes = load.load(WithAuxiliary(10, heads=False), file)
+    notes = load(WithAuxiliary(10, heads=False), file)
     assert [note[:50] for note in notes] == [f"The auxiliary classifier aux{i} of the file was left" for i in (1, 2)]
     made = WithAuxiliary(7)
     kept = made.aux1[1].weight.clone()
-    assert [note.split(",")[1] for note in load.load(made, file, adapt=True)] == [" aux1.1", " aux2.1", " fc"]
+    assert [note.split(",")[1] for note in load(made, file, adapt=True)] == [" aux1.1", " aux2.1", " fc"]
     assert torch.equal(made.aux1[1].weight, kept)
     assert torch.equal(made.aux1[0].weight, read(file).tensors["aux1.0.weight"])
     plain = saved(tmp_path / "b.pth", WithAuxiliary(10, heads=False).state_dict())
     with pytest.raises(CheckpointError, match=r"missing: 8 \(aux1\.0\.weight"):
-        load.load(WithAuxiliary(10), plain)
-    notes = load.load(WithAuxiliary(10), plain, adapt=True)
-    assert notes == tuple(f"The auxiliary classifier aux{i} begins afresh: the file has none." for i in (1, 2))
+        load(WithAuxiliary(10), plain)
+    notes = load(WithAuxiliary(10), plain, adapt=True)
+    assert notes == tuple(f"The auxiliary classifier aux{i} has fresh weights: the file has none." for i in (1, 2))
 
 
 # ---------------------------------------------------------------- stems, runs and normalisation
@@ -358,10 +358,10 @@ def test_classes_and_channels_of_the_published_networks_are_seen(name):
         theirs = models.create(name, 1000, 3, 224)
         ours = models.create(name, 10, 1, 224)
     file = WeightFile("a.pth", theirs.state_dict(), {})
-    assert adapt.fits(ours, file)
-    assert adapt.intended(ours, file) == (1000, 3)
+    assert fits(ours, file)
+    assert intended(ours, file) == (1000, 3)
     if name == "vgg16":
-        assert adapt.intended(ours, WeightFile("b.pth", {"bn.weight": torch.zeros(3)}, {})) == (None, None)
+        assert intended(ours, WeightFile("b.pth", {"bn.weight": torch.zeros(3)}, {})) == (None, None)
 
 
 def test_a_runs_weights_bring_their_options(tmp_path):
@@ -377,7 +377,7 @@ def test_a_runs_weights_bring_their_options(tmp_path):
 def test_a_run_of_another_model_says_so(tmp_path):
     run = run_of(tmp_path / "run", models.create("fashion_cnn", 2, 1, (28, 20)))
     for name, size in (("fashion_cnn", 32), ("resnet20", 28)):
-        with pytest.raises(CheckpointError, match=r"those of fashion_cnn for 2 classes and images of 1×28×20"):
+        with pytest.raises(CheckpointError, match=r"belong to fashion_cnn for 2 classes and images of 1×28×20"):
             models.create(name, 2, 1, size, weights=run)
 
 

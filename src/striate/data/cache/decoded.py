@@ -1,7 +1,7 @@
-"""Decoded images, kept so that they are decoded once: what a `Store` keeps of each list of files, and under which name.
+"""Cache of decoded images: the entries that a `Store` holds for lists of files, and their keys.
 
-The name depends on every file's path, size and time of change, on how the images were brought to one size, and on what
-decodes them. Nothing that depends on these is ever looked up by anything less.
+A key depends on every file's path, size and time of change, on the preprocessing, and on the versions of the decoders.
+Nothing that depends on these is ever looked up by anything less.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ from torch import Tensor
 
 from striate.data.cache.store import Store
 from striate.data.images import decode, jpeg, prepare
-from striate.data.images.image_ref import Entry, Stamp
-from striate.data.statistics import Known
+from striate.data.images.image_ref import ImageRef, Stamp
+from striate.data.statistics import ImageStatistics
 from striate.files import cache_folder
 from striate.preprocess import Preprocess
 from striate.units import bytes_of
@@ -32,32 +32,32 @@ _COARSEST_CLOCK = 2 * 10**9  # ns: FAT keeps times of change in steps of two sec
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What is kept of a list of images.
+class CacheEntry:
+    """The cached facts about a list of images.
 
     Args:
         bad: the positions of those that could not be decoded.
-        known: about the others, if it was gathered.
+        stats: the statistics of the others, if they were computed.
     """
 
     bad: tuple[int, ...]
-    known: Known | None
+    stats: ImageStatistics | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"bad": list(self.bad), "known": self.known and self.known.to_dict()}
+        return {"bad": list(self.bad), "known": self.stats and self.stats.to_dict()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Kept":
+    def from_dict(cls, values: dict[str, Any]) -> "CacheEntry":
         """The inverse of `to_dict`."""
-        return cls(tuple(values["bad"]), values["known"] and Known.from_dict(values["known"]))
+        return cls(tuple(values["bad"]), values["known"] and ImageStatistics.from_dict(values["known"]))
 
 
 class Cache:
-    """The decoded images of all data sets.
+    """The cache of the decoded images of all data sets.
 
     Args:
-        size: how many bytes they may take; None for the usual limit.
+        size: the limit in bytes; None for the default.
 
     Raises:
         OSError: if the cache's folder can't be used.
@@ -65,28 +65,28 @@ class Cache:
 
     def __init__(self, size: int | None = None):
         folder = cache_folder() / "images"
-        self.store = Store(folder, usual_size(folder) if size is None else size)
+        self.store = Store(folder, default_size(folder) if size is None else size)
         self.store.trim()
 
-    def kept(self, key: str) -> Kept | None:
-        """What is kept under this name, or None."""
+    def entry(self, key: str) -> CacheEntry | None:
+        """Return the entry under this key, or None."""
         try:
-            return Kept.from_dict(self.store.about(key))
-        except (KeyError, TypeError, ValueError):  # nothing, or nothing that this version wrote
+            return CacheEntry.from_dict(self.store.about(key))
+        except (KeyError, TypeError, ValueError):  # no entry, or one that this version did not write
             return None
 
     def opened(self, key: str, shape: tuple[int, int, int, int]) -> Tensor | None:
-        """The pixels under this name, uint8 of `shape`, over the file."""
+        """Return the pixels under this key, uint8 of `shape`, mapped from the file; None if there are none."""
         pixels = self.store.open(key, shape)
         return None if pixels is None else torch.from_numpy(pixels)
 
 
 def key_of(kind: str, stamps: Sequence[Stamp], preprocess: Preprocess | None = None) -> str:
-    """The name of what is kept of images with these stamps.
+    """Return the cache key for images with these stamps.
 
     Args:
-        kind: what it is: "pixels", "survey" or "headers".
-        preprocess: what they were brought to, if it matters.
+        kind: "pixels", "survey" or "headers".
+        preprocess: the preprocessing applied to them, if it matters.
     """
     made = [_FORMAT, kind, decode.VERSION, prepare.VERSION, PIL.__version__, jpeg.VERSION, torch.__version__]
     if preprocess is not None:
@@ -97,33 +97,33 @@ def key_of(kind: str, stamps: Sequence[Stamp], preprocess: Preprocess | None = N
     return digest.hexdigest()
 
 
-def settled(stamps: Mapping[Entry, Stamp]) -> Mapping[Entry, Stamp]:
-    """These stamps, or new ones, once a change from now on would show in them.
+def settled(stamps: Mapping[ImageRef, Stamp]) -> Mapping[ImageRef, Stamp]:
+    """Wait until any later change of a file would change its stamp, and return the stamps, renewed after a wait.
 
-    A file that was written a moment ago could be written again without a later time of change, where the file system's
-    clock is coarse; it is waited for until that moment is past.
+    Where the file system's clock is coarse, a file that was written a moment ago could be written again without a later
+    time of change.
     """
     age = time.time_ns() - max((stamp[2] for stamp in stamps.values()), default=0)
     if not 0 <= age < _COARSEST_CLOCK:
         return stamps
     time.sleep((_COARSEST_CLOCK - age) / 1e9)
-    return {entry: entry.stamp for entry in stamps}
+    return {image_ref: image_ref.stamp for image_ref in stamps}
 
 
-USUAL = 20 * 10**9
+DEFAULT_SIZE = 20 * 10**9
 
 
-def usual_size(folder: Path) -> int:
-    """The limit where none is given: $STRIATE_CACHE_SIZE, or 20 GB, but never more than half of what the disk has free.
+def default_size(folder: Path) -> int:
+    """Return the default limit: $STRIATE_CACHE_SIZE, or 20 GB, but never more than half of the free disk space.
 
     Args:
-        folder: the cache; what it holds already counts as free. It need not exist yet.
+        folder: the cache; the space it takes already counts as free. It need not exist yet.
     """
     if own := os.environ.get("STRIATE_CACHE_SIZE"):
         return bytes_of(own)
     held = sum(_size(path) for path in folder.glob("*/pixels"))
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return min(USUAL, (shutil.disk_usage(existing).free + held) // 2)
+    return min(DEFAULT_SIZE, (shutil.disk_usage(existing).free + held) // 2)
 
 
 def _size(path: Path) -> int:

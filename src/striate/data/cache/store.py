@@ -1,12 +1,12 @@
-"""A folder of things that can be made again, bounded in size: what was used longest ago is removed first.
+"""A cache folder with a size limit, shared by processes; the least recently used entries are removed first.
 
 KEY/about.json         written last: a folder without it is half-built, and never used
 KEY/pixels             the bytes themselves, where there are any
-KEY/used-….lock        one for each time that KEY is open, held as long
+KEY/used-….lock        one for each time that KEY is open, held while it is
 KEY/unflushed-…        there until all of KEY is on the disk; meanwhile KEY is used while a process has a lock in it
 KEY/flushing-….lock    held by the process that flushes KEY to the disk; KEY may be removed nevertheless
 KEY.part/making.lock   held by the process that makes KEY
-.lock                  held for moments: while something is begun, put in place, looked at, opened or removed
+.lock                  held for moments: while an entry is begun, put in place, looked up, opened or removed
 """
 
 import contextlib
@@ -28,22 +28,22 @@ import numpy as np
 from filelock import FileLock
 
 from striate.errors import CheckpointError
-from striate.files import give_back, in_use, read_json, taken, write_json
+from striate.files import acquire_lock, is_locked, read_json, release_lock, write_json
 from striate.units import readable
 
-_SPARE = 2**30  # bytes of the disk left to others
+_SPARE = 2**30  # bytes of the disk left free for others
 
 
-class NoRoomError(Exception):
-    """Something does not fit; the message is a clause that says why."""
+class NoSpaceError(Exception):
+    """An entry does not fit; the message is a clause that gives the reason."""
 
 
 class Store:
-    """See above.
+    """A cache folder with a size limit, see the module's docstring for its layout.
 
     Args:
-        folder: made if it is not there.
-        limit: how many bytes all of it may take.
+        folder: created if it does not exist.
+        limit: the most bytes that all of it may take.
 
     Raises:
         OSError: here and from every method, if the folder can't be used.
@@ -56,102 +56,102 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
 
     def begin(self, key: str, size: int, seen: Any = None) -> Path | None:
-        """Begin to make `key`: a folder with a file `pixels` of `size` bytes, to fill and then to `keep` or to `drop`.
+        """Begin an entry: create a folder with a file `pixels` of `size` bytes, to fill and then to `keep` or `drop`.
 
         Args:
-            key: what to make.
+            key: the entry's key.
             size: in bytes.
-            seen: what `about` told of `key` before; None for nothing.
+            seen: the last result of `about` for this key; None for no entry.
 
         Returns:
-            The folder, or None if another process is making `key` now, or has made it since that was seen.
+            The folder, or None if another process is making `key` now, or has made it since `seen`.
 
         Raises:
-            NoRoomError: if it can't be made to fit.
+            NoSpaceError: if the entry does not fit.
         """
         part = self._part(key)
-        with self._alone():
+        with self._locked():
             if part.exists():
-                if in_use(part):
+                if is_locked(part):
                     return None
                 _remove(part)
             if self._about(key) != seen:
                 return None
-            self._make_room(size)
+            self._free_space(size)
             part.mkdir()
-            self._making[key] = taken(part / "making.lock")
+            self._making[key] = acquire_lock(part / "making.lock")
             try:
                 with (part / "pixels").open("wb") as file:
-                    _set_aside(file.fileno(), size)
+                    _preallocate(file.fileno(), size)
             except BaseException:
                 self.drop(key)
                 raise
         return part
 
     def keep(self, key: str, about: Any) -> None:
-        """Put in place what was begun, once it is complete.
+        """Complete an entry: put its folder in place, with `about` as its metadata.
 
-        It is flushed to the disk by a thread, which Python waits for when it ends; where a power cut or the killing of
-        this process comes before that, it is made again.
+        A thread, which Python waits for when it ends, flushes it to the disk; after a power cut or the killing of this
+        process before that, the entry is made again.
         """
         part, place = self._part(key), self.folder / key
         mark = f"unflushed-{uuid.uuid4().hex}"
         (part / mark).touch()
         (part / "about.json").write_text(json.dumps(about), encoding="utf-8")
-        with self._alone():
-            give_back(self._making.pop(key))
-            if in_use(place):  # it was forgotten, but someone still has it open
+        with self._locked():
+            release_lock(self._making.pop(key))
+            if is_locked(place):  # it was forgotten, but someone still has it open
                 (place / "about.json").unlink(missing_ok=True)
                 os.replace(place, self.folder / f"{key}.{uuid.uuid4().hex}")
             elif place.exists():
                 _remove(place)
             os.replace(part, place)
-            lock = taken(place / f"flushing-{uuid.uuid4().hex}.lock")
+            lock = acquire_lock(place / f"flushing-{uuid.uuid4().hex}.lock")
         try:
             threading.Thread(target=_flush, args=(place, mark, lock), name="striate-flushing").start()
         except RuntimeError:  # the system has no more threads
             _flush(place, mark, lock)
 
     def drop(self, key: str) -> None:
-        """Forget what was begun; nothing happens if it was kept."""
+        """Discard an entry that was begun; does nothing if it was kept."""
         if key in self._making:
-            give_back(self._making.pop(key))
+            release_lock(self._making.pop(key))
             shutil.rmtree(self._part(key), ignore_errors=True)
 
     def note(self, key: str, about: Any) -> None:
-        """Keep something that has no pixels."""
+        """Store an entry that has metadata only, and no pixels."""
         write_json(self.folder / key / "about.json", about)
 
     def about(self, key: str) -> Any:
-        """What is known of `key`, or None if it is not there."""
+        """Return the metadata of `key`, or None if there is no such entry."""
         if not _is_marked(self.folder / key):
             return self._about(key)
         try:
-            with self._alone():  # or another who looks for locks would seem to hold one
+            with self._locked():  # or another process that tests for locks would seem to hold one
                 return self._about(key)
         except OSError:  # it can be made again
             return None
 
     def open(self, key: str, shape: tuple[int, ...]) -> np.ndarray | None:
-        """The pixels of `key`, uint8 of `shape`, mapped into memory; None if they are not there or not whole.
+        """Return the pixels of `key`, uint8 of `shape`, mapped into memory; None if they are missing or incomplete.
 
         They are not removed as long as this array, or a tensor over it, exists.
         """
         place = self.folder / key
-        with self._alone():
+        with self._locked():
             if self._about(key) is None or not _has(place / "pixels", math.prod(shape)):
                 return None
             pixels = mapped(place / "pixels", shape)
-            weakref.finalize(pixels, give_back, taken(place / f"used-{uuid.uuid4().hex}.lock"))
+            weakref.finalize(pixels, release_lock, acquire_lock(place / f"used-{uuid.uuid4().hex}.lock"))
         return pixels
 
     def trim(self) -> None:
-        """Remove what is beyond the limit, and what is half-built."""
-        with self._alone():
-            self._make_room(0)
+        """Remove entries until the limit is met, and half-built entries."""
+        with self._locked():
+            self._free_space(0)
 
     def forget(self, key: str) -> None:
-        """Have `key` made again next time; who has it open keeps it."""
+        """Invalidate `key`, so that it is made again next time; processes that have it open keep it."""
         (self.folder / key / "about.json").unlink(missing_ok=True)
 
     def _about(self, key: str) -> Any:
@@ -169,7 +169,7 @@ class Store:
         return self.folder / f"{key}.part"
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         lock = FileLock(self.folder / ".lock", timeout=60)
         try:
             lock.acquire()
@@ -180,13 +180,13 @@ class Store:
         finally:
             lock.release()
 
-    def _make_room(self, size: int) -> None:
-        """Remove what is half-built, and then what was used longest ago, until `size` bytes more fit."""
+    def _free_space(self, size: int) -> None:
+        """Remove half-built entries, and then the least recently used ones, until `size` more bytes fit."""
         sizes = {place: _size(place) for place in self.folder.iterdir() if place.is_dir()}
-        removable = [place for place in sorted(sizes, key=_last_used) if not in_use(place)]
+        removable = [place for place in sorted(sizes, key=_last_used) if not is_locked(place)]
         excess = sum(sizes.values()) + size - self.limit
         shortage = size + _SPARE - shutil.disk_usage(self.folder).free
-        if size:  # what can't succeed removes nothing
+        if size:  # if it can't succeed, nothing is removed
             self._check(size, excess, shortage, sum(sizes[place] for place in removable))
         for place in removable:
             if max(excess, shortage) > 0 or not (place / "about.json").exists() or _is_lost(place):
@@ -195,17 +195,19 @@ class Store:
 
     def _check(self, size: int, excess: int, shortage: int, removable: int) -> None:
         if size > self.limit:
-            raise NoRoomError(f"the cache may take {readable(self.limit)}")
+            raise NoSpaceError(f"the cache is limited to {readable(self.limit)}")
         if shortage > removable:
-            raise NoRoomError(f"the disk of {self.folder} is too full by {readable(shortage - removable)}")
+            raise NoSpaceError(f"the disk of {self.folder} is too full by {readable(shortage - removable)}")
         if excess > removable:
-            raise NoRoomError(f"the cache may take {readable(self.limit)}, and other processes are using what is in it")
+            raise NoSpaceError(
+                f"the cache is limited to {readable(self.limit)}, and other processes are using its entries"
+            )
 
 
 def mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """A file as an array, uint8 of `shape`, that reads it when it is looked at.
+    """Map a file into memory as an array, uint8 of `shape`.
 
-    It can be written to, which PyTorch wants of arrays, but nobody else sees that: the file is never changed.
+    The array is writable, as PyTorch demands, but copy-on-write: the file is never changed.
     """
     if not math.prod(shape):
         return np.empty(shape, dtype=np.uint8)
@@ -213,18 +215,18 @@ def mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _is_marked(place: Path) -> bool:
-    """Whether not all that is in `place` may be on the disk."""
+    """Return whether parts of `place` may not be flushed to the disk yet."""
     return any(place.glob("unflushed-*"))
 
 
 def _is_lost(place: Path) -> bool:
-    """Whether it may not be on the disk and no process has it in memory either."""
-    # Whoever flushes takes the mark away first, and then gives back the lock.
-    return _is_marked(place) and not in_use(place, flushing=True) and _is_marked(place)
+    """Return whether `place` may not be flushed to the disk and no process uses it, as after a crash."""
+    # The flushing process removes the mark first, and then releases the lock.
+    return _is_marked(place) and not is_locked(place, flushing=True) and _is_marked(place)
 
 
 def _flush(place: Path, mark: str, lock: FileLock) -> None:
-    """See to it that what is in `place` is on the disk, and then take the mark away that says it may not be."""
+    """Flush `place` to the disk, then remove the mark of an unflushed folder and release the lock."""
     try:
         for name in ("pixels", "about.json"):
             with (place / name).open("r+b") as file:
@@ -237,14 +239,14 @@ def _flush(place: Path, mark: str, lock: FileLock) -> None:
             with contextlib.suppress(OSError):
                 (place / "about.json").unlink(missing_ok=True)
             warnings.warn(
-                f"the disk refuses decoded images ({error}): choose another cache (STRIATE_CACHE)", stacklevel=1
+                f"decoded images can't be written to disk ({error}): set another cache (STRIATE_CACHE)", stacklevel=1
             )
     finally:
-        give_back(lock)
+        release_lock(lock)
 
 
 def _remove(place: Path) -> None:
-    """Remove a folder from which locks and marks may vanish meanwhile."""
+    """Remove a folder from which other processes may remove locks and marks meanwhile."""
     while place.exists():
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(place)
@@ -268,8 +270,8 @@ def _last_used(place: Path) -> float:
     return 0.0
 
 
-def _set_aside(file: int, size: int) -> None:
-    """Take the space on the disk now, so that a full one shows before an hour of decoding and not after it."""
+def _preallocate(file: int, size: int) -> None:
+    """Allocate the space on the disk now, so that a full disk shows before an hour of decoding and not after it."""
     if not hasattr(os, "posix_fallocate") or not size:
         return
     try:

@@ -1,1 +1,1 @@
-"""From the bytes of image files to pixels of one size."""
+"""Image decoding and preprocessing: from the bytes of image files to pixels of one size."""

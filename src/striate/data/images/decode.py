@@ -1,4 +1,4 @@
-"""The one place that opens images: training, evaluation, prediction and serving all see the same pixels.
+"""Image decoder, the only one in Striate: training, evaluation and prediction all see the same pixels.
 
 Orientation from EXIF is applied, transparency is laid over white, 16-bit grey is scaled to 8, and whatever else a file
 holds becomes grey or red, green, blue. Of an animation, the first frame counts. Colour profiles are not applied.
@@ -22,7 +22,7 @@ from striate.data.images import jpeg
 from striate.errors import DataError
 from striate.resizing import Picture, pixels_of
 
-VERSION = 2  # of the pixels: raise it when an image comes out different, so that what is kept of old ones is not used
+VERSION = 2  # of the pixels: raise it when decoding changes any pixel, so that old cache entries are not used
 
 SUFFIXES = frozenset(
     (
@@ -50,7 +50,7 @@ _warning_filters = threading.Lock()  # Python 3.11's are shared by all threads
 _MANY_PIXELS = 25_000_000  # an image of more takes a third of a gigabyte and more while it is decoded
 _HEADER = 2**14  # bytes: enough for most that have no EXIF
 _AT_ONCE = 2**18  # bytes: more than most photographs have that are made for training
-TURN = threading.Lock()
+LARGE_IMAGE_LOCK = threading.Lock()
 
 Source: TypeAlias = str | os.PathLike[str] | bytes
 File: TypeAlias = io.FileIO | io.BytesIO  # not buffered: most is read at once
@@ -60,7 +60,7 @@ Result = TypeVar("Result")
 
 
 class UndecodableError(DataError):
-    """One image can't be decoded; `reason` is a short clause that does not name it."""
+    """Error for one image that can't be decoded; `reason` is a short clause that does not name the image."""
 
     def __init__(self, reason: str, source: Source):
         self.reason = reason
@@ -69,7 +69,7 @@ class UndecodableError(DataError):
 
 
 def probe(source: Source) -> tuple[int, int, int]:
-    """Width, height and channels (1 or 3) of what `decode` gives, from the header alone.
+    """Return width, height and channels (1 or 3) of an image as `decode` would return it, from the header alone.
 
     One thing a header does not say is the orientation in a PNG whose EXIF comes after the pixels: it counts as upright.
 
@@ -88,17 +88,20 @@ def probe(source: Source) -> tuple[int, int, int]:
             return (height, width, _channels(image)) if turned else (width, height, _channels(image))
 
 
-def decode(source: Source, at_least: AtLeast | None = None, turn: AbstractContextManager[object] = TURN) -> np.ndarray:
-    """The pixels of an image, upright.
+def decode(
+    source: Source, at_least: AtLeast | None = None, lock: AbstractContextManager[object] = LARGE_IMAGE_LOCK
+) -> np.ndarray:
+    """Decode an image to pixels, upright.
 
     A JPEG may be decoded at a half, a quarter or an eighth of its size, by leaving out the high frequencies of its
     blocks: a 12-megapixel photograph in a tenth of the time.
 
     Args:
         source: a file's path, or the content of one as bytes.
-        at_least: from the image's width and height, the width and height that are enough; without it, all pixels.
-        turn: what to hold meanwhile if there are more than 25 million pixels, so that memory does not grow with the
-            number of threads, or of processes, that decode.
+        at_least: a function from the image's width and height to the least width and height wanted; without it, the
+            image is decoded in full.
+        lock: held while decoding an image of more than 25 million pixels, so that memory does not grow with the number
+            of threads, or of processes, that decode.
 
     Returns:
         uint8 (height, width, 1) for grey and (height, width, 3) for colour.
@@ -106,24 +109,23 @@ def decode(source: Source, at_least: AtLeast | None = None, turn: AbstractContex
     Raises:
         UndecodableError: if the image is damaged, cut off, too large or no image at all.
     """
-    return decode_to(pixels_of, source, at_least, turn)
+    return decode_to(pixels_of, source, at_least, lock)
 
 
 def decode_to(
     take: Callable[[Picture], Result],
     source: Source,
     at_least: AtLeast | None = None,
-    turn: AbstractContextManager[object] = TURN,
+    lock: AbstractContextManager[object] = LARGE_IMAGE_LOCK,
     offer: Offer = lambda shape: None,
 ) -> Result:
-    """`decode`, with the picture handed to `take`, whose result is returned; a turn that was taken is still held then.
+    """Decode an image and return `take(picture)`; a lock taken for a large image is held until `take` returns.
 
     Args:
-        take: from the upright picture to anything.
-        source, at_least, turn: as in `decode`.
-        offer: asked for most JPEGs: from a picture's height, width and channels, an array of this shape to put it into,
-            uint8, or None; it is this very array that `take` then gets, or another one if the picture could not be put
-            there.
+        take: a function of the upright picture.
+        source, at_least, lock: as in `decode`.
+        offer: called for most JPEGs: from a picture's height, width and channels, a uint8 array of this shape to decode
+            into, or None; `take` then gets this very array, or another one if the picture could not be decoded into it.
 
     Raises:
         UndecodableError: as `decode`.
@@ -135,7 +137,7 @@ def decode_to(
         with _opened(file, source) as image:
             channels = _channels(image)
             pixels_held = _reduced(image, at_least)
-            with turn if pixels_held > _MANY_PIXELS else nullcontext():
+            with lock if pixels_held > _MANY_PIXELS else nullcontext():
                 return take(_upright(image, channels, source))
 
 
@@ -161,11 +163,13 @@ def upright(image: Image.Image) -> np.ndarray:
 
 
 def _plain_header(file: File, count: int) -> tuple[bytes, jpeg.Header | None]:
-    """The file's first `count` bytes, and the header of a JPEG in which there is nothing for Pillow to look at, whose
-    look takes longer than all that is neither decoding nor resizing."""
+    """Read the file's first `count` bytes and a plain JPEG's header, avoiding the cost of opening it by Pillow.
+
+    A JPEG is plain if it has no EXIF or XMP and not too many pixels; for any other file the header is None.
+    """
     try:
         start = file.read(count)
-    except OSError:  # of which Pillow tells
+    except OSError:  # Pillow will report it
         return b"", None
     header = jpeg.plain_header(start)
     most = min(_MANY_PIXELS, Image.MAX_IMAGE_PIXELS or math.inf)
@@ -173,7 +177,7 @@ def _plain_header(file: File, count: int) -> tuple[bytes, jpeg.Header | None]:
 
 
 def _of_plain_jpeg(file: File, at_least: AtLeast | None, offer: Offer) -> np.ndarray | None:
-    """The pixels of a JPEG with a plain header; None for anything else, and where anything is wrong with it."""
+    """Decode a JPEG with a plain header; None for any other file, and where anything is wrong with it."""
     start, header = _plain_header(file, _AT_ONCE)
     if header is None:
         return None
@@ -188,7 +192,7 @@ def _of_plain_jpeg(file: File, at_least: AtLeast | None, offer: Offer) -> np.nda
 
 
 def _reduced(image: Image.Image, at_least: AtLeast | None) -> int:
-    """Let a JPEG be decoded at the least scale that is enough; returns how many pixels decoding will hold."""
+    """Set the smallest sufficient scale for a JPEG, and return how many pixels decoding will hold in memory."""
     width, height = image.size
     if at_least is not None and isinstance(image, JpegImageFile):
         turned = _orientation(image) >= 5
@@ -210,12 +214,12 @@ def _upright(image: Image.Image, channels: int, source: Source) -> Picture:
     else:
         picture, mode = _opaque(image), "L" if channels == 1 else "RGB"
         picture = picture if picture.mode == mode else picture.convert(mode)
-    turn = _UPRIGHT.get(_orientation(image))
-    return picture if turn is None else picture.transpose(turn)
+    transposition = _UPRIGHT.get(_orientation(image))
+    return picture if transposition is None else picture.transpose(transposition)
 
 
 def _of_described_jpeg(image: JpegImageFile, channels: int) -> np.ndarray | None:
-    """The pixels of one with EXIF or XMP that stands upright; None for others, and where anything is wrong with it."""
+    """Decode a JPEG with EXIF or XMP that is upright; None for others, and where anything is wrong with it."""
     if image.mode not in ("L", "RGB") or image.fp is None or _orientation(image) in _UPRIGHT:
         return None
     image.fp.seek(0)
@@ -224,7 +228,7 @@ def _of_described_jpeg(image: JpegImageFile, channels: int) -> np.ndarray | None
 
 @contextmanager
 def _opened(file: File, source: Source) -> Iterator[Image.Image]:
-    """An image with its header read. Whatever is wrong with it, here or in the block, is an UndecodableError."""
+    """Open an image and read its header; any error, here or in the block, becomes an UndecodableError."""
     signature = b""
     try:
         file.seek(0)
@@ -260,7 +264,7 @@ def _file(source: Source) -> File:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Pillow's warnings inside the block: the one for decompression bombs is raised, the others are dropped."""
+    """Filter Pillow's warnings inside the block: the one for decompression bombs is raised, the others are dropped."""
     with _warning_filters, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -291,7 +295,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """The image without transparency: over white."""
+    """Return the image without transparency, laid over white."""
     if not image.has_transparency_data:
         return image
     layer = image.convert("RGBA")
@@ -301,7 +305,7 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def _shallow(image: Image.Image, source: Source) -> Image.Image:
-    """Grey of 16 or 32 bits, or of floating-point numbers, in 8 bits, its black and white where the format has them."""
+    """Convert grey of 16 or 32 bits, or of floating-point numbers, to 8 bits, by the format's own black and white."""
     values = np.asarray(image)
     white = 1 if image.mode == "F" else 65535  # Pillow's mode "I" comes from 16-bit files too
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= white):

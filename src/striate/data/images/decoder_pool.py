@@ -1,8 +1,18 @@
-"""Many images decoded side by side, by threads of this process or by processes of their own; the pixels are the same.
+"""Parallel decoding of many images, by threads or by processes of their own; the pixels are the same.
 
-Python lets one thread run at a time, and most of what it takes to open a small image is Python: processes are for many
-small images and beside training. Of a photograph a tenth is, and threads do without the start of processes, their
-import of PyTorch, which resizes, and the way of the pixels from there to here.
+Python runs one thread at a time, and most of the time for opening a small image is spent in Python: processes are for
+many small images, and for decoding during training. For a photograph it is a tenth, and threads save the start of
+processes, their import of PyTorch (which resizes), and the transfer of the pixels.
+
+A decoder process does nothing but decode. It imports PyTorch only to resize, and so starts ten times as fast where
+nothing is resized. It reads requests from its standard input and answers on its standard output:
+
+    first        a line of JSON: the preprocessing, and the file to lock while decoding a very large image
+    a request    a line of JSON: a list of [path, offset, length]
+    its answer   a line of JSON: {position: reason} of the images that can't be decoded; then, for each image of the
+                 request, height × width × channels bytes
+
+It ends when its input does, so it never outlives the process it works for.
 """
 
 import contextlib
@@ -26,7 +36,7 @@ from typing import IO, BinaryIO, NamedTuple, cast
 import numpy as np
 from filelock import FileLock
 
-from striate.data.images.image_ref import Entry
+from striate.data.images.image_ref import ImageRef
 from striate.data.images.prepare import prepare_all
 from striate.errors import DataError, RunError
 from striate.hardware import single_core_threads
@@ -35,11 +45,11 @@ from striate.preprocess import Preprocess
 _TASK = 32  # images a task: few enough to show progress, enough that a million images don't mean a million tasks
 _TASK_BYTES = 2**20  # of pixels: larger tasks leave the processor's caches
 _SMALL = 8 * 2**10  # bytes of a file
-_AHEAD = 4  # tasks a worker: with fewer it waits where whoever takes them does, too
+_AHEAD = 4  # tasks a worker: with fewer, workers wait while the consumer does
 
 
 class Chunk(NamedTuple):
-    """Images next to each other: uint8 (n, height, width, channels), and the reasons of the bad ones by position."""
+    """Consecutive images: uint8 (n, height, width, channels), and the reasons for the bad ones by position."""
 
     start: int
     pixels: np.ndarray
@@ -47,12 +57,12 @@ class Chunk(NamedTuple):
 
 
 class Decoders:
-    """Threads, each of which decodes by itself or has a process do it. The processes start with the first work.
+    """Pool of decoders: threads that decode themselves or by a process each. Processes start with the first task.
 
     Args:
-        preprocess: what to bring the images to.
-        workers: how many.
-        processes: whether each has a process, for images asked for one after the other and for small ones.
+        preprocess: the size and channels of the results.
+        workers: the number of threads.
+        processes: whether each has a process, for lazily decoded images and for small ones.
     """
 
     def __init__(self, preprocess: Preprocess, workers: int, *, processes: bool):
@@ -67,33 +77,33 @@ class Decoders:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the images that come out."""
+        """Height, width and channels of the results."""
         return self.preprocess.height, self.preprocess.width, self.preprocess.channels
 
-    def decode(self, entries: Sequence[Entry]) -> Chunk:
-        """These images, cut among all workers."""
-        size = max(1, min(_TASK, -(-len(entries) // self.workers)))
-        pixels = self._room(len(entries))
+    def decode(self, image_refs: Sequence[ImageRef]) -> Chunk:
+        """Decode these images, divided among all workers."""
+        size = max(1, min(_TASK, -(-len(image_refs) // self.workers)))
+        pixels = self._buffer(len(image_refs))
         problems: dict[int, str] = {}
         waiting = [
-            (start, self._submit(entries[start : start + size], pixels[start : start + size], self._helpers))
-            for start in range(0, len(entries), size)
+            (start, self._submit(image_refs[start : start + size], pixels[start : start + size], self._helpers))
+            for start in range(0, len(image_refs), size)
         ]
         for start, task in waiting:
             problems |= {start + position: reason for position, reason in task.result().items()}
         return Chunk(0, pixels, problems)
 
-    def stream(self, entries: Sequence[Entry]) -> Iterator[Chunk]:
-        """These images chunk by chunk, in order. Only a few chunks are in memory at a time."""
+    def stream(self, image_refs: Sequence[ImageRef]) -> Iterator[Chunk]:
+        """Decode these images chunk by chunk, in order. Only a few chunks are in memory at a time."""
         size = max(1, min(_TASK, _TASK_BYTES // math.prod(self.shape)))
-        helpers = self._helpers if _are_small(entries) else None
+        helpers = self._helpers if _are_small(image_refs) else None
         under_way: deque[tuple[int, np.ndarray, Future[dict[int, str]]]] = deque()
-        starts = iter(range(0, len(entries), size))
+        starts = iter(range(0, len(image_refs), size))
         try:
             while True:
                 while len(under_way) < _AHEAD * self.workers and (start := next(starts, None)) is not None:
-                    part = entries[start : start + size]
-                    pixels = self._room(len(part))
+                    part = image_refs[start : start + size]
+                    pixels = self._buffer(len(part))
                     under_way.append((start, pixels, self._submit(part, pixels, helpers)))
                 if not under_way:
                     return
@@ -104,10 +114,10 @@ class Decoders:
                 task.cancel()
 
     def close(self) -> None:
-        """End the threads and processes; without it, they end when nothing refers to this object any more."""
+        """End the threads and processes; otherwise they end when this object is garbage-collected."""
         self._end()
 
-    def _room(self, count: int) -> np.ndarray:
+    def _buffer(self, count: int) -> np.ndarray:
         try:
             return np.empty((count, *self.shape), dtype=np.uint8)
         except MemoryError as error:
@@ -115,14 +125,14 @@ class Decoders:
             raise DataError(f"{count} images need {gibibytes:.1f} GiB of memory: choose a smaller size.") from error
 
     def _submit(
-        self, entries: Sequence[Entry], pixels: np.ndarray, helpers: "list[_Helper] | None"
+        self, image_refs: Sequence[ImageRef], pixels: np.ndarray, helpers: "list[_Helper] | None"
     ) -> "Future[dict[int, str]]":
         task = _Task(self.preprocess, self._own, helpers, self._lock, self._ended)
-        return self._threads.submit(task.decode, entries, pixels)
+        return self._threads.submit(task.decode, image_refs, pixels)
 
 
 class _Task(NamedTuple):
-    """What a thread needs. Not `Decoders` itself: its threads would keep it alive, and its processes."""
+    """The state that a thread needs; not `Decoders` itself, which its threads would keep alive with its processes."""
 
     preprocess: Preprocess
     own: threading.local
@@ -130,19 +140,19 @@ class _Task(NamedTuple):
     lock: Path | None
     ended: threading.Event
 
-    def decode(self, entries: Sequence[Entry], pixels: np.ndarray) -> dict[int, str]:
+    def decode(self, image_refs: Sequence[ImageRef], pixels: np.ndarray) -> dict[int, str]:
         if self.helpers is None or self.lock is None:
-            wanted = takewhile(lambda _: not self.ended.is_set(), entries)
+            wanted = takewhile(lambda _: not self.ended.is_set(), image_refs)
             return prepare_all(wanted, self.preprocess, pixels)
         helper = getattr(self.own, "helper", None) or self._begun(self.helpers, self.lock)
         try:
-            return helper.decode(entries, pixels)
-        except RunError:  # once is an accident
+            return helper.decode(image_refs, pixels)
+        except RunError:  # one crash is retried
             if self.ended.is_set():
                 raise
             self.helpers.remove(helper)
             helper.end()
-            return self._begun(self.helpers, self.lock).decode(entries, pixels)
+            return self._begun(self.helpers, self.lock).decode(image_refs, pixels)
 
     def _begun(self, helpers: "list[_Helper]", lock: Path) -> "_Helper":
         helper = self.own.helper = _Helper(self.preprocess, lock)
@@ -150,14 +160,14 @@ class _Task(NamedTuple):
         return helper
 
 
-def _are_small(entries: Sequence[Entry]) -> bool:
-    """Whether opening these images takes longer than decoding them, to judge by the files of some."""
-    stamps = [entry.stamp for entry in entries[:: 1 + len(entries) // 100]]
+def _are_small(image_refs: Sequence[ImageRef]) -> bool:
+    """Return whether opening these images takes longer than decoding them, judged by the file sizes of a sample."""
+    stamps = [image_ref.stamp for image_ref in image_refs[:: 1 + len(image_refs) // 100]]
     return sum(stamp[4] or stamp[1] for stamp in stamps) < _SMALL * len(stamps)
 
 
 def _lock_file() -> Path:
-    """A new empty file, for processes to take turns by."""
+    """Create an empty file that processes lock while decoding a large image."""
     handle, path = tempfile.mkstemp(prefix="striate-", suffix=".lock")
     os.close(handle)
     return Path(path)
@@ -175,10 +185,10 @@ def _stop(
 
 
 class _Helper:
-    """The process of decoding.py, seen from this side. One thread talks to it."""
+    """Handle of a decoder process, see the module's docstring for its protocol. One thread talks to it."""
 
     def __init__(self, preprocess: Preprocess, lock: Path):
-        # What is found here is found there: the import path may have been changed since Python began.
+        # The process gets this one's import path, which may have been changed since Python began.
         program = f"import sys; sys.path[:] = {sys.path!r}; from striate.data.images.decoder_pool import main; main()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", program],
@@ -191,17 +201,17 @@ class _Helper:
         self._answers = cast(io.BufferedReader, self.process.stdout)
         self._first = {"preprocess": preprocess.to_dict(), "lock": str(lock)}
 
-    def decode(self, entries: Sequence[Entry], pixels: np.ndarray) -> dict[int, str]:
-        """As `prepare_all`.
+    def decode(self, image_refs: Sequence[ImageRef], pixels: np.ndarray) -> dict[int, str]:
+        """Run `prepare_all` in the process.
 
         Raises:
-            RunError: if the process is no longer there.
+            RunError: if the process has ended.
         """
         try:
             if self._first:
                 self._requests.write(_line(self._first))
                 self._first = {}
-            self._requests.write(_line([(str(each.path), each.offset, each.length) for each in entries]))
+            self._requests.write(_line([(str(each.path), each.offset, each.length) for each in image_refs]))
             self._requests.flush()
             problems = json.loads(self._answers.readline())
             if self._answers.readinto(pixels.data.cast("B")) != pixels.nbytes:
@@ -209,8 +219,8 @@ class _Helper:
         except (OSError, ValueError, EOFError) as error:
             self.process.kill()
             raise RunError(
-                f"a process that decodes images ended early (exit code {self.process.wait()}); if the system ended it "
-                "for want of memory, choose a smaller image size."
+                f"a decoder process ended early (exit code {self.process.wait()}); if it ran out of memory, choose a "
+                "smaller image size."
             ) from error
         return {int(position): reason for position, reason in problems.items()}
 
@@ -228,21 +238,21 @@ def _line(value: object) -> bytes:
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer requests until there are no more."""
+    """Serve as a decoder process: answer requests until there are no more."""
     first = json.loads(requests.readline())
-    preprocess, turn = Preprocess.from_dict(first["preprocess"]), FileLock(first["lock"])
+    preprocess, lock = Preprocess.from_dict(first["preprocess"]), FileLock(first["lock"])
     shape = (preprocess.height, preprocess.width, preprocess.channels)
     for line in requests:
-        entries = [Entry(Path(path), offset, length) for path, offset, length in json.loads(line)]
-        pixels = np.empty((len(entries), *shape), dtype=np.uint8)
-        problems = prepare_all(entries, preprocess, pixels, turn)
+        image_refs = [ImageRef(Path(path), offset, length) for path, offset, length in json.loads(line)]
+        pixels = np.empty((len(image_refs), *shape), dtype=np.uint8)
+        problems = prepare_all(image_refs, preprocess, pixels, lock)
         answers.write(json.dumps(problems).encode() + b"\n")
         answers.write(pixels.data)
         answers.flush()
 
 
 def main() -> None:
-    """Serve on standard input and output. What else would be printed goes to standard error."""
+    """Serve on standard input and output; anything printed goes to standard error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains, which then ends this one
     answers, sys.stdout = sys.stdout.buffer, sys.stderr
     try:

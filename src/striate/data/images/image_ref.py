@@ -1,4 +1,4 @@
-"""Where one image lies: a file of its own, or a stretch of a tar file."""
+"""References to images on disk: a file of its own, or a byte range of a tar or Arrow file."""
 
 import os
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ Stamp = tuple[str, int, int, int, int | None]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One image that is not decoded yet.
+class ImageRef:
+    """Location of one image that is not decoded yet.
 
     Args:
         path: the file.
-        offset, length: the part of the file that is the image, in bytes; without a length, the whole file.
-        name: what the part is called in the file; empty for a whole file.
+        offset, length: the byte range of the image in the file; without a length, the whole file.
+        name: the name of the part in the file; empty for a whole file.
     """
 
     path: Path
@@ -26,12 +26,12 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """What to call it when talking to people."""
+        """The image's name in messages."""
         return f"{self.path}: {self.name}" if self.name else str(self.path)
 
     @property
     def source(self) -> Path | bytes:
-        """What `decode` and `probe` take: the path, or the content of a part.
+        """The argument for `decode` and `probe`: the path, or the content of a part.
 
         Raises:
             UndecodableError: as `read`, for a part.
@@ -40,9 +40,9 @@ class Entry:
 
     @property
     def stamp(self) -> Stamp:
-        """What changes when the content does: path, size and time of change (ns) of the file, offset and length.
+        """A stamp that changes with the content: path, size and time of change (ns) of the file, offset and length.
 
-        A file that can't be looked at has minus the system's error number for its size.
+        A file that can't be accessed has minus the system's error number as its size.
         """
         try:
             status = self.path.stat()
@@ -52,7 +52,7 @@ class Entry:
         return (os.path.abspath(self.path), size, changed, self.offset, self.length)
 
     def read(self) -> bytes:
-        """The bytes of the image.
+        """Read the bytes of the image.
 
         Raises:
             UndecodableError: if the file can't be read, or ends before the part does.

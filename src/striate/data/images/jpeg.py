@@ -1,4 +1,4 @@
-"""JPEGs decoded by libjpeg-turbo itself, which Pillow uses too: the same pixels, all lines at once."""
+"""JPEG decoding by libjpeg-turbo directly: the same pixels as by Pillow, which uses it too, but all lines at once."""
 
 from struct import Struct
 from typing import NamedTuple
@@ -14,12 +14,12 @@ SIGNATURE = b"\xff\xd8\xff"
 _SCAN = 0xFFDA  # SOS: the pixels begin
 _APP1 = 0xFFE1  # EXIF or XMP, which may say how the camera was held
 _WITH_LENGTH = frozenset((*range(0xFFC0, 0xFFD0), *range(_SCAN, 0xFFFF)))
-_SEGMENT = Struct(">HH")  # its marker, and how long it is from there on
+_SEGMENT = Struct(">HH")  # its marker, and its length from there on
 _CHANNELS = {"Gray": 1, "YCbCr": 3, "RGB": 3}
 
 
 class Header(NamedTuple):
-    """The width and height in pixels, and 1 channel for grey or 3 for colour."""
+    """Width and height in pixels, and channels: 1 for grey or 3 for colour."""
 
     width: int
     height: int
@@ -27,8 +27,7 @@ class Header(NamedTuple):
 
 
 def plain_header(content: bytes) -> Header | None:
-    """The header of a JPEG that is grey or red, green, blue and certainly upright, from its first bytes; None for
-    anything else."""
+    """Parse the header of a JPEG from its first bytes; None unless it is grey or colour, and certainly upright."""
     if not _is_plain(content):
         return None
     try:
@@ -41,13 +40,13 @@ def plain_header(content: bytes) -> Header | None:
 def pixels_of(
     content: bytes, channels: int, width: int, height: int, out: np.ndarray | None = None
 ) -> np.ndarray | None:
-    """The pixels, decoded at the least scale that gives this width and height: uint8 (height, width, channels). Of an
-    image of a few pixels several scales do, and it may be another one than Pillow's.
+    """Decode at the smallest scale that gives this width and height: uint8 (height, width, channels).
 
-    None where anything is wrong with the JPEG, of which Pillow tells more.
+    For an image of a few pixels several scales do, and it may be another one than Pillow's. The result is None where
+    anything is wrong with the JPEG; Pillow gives a more detailed error.
 
     Args:
-        out: what to decode into and to return, instead of a new array.
+        out: an array to decode into and to return, instead of a new one.
     """
     try:
         pixels: np.ndarray = simplejpeg.decode_jpeg(
@@ -59,13 +58,13 @@ def pixels_of(
 
 
 def scale_for(width: int, height: int, enough: tuple[int, int]) -> int:
-    """By how much, 1, 2, 4 or 8, an image may be reduced so that it still has the width and height `enough`."""
+    """Return the largest factor, 1, 2, 4 or 8, by which an image can be reduced to no less than the size `enough`."""
     most = min(width // enough[0], height // enough[1])
     return next((scale for scale in (8, 4, 2) if most >= scale), 1)
 
 
 def _is_plain(content: bytes) -> bool:
-    """Whether no segment before the pixels could say that the image is turned."""
+    """Return whether no segment before the pixels could hold an orientation."""
     if not content.startswith(SIGNATURE):
         return False
     place = 2

@@ -1,1 +1,1 @@
-"""Where data sets come from, one format a file."""
+"""Sources of data sets, one format a file."""

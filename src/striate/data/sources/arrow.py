@@ -1,4 +1,4 @@
-"""Where the images in an Arrow file lie, as Hugging Face data sets are kept, so that each can be read by itself.
+"""Arrow files, the storage of Hugging Face data sets: references to the images in them, and their labels.
 
 An Arrow stream that is not compressed holds the bytes of a column as they are, one value after the other (Arrow
 columnar format, "Variable-size Binary Layout" and "IPC Streaming Format").
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from striate.data.images.image_ref import Entry
+from striate.data.images.image_ref import ImageRef
 from striate.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Row(NamedTuple):
-    """One row: where its image lies, or None if it has none, and what stands in the column of labels."""
+    """One row: the reference to its image, or None if it has none, and its value in the column of labels."""
 
-    entry: Entry | None
+    image_ref: ImageRef | None
     label: Any
 
 
 def read_rows(path: Path, image: str, label: str) -> Iterator[Row]:
-    """The rows of an Arrow file. No image is read.
+    """Yield the rows of an Arrow file, without reading any image.
 
     Args:
         path: the file.
@@ -41,8 +41,8 @@ def read_rows(path: Path, image: str, label: str) -> Iterator[Row]:
         with pyarrow.memory_map(str(path)) as file:
             everything, first = file.read_buffer(), 0
             for batch in pyarrow.ipc.open_stream(everything):
-                entries = _entries(path, batch.column(image), everything, first)
-                yield from map(Row, entries, batch.column(label).to_pylist())
+                image_refs = _image_refs(path, batch.column(image), everything, first)
+                yield from map(Row, image_refs, batch.column(label).to_pylist())
                 first += batch.num_rows
     except OSError as error:
         raise DataError(f"can't read {path}: {error}.") from error
@@ -50,9 +50,9 @@ def read_rows(path: Path, image: str, label: str) -> Iterator[Row]:
         raise DataError(f"{path} is damaged: {error}. Remove it, and fetch or save it again.") from error
 
 
-def _entries(
+def _image_refs(
     path: Path, column: "pyarrow.StructArray", everything: "pyarrow.Buffer", first: int
-) -> Iterator[Entry | None]:
+) -> Iterator[ImageRef | None]:
     contents, files = column.field("bytes"), column.field("path").to_pylist()
     _, edges, data = contents.buffers()
     wide = np.dtype("<i8" if str(contents.type).startswith("large") else "<i4")
@@ -64,6 +64,6 @@ def _entries(
     for row, file in enumerate(files):
         name = f"row {first + row}"
         if present[row]:
-            yield Entry(path, start + int(ends[row]), int(ends[row + 1] - ends[row]), name)
+            yield ImageRef(path, start + int(ends[row]), int(ends[row + 1] - ends[row]), name)
         else:
-            yield None if file is None else Entry(Path(file))
+            yield None if file is None else ImageRef(Path(file))

@@ -1,4 +1,4 @@
-"""Real handwriting with no download: the 1,797 digits that scikit-learn carries (Alpaydin and Kaynak, 1998)."""
+"""The handwritten digits that scikit-learn includes, no download needed: 1,797 images (Alpaydin and Kaynak, 1998)."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ _TEST_SHARE = 0.2
 
 
 def load_digits() -> Dataset:
-    """1,797 grey images of 8×8 pixels, classes "0" to "9": 1,438 to train on and 359 to test on.
+    """Load 1,797 grey images of 8×8 pixels, classes "0" to "9": 1,438 for training and 359 for testing.
 
     The pixels, 0 … 16 in scikit-learn, are scaled to 0 … 255. A fifth of each class is the test split, always the same
     images; there is no val split.

@@ -1,4 +1,4 @@
-"""One file over HTTP: resumed when broken off, verified, and only then given its name."""
+"""Download of a file over HTTP: resumed after an interruption, verified, and only then given its name."""
 
 import os
 import urllib.error
@@ -31,8 +31,8 @@ def download(
         url: an http or https address.
         path: where the file goes; missing folders are made.
         verify: called with the path of the complete part; raises DataError if the content is wrong.
-        report: called with the bytes that are there and the bytes there will be (0 if the server does not say).
-        timeout: seconds without a byte after which an attempt is given up.
+        report: called with the bytes received and the bytes in total (0 if the server does not say).
+        timeout: seconds without a byte after which an attempt is abandoned.
 
     Raises:
         DataError: naming the address and the reason; nothing is at `path` then.
@@ -53,7 +53,7 @@ class _BrokenOffError(Exception):
 
 
 def _complete(url: str, part: Path, report: Callable[[int, int], None], timeout: float) -> bool:
-    """Bring `part` to its full length; whether it was put together from more than one attempt."""
+    """Download the rest of `part`; returns whether it was put together from more than one attempt."""
     joined = False
     reason = ""
     for _ in range(_ATTEMPTS):
@@ -116,12 +116,12 @@ def _chunks(response: HTTPResponse) -> Iterator[bytes]:
 
 
 def _is_whole(url: str, part: Path, verify: Callable[[Path], object], *, again: bool) -> bool:
-    """Whether `part` is what it should be. If not it is removed, and an error unless it will be fetched `again`."""
+    """Return whether `part` passes `verify`; if not, remove it, and raise unless it will be fetched `again`."""
     try:
         verify(part)
     except DataError as error:
         part.unlink()
         if not again:
-            raise DataError(f"{url}: what came is not the file that was asked for ({error})") from error
+            raise DataError(f"{url}: the downloaded file is not the expected one ({error})") from error
         return False
     return True

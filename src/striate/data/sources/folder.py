@@ -1,4 +1,7 @@
-"""A folder of images as a data set, split where it is not split."""
+"""Folders of images as data sets: one folder a class, or train/ with val/ or test/ around such folders.
+
+Images that are not divided into splits are divided here.
+"""
 
 import gc
 import os
@@ -12,7 +15,7 @@ from pathlib import Path
 from striate.data.build import Options, collect
 from striate.data.dataset import Dataset
 from striate.data.images.decode import SUFFIXES
-from striate.data.images.image_ref import Entry
+from striate.data.images.image_ref import ImageRef
 from striate.data.splits import hold_out
 from striate.errors import DataError
 from striate.units import listed, plural
@@ -31,17 +34,32 @@ EXPECTED = (
     "test with such folders in each."
 )
 
+
+def load_folder(source: str, options: Options | None = None) -> Dataset:
+    """Load the images under the folder `source`, see `load`.
+
+    Raises:
+        DataError: if the folder is laid out in another way, or a class has no usable image to train on.
+        BadFilesError: naming every image that can't be decoded, unless `skip_bad`.
+    """
+    with _without_collection():
+        layout = read_layout(Path(source))
+        plan = plan_of(layout, Path(source))
+    notes = layout_notes(layout.others, layout.ignored)
+    return collect(source, layout.classes, plan, options or Options(), notes=notes, divided="all" in layout.splits)
+
+
 Files = dict[str, list[Path]]  # class name to its images, both sorted
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a folder holds.
+    """Classes, splits and files found in a folder.
 
     Args:
         splits: the files of each class, by split; under the one key "all" where the folder is not split.
-        others: how many files were passed over, by suffix: those that are no images, or not in a class folder.
-        ignored: folders beside train/, val/ and test/ that were passed over.
+        others: the number of ignored files, by suffix: those that are no images, or not in a class folder.
+        ignored: folders next to train/, val/ and test/ that were ignored.
     """
 
     splits: Mapping[str, Files]
@@ -55,7 +73,7 @@ class Layout:
 
 
 def read_layout(root: Path) -> Layout:
-    """Find the images under `root`. Hidden files and folders are passed over, links are followed.
+    """Find the images under `root`. Hidden files and folders are ignored, links are followed.
 
     Raises:
         DataError: if `root` is no folder, or its classes are missing, empty or differ between the splits.
@@ -90,7 +108,7 @@ def _with_two_classes(root: Path, layout: Layout) -> Layout:
 
 
 def _parts(root: Path, folders: Mapping[str, Path]) -> dict[str, Path]:
-    """The folders of the splits, or nothing if `root` has class folders."""
+    """Return the folders of the splits, or none if `root` has class folders."""
     parts: dict[str, Path] = {}
     for name, path in folders.items():
         split = SPLITS.get(name.lower())
@@ -113,7 +131,7 @@ def _classes(root: Path, folders: Mapping[str, Path], others: Counter[str]) -> F
     if not folders:
         raise DataError(f"{root} has no class folders. {EXPECTED}")
     strays = [path for path in root.iterdir() if path.is_file() and not path.name.startswith(".")]
-    others.update(f"{_suffix(path)} beside the class folders" for path in strays)
+    others.update(f"{_suffix(path)} outside the class folders" for path in strays)
     classes = {}
     empty = []
     for name, folder in folders.items():
@@ -128,7 +146,7 @@ def _classes(root: Path, folders: Mapping[str, Path], others: Counter[str]) -> F
 
 
 def _folders(root: Path) -> dict[str, Path]:
-    """The folders in `root`, sorted by name. Names are put in Unicode's composed form, which macOS does not keep."""
+    """Return the folders in `root`, sorted by name in Unicode's composed form, which macOS does not keep."""
     folders: dict[str, Path] = {}
     for path in root.iterdir():
         name = unicodedata.normalize("NFC", path.name)
@@ -143,7 +161,7 @@ def _folders(root: Path) -> dict[str, Path]:
 
 
 def _images(folder: Path, others: Counter[str]) -> list[Path]:
-    """The images anywhere below `folder`, sorted by path; those of other kinds are counted in `others`."""
+    """Return the images anywhere below `folder`, sorted by path; other files are counted in `others`."""
     images = []
     for path in _walk(folder):
         if path.suffix.lower() in SUFFIXES:
@@ -158,7 +176,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         raise error
 
     top = Path(os.path.realpath(folder))
-    visited = set()  # links may lead in a circle, or to a folder around this one
+    visited = set()  # links may form a cycle, or lead to a parent folder
     for place, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         real = Path(os.path.realpath(place))
@@ -186,24 +204,12 @@ def _match(root: Path, splits: Mapping[str, Files]) -> None:
         raise DataError(f"{root}: {'; '.join(problems)}. Every split needs the same class folders.")
 
 
-def load_folder(source: str, options: Options | None = None) -> Dataset:
-    """The images under the folder `source`, see `load`.
-
-    Raises:
-        DataError: if the folder is laid out in another way, or a class has no usable image to train on.
-        BadFilesError: naming every image that can't be decoded, unless `skip_bad`.
-    """
-    with _without_collection():
-        layout = read_layout(Path(source))
-        plan = plan_of(layout, Path(source))
-    said = of_layout(layout.others, layout.ignored)
-    return collect(source, layout.classes, plan, options or Options(), said=said, divided="all" in layout.splits)
-
-
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Python does not look for garbage in the block: it would look through all objects there are, PyTorch's too, as
-    often as there are many new ones, and a listing is nothing else."""
+    """Disable Python's garbage collector in the block.
+
+    Listing files makes many new objects, and each collection would traverse all existing ones, PyTorch's too.
+    """
     usual = gc.isenabled()
     gc.disable()
     try:
@@ -213,24 +219,24 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def plan_of(layout: Layout, root: Path) -> dict[str, list[tuple[Entry, int]]]:
-    """Which files go into which split, sorted by class and path."""
-    plan: dict[str, list[tuple[Entry, int]]] = {}
+def plan_of(layout: Layout, root: Path) -> dict[str, list[tuple[ImageRef, int]]]:
+    """Return the image references and labels of each split, sorted by class and path."""
+    plan: dict[str, list[tuple[ImageRef, int]]] = {}
     for split, classes in layout.splits.items():
         for label, files in enumerate(classes.values()):
             keys = [unicodedata.normalize("NFC", "/".join(path.parts[len(root.parts) :])) for path in files]
             places = hold_out(keys) if split == "all" else [split] * len(files)
             for path, place in zip(files, places, strict=True):
-                plan.setdefault(place, []).append((Entry(path), label))
+                plan.setdefault(place, []).append((ImageRef(path), label))
     return plan
 
 
-def of_layout(others: Counter[str], ignored: Sequence[str]) -> list[str]:
-    """About files and folders that were passed over."""
-    said = []
+def layout_notes(others: Counter[str], ignored: Sequence[str]) -> list[str]:
+    """Return notes on ignored files and folders."""
+    notes = []
     if others:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
-        said.append(f"passed over {plural(others.total(), 'file')}: {kinds}")
+        notes.append(f"ignored {plural(others.total(), 'file')}: {kinds}")
     if ignored:
-        said.append(f"passed over folders beside train: {listed(ignored)}")
-    return said
+        notes.append(f"ignored folders next to train: {listed(ignored)}")
+    return notes

@@ -1,7 +1,7 @@
-"""Data sets of Hugging Face, by name or from disk, with the library that `pip install 'striate[huggingface]'` brings.
+"""Hugging Face data sets, by name or from disk, with the library that `pip install 'striate[huggingface]'` installs.
 
-The library fetches a data set and describes it; its images are then read where they lie in its files, as those in
-shards are. Nothing that comes with a data set is ever run.
+The library downloads a data set and describes it; its images are then read directly from its files, as those in
+shards are. No code that comes with a data set is ever run. The columns of images and labels are found by their types.
 """
 
 import logging
@@ -14,7 +14,7 @@ from striate.data.build import Options
 from striate.data.dataset import Dataset
 from striate.data.sources.arrow import read_rows
 from striate.data.sources.folder import SPLITS
-from striate.data.sources.labelled import Labelled, collect_labelled, named
+from striate.data.sources.labelled import LabelledImage, collect_labelled, named
 from striate.errors import ArgumentError, DataError
 from striate.units import listed
 
@@ -27,7 +27,7 @@ _SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` writes into 
 
 
 class Columns(NamedTuple):
-    """The names of two columns, and those of the classes where the labels are numbers that have names."""
+    """Names of the image and label columns, and the class names where the labels are numbers that have names."""
 
     image: str
     label: str
@@ -35,7 +35,7 @@ class Columns(NamedTuple):
 
 
 def load_hugging_face(source: str, options: Options | None = None) -> Dataset:
-    """The data set that `source` names: hf:OWNER/NAME, hf:OWNER/NAME/CONFIG, or hf:FOLDER for one that was saved there.
+    """Load a Hugging Face data set: hf:OWNER/NAME, hf:OWNER/NAME/CONFIG, or hf:FOLDER for a saved one.
 
     A column of labels is chosen by #COLUMN at the end, where there are several.
 
@@ -48,15 +48,15 @@ def load_hugging_face(source: str, options: Options | None = None) -> Dataset:
     name, _, column = source.removeprefix(PREFIX).partition("#")
     if options.progress is not None:
         options.progress(f"fetching {source}", 0, 0)
-    parts, said = _by_split(source, _fetched(source, name, options.progress is not None))
+    parts, notes = _by_split(source, _fetched(source, name, options.progress is not None))
     columns = _columns(source, parts, column)
-    splits: dict[str, list[Labelled]] = {}
+    splits: dict[str, list[LabelledImage]] = {}
     problems: dict[str, str] = {}
     for split, part in parts.items():
         samples, unlabelled = _samples(source, split, part, columns, problems)
         if unlabelled:
             where = "" if split == "all" else f" of {split}"
-            said.append(f"left out {unlabelled} of the {part.num_rows} rows{where}: they have no label")
+            notes.append(f"left out {unlabelled} of the {part.num_rows} rows{where}: they have no label")
         if samples:
             splits[split] = samples
     if list(splits) == ["train"]:  # the others have no labels, or are not there
@@ -65,11 +65,14 @@ def load_hugging_face(source: str, options: Options | None = None) -> Dataset:
         classes = named(source, (sample.label for samples in splits.values() for sample in samples))
     else:
         classes = dict(enumerate(columns.classes))
-    return collect_labelled(source, splits, classes, problems, options, said)
+    return collect_labelled(source, splits, classes, problems, options, notes)
 
 
-def _fetched(source: str, name: str, told: bool) -> "Mapping[str, datasets.Dataset]":
-    """The parts of the data set `name`, by the names that they have there; `told` if the user sees our own progress."""
+def _fetched(source: str, name: str, progress_shown: bool) -> "Mapping[str, datasets.Dataset]":
+    """Return the splits of the data set `name` under the names that it gives them.
+
+    `progress_shown`: whether Striate shows progress itself, so that the library should not.
+    """
     try:
         import datasets
     except ImportError as error:
@@ -85,7 +88,7 @@ def _fetched(source: str, name: str, told: bool) -> "Mapping[str, datasets.Datas
     if not name or (name.startswith(("/", ".", "~")) and not folder.exists()):
         raise ArgumentError(f"{source}: there is no folder '{name}'. Names are like hf:OWNER/NAME or hf:FOLDER.")
     try:
-        with _quiet(bars=told):
+        with _quiet(bars=progress_shown):
             if any((folder / file).is_file() for file in _SAVED):
                 loaded = datasets.load_from_disk(str(folder), keep_in_memory=False)
             elif folder.exists():
@@ -103,7 +106,7 @@ def _fetched(source: str, name: str, told: bool) -> "Mapping[str, datasets.Datas
             f"{source} can't be fetched: {_line(error)}. Connect to the network and try again, or elsewhere save it "
             "with `datasets.load_dataset(…).save_to_disk('FOLDER')`, copy the folder here, and name it as hf:FOLDER."
         ) from error
-    except Exception as error:  # the library lets through whatever was raised in it, and in a dozen others below
+    except Exception as error:  # the library passes on any error raised in it, and in a dozen others below
         raise DataError(f"{source} can't be loaded: {_line(error)}.") from error
     return loaded if isinstance(loaded, dict) else {"": loaded}
 
@@ -114,10 +117,10 @@ def _line(error: Exception) -> str:
 
 @contextmanager
 def _quiet(bars: bool) -> Iterator[None]:
-    """The libraries' own warnings are left out, such as one for each of five tries to reach the network.
+    """Suppress the libraries' own warnings, such as one for each of five attempts to reach the network.
 
     Args:
-        bars: whether to leave out their progress bars too.
+        bars: whether to suppress their progress bars too.
     """
     import datasets
     import huggingface_hub.utils
@@ -139,7 +142,7 @@ def _quiet(bars: bool) -> Iterator[None]:
 
 
 def _by_split(source: str, parts: "Mapping[str, datasets.Dataset]") -> "tuple[dict[str, datasets.Dataset], list[str]]":
-    """The parts by split, under "all" where there is but one; and what to tell about the others."""
+    """Return the data by split, under "all" where there is only one, and notes on ignored parts."""
     if len(parts) == 1:
         return {"all": next(iter(parts.values()))}, []
     found: dict[str, str] = {}
@@ -152,8 +155,8 @@ def _by_split(source: str, parts: "Mapping[str, datasets.Dataset]") -> "tuple[di
     if "train" not in found:
         raise DataError(f"{source} has {', '.join(parts)} but no train.")
     others = [name for name in parts if name not in found.values()]
-    said = [f"passed over what is neither train, val nor test: {listed(others)}"] if others else []
-    return {split: parts[found[split]] for split in ("train", "val", "test") if split in found}, said
+    notes = [f"ignored parts other than train, val and test: {listed(others)}"] if others else []
+    return {split: parts[found[split]] for split in ("train", "val", "test") if split in found}, notes
 
 
 def _columns(source: str, parts: "Mapping[str, datasets.Dataset]", label: str) -> Columns:
@@ -165,23 +168,23 @@ def _columns(source: str, parts: "Mapping[str, datasets.Dataset]", label: str) -
 
 def _samples(
     source: str, split: str, part: "datasets.Dataset", columns: Columns, problems: dict[str, str]
-) -> tuple[list[Labelled], int]:
-    """The samples of a part, and how many rows have no label. Those that can't be used are added to `problems`."""
+) -> tuple[list[LabelledImage], int]:
+    """Return the samples of a part and the number of unlabelled rows; unusable rows are added to `problems`."""
     rows = [row for file in part.cache_files for row in read_rows(Path(file["filename"]), columns.image, columns.label)]
     if len(rows) != part.num_rows:
         raise DataError(f"{source} is not kept row by row: save it with `save_to_disk`, and name that folder.")
     samples = []
     unlabelled = 0
-    for number, (entry, label) in enumerate(rows):
+    for number, (image_ref, label) in enumerate(rows):
         name = f"{source}: row {number}" + ("" if split == "all" else f" of {split}")
         if label is None or label == "" or (isinstance(label, int) and label < 0):
             unlabelled += 1
         elif columns.classes is not None and label not in range(len(columns.classes)):
             problems[name] = f"label {label} is none of the {len(columns.classes)} classes"
-        elif entry is None:
+        elif image_ref is None:
             problems[name] = "no image"
         else:
-            samples.append(Labelled(entry, f"{number:09}", label))
+            samples.append(LabelledImage(image_ref, f"{number:09}", label))
     return samples, unlabelled
 
 
@@ -191,11 +194,11 @@ _TEXTS = ("string", "large_string")
 
 
 def chosen(source: str, features: Mapping[str, Any], label: str = "") -> Columns:
-    """The columns of images and labels.
+    """Choose the columns of images and labels by their types.
 
     Args:
-        source: what to call the data set in an error.
-        features: the columns and their types, as the library `datasets` tells them.
+        source: the data set's name in an error.
+        features: the columns and their types, as the library `datasets` describes them.
         label: the column of labels, if it was named.
 
     Raises:
@@ -236,7 +239,7 @@ def _label(source: str, features: Mapping[str, Any], listing: str) -> str:
 
 
 def _only(names: list[str], usual: tuple[str, ...]) -> str | None:
-    """The one name there is, or the one of several that is usual."""
+    """Return the only name, or the first usual name among several; None if there is neither."""
     fitting = names if len(names) == 1 else [name for name in usual if name in names]
     return fitting[0] if fitting else None
 

@@ -1,4 +1,4 @@
-"""Samples that carry their own labels, as in tar shards and tables, as a data set."""
+"""Data sets from labelled images: samples that carry their own labels, as in tar shards and tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from striate.data.build import Options, collect
 from striate.data.dataset import Dataset
-from striate.data.images.image_ref import Entry
+from striate.data.images.image_ref import ImageRef
 from striate.data.splits import hold_out
 from striate.errors import BadFilesError, DataError
 from striate.units import listed, plural
@@ -14,25 +14,25 @@ from striate.units import listed, plural
 Label = int | str
 
 
-class Labelled(NamedTuple):
-    """One sample.
+class LabelledImage(NamedTuple):
+    """One sample: an image reference with its label.
 
     Args:
-        entry: where its image lies.
-        key: what tells it apart from the others, the same on every machine.
+        image_ref: the reference to the image.
+        key: a unique name, the same on every machine.
         label: its class: a number, or a name.
     """
 
-    entry: Entry
+    image_ref: ImageRef
     key: str
     label: Label
 
 
 def named(source: str, labels: Iterable[Label]) -> dict[Label, str]:
-    """The classes that occur and their names, in order: names in plain string order, or numbers from the lowest up.
+    """Return the classes that occur and their names, in order: names as plain strings, or numbers ascending.
 
     Args:
-        source: what to call the data set in an error.
+        source: the data set's name in an error.
         labels: the labels of all samples.
 
     Raises:
@@ -48,61 +48,61 @@ def named(source: str, labels: Iterable[Label]) -> dict[Label, str]:
 
 def collect_labelled(
     source: str,
-    splits: Mapping[str, Sequence[Labelled]],
+    splits: Mapping[str, Sequence[LabelledImage]],
     classes: Mapping[Label, str],
     problems: Mapping[str, str],
     options: Options,
-    said: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> Dataset:
-    """The samples as a data set.
+    """Build a data set from labelled images.
 
     Args:
-        source, options, said: as for `collect`.
+        source, options, notes: as for `collect`.
         splits, classes: as for `planned`.
         problems: the samples that can't be used, each with the reason.
 
     Raises:
-        DataError: if there is nothing of a class to train on.
+        DataError: if a class has no training image.
         BadFilesError: naming every sample that can't be used, unless `skip_bad`.
     """
     if problems and not options.skip_bad:
         raise BadFilesError(dict(problems))
     if problems:
-        said = [*said, f"left out {plural(len(problems), 'sample')} without image or label"]
+        notes = [*notes, f"left out {plural(len(problems), 'sample')} without image or label"]
     plan = planned(source, splits, classes)
-    loaded = collect(source, tuple(classes.values()), plan, options, said=said, divided="all" in splits)
+    loaded = collect(source, tuple(classes.values()), plan, options, notes=notes, divided="all" in splits)
     return replace(loaded, skipped=dict(problems) | loaded.skipped)
 
 
 def planned(
-    source: str, splits: Mapping[str, Sequence[Labelled]], classes: Mapping[Label, str]
-) -> dict[str, list[tuple[Entry, int]]]:
-    """Which images go into which split, with their classes' positions; in each, sorted by class and key.
+    source: str, splits: Mapping[str, Sequence[LabelledImage]], classes: Mapping[Label, str]
+) -> dict[str, list[tuple[ImageRef, int]]]:
+    """Return the image references of each split with their classes' positions, sorted by class and key.
 
     Args:
-        source: what to call the data set in an error.
+        source: the data set's name in an error.
         splits: the samples of each split. Those under the key "all" are divided here, class by class.
         classes: the name of each label, in the order of their positions.
 
     Raises:
-        DataError: if there is nothing of a class to train on.
+        DataError: if a class has no training image.
     """
-    plan: dict[str, list[tuple[Entry, int]]] = {}
+    plan: dict[str, list[tuple[ImageRef, int]]] = {}
     for split, samples in splits.items():
         for position, part in enumerate(_by_class(samples, classes)):
             places = hold_out([sample.key for sample in part]) if split == "all" else [split] * len(part)
             for sample, place in zip(part, places, strict=True):
-                plan.setdefault(place, []).append((sample.entry, position))
+                plan.setdefault(place, []).append((sample.image_ref, position))
     if not plan.get("train"):
-        raise DataError(f"{source}: no image with a label to train on.")
+        raise DataError(f"{source}: no labelled training image.")
     trained = {position for _, position in plan.get("train", ())}
     if lacking := [name for position, name in enumerate(classes.values()) if position not in trained]:
-        raise DataError(f"{source}: no image to train on of {listed(lacking)}.")
+        raise DataError(f"{source}: no training image of {listed(lacking)}.")
     return plan
 
 
-def _by_class(samples: Sequence[Labelled], labels: Iterable[Label]) -> list[list[Labelled]]:
-    parts: dict[Label, list[Labelled]] = {label: [] for label in labels}
+def _by_class(samples: Sequence[LabelledImage], labels: Iterable[Label]) -> list[list[LabelledImage]]:
+    parts: dict[Label, list[LabelledImage]] = {label: [] for label in labels}
     for sample in samples:
         parts[sample.label].append(sample)
     return [sorted(part, key=lambda sample: sample.key.split("/")) for part in parts.values()]

@@ -1,4 +1,4 @@
-"""Where the files of a named data set are looked for, in order; the last resort is a download into the cache."""
+"""Search paths for the files of a named data set, in order; the last resort is a download into the cache."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -18,17 +18,17 @@ def locate(
     addresses: Sequence[str],
     progress: Progress | None = None,
 ) -> list[Path]:
-    """The files of a data set, from the first place that has all of them, or from the cache once it has been filled.
+    """Find the files of a data set in the first place that has all of them, or download them into the cache.
 
     Args:
         name: the data set, and the name of its folder in every place.
-        checks: the files' names, and for each a function that raises DataError unless the file at a path is whole. A
-            file may lie there as it is or with .gz; downloads have .gz.
+        checks: the files' names, and for each a function that raises DataError unless the file at a path is valid. A
+            file may be there as it is or with .gz; downloads have .gz.
         addresses: where the files can be downloaded, each ending in a slash; the first that works is used.
-        progress: called with what is being fetched, the bytes done and the bytes in all.
+        progress: called with a description, the bytes done and the bytes in total.
 
     Raises:
-        DataError: saying what was tried, and what to do.
+        DataError: listing the places that were tried, and what to do.
     """
     cache = cache_folder() / "datasets" / name
     tried = []
@@ -72,7 +72,7 @@ def _lacking(folder: Path | None, found: Mapping[str, Path | None]) -> str:
 
 
 def _fetched(path: Path, check: Callable[[Path], object], addresses: Sequence[str], progress: Progress | None) -> Path:
-    """Download one file from the first address that gives it."""
+    """Download one file from the first address that works."""
 
     def report(done: int, total: int) -> None:
         if progress is not None:

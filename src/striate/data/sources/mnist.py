@@ -1,4 +1,7 @@
-"""MNIST (LeCun, Cortes, Burges) and Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): what their four files must be."""
+"""MNIST (LeCun, Cortes, Burges) and Fashion-MNIST (Xiao, Rasul, Vollgraf 2017), each read from four IDX files.
+
+The IDX format of MNIST and its relatives is a header of big-endian numbers, then bytes. Files are read raw or gzipped.
+"""
 
 import gzip
 import hashlib
@@ -18,14 +21,14 @@ from striate.types import Progress
 
 @dataclass(frozen=True)
 class IdxFile:
-    """One file: its name, and its size and SHA-256 decompressed (mirrors recompress, so the gzip's own vary)."""
+    """One IDX file: its name, and its size and SHA-256 decompressed (mirrors recompress, so the gzip's own vary)."""
 
     name: str
     size: int
     sha256: str
 
     def read(self, path: Path) -> torch.Tensor:
-        """uint8 (N, H, W) if this is a file of images, (N,) if it is one of labels.
+        """Read the array at `path`: uint8 (N, H, W) if this is a file of images, (N,) if it is one of labels.
 
         Raises:
             DataError: if the file at `path` is damaged or another one.
@@ -35,7 +38,7 @@ class IdxFile:
 
 @dataclass(frozen=True)
 class IdxSource:
-    """A data set of four files: images and labels to train on, images and labels to test on."""
+    """A data set of four IDX files: training images and labels, test images and labels."""
 
     files: tuple[IdxFile, ...]
     classes: tuple[str, ...]
@@ -85,10 +88,10 @@ SOURCES: dict[str, IdxSource] = {
 
 
 def load_mnist(name: str, progress: Progress | None = None) -> Dataset:
-    """A data set of `SOURCES`: grey 28×28 images, 60,000 to train on and 10,000 to test on; there is no val split.
+    """Load a data set of `SOURCES`: grey 28×28 images, 60,000 for training and 10,000 for testing; no val split.
 
     Raises:
-        DataError: if a file is damaged, or if the files are nowhere and can't be downloaded.
+        DataError: if a file is damaged, or if the files are not found and can't be downloaded.
     """
     source = SOURCES[name]
     checks = {file.name: file.read for file in source.files}
@@ -108,13 +111,13 @@ _UNSIGNED_BYTES = 0x08
 
 
 def read(path: Path, dimensions: int, *, size: int | None = None, sha256: str | None = None) -> torch.Tensor:
-    """The array in one IDX file.
+    """Read the array in one IDX file.
 
     Args:
         path: the file, raw or gzipped, whatever its name says, except that a name in .gz must hold gzip.
-        dimensions: how many the array must have: 3 for images, 1 for labels.
-        size: how many bytes the decompressed file must have, header included.
-        sha256: what the decompressed file's SHA-256 must be, in hexadecimal.
+        dimensions: the number of dimensions the array must have: 3 for images, 1 for labels.
+        size: the number of bytes the decompressed file must have, header included.
+        sha256: the SHA-256 the decompressed file must have, in hexadecimal.
 
     Returns:
         uint8, of the shape in the file's header.
@@ -141,12 +144,12 @@ def read(path: Path, dimensions: int, *, size: int | None = None, sha256: str | 
 
 
 def paired(images: torch.Tensor, labels: torch.Tensor, images_path: Path, labels_path: Path) -> Split:
-    """One split from the arrays of two IDX files.
+    """Make a split from the arrays of two IDX files.
 
     Args:
         images: uint8 (N, H, W).
         labels: uint8 (N,).
-        images_path, labels_path: where they came from, for the error.
+        images_path, labels_path: their files, for the error.
 
     Returns:
         images uint8 (N, H, W, 1) and labels int64 (N,).

@@ -1,6 +1,7 @@
-"""What a tar file holds and where: read from its headers alone, so that any member can be read by itself afterwards.
+"""Index of a tar file: names, offsets and lengths of its members, from the headers alone.
 
-Nothing is ever unpacked. A member's name is text and never becomes a path; links and devices are passed over.
+Any member can then be read by itself; nothing is ever unpacked. A member's name is text and never becomes a path; links
+and devices are ignored.
 """
 
 import tarfile
@@ -27,9 +28,9 @@ class Member(NamedTuple):
     """A regular file in a tar file.
 
     Args:
-        name: what it is called.
-        offset, length: where its content begins and how long it is, in bytes.
-        comment: what the writer of the file noted about it, in a comment record of the pax format.
+        name: its name.
+        offset, length: the byte range of its content.
+        comment: the text of its comment record in the pax format, if it has one.
     """
 
     name: str
@@ -39,17 +40,17 @@ class Member(NamedTuple):
 
 
 class Index(NamedTuple):
-    """The regular files of a tar file, in its order, and how many members of other kinds it has."""
+    """The regular files of a tar file, in its order, and the number of members of each other kind."""
 
     members: list[Member]
     others: Counter[str]
 
 
 def read_index(path: Path) -> Index:
-    """Read the headers of the tar file at `path`, some 20,000 a second, and check that it is whole.
+    """Read the headers of the tar file at `path`, some 20,000 a second, and check that it is complete.
 
     Raises:
-        DataError: saying at which byte, if the file is cut off, damaged, compressed, no tar file or can't be read.
+        DataError: naming the byte, if the file is cut off, damaged, compressed, no tar file or can't be read.
     """
     try:
         with path.open("rb") as file:
@@ -65,7 +66,7 @@ def _read(path: Path, file: BinaryIO) -> Index:
     try:
         with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
             while (member := archive.next()) is not None:
-                if member.size < 0 or archive.offset <= end:  # a header that leads back: tarfile would go in circles
+                if member.size < 0 or archive.offset <= end:  # a header that points back: tarfile would loop forever
                     raise tarfile.ReadError("impossible size")
                 end = archive.offset
                 _note(index, member)
@@ -98,9 +99,9 @@ def _refuse_compressed(path: Path, file: BinaryIO) -> None:
 
 
 def _demand_end(path: Path, file: BinaryIO, end: int) -> None:
-    """Raise unless a tar file ends at byte `end`, as the standard (POSIX.1-2001, pax) says: with zeros and no more.
+    """Raise unless a tar file ends at byte `end` with zeros only, as the standard (POSIX.1-2001, pax) requires.
 
-    tarfile takes whatever is no header for the end, so a damaged header would hide all that comes after it.
+    tarfile treats anything that is no header as the end, so a damaged header would hide all members after it.
     """
     file.seek(end)
     rest = file.read(_BLOCK)
@@ -110,12 +111,12 @@ def _demand_end(path: Path, file: BinaryIO, end: int) -> None:
         if any(rest):
             raise DataError(
                 f"{path} goes on after its end mark at byte {end:,}: were tar files joined? Only the first would be "
-                "read; keep them apart, or join them with `tar --concatenate`."
+                "read; keep them separate, or join them with `tar --concatenate`."
             )
 
 
 def _broken(path: Path, file: BinaryIO, end: int, reason: str) -> DataError:
-    """The error for a file that can't be read from byte `end` on."""
+    """Return the error for a file that can't be read from byte `end` on."""
     size = file.seek(0, 2)
     if size == 0:
         return DataError(f"{path} is empty: copy or write it again.")

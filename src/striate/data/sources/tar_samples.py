@@ -1,8 +1,9 @@
-"""The samples of one tar shard in the WebDataset convention: an image and its label, found by the names they share.
+"""Samples of one tar shard in the WebDataset convention: an image and its label, found by the name they share.
 
-Files of one sample share their name up to the first dot after the last slash; what follows says what a file is. An
+Files of one sample share their name up to the first dot after the last slash; the rest is the kind of the file. An
 image is named by its usual suffix. Its label is in .cls, a whole number or a name in plain text, or else in .json under
-"label" or "class" (https://github.com/webdataset/webdataset).
+"label" or "class" (https://github.com/webdataset/webdataset). `striate data pack` adds a file to each shard about the
+whole data set, so that class names travel with the images.
 """
 
 import json
@@ -14,25 +15,25 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from striate.data.images.decode import SUFFIXES
-from striate.data.images.image_ref import Entry
-from striate.data.sources.labelled import Label, Labelled
+from striate.data.images.image_ref import ImageRef
+from striate.data.sources.labelled import Label, LabelledImage
 from striate.data.sources.tar_index import Member, read_index
 from striate.errors import DataError
 from striate.units import listed
 
-# A name without a dot belongs to no sample in the WebDataset convention, so other readers pass it over.
+# A name without a dot belongs to no sample in the WebDataset convention, so other readers ignore it.
 NAME = "__striate__"
 _VERSION = 1
 
 
 @dataclass(frozen=True)
 class ShardInfo:
-    """What a shard says of itself.
+    """Metadata of a shard about its data set, as `striate data pack` writes it.
 
     Args:
         classes: the names; a sample's .cls is a position in this tuple.
         split: "train", "val" or "test".
-        shards: how many shards this split has.
+        shards: the number of shards of this split.
     """
 
     classes: tuple[str, ...]
@@ -40,12 +41,12 @@ class ShardInfo:
     shards: int
 
     def to_bytes(self) -> bytes:
-        """JSON in ASCII."""
+        """Return JSON in ASCII."""
         return (json.dumps({"version": _VERSION, **asdict(self)}) + "\n").encode("ascii")
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "ShardInfo":
-        """What `to_bytes` wrote.
+        """Parse what `to_bytes` wrote.
 
         Raises:
             ValueError: if it is something else.
@@ -67,25 +68,25 @@ def _is_valid(value: Any) -> bool:
     )
 
 
-_NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.DOTALL)  # the key, and what the file is
-_LONGEST = 2**20  # bytes of a label's file; metadata beside an image may be long, but not so long
+_NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.DOTALL)  # the key, and the kind of the file
+_LONGEST = 2**20  # bytes of a label's file; an image's metadata may be long, but not so long
 _MOST_KINDS = 5
 
 
 @dataclass(frozen=True)
 class Shard:
-    """What one shard holds.
+    """The content of one shard.
 
     Args:
         path: the file.
         samples: its images with their labels, in the order of the file.
         problems: samples that can't be used, each with the reason.
-        others: members that were passed over, by suffix.
-        info: what `striate data pack` wrote about the data set, if it wrote the shard.
+        others: the number of ignored members, by suffix.
+        info: the metadata of the data set, if `striate data pack` wrote the shard.
     """
 
     path: Path
-    samples: list[Labelled] = field(default_factory=list)
+    samples: list[LabelledImage] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     others: Counter[str] = field(default_factory=Counter)
     info: ShardInfo | None = None
@@ -95,7 +96,7 @@ def read_shard(path: Path) -> Shard:
     """Find the samples of a shard, from its headers and its labels alone.
 
     Raises:
-        DataError: if the file is no whole, uncompressed tar file, see `read_index`.
+        DataError: if the file is no complete, uncompressed tar file, see `read_index`.
     """
     members, others = read_index(path)
     try:
@@ -119,7 +120,7 @@ def _info(path: Path, file: BinaryIO, members: list[Member]) -> ShardInfo | None
 
 
 def _grouped(shard: Shard, members: list[Member]) -> dict[str, dict[str, Member]]:
-    """The members of each sample, by what they are: {"cats/01": {"jpg": …, "cls": …}}."""
+    """Group the members of each sample by their kind: {"cats/01": {"jpg": …, "cls": …}}."""
     samples: dict[str, dict[str, Member]] = {}
     doubled = set()
     for member in members:
@@ -137,7 +138,7 @@ def _grouped(shard: Shard, members: list[Member]) -> dict[str, dict[str, Member]
 
 
 def _add(shard: Shard, file: BinaryIO, key: str, parts: Mapping[str, Member]) -> None:
-    """Put one sample where it belongs: among the samples, the problems or the others."""
+    """Add one sample to the shard's samples, problems or others."""
     images = [kind for kind in parts if _is_image(kind)]
     if len(images) == 1:
         image = parts[images[0]]
@@ -147,8 +148,8 @@ def _add(shard: Shard, file: BinaryIO, key: str, parts: Mapping[str, Member]) ->
         except ValueError as error:
             shard.problems[_label(shard, name)] = str(error)
             return
-        entry = Entry(shard.path, image.offset, image.length, _printable(name))
-        shard.samples.append(Labelled(entry, name if shard.info else f"{shard.path.name}/{name}", label))
+        image_ref = ImageRef(shard.path, image.offset, image.length, _printable(name))
+        shard.samples.append(LabelledImage(image_ref, name if shard.info else f"{shard.path.name}/{name}", label))
         used = (images[0], "cls" if "cls" in parts else "json")
         shard.others.update(f".{kind}" for kind in parts if kind not in used)
     elif images or any(kind == "cls" or _is_image(kind.rpartition(".")[2]) for kind in parts):
@@ -163,26 +164,26 @@ def _is_image(kind: str) -> bool:
 
 
 def _label_of(file: BinaryIO, parts: Mapping[str, Member], info: ShardInfo | None) -> Label:
-    """The label of a sample: a number where it is one, else a name. Where there is `info`, one of its classes' numbers.
+    """Return the label of a sample: a number if it is one, else a name; with `info`, one of its classes' numbers.
 
     Raises:
-        ValueError: saying why there is none.
+        ValueError: giving the reason if there is no valid label.
     """
     if "cls" in parts:
-        said: object = _content(file, parts["cls"]).decode("utf-8", "replace").strip()
+        value: object = _content(file, parts["cls"]).decode("utf-8", "replace").strip()
     elif "json" in parts:
-        said = _from_json(_content(file, parts["json"]))
+        value = _from_json(_content(file, parts["json"]))
     else:
-        raise ValueError("no label beside it: neither .cls nor .json")
-    if isinstance(said, str) and re.fullmatch(r"\d{1,9}", said, re.ASCII):
-        said = int(said)
-    if info is not None and said not in range(len(info.classes)):
-        raise ValueError(f"label {str(said)[:40]!r} is none of the {len(info.classes)} classes")
-    if isinstance(said, int) and not isinstance(said, bool) and said >= 0:
-        return said
-    if isinstance(said, str) and said.isprintable() and said and not re.fullmatch(r"[-+.\d]+", said):
-        return said
-    raise ValueError(f"{str(said)[:40]!r} is no label: expected a whole number from 0, or a name")
+        raise ValueError("no label: neither a .cls nor a .json file")
+    if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value, re.ASCII):
+        value = int(value)
+    if info is not None and value not in range(len(info.classes)):
+        raise ValueError(f"label {str(value)[:40]!r} is none of the {len(info.classes)} classes")
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str) and value.isprintable() and value and not re.fullmatch(r"[-+.\d]+", value):
+        return value
+    raise ValueError(f"{str(value)[:40]!r} is no label: expected a whole number from 0, or a name")
 
 
 def _from_json(content: bytes) -> object:
@@ -190,11 +191,11 @@ def _from_json(content: bytes) -> object:
         value = json.loads(content)
     except (ValueError, RecursionError):
         too_long = f" or longer than {_LONGEST:,} bytes" if len(content) == _LONGEST else ""
-        raise ValueError(f"the .json beside it is damaged{too_long}") from None
+        raise ValueError(f"its .json is damaged{too_long}") from None
     for word in ("label", "class"):
         if isinstance(value, dict) and word in value:
             return value[word]
-    raise ValueError('no label beside it: the .json has neither "label" nor "class"')
+    raise ValueError('no label: its .json has neither "label" nor "class"')
 
 
 def _content(file: BinaryIO, member: Member) -> bytes:
@@ -203,9 +204,9 @@ def _content(file: BinaryIO, member: Member) -> bytes:
 
 
 def _label(shard: Shard, name: str) -> str:
-    return Entry(shard.path, name=_printable(name)).label
+    return ImageRef(shard.path, name=_printable(name)).label
 
 
 def _printable(name: str) -> str:
-    """A name fit for terminals: what can't be printed, and might steer the terminal, becomes an escape."""
+    """Return a name that is safe for terminals: unprintable characters, such as control codes, become escapes."""
     return name if name.isprintable() else ascii(name)[1:-1]

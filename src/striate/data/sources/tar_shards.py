@@ -1,4 +1,8 @@
-"""Tar shards in the WebDataset convention as a data set; what a sample is, samples.py says."""
+"""Tar shards in the WebDataset convention as a data set: names, splits and classes; for samples see `tar_samples`.
+
+A source is a folder of shards, one shard, or a pattern that is expanded as shells do: "shards-{000..063}.tar",
+"{train,val}-0.tar".
+"""
 
 import re
 from collections import Counter
@@ -8,7 +12,7 @@ from pathlib import Path
 
 from striate.data.build import Options
 from striate.data.dataset import Dataset
-from striate.data.sources.folder import SPLITS, of_layout
+from striate.data.sources.folder import SPLITS, layout_notes
 from striate.data.sources.labelled import Label, collect_labelled, named
 from striate.data.sources.tar_samples import Shard, read_shard
 from striate.data.splits import share
@@ -20,20 +24,80 @@ from striate.units import listed
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
+_MOST_KINDS = 5
+
+
+_PARTS = 64  # of the work of finding samples: enough to show progress and to keep many cores busy
+
+
+def load_shards(source: str, options: Options | None = None) -> Dataset:
+    """Load the images in the tar shards that `source` names, see `load`.
+
+    To find them, the shards' headers and labels are read, at every start; each image is then read where it lies.
+
+    Raises:
+        ArgumentError: if `source` names no tar files, see `find_shards`.
+        DataError: if a shard is missing, damaged or compressed, or the shards' classes or splits don't fit together.
+        BadFilesError: naming every sample that can't be used, unless `skip_bad`.
+    """
+    options = options or Options()
+    shards = read_shards(find_shards(source), options.progress)
+    problems = {label: reason for shard in shards for label, reason in shard.problems.items()}
+    if not any(shard.samples for shard in shards):
+        raise _nothing(source, shards, problems)
+    classes = _classes(source, shards)
+    parts = by_split([shard.path for shard in shards], [shard.info.split if shard.info else None for shard in shards])
+    splits = {split: [sample for at in part for sample in shards[at].samples] for split, part in parts.items()}
+    return collect_labelled(source, splits, classes, problems, options, _notes(shards))
+
+
+def read_shards(paths: Sequence[Path], progress: Progress | None = None) -> list[Shard]:
+    """Read the content of the shards, in the order of `paths`, by as many threads as there are cores.
+
+    Raises:
+        DataError: naming all shards that can't be read.
+    """
+    found: list[Shard | None] = [None] * len(paths)
+    broken: list[str] = []
+    parts = [share(len(paths), worker=part, workers=_PARTS) for part in range(min(_PARTS, len(paths)))]
+
+    def read(part: range) -> int:
+        for position in part:
+            try:
+                found[position] = read_shard(paths[position])
+            except DataError as error:
+                broken.append(str(error))
+        return len(part)
+
+    with ThreadPoolExecutor(worker_count(len(paths))) as pool:
+        try:
+            done = 0
+            for count in pool.map(read, parts):
+                done += count
+                if progress is not None:
+                    progress("reading shards", done, len(paths))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for all that is left
+            raise
+    if broken:
+        raise DataError("\n".join(sorted(broken)))
+    return [shard for shard in found if shard is not None]
+
+
 def are_shards(source: str) -> bool:
-    """Whether `source` names shards: by its braces or its .tar, or as a folder that holds tar files and no folders."""
+    """Return whether `source` names shards: braces, a .tar name, or a folder that holds tar files and no folders."""
     path = Path(source)
     if path.is_dir():
         try:
             folders = (each for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
             return bool(_shards_in(path)) and not any(folders)
-        except OSError:  # a folder that may not be read: whoever reads it says so
+        except OSError:  # an unreadable folder: reading it raises the error
             return False
     return "{" in source or "}" in source or source.endswith((".tar", *_COMPRESSED))
 
 
 def find_shards(source: str) -> list[Path]:
-    """The shards that `source` names: those in a folder by name, those of a pattern in its order.
+    """List the shards that `source` names: those in a folder by name, those of a pattern in its order.
 
     Raises:
         ArgumentError: if the pattern is none, see `expand`, or names no tar files on this machine.
@@ -55,22 +119,22 @@ def find_shards(source: str) -> list[Path]:
     return paths
 
 
-def by_split(shards: Sequence[Path], known: Sequence[str | None]) -> dict[str, list[int]]:
-    """The positions of the shards of each split; under the one key "all" where they are not split.
+def by_split(shards: Sequence[Path], written: Sequence[str | None]) -> dict[str, list[int]]:
+    """Group the positions of the shards by split; under the one key "all" where they are not split.
 
     Args:
-        shards: the files. A name like train-000.tar or cifar10_val_7.tar says the split; where none does, the
+        shards: the files. A name like train-000.tar or cifar10_val_7.tar gives the split; where none does, the
             names of their folders may, as in train/000.tar.
-        known: the split that is written inside each shard, which counts more than names.
+        written: the split that is written inside each shard, which takes precedence over names.
 
     Raises:
         DataError: if some shards belong to a split and others don't, or there are splits but none to train on.
     """
-    said = [inside or _said(path.stem) for path, inside in zip(shards, known, strict=True)]
-    if not any(said):
-        said = [_said(path.absolute().parent.name) for path in shards]
+    found = [inside or _split_named(path.stem) for path, inside in zip(shards, written, strict=True)]
+    if not any(found):
+        found = [_split_named(path.absolute().parent.name) for path in shards]
     splits: dict[str, list[int]] = {}
-    for position, split in enumerate(said):
+    for position, split in enumerate(found):
         splits.setdefault(split or "", []).append(position)
     if len(splits) == 1:
         return {"all": list(range(len(shards)))}
@@ -85,8 +149,8 @@ def by_split(shards: Sequence[Path], known: Sequence[str | None]) -> dict[str, l
     return {split: splits[split] for split in ("train", "val", "test") if split in splits}
 
 
-def _said(name: str) -> str | None:
-    """The split that a file's or a folder's name speaks of, if it is one."""
+def _split_named(name: str) -> str | None:
+    """Return the split that the name of a file or folder contains, if it is exactly one."""
     words = {SPLITS[word] for word in re.findall("[a-z]+", name.lower()) if word in SPLITS}
     return words.pop() if len(words) == 1 else None
 
@@ -107,7 +171,7 @@ _MOST = 100_000  # shards; a range that is longer has a digit too many
 
 
 def expand(pattern: str) -> list[str]:
-    """All names that `pattern` stands for, in the order written, the last braces running fastest.
+    """Expand `pattern` to all names it stands for, in the order written, the last braces running fastest.
 
     A range counts up and keeps leading zeros: {08..10} is 08, 09, 10. Alternatives stand between commas and may hold
     braces themselves. A name without braces stands for itself.
@@ -151,7 +215,7 @@ def _each(parts: list[str], pattern: str) -> Iterator[str]:
 
 
 def _alternatives(text: str, start: int, pattern: str) -> tuple[list[str], int]:
-    """What stands between the commas of the braces that open at `start`, and the position after them."""
+    """Return the alternatives in the braces that open at `start`, and the position after them."""
     parts, begin, depth = [], start + 1, 0
     for position in range(start, len(text)):
         letter = text[position]
@@ -165,7 +229,7 @@ def _alternatives(text: str, start: int, pattern: str) -> tuple[list[str], int]:
 
 
 def _counted(text: str, pattern: str) -> Iterator[str]:
-    """The numbers of the range `text`, as wide as its ends if one of them begins with a zero."""
+    """Return the numbers of the range `text`, padded to the width of its ends if one begins with a zero."""
     found = _RANGE.fullmatch(text)
     if not found:
         raise ArgumentError(
@@ -179,69 +243,13 @@ def _counted(text: str, pattern: str) -> Iterator[str]:
     return (f"{number:0{width}}" for number in range(int(first), int(last) + 1))
 
 
-_MOST_KINDS = 5
-_PARTS = 64  # of the work of finding samples: enough to show progress and to keep many cores busy
-
-
-def load_shards(source: str, options: Options | None = None) -> Dataset:
-    """The images in the tar shards that `source` names, see `load`.
-
-    To find them, the shards' headers and labels are read, at every start; each image is then read where it lies.
-
-    Raises:
-        ArgumentError: if `source` names no tar files, see `find_shards`.
-        DataError: if a shard is missing, damaged or compressed, or the shards' classes or splits don't fit together.
-        BadFilesError: naming every sample that can't be used, unless `skip_bad`.
-    """
-    options = options or Options()
-    shards = read_shards(find_shards(source), options.progress)
-    problems = {label: why for shard in shards for label, why in shard.problems.items()}
-    if not any(shard.samples for shard in shards):
-        raise _nothing(source, shards, problems)
-    classes = _classes(source, shards)
-    parts = by_split([shard.path for shard in shards], [shard.info.split if shard.info else None for shard in shards])
-    splits = {split: [sample for at in part for sample in shards[at].samples] for split, part in parts.items()}
-    return collect_labelled(source, splits, classes, problems, options, _notes(shards))
-
-
-def read_shards(paths: Sequence[Path], progress: Progress | None = None) -> list[Shard]:
-    """What the shards hold, in the order of `paths`, read in equal shares by as many threads as there are cores.
-
-    Raises:
-        DataError: naming all shards that can't be read.
-    """
-    found: list[Shard | None] = [None] * len(paths)
-    broken: list[str] = []
-    parts = [share(len(paths), worker=part, workers=_PARTS) for part in range(min(_PARTS, len(paths)))]
-
-    def read(part: range) -> int:
-        for position in part:
-            try:
-                found[position] = read_shard(paths[position])
-            except DataError as error:
-                broken.append(str(error))
-        return len(part)
-
-    with ThreadPoolExecutor(worker_count(len(paths))) as pool:
-        try:
-            done = 0
-            for count in pool.map(read, parts):
-                done += count
-                if progress is not None:
-                    progress("reading shards", done, len(paths))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for all that is left
-            raise
-    if broken:
-        raise DataError("\n".join(sorted(broken)))
-    return [shard for shard in found if shard is not None]
-
-
 def _nothing(source: str, shards: Sequence[Shard], problems: dict[str, str]) -> DataError:
-    """The error for shards without one usable sample: most likely they follow another convention."""
+    """Return the error for shards without a usable sample: most likely they follow another convention."""
     kinds = sum((shard.others for shard in shards), Counter[str]())
     seen = [kind for kind, _ in kinds.most_common(_MOST_KINDS)]
-    hint = next((f" {label}: {why}." for label, why in problems.items()), f" Found {', '.join(seen) or 'nothing'}.")
+    hint = next(
+        (f" {label}: {reason}." for label, reason in problems.items()), f" Found {', '.join(seen) or 'nothing'}."
+    )
     return DataError(
         f"{source}: no image with a label. Expected pairs like 0001.jpg and 0001.cls, whose text is the number of a "
         f'class, or 0001.jpg and 0001.json with a "label".{hint}'
@@ -249,7 +257,7 @@ def _nothing(source: str, shards: Sequence[Shard], problems: dict[str, str]) -> 
 
 
 def _classes(source: str, shards: Sequence[Shard]) -> dict[Label, str]:
-    """The name of each label: as written in the shards, or else as `named` says."""
+    """Return the name of each label: as written in the shards, or else by `named`."""
     first = shards[0]
     for shard in shards:
         if (shard.info and shard.info.classes) != (first.info and first.info.classes):
@@ -263,15 +271,15 @@ def _classes(source: str, shards: Sequence[Shard]) -> dict[Label, str]:
 
 
 def _notes(shards: Sequence[Shard]) -> list[str]:
-    """What to tell about shards: what was passed over or is not there, and what the classes are called."""
-    said = of_layout(sum((shard.others for shard in shards), Counter[str]()), ())
+    """Return notes on shards: ignored members, missing shards, and missing class names."""
+    notes = layout_notes(sum((shard.others for shard in shards), Counter[str]()), ())
     totals = {shard.info.split: shard.info.shards for shard in shards if shard.info}
     present = Counter(shard.info.split for shard in shards if shard.info)
-    said += [
+    notes += [
         f"{split} has {present[split]} of its {total} shards: the images in the others are left out"
         for split, total in totals.items()
         if present[split] < total
     ]
     if not totals and any(isinstance(sample.label, int) for shard in shards for sample in shard.samples[:1]):
-        said.append("the shards name no classes: their numbers serve as names")
-    return said
+        notes.append("the shards contain no class names: the numbers serve as names")
+    return notes

@@ -1,1 +1,1 @@
-"""Weights: files of them, and how they are loaded into models."""
+"""Weights: reading their files, adapting them to a model, and loading them."""

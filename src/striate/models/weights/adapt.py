@@ -1,4 +1,4 @@
-"""Weights from a file into a model: what fits as it is, what can be adapted, and what does not belong together."""
+"""Adaptation of a file's weights to a model: prefixes, channels, classes and auxiliary classifiers; misfits."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,24 +10,24 @@ from striate.models.weights.file import WeightFile, read
 
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation, one value a channel
 
-# What torchvision's models were trained with, and what its GoogLeNet turns that into before its first layer.
+# The normalisation torchvision's models were trained with, and the one its GoogLeNet converts it to.
 IMAGENET: Normalization = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF: Normalization = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 PUBLISHED_SIZE = (224, 224)  # the images of torchvision's training
 
-AUXILIARY = ("aux1", "aux2")  # what torchvision calls the classifiers that GoogLeNet has for training only
+AUXILIARY = ("aux1", "aux2")  # torchvision's names of the classifiers that GoogLeNet has for training only
 PREFIXES = ("module.", "_orig_mod.", "model.")  # of DistributedDataParallel, torch.compile and Lightning
 SHOWN = 3  # names of tensors in an error
 
 
 def fits(model: nn.Module, file: WeightFile) -> bool:
-    """Whether the file's weights can be loaded, adapted where need be; only shapes are looked at."""
+    """Return whether the file's weights can be loaded, adapted if necessary; only shapes are compared."""
     return not misfits(model, adapted(model, file, adapt=True)[0])
 
 
 def intended(model: nn.Module, file: WeightFile) -> tuple[int | None, int | None]:
-    """How many classes and channels the file's weights are for, seen with a model of their kind; `None` if unseen."""
+    """Return the classes and channels of the file's weights, found by a model of their kind; `None` if unknown."""
     tensors = _unwrapped(file.tensors, model.state_dict())
     last = [name for name in _ends(model) if name.split(".")[0] not in AUXILIARY]
     rows = [value.shape[0] for name in last for key, value in tensors.items() if key.startswith(f"{name}.")]
@@ -36,13 +36,13 @@ def intended(model: nn.Module, file: WeightFile) -> tuple[int | None, int | None
 
 
 def normalization(file: WeightFile, published: Normalization | None, channels: int) -> Normalization | None:
-    """How images are to be normalised for these weights.
+    """Return the normalisation of images for these weights.
 
     Args:
-        file: weights of one of Striate's runs say it themselves.
-        published: what holds for all other files.
-        channels: of the model. One channel gets the average of three; it has no better value, because the weights of
-            the three are summed. Three channels get one's value each.
+        file: a file of one of Striate's runs contains it.
+        published: the normalisation for all other files.
+        channels: of the model. One channel gets the average of three; there is no better value, because the weights of
+            the three are summed. Three channels all get the value of a single one.
 
     Returns:
         Mean and standard deviation in units where black is 0 and full intensity 1; `None` where it is not known.
@@ -53,14 +53,11 @@ def normalization(file: WeightFile, published: Normalization | None, channels: i
 
 
 def trained_size(weights: str | Path, published: Normalization | None) -> tuple[int, int] | None:
-    """Height and width of the images that weights were trained with, in pixels.
+    """Return height and width, in pixels, of the images that weights were trained with; `None` if unknown.
 
     Args:
-        weights: a file or a run's folder, see `read`; a run says it itself.
-        published: the model's published normalisation: torchvision's weights, which it is for, are from 224×224.
-
-    Returns:
-        `None` where it is not known.
+        weights: a file or a run's folder, see `read`; a run contains the size.
+        published: the model's published normalisation; it belongs to torchvision's weights, trained at 224×224.
     """
     kept = read(weights).header.get("architecture")
     if kept:
@@ -74,7 +71,7 @@ def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
 
 
 def adapted(model: nn.Module, file: WeightFile, adapt: bool) -> tuple[dict[str, Tensor], list[str]]:
-    """The file's tensors as the model takes them, as far as that can be, and a sentence on each change."""
+    """Adapt the file's tensors to the model as far as possible; returns them with a sentence on each change."""
     own, notes = model.state_dict(), []
     tensors = _unwrapped(file.tensors, own)
     tensors |= {name: own[name] for name in own if name.endswith(".num_batches_tracked") and name not in tensors}
@@ -85,14 +82,14 @@ def adapted(model: nn.Module, file: WeightFile, adapt: bool) -> tuple[dict[str, 
             notes.append(f"The auxiliary classifier {head} of the file was left out: the model has none.")
         elif here and not there and adapt:
             tensors |= {name: own[name] for name in here}
-            notes.append(f"The auxiliary classifier {head} begins afresh: the file has none.")
+            notes.append(f"The auxiliary classifier {head} has fresh weights: the file has none.")
     if adapt:
         notes += [*_adapt_channels(model, own, tensors), *_adapt_classes(model, own, tensors)]
     return tensors, notes
 
 
 def _unwrapped(tensors: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]:
-    """The tensors without prefixes that all names share and the model's names don't have."""
+    """Remove prefixes that all names of the tensors share and the model's names don't have."""
     if tensors.keys() & set(own):
         return dict(tensors)
     for prefix in PREFIXES:
@@ -112,7 +109,7 @@ def _adapt_channels(model: nn.Module, own: dict[str, Tensor], tensors: dict[str,
     tensors[key] = tensors[key].sum(dim=1, keepdim=True).div(here[1]).expand(here)
     if here[1] == 1:
         return [f"The first convolution, {first}, takes grey images: its weights were summed over {there[1]} channels."]
-    return [f"The first convolution, {first}, takes {here[1]} channels: each got 1/{here[1]} of the weights for one."]
+    return [f"The first convolution, {first}, takes {here[1]} channels: each has 1/{here[1]} of the grey weights."]
 
 
 def _adapt_classes(model: nn.Module, own: dict[str, Tensor], tensors: dict[str, Tensor]) -> list[str]:
@@ -124,19 +121,19 @@ def _adapt_classes(model: nn.Module, own: dict[str, Tensor], tensors: dict[str, 
         if there != here and [shape[1:] for shape in there] == [shape[1:] for shape in here]:
             tensors |= {key: own[key] for key in keys}
             notes.append(
-                f"The last layer, {name}, begins afresh: the file tells {there[0][0]:,} classes apart, "
-                f"the model {here[0][0]:,}."
+                f"The last layer, {name}, has fresh weights: the file is for {there[0][0]:,} classes, "
+                f"the model for {here[0][0]:,}."
             )
     return notes
 
 
 def _first(model: nn.Module) -> str | None:
-    """The name of the first convolution."""
+    """Return the name of the first convolution."""
     return next((name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)), None)
 
 
 def _ends(model: nn.Module) -> dict[str, nn.Module]:
-    """The layers whose outputs are the classes: the last one of the network, and of each auxiliary classifier."""
+    """Return the layers that output classes: the last one of the network, and of each auxiliary classifier."""
     ends: dict[str, tuple[str, nn.Module]] = {}
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | RBFOutput):
@@ -146,7 +143,7 @@ def _ends(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def misfits(model: nn.Module, tensors: dict[str, Tensor]) -> str:
-    """All that keeps the tensors from being loaded, named together; empty if nothing does."""
+    """List everything that prevents loading the tensors; empty if nothing does."""
     own = model.state_dict()
     shapes = [
         f"{name} is {tuple(tensors[name].shape)} and should be {tuple(own[name].shape)}"

@@ -1,4 +1,4 @@
-"""Files of weights: safetensors, PyTorch's, and those of Striate's runs. What is read is tensors, and never code."""
+"""Files of weights: safetensors, PyTorch's, and those of Striate's runs. Only tensors are read, never code."""
 
 import json
 import re
@@ -15,17 +15,17 @@ from torch import Tensor
 
 from striate.errors import CheckpointError
 
-WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which training scripts keep the weights
+WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training scripts store the weights
 
 
 @dataclass(frozen=True)
 class WeightFile:
-    """What a file of weights holds.
+    """The content of a file of weights.
 
     Args:
         path: the file.
         tensors: by parameter name, on the CPU.
-        header: what Striate writes beside them (`architecture`, `classes`, `preprocess`); empty in other files.
+        header: Striate's own metadata (`architecture`, `classes`, `preprocess`); empty in other files.
     """
 
     path: Path
@@ -36,11 +36,11 @@ class WeightFile:
 def read(path: str | Path) -> WeightFile:
     """Read a file of weights: .safetensors, PyTorch's .pth or .pt, or the folder of a finished run.
 
-    The content decides, not the name. PyTorch's files are pickles: they are read with `weights_only=True`, and refused
-    if they ask for anything but tensors. Of a training script's checkpoint the weights are taken.
+    The content decides, not the name. PyTorch's files are pickles: they are read with `weights_only=True`, and rejected
+    if they contain anything but tensors. From a training script's checkpoint only the weights are used.
 
     Raises:
-        CheckpointError: if there is no such file, it is damaged, refused, or holds no weights.
+        CheckpointError: if there is no such file, it is damaged, rejected, or holds no weights.
     """
     path = Path(path)
     if path.is_dir():
@@ -67,7 +67,7 @@ def read(path: str | Path) -> WeightFile:
 
 
 def _of_run(folder: Path) -> Path:
-    """The final weights in a run's folder."""
+    """Return the path of the final weights in a run's folder."""
     if (folder / "model.safetensors").exists():
         return folder / "model.safetensors"
     if (folder / "run.json").exists():
@@ -85,12 +85,12 @@ def _safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _torch(path: Path, zipped: bool) -> Any:
-    """The value of a PyTorch file."""
+    """Load the value of a PyTorch file."""
     if zipped and not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path} is damaged: it ends too early.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles that torch.save did not write, of which we know
+            warnings.simplefilter("ignore")  # about pickles that torch.save did not write
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle may raise anything
         if type(error).__name__ != "UnpicklingError":
@@ -98,7 +98,7 @@ def _torch(path: Path, zipped: bool) -> Any:
         wanted = re.search(r"GLOBAL (\S+)", str(error))
         what = f" ({wanted[1]})" if wanted else ""
         raise CheckpointError(
-            f"{path} is refused: it asks for more than tensors{what}, and a pickle can run "
+            f"{path} is rejected: it contains more than tensors{what}, and a pickle can run "
             "anything. If you trust where it comes from, load it yourself and save the tensors alone: "
             "torch.save(model.state_dict(), path)."
         ) from None
@@ -109,7 +109,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _state_dict(value: Any) -> dict[str, Any]:
-    """The weights in what a training script saved."""
+    """Find the weights in a training script's checkpoint."""
     while isinstance(value, Mapping):
         inner = next((value[key] for key in WRAPPERS if isinstance(value.get(key), Mapping)), None)
         if inner is None:

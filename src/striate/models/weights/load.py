@@ -1,4 +1,4 @@
-"""Loading the weights of a file into a model."""
+"""Loading the weights of a file into a model, and finding the registered model that a file fits."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,8 +14,42 @@ from striate.models.weights.adapt import PUBLISHED_SIZE, adapted, fits, misfits
 from striate.models.weights.file import WeightFile, read
 
 
+def load(model: nn.Module, weights: str | Path | WeightFile, adapt: bool = False) -> tuple[str, ...]:
+    """Load the weights in a file into a model, all of them.
+
+    Without `adapt` only this is changed: prefixes that all names share, because the model was wrapped when it was
+    saved, are removed; auxiliary classifiers that the model does not have are left out; and batch normalisation's count
+    of batches, which old files lack and nothing reads, may be missing.
+
+    With `adapt`, the first convolution is converted from colour to grey by summing its weights over the input channels,
+    which gives the same output as the file's model for grey images in three equal channels, normalised equally; from
+    grey to colour, each channel gets an equal share. Layers that output classes keep the model's own weights if the
+    file has another number of classes, and auxiliary classifiers if the file has none.
+
+    Args:
+        model: any module; one made by `create` is named in errors.
+        weights: a file or a run's folder, see `read`.
+        adapt: whether to adapt channels and classes.
+
+    Returns:
+        A sentence on each change.
+
+    Raises:
+        CheckpointError: if the file can't be used, or does not fit: the error then lists all differences, and the model
+            that the file probably belongs to. The model stays as it was.
+    """
+    file = weights if isinstance(weights, WeightFile) else read(weights)
+    tensors, notes = adapted(model, file, adapt)
+    problems = misfits(model, tensors)
+    if problems:
+        name = _name(model)
+        raise CheckpointError(f"the weights in {file.path} don't fit {name}: {problems}. {_advice(model, file, adapt)}")
+    model.load_state_dict(tensors)
+    return tuple(notes)
+
+
 def likely(file: WeightFile, image_size: tuple[int, int]) -> str | None:
-    """The model that the weights fit, channels and classes apart, as `create` takes it; `None` if they fit none."""
+    """Return the model that the weights fit, up to channels and classes, as text for `create`; `None` if none."""
     for name in names():
         stem = facts(name).options.get("stem")
         for chosen in [{"stem": value} for value in stem.values] if stem else [{}]:
@@ -30,7 +64,7 @@ def likely(file: WeightFile, image_size: tuple[int, int]) -> str | None:
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves out random numbers: on the meta device there are none, but asking for them takes seconds."""
+    """Mode that skips drawing random weights: the meta device has no values, but drawing them takes seconds."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -41,49 +75,15 @@ class _Undrawn(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def load(model: nn.Module, weights: str | Path | WeightFile, adapt: bool = False) -> tuple[str, ...]:
-    """Load the weights in a file into a model, all of them.
-
-    Without `adapt` nothing is changed but this: prefixes that all names share, because the model was wrapped when it
-    was saved, are taken off; auxiliary classifiers that the model does not have are left out; and batch
-    normalisation's count of batches, which old files lack and nothing reads, may be missing.
-
-    With `adapt`, the first convolution is brought from colour to grey by summing its weights over the input channels,
-    which gives what the file's model gives for grey images in three equal channels, normalised alike; from grey to
-    colour, each channel gets an equal share. Layers that end in classes keep the model's own weights if the file tells
-    another number of classes apart, and auxiliary classifiers if the file has none.
-
-    Args:
-        model: any module; one made by `create` is named in errors.
-        weights: a file or a run's folder, see `read`.
-        adapt: whether to adapt channels and classes.
-
-    Returns:
-        What was changed, a sentence each.
-
-    Raises:
-        CheckpointError: if the file can't be used, or does not fit: then all that differs is named together, and what
-            the file is likely to be. The model stays as it was.
-    """
-    file = weights if isinstance(weights, WeightFile) else read(weights)
-    tensors, notes = adapted(model, file, adapt)
-    problems = misfits(model, tensors)
-    if problems:
-        name = _name(model)
-        raise CheckpointError(f"the weights in {file.path} don't fit {name}: {problems}. {_advice(model, file, adapt)}")
-    model.load_state_dict(tensors)
-    return tuple(notes)
-
-
 def _advice(model: nn.Module, file: WeightFile, adapt: bool) -> str:
-    """What the file is, and what to do about it."""
+    """Return a sentence on the model the file belongs to, and the remedy."""
     if not adapt and fits(model, file):
         return "They can be adapted to it: pass adapt=True (--adapt)."
     kept = file.header.get("architecture")
     if kept:
         height, width = kept["image_size"]
         size = f"{kept['classes']} classes and images of {kept['channels']}×{height}×{width}"
-        return f"They are those of {kept['name']} for {size} (channels×height×width)."
+        return f"They belong to {kept['name']} for {size} (channels×height×width)."
     made = getattr(model, "architecture", None)
     other = likely(file, made.image_size if made else PUBLISHED_SIZE)
     return f"They fit {other}: create that." if other else "They fit none of Striate's models."
