@@ -1,4 +1,4 @@
-"""A batch in as many shares as there are cores, each computed by a thread that uses one of them.
+"""Batches sharded over CPU cores: each shard is computed by a thread on one core.
 
 Cores that work on one layer together wait for each other after each step of it, and fetch what the other has computed.
 """
@@ -20,7 +20,7 @@ Answer = Callable[[Tensor], Tensor]  # from a batch to a result for each of its 
 
 
 def shared(make: Callable[[Tensor], Answer | None], pixels: Tensor) -> Answer | None:
-    """A function for batches of this shape, by all cores together or in shares, whichever is faster now.
+    """Make a function for batches of this shape, sharded over the cores or not, whichever is faster now.
 
     Args:
         make: gives a function for batches like the one it is shown, that threads may share, or `None` if there is none;
@@ -44,6 +44,6 @@ def shared(make: Callable[[Tensor], Answer | None], pixels: Tensor) -> Answer | 
 
 
 def _inferring(function: Callable[[Tensor], Result]) -> Callable[[Tensor], Result]:
-    """The same in inference mode, which every thread has for itself."""
+    """The function in inference mode, which is set for each thread."""
     inferring: Callable[[Tensor], Result] = torch.inference_mode()(function)
     return inferring

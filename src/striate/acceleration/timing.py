@@ -1,4 +1,4 @@
-"""Which of several ways to the same result is the quickest, here and now."""
+"""Timing of alternatives, to choose the fastest."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ TURNS = 3
 
 
 def quickest(ways: Sequence[Callable[[], Any]]) -> int:
-    """The position of the way that takes the least time, the best of three; they take turns."""
+    """Find the fastest alternative, by its best of three interleaved runs: its position."""
     times = [[_seconds(way) for way in ways] for _ in range(TURNS)]
     best = [min(each) for each in zip(*times, strict=True)]
     return best.index(min(best))

@@ -1,4 +1,4 @@
-"""Several models on the same test images: how good each is, and which differences are more than luck."""
+"""The `compare` function: accuracy of several models on the same images, and tests of their differences."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
@@ -78,7 +78,7 @@ def compare(
 
 
 def _own(run: Run, known: dict[tuple[Any, ...], Dataset]) -> Dataset | None:
-    """The run's own data, read once for all runs that see it alike; `None` if it is not what it was."""
+    """The run's own data, read once for all runs with the same input; `None` if it has changed."""
     size = (run.preprocess.height, run.preprocess.width, run.preprocess.channels, run.preprocess.fit)
     key = (run.source, run.skip_bad, *size)
     if key not in known:
@@ -87,7 +87,7 @@ def _own(run: Run, known: dict[tuple[Any, ...], Dataset]) -> Dataset | None:
 
 
 def _grouped(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
-    """The outcomes by model and recipe, under names that tell them apart."""
+    """Group the outcomes by model and recipe, under distinguishing names."""
     groups: dict[tuple[Any, ...], list[Outcome]] = {}
     for each in outcomes:
         groups.setdefault((each.model, *each.settings.items()), []).append(each)
@@ -148,7 +148,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _common(curves: Sequence[tuple[tuple[float, float], ...]]) -> np.ndarray:
-    """The epochs that all the curves have: float64 (seeds, epochs, 2)."""
+    """The epochs common to all curves: float64 (seeds, epochs, 2)."""
     epochs = min(map(len, curves))
     return np.array([curve[:epochs] for curve in curves], dtype=np.float64).reshape(len(curves), epochs, 2)
 

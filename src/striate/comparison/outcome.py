@@ -1,4 +1,4 @@
-"""What one run brings to a comparison: which images it got right, and what that took."""
+"""Outcome of one run for a comparison: its correct predictions, size and speed."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from striate.runs import Run
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run, measured. Fractions are in [0, 1].
+    """Measurements of one run. Fractions are in [0, 1].
 
     Args:
         path: the run's folder.

@@ -1,4 +1,4 @@
-"""What `compare` finds: a row for each model, a pair for every two, and all of it as a comparison."""
+"""Result of a comparison: a row for each model, a pair for every two, and its text."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Pair:
 
     @property
     def real(self) -> bool:
-        """Whether the difference is more than luck, at 5 % over all pairs of the comparison together."""
+        """True if the difference is significant, at 5 % over all pairs of the comparison together."""
         return self.corrected <= LEVEL
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models side by side, made by `compare`.
+    """Comparison of models on the same images, made by `compare`.
 
     Args:
         source, split, images: which images, and how many.
@@ -130,12 +130,12 @@ class Comparison:
         }
 
     def text(self) -> str:
-        """Tables for people."""
+        """The comparison as tables for a terminal."""
         return comparison_text(self)
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """A table of the models, one of their differences, what failed, and how all of it was found."""
+    """Tables of the models and of their differences, the failures, and the statistical method."""
     title = f"{comparison.source}, {comparison.split}: {comparison.images:,} images, {len(comparison.classes)} classes"
     parts = [title, _models(comparison)]
     if comparison.pairs:
@@ -145,7 +145,7 @@ def comparison_text(comparison: Comparison) -> str:
 
 
 def method(comparison: Comparison) -> list[str]:
-    """How intervals and verdicts were found, in sentences."""
+    """The statistical method of intervals and verdicts, in sentences."""
     seeds = [len(row.seeds) for row in comparison.rows]
     said = []
     if max(seeds) > 1:
@@ -178,7 +178,7 @@ def sentence(pair: Pair) -> str:
 
 
 def points(fraction: float) -> str:
-    """0.0081 as "+0.81": percentage points with their sign."""
+    """A fraction as signed percentage points: 0.0081 as "+0.81"."""
     return minus(f"{100 * fraction:+.2f}")
 
 

@@ -1,4 +1,4 @@
-"""Networks that are made by hand, trained alike and compared: whether a change to one helped."""
+"""Trials of changes to a network: the original and changed networks, trained alike and compared."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _silently(name: str, seed: int) -> AbstractContextManager[Observer]:
 
 @dataclass(frozen=True)
 class Trial:
-    """A network beside changed ones, made by `trial`.
+    """Comparison of a network with changed ones, made by `trial`.
 
     Args:
         comparison: the networks as `compare` measures them, the original under the name `ORIGINAL`.
@@ -43,7 +43,7 @@ class Trial:
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """Of each changed network whether it "helped" or "hurt", or whether either is "unproved"."""
+        """The verdict on each changed network: "helped", "hurt" or "unproved"."""
         return {name: self._verdict(name, pair) for name, pair in self._pairs().items()}
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Trial:
         return "\n\n".join([self.comparison.text(), "\n".join(lines)])
 
     def _sentence(self, name: str, pair: Pair) -> str:
-        """The change's accuracy less the original's, whether that is proved, and how large both networks are."""
+        """The change's difference in accuracy, its significance, and the size of both networks."""
         rows = {row.name: row for row in self.comparison.rows}
         sign = 1 if pair.better == name else -1  # of 0 too, which "+ 0.0" keeps from being −0
         gap = points(sign * pair.difference.mean + 0.0)
@@ -102,7 +102,7 @@ def trial(
     device: str = "auto",
     begin: Begin = _silently,
 ) -> Trial:
-    """Train a network and changed ones alike, and compare them on images that none of them has seen.
+    """Train a network and changed ones alike, and compare them on held-out images.
 
     Nothing is kept of the trainings. A change whose training diverges, or runs out of memory, fails alone.
 
@@ -157,5 +157,5 @@ def _trained(
 
 
 def _cause(error: RunError) -> str:
-    """What went wrong, without the advice about a folder that is gone."""
+    """The reason of a failure, without the advice about a folder that is gone."""
     return "the loss ran away" if isinstance(error, DivergedError) else str(error).split(":")[0]

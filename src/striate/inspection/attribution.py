@@ -1,7 +1,10 @@
-"""Which pixels speak for a class: Grad-CAM and integrated gradients.
+"""Attribution of a class's logit to pixels: Grad-CAM, integrated gradients, and their random-weight check.
 
-Both are short and stand here whole, so that they work on any module and need no further package. Gradients are taken
-with respect to copies of what layers made, so activations in place don't disturb them.
+Both methods are short and implemented here, so that they work on any module and need no further package. Gradients are
+taken with respect to copies of layer outputs, so activations in place don't disturb them.
+
+`randomised` and `rank_correlation` check whether an attribution depends on what the network learned: it must change
+when the weights are drawn anew. Source: Adebayo et al., "Sanity Checks for Saliency Maps", 2018, section 3.
 """
 
 import copy
@@ -23,23 +26,24 @@ Classes = int | Tensor | None
 
 
 def grad_cam(model: nn.Module, images: Tensor, classes: Classes = None, layer: str | None = None) -> Tensor:
-    """Where a layer's maps speak for a class: Grad-CAM (Selvaraju et al. 2017, equations 1 and 2).
+    """Compute Grad-CAM: the positive evidence for a class in a layer's feature maps.
 
-    Each map is weighted with the mean gradient of the class's logit, and the sum is rectified. Its values are laid
-    where the units' receptive fields have their centres, with bilinear interpolation between them; merely scaling the
-    maps up, as is usual, would move them wherever windows lie unevenly or leave a border out.
+    Source: Selvaraju et al. 2017, equations 1 and 2. Each feature map is weighted with the mean gradient of the class's
+    logit, and the sum is rectified. Its values are placed where the units' receptive fields have their centres, with
+    bilinear interpolation between them; merely scaling the feature maps up, as is usual, would move them wherever
+    windows lie unevenly or leave a border out.
 
     Args:
         model: any module from images to logits.
         images: float (N, channels, height, width), normalised as the model expects.
         classes: which logit to explain, one number for all images or int64 (N,); the largest if not given.
-        layer: its path; the last layer or block whose maps have more than one pixel if not given.
+        layer: its path; the last layer or block whose feature maps have more than one pixel if not given.
 
     Returns:
         (N, height, width), at least 0, in units of the logit; on the model's device.
 
     Raises:
-        ArgumentError: for a layer that does not exist or has no maps, or a model without any.
+        ArgumentError: for a layer that does not exist or has no feature maps, or a model without any.
         ShapeError: if the model can't take such images.
     """
     model, images = module_of(model), input_of(module_of(model), images)
@@ -68,11 +72,12 @@ def integrated_gradients(
     steps: int = 64,
     batch_size: int = 64,
 ) -> Tensor:
-    """How much each pixel adds to a class's logit: integrated gradients (Sundararajan et al. 2017, equation 1).
+    """Compute integrated gradients: the contribution of each pixel to a class's logit.
 
-    The gradient is averaged on the straight line from the baseline to the image, at the middles of `steps` equal
-    pieces, and multiplied with their difference. So what all pixels add comes to the difference of the logits, up to
-    the error of the sum, which more steps make smaller ("completeness").
+    Source: Sundararajan et al. 2017, equation 1. The gradient is averaged on the straight line from the baseline to the
+    image, at the midpoints of `steps` equal intervals, and multiplied with their difference. So the contributions of
+    all pixels sum to the difference of the logits, up to the integration error, which more steps make smaller
+    ("completeness").
 
     Args:
         model, images, classes: see `grad_cam`.
@@ -108,7 +113,7 @@ def integrated_gradients(
 
 
 def _laid(maps: Tensor, field: Field | None, size: tuple[int, int]) -> Tensor:
-    """Maps (N, 1, h, w) over an image: (N, height, width). Beyond the outermost centres they stay as they are there."""
+    """Resample a layer's values, (N, 1, h, w), onto the image: (N, height, width), constant beyond outer centres."""
     if field is None or not all(field.stride):  # no grid whose centres could be told
         return F.interpolate(maps, size=size, mode="bilinear")[:, 0]
     places = []
@@ -141,7 +146,7 @@ def _chosen(logits: Tensor, classes: Classes) -> Tensor:
 
 
 def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
-    """A copy of the model that has learned nothing: every weight drawn anew.
+    """Return a copy of the model with random weights.
 
     Each parameter is drawn from the normal distribution that has the mean and the deviation of its own values, so that
     signals keep their size. Buffers stay, as do parameters whose values are all alike.
@@ -157,7 +162,7 @@ def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
-    """How alike two attributions rank the pixels, image by image: Spearman's correlation.
+    """Spearman's rank correlation between two attributions, image by image.
 
     Values count with their signs. Absolute values of what is multiplied with the image, as integrated gradients are,
     have much of its shape whatever the weights.
@@ -182,6 +187,6 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _ranks(values: Tensor) -> Tensor:
-    """Places in ascending order; equal values share the mean of theirs."""
+    """Ranks in ascending order; equal values share the mean of theirs."""
     _, place, counts = values.flatten().unique(return_inverse=True, return_counts=True)
     return (counts.cumsum(0) - (counts - 1) / 2).double()[place]

@@ -1,4 +1,8 @@
-"""What there is to show about images: attributions, fields and maps, computed."""
+"""Evidence about images for pages: attributions with random-weight checks, feature maps, and fields of units.
+
+`stages` chooses the layers that a page shows. Attributions are compared with those of a network with random weights,
+the sanity check of Adebayo et al. (2018).
+"""
 
 import math
 from dataclasses import dataclass
@@ -18,10 +22,10 @@ FEW = 4  # so few say little: then layers inside of them are shown
 
 
 def stages(model: nn.Module, input_shape: tuple[int, int, int]) -> list[Call]:
-    """The layers that make maps, in order, without those whose output a normalisation or activation then changes.
+    """Choose the layers to show: those with feature maps, in order.
 
-    Of a network with many layers its blocks stand for what is in them, as deep down as `MOST` allows; where it is not
-    divided into blocks, every so-manieth layer is taken.
+    A layer whose output a normalisation or activation then changes is left out. Of a network with many layers its
+    blocks are shown instead, as deep down as `MOST` allows; where it has no blocks, every n-th layer is taken.
     """
     calls = {call.name: call for call in trace(model, input_shape, every=True) if call.name and not call.unchanged}
     leaves = {name for name, _ in layers_of(model)}
@@ -37,13 +41,13 @@ def stages(model: nn.Module, input_shape: tuple[int, int, int]) -> list[Call]:
 
 
 def _in_cut(name: str, depth: int, leaves: set[str]) -> bool:
-    """Whether a module stands for its part of the network if one looks this deep."""
+    """Tell whether a module is shown if the network is cut at this depth of nesting."""
     deep = name.count(".") + 1
     return deep == depth or (deep < depth and name in leaves)
 
 
 def _settled(calls: list[Call]) -> list[Call]:
-    """Those with maps that the next call does not merely change value by value."""
+    """The calls with feature maps that the next call does not merely change value by value."""
     following = [*calls[1:], None]
     return [
         call
@@ -64,7 +68,7 @@ ALIKE = 0.7  # a correlation above which an attribution hardly depends on what w
 
 @dataclass(frozen=True)
 class Attribution:
-    """One way to say which pixels speak for a class.
+    """An attribution of a class's logit to pixels, with its random-weight check.
 
     Args:
         values: (height, width) of the trained network.
@@ -79,7 +83,7 @@ class Attribution:
 
 @dataclass(frozen=True)
 class Maps:
-    """What a layer makes of the image: its strongest maps, (maps, height, width), and which ones they are."""
+    """The strongest feature maps of a layer for an image, (channels, height, width), and their channel numbers."""
 
     call: Call
     kind: str
@@ -89,37 +93,37 @@ class Maps:
 
 @dataclass(frozen=True)
 class Sight:
-    """What the units in the middle of a layer can see, and what they listen to."""
+    """Receptive field of a layer's central units, theoretical and effective."""
 
     field: Field
     effective: EffectiveField
 
     @property
     def frame(self) -> tuple[int, int, int, int]:
-        """What they can see."""
+        """The theoretical field: first row, first column, first row after, first column after."""
         return self.field.of(*self.effective.unit)
 
     @property
     def inside(self) -> int:
-        """How many pixels of the image that is."""
+        """Number of pixels of the image inside the theoretical field."""
         top, left, bottom, right = self.frame
         height, width = self.field.image
         return (min(bottom, height) - max(top, 0)) * (min(right, width) - max(left, 0))
 
 
 def cams(model: nn.Module, images: Tensor, targets: Tensor, layer: str) -> list[Attribution]:
-    """Grad-CAM of each image's class, int64 (N,), at a layer."""
+    """Compute Grad-CAM of each image's class, int64 (N,), at a layer."""
     return _checked(*(grad_cam(each, images, targets, layer) for each in (model, randomised(model))))
 
 
 def pixels_for(model: nn.Module, images: Tensor, targets: Tensor, baseline: Tensor) -> list[Attribution]:
-    """Integrated gradients of each image's class, int64 (N,), all channels of a pixel together."""
+    """Compute integrated gradients of each image's class, int64 (N,), summed over the channels of a pixel."""
     networks = (model, randomised(model))
     return _checked(*(integrated_gradients(each, images, targets, baseline, STEPS).sum(1) for each in networks))
 
 
 def difference(model: nn.Module, image: Tensor, target: int, baseline: Tensor) -> float:
-    """What a class's logit differs by between an image and a baseline, (1, channels, height, width) both."""
+    """Difference of a class's logit between an image and a baseline, (1, channels, height, width) both."""
     with torch.no_grad():
         logits = model(torch.cat([image, baseline]))[:, target]
     return float(logits[0] - logits[1])
@@ -134,7 +138,7 @@ def _checked(learned: Tensor, untrained: Tensor) -> list[Attribution]:
 
 
 def maps(model: nn.Module, image: Tensor, stages: list[Call]) -> list[Maps]:
-    """The strongest maps of each of these layers, strongest first: by the mean of their absolute values."""
+    """The strongest feature maps of each of these layers, by the mean of their absolute values."""
     found = []
     for call in stages:
         made = features(model, image, call.name)[0]
@@ -144,7 +148,7 @@ def maps(model: nn.Module, image: Tensor, stages: list[Call]) -> list[Maps]:
 
 
 def sights(model: nn.Module, images: Tensor, stages: list[Call]) -> list[tuple[str, Sight]]:
-    """The fields of some layers, evenly chosen: as they follow from the windows, and as `images` measure them."""
+    """Fields of some evenly chosen layers: theoretical, from their windows, and effective, measured on `images`."""
     grid = [call for call in stages if call.field is not None and all(call.field.stride)]
     count = min(len(grid), MOST_FIELDS)
     chosen = [grid[number * (len(grid) - 1) // max(count - 1, 1)] for number in range(count)]
@@ -156,7 +160,7 @@ def sights(model: nn.Module, images: Tensor, stages: list[Call]) -> list[tuple[s
 
 
 def strongest(model: nn.Module, image: Tensor, layer: str) -> list[int]:
-    """The units of a layer, those that an image, (1, channels, height, width), excites most first."""
+    """The units of a layer, ordered by how much an image, (1, channels, height, width), excites them."""
     made = features(model, image, layer)[0]
     excited = made.flatten(1).amax(1) if made.dim() == 3 else made
     return excited.sort(descending=True, stable=True).indices.tolist()

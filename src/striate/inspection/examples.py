@@ -1,4 +1,4 @@
-"""The images that are nearest to an image, and those that excite a unit most: training images, or others."""
+"""Example images of a split: those most similar to an image, and those that excite a unit most."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from striate.preprocess import Preprocess
 
 @dataclass(frozen=True)
 class Example:
-    """One of the images that are looked among.
+    """One example image.
 
     Args:
         pixels: uint8 (height, width, channels).
@@ -36,7 +36,7 @@ class Example:
 
 
 class Examples:
-    """Images and what the network makes of them, from one pass over them.
+    """Example images with their embeddings and unit excitations, from one pass through the network.
 
     Args:
         model: the trained network.
@@ -77,7 +77,7 @@ class Examples:
 
     @property
     def units(self) -> list[int]:
-        """The units whose excitations were noted."""
+        """The units whose excitations were recorded."""
         return list(self._excited)
 
     def __len__(self) -> int:
@@ -104,7 +104,7 @@ class Examples:
         return [self._example(each.image, each.value, each.place) for each in best]
 
     def _embedding(self, images: Tensor) -> Tensor:
-        """What the network knows of images before it decides: float32 (N, features), on the CPU."""
+        """The input of the last weighted layer: float32 (N, features), on the CPU."""
         taken: list[Tensor] = []
 
         def catch(module: nn.Module, args: Any) -> None:

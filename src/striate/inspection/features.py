@@ -1,4 +1,4 @@
-"""What layers make of images: their outputs, and the images that excite a unit most."""
+"""Features of layers: their outputs for images, and the images that excite a unit most."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from striate.models import evaluating
 
 @dataclass(frozen=True)
 class Excitation:
-    """How much an image excites a unit.
+    """Excitation of a unit by an image.
 
     Args:
         image: its position among those that were given.
@@ -32,10 +32,10 @@ class Excitation:
 
 @contextmanager
 def capture(model: nn.Module, *layers: str) -> Iterator[dict[str, Tensor]]:
-    """What these layers make, by their paths, each time the model is called inside the block.
+    """Context that captures the outputs of these layers, by path, each time the model is called inside it.
 
-    What is caught is a copy, so that an activation in place, or a sum, can't change it afterwards. Where gradients are
-    recorded the network goes on with another copy of it, so that they can be taken with respect to what was caught. Of
+    A copy is captured, so that an activation in place, or a sum, can't change it afterwards. Where gradients are
+    recorded the network goes on with another copy of it, so that they can be taken with respect to the captured one. Of
     a layer that is called several times the last call counts.
 
     Raises:
@@ -61,7 +61,7 @@ def capture(model: nn.Module, *layers: str) -> Iterator[dict[str, Tensor]]:
 
 
 def output_of(made: dict[str, Tensor], layer: str, model: nn.Module) -> Tensor:
-    """What was caught of a layer.
+    """The captured output of a layer.
 
     Raises:
         ArgumentError: if it was not called, or returned something else than a tensor.
@@ -75,7 +75,7 @@ def output_of(made: dict[str, Tensor], layer: str, model: nn.Module) -> Tensor:
 
 
 def features(model: nn.Module, images: Tensor, layer: str, batch_size: int = 64) -> Tensor:
-    """What a layer makes of images, in evaluation mode, as it left the layer.
+    """Compute the output of a layer for images, in evaluation mode.
 
     Args:
         model: any module.
@@ -120,7 +120,7 @@ def top_images(model: nn.Module, images: Tensor, layer: str, unit: int, k: int =
 
 
 def excitations(made: Tensor, unit: int, first: int = 0) -> list[Excitation]:
-    """How much each image excites a unit of a layer that makes `made` of them; they are counted from `first`."""
+    """Excitations of a unit of a layer with the output `made`; images are counted from `first`."""
     if made.dim() not in (2, 4) or not 0 <= unit < made.shape[1]:
         units = f"{made.shape[1]} units, counted from 0" if made.dim() in (2, 4) else "no maps or units"
         raise ArgumentError(f"unit={unit}: the layer has {units}.")
@@ -133,7 +133,7 @@ def excitations(made: Tensor, unit: int, first: int = 0) -> list[Excitation]:
 
 
 def last_maps(model: nn.Module, input_shape: tuple[int, int, int]) -> str:
-    """The last layer, or block of layers, whose output has maps of more than one pixel.
+    """The last layer, or block of layers, whose output has feature maps of more than one pixel.
 
     Raises:
         ArgumentError: if there is none, as in a network without convolutions; it names the layers there are.
@@ -149,13 +149,13 @@ def last_maps(model: nn.Module, input_shape: tuple[int, int, int]) -> str:
 
 
 def has_maps(call: Call) -> bool:
-    """Whether a call made maps with places that look at more than their own pixel of the image."""
+    """Tell whether a call made feature maps whose units see more than their own pixel of the image."""
     grid = len(call.made) == 4 and call.made[2] * call.made[3] > 1
     return grid and (call.field is None or call.field.size != (1, 1))
 
 
 def last_weighted(model: nn.Module, input_shape: tuple[int, int, int]) -> str:
-    """The layer that makes the logits: what it takes is what the network knows of an image.
+    """The layer that makes the logits; its input is the network's embedding of an image.
 
     Raises:
         ArgumentError: if no layer has weights.

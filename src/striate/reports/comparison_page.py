@@ -1,4 +1,4 @@
-"""A comparison as one HTML file: table, differences, plots, and the ImageNet contest's winners beside them."""
+"""HTML page of a comparison: table, differences, plots, and the winners of the ImageNet contest."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from striate.reports.rendering import render
 
 
 def report_comparison(comparison: Comparison, *, out: str | Path, command: str = "") -> Path:
-    """Write a comparison's page. It holds all it needs and asks the network for nothing.
+    """Write a comparison's page: one file without network requests.
 
     Args:
         comparison: from `compare`.
@@ -53,14 +53,14 @@ def report_comparison(comparison: Comparison, *, out: str | Path, command: str =
 
 
 def _unbroken(text: str) -> str:
-    """The text with numbers, units and "p < 0.001" kept on one line each."""
+    """Join numbers, units and "p < 0.001" with no-break spaces."""
     for word in (" %", "p <", "p =", "< ", "= "):
         text = text.replace(word, word.replace(" ", "\N{NO-BREAK SPACE}"))
     return text
 
 
 def _headline(comparison: Comparison) -> str:
-    """Who is best, or who can't be told from the best."""
+    """The best model, or those that don't differ significantly from it, as a headline."""
     best = comparison.rows[0]
     rivals = [pair.other for pair in comparison.pairs if pair.better == best.name and not pair.real]
     if not rivals:
@@ -71,7 +71,7 @@ def _headline(comparison: Comparison) -> str:
 
 
 def _versus(comparison: Comparison) -> list[tuple[str, list[dict[str, Any] | None]]]:
-    """For each model its differences from all, in points: what is written, how it looks, what it says."""
+    """Differences of each model from all others, in percentage points: text, style and tooltip of each cell."""
     cells: dict[tuple[str, str], dict[str, Any]] = {}
     for pair in comparison.pairs:
         for sign, place in ((1, (pair.better, pair.other)), (-1, (pair.other, pair.better))):

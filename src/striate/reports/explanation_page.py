@@ -1,4 +1,4 @@
-"""One HTML file about one image: what a run takes it for, and what that rests on."""
+"""HTML page that explains the prediction for one image."""
 
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,7 @@ def explain(
     device: str = "auto",
     model: nn.Module | None = None,
 ) -> Path:
-    """Write a page about what a run makes of an image: what it takes it for, where it looks, what its layers see and
-    make of it, and the training images that are nearest.
+    """Write a page about the prediction for one image: attributions, receptive fields, feature maps, similar images.
 
     Args:
         run: a run or its folder; of a run not finished, the newest checkpoint is used.
@@ -74,7 +73,7 @@ def explain(
 
 
 class _Subject:
-    """An image and the network that looks at it."""
+    """An image with the network that classifies it."""
 
     def __init__(self, run: Run, image: str | Path, model: nn.Module):
         self.run, self.model = run, model
@@ -85,14 +84,14 @@ class _Subject:
         self.work = max(describe(model, self.shape).multiply_adds, 1)
 
     def last_layer(self) -> tuple[str | None, str | None]:
-        """The last layer with maps, or why there is none."""
+        """The last layer with feature maps, or the reason why there is none."""
         try:
             return last_maps(self.model, self.shape), None
         except ArgumentError as error:
             return None, str(error)
 
     def attributions(self, target: int, layer: str | None) -> dict[str, Any]:
-        """Where the network looks for the class `target`."""
+        """Grad-CAM and integrated gradients for the class `target`."""
         targets = torch.tensor([target])
         ways = {"cam": evidence.cams(self.model, self.input, targets, layer)[0]} if layer else {}
         black = self._input(torch.zeros(1, *self.pixels.shape, dtype=torch.uint8))
@@ -106,7 +105,7 @@ class _Subject:
         }
 
     def examples(self, data: Dataset | None, layer: str | None) -> tuple[Examples | None, str | None]:
-        """The training images and what the network makes of them, or why there are none."""
+        """The training images with their embeddings, or the reason why there are none."""
         try:
             dataset = data or self.run.data()
         except (DataError, ArgumentError) as error:
@@ -118,7 +117,7 @@ class _Subject:
         ), None
 
     def training(self, examples: Examples | None, layer: str | None) -> dict[str, Any]:
-        """The training images nearest to this one, and those that excite the units that it excites most."""
+        """The most similar training images, and those that excite this image's strongest units most."""
         if examples is None:
             return {"examples": None, "nearest": [], "excited": []}
         field = receptive_fields(self.model, self.shape).get(layer or "")
@@ -130,7 +129,7 @@ class _Subject:
         return {"examples": examples, "nearest": nearest, "excited": excited}
 
     def layers(self, examples: Examples | None) -> dict[str, Any]:
-        """What the layers make of the image, what they see of it, and the first filters."""
+        """Feature maps of the layers, their receptive fields, and the first layer's filters."""
         images = self.input
         if examples is not None:
             count = max(4, min(32, FIELD_WORK // self.work))

@@ -1,4 +1,4 @@
-"""Maps, heat and frames over an image, as pictures that a page can hold."""
+"""Pictures for pages: images with heat maps and frames, feature maps, filters, and the most confident mistakes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ LARGEST = 96  # pixels of a map's longer side; larger ones are made smaller
 
 
 def heat(values: Tensor, strongest: float | None = None) -> str:
-    """Values as colour to lay over an image: warm where they are positive, cold where negative, clear where 0.
+    """Heat map to lay over an image: warm where values are positive, cold where negative, transparent where 0.
 
     Args:
         values: (height, width).
@@ -38,7 +38,7 @@ def heat(values: Tensor, strongest: float | None = None) -> str:
 
 
 def map_pictures(maps: Tensor) -> list[str]:
-    """Maps of one layer, (maps, height, width), on one scale: the smallest value black, the largest white."""
+    """Feature maps of one layer, (channels, height, width), on one scale: smallest value black, largest white."""
     values = maps.detach().cpu().float()
     low, high = float(values.min()), float(values.max())
     pixels = ((values - low) / ((high - low) or 1.0) * 255).round().numpy().astype(np.uint8)
@@ -52,7 +52,7 @@ def over(
     frame: tuple[int, int, int, int] | None = None,
     room: tuple[int, int] = (0, 0),
 ) -> Markup:
-    """An image with what lies over it, as SVG that scales with its place on the page.
+    """An image with an optional heat map and frame, as SVG that scales with its place on the page.
 
     Args:
         pixels: uint8 (height, width, channels).
@@ -76,7 +76,7 @@ def over(
 
 
 def _small(values: np.ndarray) -> np.ndarray:
-    """A map, uint8 (height, width), whose longer side is at most `LARGEST` pixels."""
+    """A feature map, uint8 (height, width), reduced to at most `LARGEST` pixels on its longer side."""
     longer = max(values.shape)
     if longer <= LARGEST:
         return values
@@ -85,7 +85,7 @@ def _small(values: np.ndarray) -> np.ndarray:
 
 
 def attribution(pixels: np.ndarray, found: evidence.Attribution) -> dict[str, Any]:
-    """An attribution over its image, uint8 (height, width, channels), with that of random weights."""
+    """An attribution over its image, uint8 (height, width, channels), and the same with random weights."""
     return {
         "learned": over(pixels, "the trained network", heat(found.values)),
         "untrained": over(pixels, "random weights", heat(found.untrained)),
@@ -95,30 +95,30 @@ def attribution(pixels: np.ndarray, found: evidence.Attribution) -> dict[str, An
 
 
 def sights(model: nn.Module, images: Tensor, shown: Sequence[Call], pixels: np.ndarray) -> list[dict[str, Any]]:
-    """What layers can see and what they listen to in `images`, drawn over an image."""
+    """Receptive fields of layers, theoretical and effective in `images`, drawn over an image."""
     found = evidence.sights(model, images, list(shown))
     return [{"layer": name, "sight": sight, "picture": _sight(pixels, sight)} for name, sight in found]
 
 
 def maps(model: nn.Module, image: Tensor, shown: Sequence[Call]) -> list[dict[str, Any]]:
-    """What layers make of an image, (1, channels, height, width)."""
+    """Feature maps of layers for an image, (1, channels, height, width)."""
     found = evidence.maps(model, image, list(shown))
     return [{"maps": each, "pictures": map_pictures(each.strongest)} for each in found]
 
 
 def example(each: Example) -> dict[str, Any]:
-    """An image with what is known of it."""
+    """An example image with its label, file and value."""
     return {"picture": data_uri(each.pixels), "label": each.label, "file": each.file, "value": each.value}
 
 
 def framed(each: Example, field: Field | None) -> dict[str, Any]:
-    """An image with a frame around what the excited unit sees of it."""
+    """An example image with a frame around the receptive field of the excited unit."""
     frame = field.of(*each.place) if field and each.place and all(field.stride) else None
     return {**example(each), "picture": over(each.pixels, f"an image of class {each.label}", frame=frame)}
 
 
 def _sight(pixels: np.ndarray, sight: evidence.Sight) -> str:
-    """The image with the frame of what a layer's middle units can see and the heat of what they listen to."""
+    """The image with the frame of a layer's theoretical field and the heat map of its effective field."""
     height, width = pixels.shape[:2]
     top, left, bottom, right = sight.frame
     room = (_room(-top, bottom - height, height), _room(-left, right - width, width))
@@ -127,7 +127,7 @@ def _sight(pixels: np.ndarray, sight: evidence.Sight) -> str:
 
 
 def _room(before: int, after: int, side: int) -> int:
-    """Pixels to leave free around a side for a frame that goes beyond it, up to a quarter of the side."""
+    """Margin in pixels for a frame that goes beyond the image, up to a quarter of the side."""
     return min(max(before, after, 0), side // 4)
 
 
@@ -137,7 +137,7 @@ MOST_FILTER_CELLS = 2**18  # of all filters together, so that a dense layer on l
 
 @dataclass(frozen=True)
 class Mistake:
-    """An image the model took for something else: its picture, what it is, what it was taken for, how surely."""
+    """A misclassified image: its picture, its true class, and the predicted class with its probability."""
 
     picture: str
     true: str
@@ -147,7 +147,7 @@ class Mistake:
 
 
 def worst_mistakes(evaluation: Evaluation, split: Split, most: int = 24) -> list[Mistake]:
-    """The mistakes the model was surest of, surest first.
+    """The most confident mistakes, most confident first.
 
     Args:
         evaluation: of this split.
@@ -171,7 +171,7 @@ def worst_mistakes(evaluation: Evaluation, split: Split, most: int = 24) -> list
 
 
 def first_filters(model: nn.Module, preprocess: Preprocess) -> list[str]:
-    """The first layer's filters as pictures: black is the most negative weight, mid-grey 0, white the most positive.
+    """Pictures of the first layer's filters: black is the most negative weight, mid-grey 0, white the most positive.
 
     They are the first 4-D weight that sees the image's channels or, in a dense network, the first 2-D weight with one
     column a pixel. Empty if the model has neither.

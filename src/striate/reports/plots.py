@@ -1,4 +1,4 @@
-"""The comparison's drawings, as SVG that takes its colours from the page around it."""
+"""Plots of comparisons and of training runs, as SVG that takes its colours from the page; and label placement."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MARKS = "osD^vPX"
 
 
 def accuracy_by_time(rows: Sequence[Row]) -> Markup | None:
-    """Accuracy after each epoch against training time, and where each model ended with its 95 % interval.
+    """Plot accuracy after each epoch against training time, and each model's final accuracy with its 95 % interval.
 
     Args:
         rows: of a comparison; those without a training time are left out, and without any there is no drawing.
@@ -53,7 +53,7 @@ def accuracy_by_time(rows: Sequence[Row]) -> Markup | None:
 
 
 def accuracy_by_size(rows: Sequence[Row], quantity: str) -> Markup | None:
-    """Accuracy, with its 95 % interval, against a model's size.
+    """Plot accuracy, with its 95 % interval, against a model's size.
 
     Args:
         rows: of a comparison; those whose size is not known are left out, and without any there is no drawing.
@@ -73,7 +73,7 @@ def accuracy_by_size(rows: Sequence[Row], quantity: str) -> Markup | None:
 
 
 def errors_by_year(winners: Sequence[Winner]) -> Markup:
-    """The top-five errors of contest winners as bars, those that are convolutional networks in blue."""
+    """Plot the top-5 errors of contest winners as bars, those of convolutional networks in blue."""
     with style():
         figure, axes = blank(4.4, 2.8)
         for each in winners:
@@ -93,7 +93,7 @@ def errors_by_year(winners: Sequence[Winner]) -> Markup:
 
 
 def _heights(points: Sequence[tuple[int, Row, float]], below: float) -> tuple[float, float]:
-    """The ends of the y axis: all the marks, and room under them in units of how far they lie apart."""
+    """Limits of the y axis: all the marks, and space under them in units of how far they lie apart."""
     heights = [row.accuracy for _, row, _ in points]
     apart = max(max(heights) - min(heights), 0.01)
     return max(-0.02, min(heights) - below * apart), min(max(heights) + 0.3 * apart, 1 + 0.05 * apart)
@@ -106,7 +106,7 @@ def _ends(
     lines: Sequence[NDArray[np.float64]],
     label: str,
 ) -> Markup:
-    """Finish a drawing of accuracies: a mark, an interval and a name for each model at its number and x.
+    """Finish a plot of accuracies: a mark, an interval and a name for each model at its number and x.
 
     The names keep clear of the lines, float64 (points, 2), that are drawn already.
     """
@@ -146,7 +146,7 @@ def _along(line: NDArray[np.float64], step: float = 3.0) -> NDArray[np.float64]:
 
 
 def _logarithmic(axes: Axes, low: float, high: float) -> None:
-    """A logarithmic x axis with a few round numbers on it, and some room on both sides."""
+    """Make the x axis logarithmic, with a few round numbers on it and some space on both sides."""
     decades = np.log10(high / low)
     axes.set_xscale("log")
     axes.set_xlim(low / 10 ** (0.1 + 0.08 * decades), high * 10 ** (0.1 + 0.08 * decades))
@@ -161,11 +161,11 @@ GAP = 6.0  # between a point and its label, and half of it around a point
 
 
 def place(points: Sequence[Point], sizes: Sequence[Point], frame: Box, lines: Sequence[Point] = ()) -> list[Point]:
-    """The lower left corner of each label.
+    """Place labels beside their points: the lower left corner of each.
 
     Each label takes, of twelve places around its point, the one that covers least of the labels placed before it, of
     points and lines, and of what is outside the frame; among equals the one named first: right, left, above, below,
-    the four corners, and farther off.
+    the four corners, and farther off. This is plain geometry; nothing is drawn.
 
     Args:
         points: what is labelled.
@@ -207,7 +207,7 @@ def _outside(box: Box, frame: Box) -> float:
 
 
 def curves(history: Sequence[dict[str, Any]], quantity: str) -> Markup:
-    """What became of a quantity over the epochs, on the training and, if there is one, the validation split.
+    """Plot a quantity over the epochs, on the training and, if there is one, the validation split.
 
     Args:
         history: one dictionary an epoch, as in metrics.jsonl; at least one.
@@ -239,7 +239,7 @@ def curves(history: Sequence[dict[str, Any]], quantity: str) -> Markup:
 
 
 def heat_map(confusion: Sequence[Sequence[int]]) -> Markup:
-    """A confusion matrix of many classes: the share of each row's images as depth of colour, mistakes in orange."""
+    """Plot a confusion matrix of many classes: shares of each row as depth of colour, mistakes in orange."""
     counts = np.asarray(confusion, dtype=np.float64)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     hit = np.eye(len(counts), dtype=bool)

@@ -1,4 +1,4 @@
-"""Pages from templates: one look, and the filters that write values for people."""
+"""Rendering of pages from Jinja templates, and the filters that format values."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from striate.errors import ArgumentError
 
 
 def render(template: str, values: Mapping[str, Any]) -> bytes:
-    """The page that a template makes of the values, in UTF-8.
+    """Render a template with the values: a page in UTF-8.
 
     Templates extend "base.html.j2": a page that holds all it needs and asks the network for nothing.
     """
@@ -29,7 +29,7 @@ def render(template: str, values: Mapping[str, Any]) -> bytes:
 
 
 def file_to_write(path: str | Path, example: str) -> Path:
-    """The path itself.
+    """Return the path of a file to write, and refuse a folder.
 
     Raises:
         ArgumentError: if it is a folder; `example` is a name in it that would do.
@@ -41,7 +41,7 @@ def file_to_write(path: str | Path, example: str) -> Path:
 
 
 def _shown(value: Any) -> str:
-    """A value of a table for people: 48,120 and 5×5, and nothing where there is nothing."""
+    """A table value as text: 48,120 and 5×5, and nothing for `None`."""
     if value is None:
         return ""
     if isinstance(value, list | tuple):

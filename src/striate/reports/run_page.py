@@ -1,4 +1,4 @@
-"""One HTML file that shows what a run learned. It holds all it needs and asks the network for nothing."""
+"""HTML report of a training run: one file without network requests."""
 
 import json
 import shlex
@@ -37,8 +37,7 @@ def report(
     model: nn.Module | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Path:
-    """Write a run's report: what it reached, where it goes wrong, where it looks, how invariant it is, what its layers
-    see and make of images, what it is made of, and how to reproduce it.
+    """Write a run's report: accuracy, mistakes, attributions, invariance, architecture, features and recipe.
 
     Args:
         run: a run or its folder; of a run not finished, the newest checkpoint is shown.
@@ -77,7 +76,7 @@ def _opened(run: Run | str | Path) -> Run:
 
 
 def _samples(run: Run, data: Dataset | str | Path | None) -> tuple[Samples | None, str]:
-    """The held-out images, or why there are none."""
+    """The held-out images, or the reason why there are none."""
     try:
         return samples_of(run, data), ""
     except (DataError, ArgumentError) as error:
@@ -87,7 +86,7 @@ def _samples(run: Run, data: Dataset | str | Path | None) -> tuple[Samples | Non
 
 
 def _about(run: Run, module: nn.Module) -> dict[str, Any]:
-    """What needs no data: the run's own files and weights."""
+    """Page values that need no data: the run's own files and weights."""
     history, descriptions = run.history(), Recipe.model_fields
     known = run.architecture is not None and run.architecture.name in models.names()
     return {
@@ -103,7 +102,7 @@ def _about(run: Run, module: nn.Module) -> dict[str, Any]:
 
 
 def _measurements(run: Run, samples: Samples | None, evaluation: Evaluation | None, why: str) -> dict[str, Any]:
-    """What the held-out images show, or why there is none of it."""
+    """Page values from the held-out images, or the reason why there are none."""
     if samples is None or evaluation is None:
         result = run.result or {}
         measured_then = result if "accuracy" in result else None
@@ -120,7 +119,7 @@ def _measurements(run: Run, samples: Samples | None, evaluation: Evaluation | No
 
 
 def _cells(evaluation: Evaluation) -> list[tuple[str, list[dict[str, Any]]]]:
-    """For each true class its name and the row's cells: count, share of the row, whether right, and what it says."""
+    """Rows of the confusion matrix: the class name and each cell's count, share, correctness and tooltip."""
     rows = []
     for true, counts in enumerate(evaluation.confusion):
         name, total = evaluation.classes[true], max(sum(counts), 1)
@@ -149,7 +148,7 @@ _OPTIONS = {"epochs": "--epochs", "batch_size": "--batch-size", "seed": "--seed"
 def command(run: Run) -> str | None:
     """The shell command that trains a run like this one, or `None` for a model that has no name.
 
-    Every setting is spelled out in which the run differs from the named recipe, or which that takes from the data.
+    Every setting is included that differs from the named recipe, or that the recipe takes from the data.
     """
     if run.architecture is None or run.architecture.name not in models.names():
         return None
@@ -175,7 +174,7 @@ def command(run: Run) -> str | None:
 
 
 def _usual(recipe: str, model: str) -> tuple[str, list[dict[str, Any]]]:
-    """The recipe of this name, or where the model has none modern, with its settings for little and for much data."""
+    """The recipe's name and its settings for little and for much data; those of `modern` if the model has none."""
     try:
         return recipe, [named(recipe, model, samples).model_dump() for samples in (1, 10**9)]
     except ArgumentError:

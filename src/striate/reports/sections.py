@@ -1,7 +1,7 @@
-"""The parts of a report that inspect the network: each makes what its template shows, or says why it can't.
+"""Sections of a run's report that inspect the network: attributions, invariance, advice, architecture, features.
 
 A section is a function from a `Subject` to the values of its template, sections/NAME.html.j2, or to `None` where the
-report goes without it. The template finds them under the section's name. What it raises becomes a sentence there.
+report goes without it. The template finds them under the section's name. An error becomes a sentence there.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ ATTRIBUTION_PASSES = 2 * 3 * evidence.STEPS  # of an image: the trained network 
 
 
 def attribution(subject: Subject) -> dict[str, Any] | None:
-    """Grad-CAM and integrated gradients of the surest right answers and the surest mistakes."""
+    """Grad-CAM and integrated gradients of the most confident correct predictions and mistakes."""
     if subject.samples is None or subject.evaluation is None:
         return None
     positions = subject.telling(subject.affordable(ATTRIBUTION_WORK, 1, ATTRIBUTION_IMAGES, ATTRIBUTION_PASSES))
@@ -67,7 +67,7 @@ def _ways(
 
 
 def _last_maps(subject: Subject) -> tuple[str | None, str | None]:
-    """The last layer with maps, or why there is none."""
+    """The last layer with feature maps, or the reason why there is none."""
     try:
         return last_maps(subject.model, subject.shape), None
     except ArgumentError as error:
@@ -85,7 +85,10 @@ INVARIANCE_PASSES = 62  # of an image, through all curves
 
 
 def invariance(subject: Subject) -> dict[str, Any] | None:
-    """All curves and layers of the run's network; of the networks beside it the shift consistency."""
+    """Shift consistency, all curves and all layers of the run's network; of the compared networks shift consistency.
+
+    The compared networks are the run's own with a blur or without, and other runs.
+    """
     if subject.samples is None:
         return None
     run, notes = subject.run, []
@@ -117,7 +120,7 @@ def invariance(subject: Subject) -> dict[str, Any] | None:
 
 
 def _interval(found: Invariance) -> tuple[float, float]:
-    """Where the shift consistency on other such images lies with 95 % confidence."""
+    """95 % confidence interval of the shift consistency (Wilson), over such images."""
     return wilson_interval(round(found.shift_consistency().consistency * found.n), found.n)
 
 
@@ -128,7 +131,7 @@ INSIDES_FIELD_WORK = 3 * 10**10  # and on the effective fields of one layer
 
 
 def insides(subject: Subject) -> dict[str, Any] | None:
-    """Fields drawn over an image, its feature maps layer by layer, and the images that excite units most."""
+    """Receptive fields over an image, its feature maps layer by layer, and the images that excite units most."""
     if subject.samples is None:
         return None
     layer = last_maps(subject.model, subject.shape)
@@ -164,7 +167,7 @@ ADVICE_WORK = 10**12  # multiply-adds to spend on them: some seconds to a minute
 
 
 def advice(subject: Subject) -> dict[str, Any]:
-    """The findings in sentences, the rules that found nothing, and those that could not look, by their reasons."""
+    """Findings as sentences, rules that found nothing, and skipped rules with their reasons."""
     run = subject.run
     found = advise(
         subject.model,
@@ -196,7 +199,7 @@ Values = dict[str, Any] | None
 
 
 def architecture(subject: Subject) -> Values:
-    """The table's columns, those that say nothing left out, its rows and its totals."""
+    """The architecture table: its non-empty columns, its rows and its totals."""
     values = subject.table.to_dict()
     layers = values["layers"]
     columns = [key for key in layers[0] if any(layer[key] not in (None, "", 0) for layer in layers)]
@@ -213,7 +216,7 @@ SECTIONS: dict[str, Callable[[Subject], Values]] = {
 
 
 def sections(subject: Subject) -> dict[str, Values]:
-    """All sections by their names. One that can't be made holds the reason, in a sentence, as "refused"."""
+    """Make all sections, by name. A section that fails holds the reason, in a sentence, as "refused"."""
     found: dict[str, Values] = {}
     for number, (name, make) in enumerate(SECTIONS.items()):
         subject.progress("inspecting", number, len(SECTIONS))

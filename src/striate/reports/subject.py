@@ -1,4 +1,4 @@
-"""The run that a report is about, as its sections see it."""
+"""The run that a report is about, with its held-out images."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +18,7 @@ from striate.types import Progress
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained run, and the images that show what it does.
+    """A trained run with its network, held-out images and evaluation.
 
     Args:
         run: the run.
@@ -44,19 +44,19 @@ class Subject:
 
     @cached_property
     def table(self) -> ArchitectureTable:
-        """The network, layer by layer."""
+        """The architecture table."""
         return describe(self.model, self.shape)
 
     def affordable(self, multiply_adds: int, least: int, most: int, passes: int = 1) -> int:
-        """How many images so many multiply-adds are enough for, if each goes through the network `passes` times."""
+        """Number of images that a budget of multiply-adds allows, with `passes` through the network for each."""
         return max(least, min(most, multiply_adds // (passes * max(self.table.multiply_adds, 1))))
 
     def inputs(self, images: Tensor) -> Tensor:
-        """What the network takes of images, uint8 (N, H, W, C)."""
+        """The network's input for images, uint8 (N, H, W, C)."""
         return self.run.preprocess.normalize(images.to(like(self.model).device))
 
     def telling(self, most: int) -> list[int]:
-        """Positions of telling images: the surest right answers, then the surest mistakes, each of another class.
+        """Positions of the most confident correct predictions, then of the most confident mistakes, one for each class.
 
         Raises:
             ArgumentError: if what the network says is not finite.

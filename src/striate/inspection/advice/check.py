@@ -1,4 +1,4 @@
-"""`advise`: all rules on one network."""
+"""The `advise` function: all rules applied to one network."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -49,7 +49,7 @@ def advise(
     device: str = "auto",
     name: str | None = None,
 ) -> Advice:
-    """Look at a network with the textbooks' rules, and say with numbers what could be better.
+    """Check a network against textbook design rules and propose changes, with numbers.
 
     Args:
         model: any module from float (N, C, H, W) to logits, or a run.
@@ -134,7 +134,7 @@ def _looked_at(network: Network, rules: list[str], name: str) -> Advice:
 
 
 def _tried(network: Network, finding: Finding) -> Finding:
-    """The finding with what its change saves, counted on the changed network; or without, if it can't be made."""
+    """Add to a finding the saving of its change, counted on the changed network, or the reason why it can't be made."""
     if finding.surgery is None:
         return finding
     try:

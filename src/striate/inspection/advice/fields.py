@@ -1,4 +1,4 @@
-"""Receptive fields that don't go with the image: too small to see its parts, or so large that kernels see padding."""
+"""Receptive fields that don't suit the image: too small, or so large that kernels see mostly padding."""
 
 import math
 
@@ -21,7 +21,7 @@ _STRIDED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, layers.MaxPool2d, layers.AvgP
 
 
 def small_field(network: Network) -> list[Finding]:
-    """Last maps that see less than half of the image along both sides.
+    """Find final feature maps whose units see less than half of the image along both sides.
 
     Raises:
         SkippedError: if it is not known what they see.
@@ -48,9 +48,9 @@ def small_field(network: Network) -> list[Finding]:
 
 
 def idle_weights(network: Network) -> list[Finding]:
-    """Kernels on maps so small that some of their weights meet nothing but padding, whatever the image.
+    """Find kernels on feature maps so small that some of their weights meet nothing but padding, whatever the image.
 
-    That is what a receptive field far larger than the image comes to: the image has shrunk to a few cells.
+    That is the effect of a receptive field far larger than the image: the image has shrunk to a few cells.
     """
     idle = _idle(network.calls)
     count = sum(idle.values())
@@ -83,7 +83,7 @@ def idle_weights(network: Network) -> list[Finding]:
 
 
 def _last(network: Network) -> tuple[Call, Field]:
-    """The last convolution or pooling that makes maps, and what its units see."""
+    """The last convolution or pooling with feature maps, and its receptive field."""
     for call in reversed(network.calls):
         windowed = getattr(call.module, "kernel_size", None) is not None and len(call.made) == 4
         if windowed and call.field is None:
@@ -94,7 +94,7 @@ def _last(network: Network) -> tuple[Call, Field]:
 
 
 def _idle(calls: list[Call]) -> dict[str, int]:
-    """How many weights of each convolution never meet a cell of the map."""
+    """Number of weights of each convolution that never meet a cell of the feature map."""
     found: dict[str, int] = {}
     for call in calls:
         conv = call.module
@@ -106,7 +106,7 @@ def _idle(calls: list[Call]) -> dict[str, int]:
 
 
 def _met(conv: nn.Conv2d, axis: int, cells: int, made: int) -> int:
-    """How many of a kernel's rows or columns meet a cell in one place at least."""
+    """Number of a kernel's rows or columns that meet a cell in at least one place."""
     kernel, stride, dilation = conv.kernel_size[axis], conv.stride[axis], conv.dilation[axis]
     padding = conv._reversed_padding_repeated_twice[2 * (1 - axis)]  # what "same" comes to, too
     return sum(
@@ -115,7 +115,7 @@ def _met(conv: nn.Conv2d, axis: int, cells: int, made: int) -> int:
 
 
 def _freeing(network: Network) -> tuple[list[str], Surgery] | None:
-    """The first strided layers whose strides have to go so that weights no longer lie idle, and how they go."""
+    """The first strided layers whose strides have to go so that no weights are idle, and the surgery for it."""
     strided = dict.fromkeys(call.name for call in network.calls if _strides(call.module))
     for count in range(1, STEPS + 1):
         paths = list(strided)[:count]

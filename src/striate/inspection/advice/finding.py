@@ -1,4 +1,4 @@
-"""What `advise` finds: findings, and all of them as advice."""
+"""Findings of the advice rules, the advice made of them, and its text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from striate.units import by
 
 @dataclass(frozen=True)
 class Saving:
-    """What a change takes away, for one image; below 0 where it adds.
+    """Reduction of parameters and multiply-adds by a change, for one image; negative where it adds.
 
     Args:
         parameters: trainable ones.
@@ -31,7 +31,7 @@ class Saving:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a rule found.
+    """One finding of a rule.
 
     Args:
         rule: its name, a key of `RULES`.
@@ -54,9 +54,9 @@ class Finding:
     surgery: Surgery | None = field(default=None, repr=False, compare=False)
 
     def apply(self, model: nn.Module, input_shape: tuple[int, int, int] | None = None, seed: int = 0) -> nn.Module:
-        """A copy of the network, or of another of the same architecture, with the change made.
+        """Make the change on a copy of the network, or of another of the same architecture.
 
-        What the change leaves alone keeps its weights; the new ones are drawn, as widely as those in their place were.
+        Unchanged layers keep their weights; new weights are drawn with the same spread as those that they replace.
 
         Args:
             model: it stays as it is.
@@ -85,7 +85,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Advice:
-    """What the rules say of a network, made by `advise`.
+    """Advice on a network, made by `advise`.
 
     Args:
         model: its name.
@@ -121,7 +121,7 @@ class Advice:
         }
 
     def text(self) -> str:
-        """Sentences for people."""
+        """The advice as text for a terminal."""
         return advice_text(self)
 
 
@@ -130,7 +130,7 @@ MOST_LAYERS = 4  # that are listed by name
 
 
 def advice_text(advice: Advice) -> str:
-    """The network in one line, the findings, and what the rules passed or could not look at."""
+    """The network in one line, the findings, and the rules that passed or were skipped."""
     count = len(advice.findings)
     about = [f"{advice.model}, {by(advice.input_shape)}: {advice.parameters:,} parameters"]
     about.append(f"{short(advice.multiply_adds)} multiply-adds an image")
@@ -159,7 +159,7 @@ def _finding(number: int, finding: Finding, advice: Advice) -> str:
 
 
 def saving(saves: Saving, advice: Advice) -> str:
-    """ "That takes away 36,700,160 parameters (59 %) and adds 85M multiply-adds (7.5 %)." """
+    """A saving as a sentence: "That saves 36,700,160 parameters (59 %) and adds 85M multiply-adds (7.5 %)." """
     counts = (
         (saves.parameters, f"{abs(saves.parameters):,} parameters", advice.parameters),
         (saves.multiply_adds, f"{short(abs(saves.multiply_adds))} multiply-adds", advice.multiply_adds),
@@ -175,13 +175,13 @@ def saving(saves: Saving, advice: Advice) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """One number as percents of another, with a digit more where there are few."""
+    """One number as a percentage of another, with one decimal below 10 %."""
     fraction = part / whole if whole else 0.0
     return percent(fraction, 0 if fraction >= 0.1 else 1)
 
 
 def short(count: float) -> str:
-    """1,135,256,096 as "1.14G", and 360 as it is."""
+    """A count with a unit prefix: 1,135,256,096 as "1.14G", and 360 as it is."""
     for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if count >= factor:
             return f"{count / factor:.3g}{unit}" if count < 999.5 * factor else f"{count / factor:,.0f}{unit}"

@@ -1,7 +1,7 @@
-"""A head that flattens the maps: dense weights for every place of every map.
+"""Flattened heads: dense weights for every cell of every feature map.
 
-Source: Lin, Chen and Yan, "Network In Network", 2013, section 3.2: the mean of each map instead, which has no weights
-to overfit; Szegedy et al. (2014) and He et al. (2015) follow it.
+Source: Lin, Chen and Yan, "Network In Network", 2013, section 3.2: the mean of each feature map instead, which has no
+weights to overfit; Szegedy et al. (2014) and He et al. (2015) follow it.
 """
 
 import math
@@ -18,9 +18,9 @@ MOST = 0.5  # of the network's parameters
 
 
 def flattened_head(network: Network) -> list[Finding]:
-    """The dense layer on flattened maps, if it holds more than half of all parameters.
+    """Find a dense layer on flattened feature maps that holds more than half of all parameters.
 
-    A convolution whose kernel is as large as the map is such a layer too.
+    A convolution whose kernel is as large as its feature map is such a layer too.
     """
     found = _flattening(network)
     if found is None or own_parameters(found[0].module) <= MOST * network.parameters:
@@ -43,7 +43,7 @@ def flattened_head(network: Network) -> list[Finding]:
 
 
 def _flattening(network: Network) -> tuple[Call, int, int] | None:
-    """The first dense layer, if it takes whole maps, how many maps, and how many cells each has."""
+    """The first dense layer, if it takes whole feature maps, with the number of channels and of cells of each."""
     maps = None
     for call in network.calls:
         if isinstance(call.module, nn.Linear):

@@ -1,8 +1,8 @@
-"""Large kernels: whether stacked 3×3 convolutions would be cheaper.
+"""Large kernels that a stack of 3×3 convolutions would replace more cheaply.
 
 Source: Simonyan and Zisserman (2014, section 2.3): a stack of 3×3 sees as much as one large kernel, with fewer weights.
-Szegedy et al., "Rethinking the Inception Architecture", 2015, section 3.1: where the number of maps grows by a factor,
-it grows by equal factors from layer to layer of the stack.
+Szegedy et al., "Rethinking the Inception Architecture", 2015, section 3.1: where the number of channels grows by a
+factor, it grows by equal factors from layer to layer of the stack.
 """
 
 import copy
@@ -23,7 +23,7 @@ MATERIAL = 0.05  # of the network's parameters or multiply-adds: less is not wor
 
 
 class _Costs(NamedTuple):
-    """Of one kernel and of its stack: weights, and multiply-adds for one image."""
+    """Weights, and multiply-adds for one image, of one kernel and of its stack."""
 
     weights: int
     stacked_weights: int
@@ -32,10 +32,10 @@ class _Costs(NamedTuple):
 
 
 def large_kernels(network: Network) -> list[Finding]:
-    """Kernels larger than 3×3 after the first layer whose stacks would be cheaper, all of them together.
+    """Find kernels larger than 3×3 after the first layer whose stacks would be cheaper, all of them together.
 
-    Looked at are square kernels of odd size without dilation; not those as large as the map they see, which are dense
-    layers. The stack of a k×k kernel is (k − 1) / 2 layers of 3×3, and has its stride in the last one.
+    Only square kernels of odd size without dilation are considered; not those as large as their feature map, which are
+    dense layers. The stack of a k×k kernel is (k − 1) / 2 layers of 3×3, and has its stride in the last one.
     """
     first = next((call.module for call in network.convolutions), None)
     found: dict[str, _Costs] = {}
@@ -82,7 +82,7 @@ def _stackable(conv: nn.Conv2d, call: Call) -> bool:
 
 
 def _maps(conv: nn.Conv2d) -> list[int]:
-    """Maps before, between and behind the layers of the stack, divisible by the groups."""
+    """Channels before, between and behind the layers of the stack, divisible by the groups."""
     layers = (conv.kernel_size[0] - 1) // 2
     growth = (conv.out_channels / conv.in_channels) ** (1 / layers)
     between = [conv.in_channels * growth**number for number in range(1, layers)]
@@ -96,7 +96,7 @@ def _stacked_weights(conv: nn.Conv2d) -> list[int]:
 
 
 def _work(conv: nn.Conv2d, call: Call, weights: list[int]) -> int:
-    """Multiply-adds of layers with so many weights in the call's place; the last one makes what the call made."""
+    """Multiply-adds of layers with these numbers of weights; the last one has the call's output size."""
     height, width = call.received[2:]
     total = 0
     for count, (top, left) in zip(weights[:-1], _paddings(conv), strict=False):
@@ -123,7 +123,7 @@ def _stacking(behind: dict[str, list[nn.Module]]) -> Surgery:
 
 
 def _stack(conv: nn.Conv2d, followers: list[nn.Module]) -> nn.Sequential:
-    """3×3 convolutions in the place of one; between them what stands behind it: its normalisation and activation."""
+    """Replace a convolution by 3×3 ones, with its own normalisation and activation between them."""
     norm = next((each for each in followers[:1] if isinstance(each, nn.BatchNorm2d)), None)
     activation = next((each for each in followers if words.activation(each) and not own_parameters(each)), nn.ReLU())
     stack: list[nn.Module] = []

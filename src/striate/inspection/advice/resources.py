@@ -1,4 +1,4 @@
-"""Layers whose time is out of proportion to what they compute."""
+"""Time and memory: layers that take more than their share of a forward pass, and the memory of a training step."""
 
 import math
 import time
@@ -29,9 +29,9 @@ _RESPONSE = (nn.LocalResponseNorm, layers.LocalResponseNorm)
 
 
 def slow_layers(network: Network) -> list[Finding]:
-    """Layers that take a quarter of a forward pass or more, and three times their share of the multiply-adds or more.
+    """Find layers that take at least a quarter of a forward pass and three times their share of the multiply-adds.
 
-    Measured on this machine, in evaluation mode, on noise. Layers of one type are looked at together if they have no
+    Measured on this machine, in evaluation mode, on noise. Layers of one type are grouped if they have no
     multiply-adds, since there are often many and each is small.
     """
     seconds, total, images = _measured(network)
@@ -103,7 +103,7 @@ def _norming(maps: dict[str, int]) -> Surgery:
 
 
 def _measured(network: Network) -> tuple[dict[str, float], float, int]:
-    """Seconds of each layer, the quickest of several passes, and of a whole pass; and of how many images."""
+    """Time each layer and the whole pass, the quickest of several: seconds by layer, seconds of all, images."""
     images, began = 1, 0.0
     while True:
         passes = [_pass(network, images) for _ in range(2)]
@@ -117,7 +117,7 @@ def _measured(network: Network) -> tuple[dict[str, float], float, int]:
 
 
 def _pass(network: Network, images: int) -> tuple[dict[str, float], float]:
-    """One forward pass on noise: seconds of each layer and of all."""
+    """Time one forward pass on noise: seconds of each layer and of all."""
     weights = like(network.module)
     noise = torch.rand(images, *network.shape, generator=torch.Generator().manual_seed(0)).to(weights)
     noise = noise.contiguous(memory_format=torch.channels_last)
@@ -153,7 +153,7 @@ MEASURED = (2, 4)  # images: what the second batch keeps more is what two images
 
 
 def much_memory(network: Network) -> list[Finding]:
-    """A batch that needs more memory in a step of training than the machine has."""
+    """Find a batch that needs more memory in a training step than the machine has."""
     fixed, each = training_memory(network)
     needed, there = fixed + network.batch_size * each, machine_memory(network.device)
     if needed <= there:
@@ -176,10 +176,10 @@ def much_memory(network: Network) -> list[Finding]:
 
 
 def training_memory(network: Network) -> tuple[int, int]:
-    """Bytes that a step needs whatever the batch, and bytes that it needs for each image.
+    """Measure the memory of a training step: bytes that any batch needs, and bytes for each image.
 
     Parameters, their gradients and the optimiser's values; and what the forward pass keeps for the backward pass,
-    measured where PyTorch keeps it. What single operations need in passing comes on top.
+    measured where PyTorch keeps it. Temporary memory of single operations comes on top.
     """
     parameters = list(network.module.parameters())
     fixed = sum(p.nbytes * (2 + network.moments if p.requires_grad else 1) for p in parameters)
@@ -189,14 +189,14 @@ def training_memory(network: Network) -> tuple[int, int]:
 
 
 def machine_memory(device: torch.device) -> int:
-    """Bytes: of the GPU, or what this process may use of the machine's."""
+    """Memory in bytes: the GPU's, or what this process may use of the machine's."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return memory()
 
 
 def _kept(network: Network, images: int, own: set[int]) -> int:
-    """Bytes of all tensors that the forward pass in training mode keeps, each storage once, without the parameters."""
+    """Bytes of all tensors that a forward pass in training mode keeps, each storage once, without the parameters."""
     kept: dict[int, int] = {}
     alive: list[Tensor] = []  # so that no storage is given to another tensor
 

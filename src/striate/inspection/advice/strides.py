@@ -1,7 +1,7 @@
-"""Strides larger than their kernels: what lies between the windows is not read.
+"""Strides larger than their kernels, which skip the cells between the windows.
 
 Source of the change: He, T. et al., "Bag of Tricks for Image Classification with Convolutional Neural Networks", 2018,
-section 4.2 (ResNet-D): an average pooling does the step of a 1×1 convolution, which then reads everything.
+section 4.2 (ResNet-D): an average pooling takes over the stride of a 1×1 convolution, which then reads everything.
 """
 
 import math
@@ -25,10 +25,10 @@ _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 
 
 def skipping_strides(network: Network) -> list[Finding]:
-    """Windows with a stride larger than their kernel, where no other path of the network reads what they skip.
+    """Find windows with a stride larger than their kernel whose skipped cells no other path of the network reads.
 
-    The shortcut of a residual block may skip what the block's other branch reads. So the gradient decides: of the cells
-    between the windows those count by which, on a copy with random weights, the output has no derivative.
+    The shortcut of a residual block may skip cells that the block's other branch reads. So the gradient decides: a cell
+    between the windows counts if, on a copy with random weights, the output's derivative with respect to it is 0.
     """
     calls = {call.name: call for call in network.calls if _skips(call)}
     unread = {name: part for name, part in _unread(network, calls).items() if part > 0}
@@ -75,7 +75,7 @@ def _between(call: Call) -> Tensor:
 
 
 def _unread(network: Network, calls: dict[str, Call]) -> dict[str, float]:
-    """Of what each of these layers takes, the share of cells that it skips and that the output does not depend on."""
+    """Share of the input cells of each layer that it skips and that the output does not depend on."""
     if not calls:
         return {}
     copied = randomised(network.module)
@@ -121,13 +121,13 @@ def _covering(paths: list[str]) -> Surgery:
 
 
 def _averaged(conv: nn.Conv2d) -> nn.Sequential:
-    """The same weights behind a pooling that takes the step."""
+    """The same weights behind an average pooling that takes over the stride."""
     stride, conv.stride = conv.stride, (1, 1)
     return nn.Sequential(nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False), conv)  # type: ignore[arg-type]
 
 
 def _enlarged(old: nn.Module) -> nn.Module:
-    """The same layer with a kernel at least as large as its stride, and padding so that it makes as many cells."""
+    """The same layer with a kernel at least as large as its stride, padded so that its output keeps its size."""
     window = words.window(old, 2)
     kernel, stride = window.kernel or (1, 1), window.stride or (1, 1)
     padding = getattr(old, "padding", 0)

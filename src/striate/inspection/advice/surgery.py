@@ -1,8 +1,11 @@
-"""Operations on networks: a layer gives way to others, and what stands behind it is made to fit.
+"""Surgery on networks: layers are replaced, and the layers behind them adapted to the new number of channels.
 
 A change is made on a copy. Afterwards one image goes through, and every layer that then receives another number of
-channels than it was made for is given the weights for them. So it makes no difference how a network passes its tensors
-on; where this is not enough, as for a layer with a shape of its own kind, the change can't be made, and says so.
+channels than it was made for is given weights for them. So it makes no difference how a network passes its tensors on;
+where this is not enough, as for a layer with a special shape, the change fails with an error.
+
+`Ties` finds the layers whose outputs are added together and so need the same number of channels: those of a residual
+block and those whose output enters it.
 """
 
 import copy
@@ -30,10 +33,10 @@ _MAKERS = (nn.Conv2d, layers.PartialConv2d, layers.PaddedShortcut)
 
 
 class Ties(TorchDispatchMode):
-    """A context in which is followed whose maps a tensor has: of which layer that decides on their number.
+    """Context that tracks, for every tensor, the layer that determines its number of channels.
 
-    Poolings, normalisations, activations and depthwise convolutions have those of their input. Where an operation takes
-    two tensors and makes one with as many maps as both, the maps of both are tied.
+    Poolings, normalisations, activations and depthwise convolutions keep the channels of their input. Where an
+    operation takes two tensors and makes one with as many channels as both, the layers of both are tied.
     """
 
     def __init__(self) -> None:
@@ -48,11 +51,11 @@ class Ties(TorchDispatchMode):
         return False  # see `Follower`
 
     def tied(self, path: str) -> frozenset[str]:
-        """The layers whose maps are added to those that this module makes, its own among them."""
+        """The layers whose outputs are added to this module's output, the module's own included."""
         return self._groups.get(self._made.get(path, ""), frozenset())
 
     def taken(self, path: str) -> set[Size]:
-        """The heights and widths at which these maps, or a sum with them, enter a convolution."""
+        """The heights and widths at which this output, or a sum with it, enters a convolution."""
         return set().union(*(self._taken[layer] for layer in self.tied(path)))
 
     def __torch_dispatch__(
@@ -70,12 +73,12 @@ class Ties(TorchDispatchMode):
         return result
 
     def entered(self, module: nn.Module, taken: Tensor | None) -> None:
-        """Note that a module takes a tensor."""
+        """Record the input of a module."""
         if isinstance(module, nn.Conv2d) and id(taken) in self._maps and taken is not None:
             self._taken[self._maps[id(taken)][1]].add(tuple(taken.shape[2:]))
 
     def left(self, path: str, module: nn.Module, made: Tensor | None) -> None:
-        """Note that a module made a tensor."""
+        """Record the output of a module."""
         depthwise = isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
         if made is not None and isinstance(module, _MAKERS) and not depthwise:
             self._groups.setdefault(path, frozenset({path}))
@@ -85,7 +88,7 @@ class Ties(TorchDispatchMode):
 
 
 def ties_of(model: nn.Module, shape: tuple[int, int, int]) -> Ties:
-    """The ties of a network that takes images of (channels, height, width); it stays as it was."""
+    """Find the ties of a network that takes images of (channels, height, width); it stays as it was."""
     ties, weights = Ties(), like(model)
     handles = []
     for path, module in model.named_modules():
@@ -118,7 +121,7 @@ _PER_CHANNEL = (*words.BATCH_NORMS, *words.INSTANCE_NORMS, nn.GroupNorm, nn.PReL
 
 
 def changed(model: nn.Module, surgery: Surgery, shape: tuple[int, int, int], seed: int = 0) -> nn.Module:
-    """A copy of a network on which the surgery was done, and which still works.
+    """Do the surgery on a copy of a network, and check that the copy works.
 
     Raises:
         ArgumentError: if it doesn't, or would answer in another shape.
@@ -142,7 +145,7 @@ def changed(model: nn.Module, surgery: Surgery, shape: tuple[int, int, int], see
 
 
 def rehearse(model: nn.Module, shape: tuple[int, int, int], images: int = 2) -> Any:
-    """What the model says of images of zeros in training mode. It learns nothing from them: its buffers stay."""
+    """Run the model on images of zeros in training mode, without changing it: its buffers stay."""
     modes = [(module, module.training) for module in model.modules()]
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     try:
@@ -155,7 +158,7 @@ def rehearse(model: nn.Module, shape: tuple[int, int, int], images: int = 2) -> 
 
 
 def put(model: nn.Module, path: str, new: nn.Module) -> None:
-    """Put a module in the place of another, wherever the network holds that one."""
+    """Replace a module by another, wherever the network holds it."""
     if not path:
         raise ArgumentError("the network is a single layer.")
     old = model.get_submodule(path)
@@ -165,7 +168,7 @@ def put(model: nn.Module, path: str, new: nn.Module) -> None:
 
 
 def swapping(paths: Iterable[str], new: nn.Module) -> Surgery:
-    """The surgery that puts a module without parameters in the place of these."""
+    """Make the surgery that replaces these modules by one without parameters."""
 
     def swap(model: nn.Module, shape: tuple[int, int, int]) -> None:
         for path in paths:
@@ -199,7 +202,7 @@ def refit(model: nn.Module, shape: tuple[int, int, int], wider: Mapping[str, flo
 
 
 def redrawn(old: Tensor, shape: tuple[int, ...], inputs: tuple[int, int]) -> nn.Parameter:
-    """New weights, drawn as widely as the old ones for as many inputs: variance goes with one over their number.
+    """New weights with the spread of the old ones, scaled to the number of inputs (variance is inverse to it).
 
     Args:
         old: what they take the place of.
@@ -210,7 +213,7 @@ def redrawn(old: Tensor, shape: tuple[int, ...], inputs: tuple[int, int]) -> nn.
 
 
 def convolution(old: nn.Conv2d, channels: int, maps: int, **options: Any) -> nn.Conv2d:
-    """A convolution with weights drawn as those of `old` are spread, and its own options but for those given."""
+    """A convolution like `old`, with the options given, and weights drawn with the spread of the old ones."""
     given = {"stride": old.stride, "padding": old.padding, "dilation": old.dilation, "groups": old.groups, **options}
     new = nn.Conv2d(channels, maps, bias=old.bias is not None, padding_mode=old.padding_mode, device="meta", **given)
     fan_in = (old.weight[0].numel(), new.weight[0].numel())
@@ -221,7 +224,7 @@ def convolution(old: nn.Conv2d, channels: int, maps: int, **options: Any) -> nn.
 
 
 def _fit(module: nn.Module, received: Any, wider: float) -> None:
-    """Make the module fit what it receives, in place, since it is about to be called."""
+    """Adapt the module to its input, in place, since it is about to be called."""
     if not isinstance(received, Tensor):
         return
     maps = received.shape[1] if received.dim() > 1 else 0
@@ -252,7 +255,7 @@ def _fit_convolution(module: nn.Conv2d, received: int, wider: float) -> None:
 
 
 def _fit_per_channel(module: nn.Module, maps: int) -> None:
-    """Normalisations and PReLU have one value a channel, and start with the same for all."""
+    """Adapt a normalisation or PReLU, which has one value a channel and starts with the same for all."""
     for name in ("num_features", "num_channels", "num_parameters"):
         if getattr(module, name, 1) not in (1, maps):
             old = getattr(module, name)

@@ -1,4 +1,6 @@
-"""Units that say nothing: dead ones, always 0, and saturated ones, whose slope is next to nothing.
+"""Units without effect: dead ReLU units, always 0, and saturated tanh and sigmoid units, with almost no slope.
+
+Activations are observed where PyTorch computes them, so that `F.relu(x)` and a module are alike here.
 
 Sources: Lu et al., "Dying ReLU and Initialization", 2019; LeCun et al., "Efficient BackProp", 1998, section 4.4.
 """
@@ -29,7 +31,7 @@ SATURATED = 0.97  # |tanh| from which on its slope is below 6 % of the steepest;
 
 @dataclass
 class Watched:
-    """One activation over all images.
+    """Statistics of one activation function over all images.
 
     Args:
         layer: the path of its module; of a function, that of the last layer before it.
@@ -47,7 +49,7 @@ class Watched:
     values: int = 0
 
     def add(self, made: Tensor) -> None:
-        """Take in what it made of a batch: (N, units, …)."""
+        """Add the activations of a batch: (N, units, …)."""
         per_unit = made.detach().transpose(0, 1).flatten(1)
         self.lively |= (per_unit != 0).any(1).cpu()
         if self.kind != "relu":
@@ -57,7 +59,7 @@ class Watched:
 
 
 class Watch(TorchDispatchMode):
-    """A context in which activations are counted, in the order in which they are computed."""
+    """Context that records activation functions, in the order in which they are computed."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -84,7 +86,7 @@ class Watch(TorchDispatchMode):
 
 
 def watch(network: Network) -> list[Watched]:
-    """The network's activations over all of its images, in evaluation mode.
+    """Compute the statistics of the network's activations over all of its images, in evaluation mode.
 
     Raises:
         SkippedError: without images, or with too few.
@@ -107,7 +109,7 @@ def watch(network: Network) -> list[Watched]:
 
 @contextmanager
 def _named(module: nn.Module, mode: Watch) -> Iterator[None]:
-    """Tell the watch which layer is being computed, and which was last."""
+    """Context that tells the recorder which layer is being computed, and which was the last."""
     handles = []
     for path, layer in layers_of(module):
 
@@ -142,7 +144,7 @@ _SQUASHES = (nn.Tanh, nn.Sigmoid, layers.ScaledTanh)
 
 
 def dead_units(network: Network) -> list[Finding]:
-    """Layers of which at least 5 % of the units behind the ReLU are 0 on every image. A map is a unit.
+    """Find ReLU layers of which at least 5 % of the units are 0 on every image. A feature map counts as one unit.
 
     Raises:
         SkippedError: without a trained network and images.
@@ -175,7 +177,7 @@ def dead_units(network: Network) -> list[Finding]:
 
 
 def saturated_activations(network: Network) -> list[Finding]:
-    """Tanh and sigmoid activations of which more than half of the values lie where the slope is next to nothing.
+    """Find tanh and sigmoid activations with more than half of their values where the slope is almost 0.
 
     Raises:
         SkippedError: without a trained network and images.
@@ -207,7 +209,7 @@ def _dead(watched: Watched) -> int:
 
 
 def _manual(network: Network, found: dict[str, Watched], kinds: tuple[type[nn.Module], ...]) -> str:
-    """Why the activations can't be swapped, if they can't."""
+    """The reason why the activations can't be replaced automatically; empty if they can."""
     for path, each in found.items():
         if not each.module:
             return f"behind {path} it is a function and no module"

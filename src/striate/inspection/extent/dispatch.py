@@ -1,4 +1,4 @@
-"""Who sees what: every operation of a network is watched, below its modules, and what its output sees worked out.
+"""Dispatch mode that follows every operation of a network and computes the image extent of its output.
 
 Operations are met where PyTorch dispatches them, as some dozens of basic ones. So it makes no difference whether a
 network writes `x + y`, `torch.add` or calls a module, and nothing has to be traced symbolically.
@@ -20,7 +20,7 @@ View = Callable[[Tensor], Tensor]
 
 
 class Follower(TorchDispatchMode):
-    """A context in which what tensors see of an image is worked out as they are made.
+    """Context that computes the image extent of every tensor as it is made.
 
     Tensors are told apart by themselves; they are kept alive, so that no other takes the place of one.
 
@@ -39,7 +39,7 @@ class Follower(TorchDispatchMode):
         return False
 
     def sight(self, tensor: Tensor) -> Sight | None:
-        """What the tensor's cells see; `None` where an operation took part of which that is not known."""
+        """The extent of the tensor's cells; `None` behind an operation whose dependencies are unknown."""
         return self._known[id(tensor)][1] if id(tensor) in self._known else Sight.nothing(tensor.shape)
 
     def __torch_dispatch__(
@@ -61,7 +61,7 @@ class Follower(TorchDispatchMode):
     def _sights(
         self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], outputs: Sequence[Tensor]
     ) -> list[Sight | None]:
-        """What each output sees."""
+        """Extents of the outputs of an operation."""
         if any(self._known.get(id(leaf), (None, True))[1] is None for leaf in tree_leaves((args, kwargs))):
             return [None] * len(outputs)
         if moves(func):
@@ -75,7 +75,7 @@ class Follower(TorchDispatchMode):
         return [sight if output.shape == outputs[0].shape else None for output in outputs]
 
     def _moved(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Sight | None]:
-        """Whatever happens to the cells happens to their edges."""
+        """Extents of an operation that only moves cells: their edges are moved likewise."""
         joined = name_of(func) in ("cat", "stack")  # all their tensors hold cells, elsewhere unknown ones are indices
 
         def instead(leaf: Any, edge: int) -> Any:
@@ -95,7 +95,7 @@ class Follower(TorchDispatchMode):
         return [Sight.of(edges, first.steps) for edges in zip(*map(result, range(4)), strict=True)]
 
     def _write_through(self, view: Tensor, sight: Sight | None) -> None:
-        """What is written into a view is written into the tensor that it shows."""
+        """Write a view's new extent into the tensor that it shows."""
         if id(view) not in self._views:
             return
         _, parent, show = self._views[id(view)]
@@ -111,11 +111,11 @@ class Follower(TorchDispatchMode):
         self._write_through(parent, whole)
 
     def _see(self, tensor: Tensor) -> Sight:
-        """The sight of a tensor that is not of the unknown ones."""
+        """The extent of a tensor that is known to have one."""
         return self.sight(tensor) or Sight.nothing(tensor.shape)
 
 
 def _part(func: Any, rest: Sequence[Any], kwargs: Mapping[str, Any], position: int, tensor: Tensor) -> Tensor:
-    """What a view of the tensor shows."""
+    """One output of a view operation on the tensor."""
     part: Tensor = tree_leaves(func(tensor, *rest, **kwargs))[position]
     return part

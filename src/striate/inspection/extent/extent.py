@@ -1,4 +1,4 @@
-"""What every cell of a tensor sees of the image: interval arithmetic, exact and cell by cell."""
+"""Image extents: the rectangle of pixels that each cell of a tensor depends on, by exact interval arithmetic."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ MISSING = torch.iinfo(torch.int64).min  # stands for a cell that does not exist,
 
 @dataclass(frozen=True)
 class Sight:
-    """For every cell of a tensor the smallest rectangle that holds all pixels it depends on.
+    """Extent of every cell of a tensor: the smallest rectangle that holds all pixels it depends on.
 
     The rectangle goes on beyond the image where a window lies over padding, as if the image did.
 
@@ -32,25 +32,25 @@ class Sight:
 
     @classmethod
     def image(cls, shape: Sequence[int]) -> "Sight":
-        """Of the image itself, (N, C, H, W): each pixel sees itself."""
+        """The extent of the image itself, (N, C, H, W): each pixel depends on itself."""
         rows = torch.arange(shape[-2], dtype=torch.float64)[:, None]
         columns = torch.arange(shape[-1], dtype=torch.float64)[None, :]
         return cls(tuple(shape), (rows, -rows - 1, columns, -columns - 1), (1, 1))
 
     @classmethod
     def nothing(cls, shape: Sequence[int]) -> "Sight":
-        """Of a constant, which depends on no pixel."""
+        """The extent of a constant, which depends on no pixel."""
         edge = torch.full((1,), NOTHING, dtype=torch.float64)
         return cls(tuple(shape), (edge,) * 4, (None, None))
 
     @classmethod
     def of(cls, edges: Sequence[Tensor], steps: tuple[float | None, float | None]) -> "Sight":
-        """From edges that are given at every cell."""
+        """The extent made of edges that are given at every cell."""
         return cls(tuple(edges[0].shape), tuple(map(_compact, edges)), steps)
 
     @property
     def blind(self) -> bool:
-        """Whether no cell sees any pixel."""
+        """True if no cell depends on any pixel."""
         return all(bool(edge.isinf().all()) for edge in self.edges)
 
     def full(self, edge: int) -> Tensor:
@@ -58,7 +58,7 @@ class Sight:
         return self.edges[edge].expand(self.shape)
 
     def hull(self, axes: Sequence[int], keep: bool, shape: Sequence[int]) -> "Sight":
-        """What a cell sees that depends on all cells along `axes`, as a sum over them or a normalisation does.
+        """Extent of cells that depend on all cells along `axes`, as a sum over them or a normalisation does.
 
         Args:
             axes: of this tensor; all of them if empty.
@@ -72,7 +72,7 @@ class Sight:
         return Sight(tuple(shape), edges, (down, right))
 
     def windows(self, axis: int, index: Tensor, stride: float | None) -> "Sight":
-        """What cells see that look through windows along one axis.
+        """Extent of cells that look through windows along one axis.
 
         Args:
             axis: negative, counted from the last.
@@ -90,7 +90,7 @@ class Sight:
         return Sight(tuple(shape), tuple(edges), self.stepped(axis, stride).steps)
 
     def stepped(self, axis: int, stride: float | None) -> "Sight":
-        """The same where only every `stride`-th cell along an axis, counted from the last, is a cell still."""
+        """The same extent where only every `stride`-th cell along an axis, counted from the last, remains."""
         steps = list(self.steps)
         if axis >= -2:
             step = steps[axis]
@@ -99,11 +99,11 @@ class Sight:
         return replace(self, steps=(down, right))
 
     def broadcast(self, shape: Sequence[int]) -> "Sight":
-        """The same for the shape that this one's broadcasts to."""
+        """The same extent, broadcast to a shape."""
         return replace(self, shape=tuple(shape))
 
     def grouped(self, axis: int, groups: int, maps: int) -> "Sight":
-        """What the `maps` maps of a convolution see of each place: all old maps of their group, along `axis`."""
+        """Extent of a convolution's `maps` output channels: all input channels of their group, along `axis`."""
         edges = []
         for edge in self.edges:
             edge = _padded(edge, len(self.shape))
@@ -115,7 +115,7 @@ class Sight:
         return Sight(tuple(shape), tuple(map(_compact, edges)), self.steps)
 
     def _continuation(self, edge: int, axis: int) -> float | None:
-        """How an edge goes on in the padding: its step along its own axis, and not at all along the others."""
+        """Step of an edge into the padding: its own along its own axis, and 0 along the others."""
         own = -2 if edge < 2 else -1
         if axis != own:
             return None if axis < -2 else 0.0
@@ -124,7 +124,7 @@ class Sight:
 
 
 def union(sights: Sequence[Sight], shape: Sequence[int]) -> Sight:
-    """What cells see that are computed, place by place, from several tensors that broadcast to `shape`."""
+    """Extent of cells that are computed, place by place, from several tensors that broadcast to `shape`."""
     together = tuple(reduce(torch.minimum, (sight.edges[number] for sight in sights)) for number in range(4))
     seeing = [sight.steps for sight in sights if not sight.blind]
     down, right = ({steps[axis] for steps in seeing} for axis in (0, 1))
@@ -134,14 +134,14 @@ def union(sights: Sequence[Sight], shape: Sequence[int]) -> Sight:
 
 
 def even_step(edge: Tensor, axis: int) -> float | None:
-    """How much an edge grows from each cell to the next along an axis, if it is the same everywhere."""
+    """Growth of an edge from each cell to the next along an axis, if it is the same everywhere."""
     differences = edge.diff(dim=axis)
     first = float(differences.flatten()[0])
     return first if bool((differences == first).all()) else None
 
 
 def _through(edge: Tensor, axis: int, cells: int, index: Tensor, continuation: float | None) -> Tensor:
-    """An edge behind windows. Padding goes on evenly; where that can't be, or must not be, it sees nothing."""
+    """An edge behind windows. Padding continues evenly; where that can't be, or must not be, it is `NOTHING`."""
     if edge.shape[axis] == 1 and (cells > 1 or continuation in (None, 0.0)):
         return edge  # it is the same all along the axis, padding included
     if cells > 1:
@@ -159,12 +159,12 @@ def _through(edge: Tensor, axis: int, cells: int, index: Tensor, continuation: f
 
 
 def _padded(edge: Tensor, axes: int) -> Tensor:
-    """With as many axes as the tensor has."""
+    """An edge with as many axes as the tensor has."""
     return edge.reshape((1,) * (axes - edge.dim()) + tuple(edge.shape))
 
 
 def _compact(edge: Tensor) -> Tensor:
-    """Axes along which all cells are alike shortened to one cell: what follows is then cheap."""
+    """Shorten axes along which all cells are equal to one cell: the operations that follow are then cheap."""
     for axis, cells in enumerate(edge.shape):
         if cells > 1:
             first = edge.narrow(axis, 0, 1)

@@ -1,4 +1,4 @@
-"""Receptive fields: which pixels the units of a layer can see."""
+"""Receptive field of a layer's units, as rectangles of pixels."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _LAYOUTS = ((-2, -1), (-3, -2))  # where rows and columns lie: (N, C, H, W) and 
 
 @dataclass(frozen=True)
 class Field:
-    """The receptive field of a layer's units, in pixels: what their values can depend on, through whatever path.
+    """Receptive field of a layer's units, in pixels: all that their values can depend on, through any path.
 
     Fields are rectangles, and go on beyond the image where windows lie over padding. Of maps that see differently, as
     behind parallel branches, it is what they see together.
@@ -50,7 +50,7 @@ class Field:
 
     @property
     def whole(self) -> bool:
-        """Whether every unit sees the whole image, because what it computes ranges over all of it."""
+        """True if every unit sees the whole image, because what it computes ranges over all of it."""
         sides = zip(self.image, (self.rows, self.columns), self.stride, strict=True)
         return all(not step and all(first <= 0 and last >= side for first, last in seen) for side, seen, step in sides)
 
@@ -60,7 +60,7 @@ class Field:
         return "all" if self.whole else by(self.size)
 
     def of(self, row: int, column: int) -> tuple[int, int, int, int]:
-        """What one unit sees: first row, first column, first row after, first column after."""
+        """The field of one unit: first row, first column, first row after, first column after."""
         (top, bottom), (left, right) = self.rows[row], self.columns[column]
         return top, left, bottom, right
 
@@ -76,7 +76,7 @@ class Field:
 
 
 def field_of(sight: Sight, image: tuple[int, int]) -> Field:
-    """The receptive field of units that see `sight` of an image of this height and width."""
+    """Make the receptive field of units with the extent `sight` in an image of this height and width."""
     edges = tuple(edge.reshape((1,) * (len(sight.shape) - edge.dim()) + tuple(edge.shape)) for edge in sight.edges)
     layout = _layout(sight.shape, edges)
     if layout is None:
@@ -109,12 +109,12 @@ def _varies(edge: Tensor, axis: int) -> bool:
 
 
 def _along(edge: Tensor, axis: int, units: int) -> Tensor:
-    """An edge of all units at the same place on an axis together: (units,)."""
+    """An edge, combined over all units at the same place on an axis: (units,)."""
     return edge.amin([each for each in range(edge.dim()) if each != edge.dim() + axis]).expand(units)
 
 
 def _intervals(starts: Tensor, minus_stops: Tensor) -> tuple[Interval, ...]:
-    """First pixel and the first one after, for every cell; (0, 0) for a cell that sees nothing."""
+    """First pixel and the first one after, for every cell; (0, 0) for a cell that depends on no pixel."""
     pairs = zip(*(each.flatten().tolist() for each in torch.broadcast_tensors(starts, minus_stops)), strict=True)
     return tuple((int(start), int(-minus_stop)) if math.isfinite(start) else (0, 0) for start, minus_stop in pairs)
 

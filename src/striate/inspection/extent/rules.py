@@ -1,4 +1,4 @@
-"""What the output of each of PyTorch's basic operations sees, given what its inputs see."""
+"""Rules for the image extent of the output of each basic PyTorch operation, given those of its inputs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from striate.inspection.extent.extent import MISSING, Sight, union
 
 
 class Operation(NamedTuple):
-    """One operation of PyTorch's, as it was called.
+    """One call of a PyTorch operation.
 
     Args:
         given: its arguments by their names, tensors among them.
@@ -86,7 +86,7 @@ def _adapted(operation: Operation) -> Sight:
 
 
 def _bordered(operation: Operation) -> Sight:
-    """More cells around. Whatever the border is filled with, it stands for the image going on."""
+    """Cells added around, by padding. Whatever they are filled with, they continue the image."""
     sight, pad = operation.sights["self"], list(operation.given.get("pad") or operation.given["padding"])
     for number in range(len(pad) // 2):
         axis = -1 - number
@@ -131,7 +131,7 @@ def _attended(operation: Operation) -> Sight:
 
 
 def _mixed(operation: Operation) -> Sight:
-    """Every cell sees all that came in with its image."""
+    """Every cell depends on all cells of its image's inputs."""
     parts = [
         sight.hull(list(range(1, len(sight.shape))), True, ())
         for sight in operation.sights.values()
@@ -171,29 +171,29 @@ _NOT_BY_CELL = {"_conj", "_neg_view", "as_strided", "view_as_complex", "view_as_
 
 
 def name_of(function: Any) -> str:
-    """The name of an operation, its in-place form's too."""
+    """The name of an operation, or of the operation that it is the in-place form of."""
     name: str = function._overloadpacket.__name__
     return name.removesuffix("_") if function._schema.is_mutable else name
 
 
 def moves(function: Any) -> bool:
-    """Whether an operation only moves, copies or leaves out cells, and can be applied to any tensor of the shape."""
+    """Tell whether an operation only moves, copies or drops cells, and can be applied to any tensor of the shape."""
     name = name_of(function)
     by_cell = name not in _NOT_BY_CELL and function._overloadname != "dtype"
     return name in _MOVES or (function.is_view and by_cell)
 
 
 def rule_of(function: Any) -> Rule | None:
-    """How an operation's output sees, or `None` if that is not known."""
+    """The rule for an operation's output, or `None` if there is none."""
     return _alike if torch.Tag.pointwise in function.tags else _RULES.get(name_of(function))
 
 
 def arguments(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments by their names; those not passed are left out."""
+    """The arguments by name; those not passed are left out."""
     names = (argument.name for argument in function._schema.arguments)
     return dict(zip(names, args, strict=False)) | dict(kwargs)
 
 
 def tensors(given: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Those of the arguments that are tensors."""
+    """The arguments that are tensors."""
     return {name: value for name, value in given.items() if isinstance(value, Tensor)}

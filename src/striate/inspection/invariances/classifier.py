@@ -1,4 +1,7 @@
-"""What a classifier says of images, whoever made it."""
+"""Classifiers whose invariance is measured: their probabilities, their speed, and networks to compare a run with.
+
+A run is compared with its own network with a blur or without, and with other runs.
+"""
 
 import time
 from collections.abc import Sequence
@@ -19,7 +22,7 @@ TIMED = 9  # passes over a chunk, the quickest of which tells the time: whatever
 
 
 class Answers:
-    """From images, uint8 (N, H, W, C), to probabilities, float64 (N, classes)."""
+    """Classifier from images, uint8 (N, H, W, C), to probabilities, float64 (N, classes)."""
 
     def __init__(self, model: nn.Module, preprocess: Preprocess, device: torch.device):
         self.model, self.preprocess, self.device = model, preprocess, device
@@ -27,7 +30,7 @@ class Answers:
         self.dtype = weight.dtype
 
     def inputs(self, images: Tensor) -> Tensor:
-        """What the network takes."""
+        """The network's input for images."""
         return self.preprocess.normalize(images.to(self.device)).to(self.dtype)
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -50,7 +53,7 @@ class Answers:
 
 
 def milliseconds(networks: Sequence[Answers], images: Tensor) -> list[float]:
-    """Each network's time for one image, preprocessing left out; they take turns, so that what else runs slows all."""
+    """Measure each network's time for one image, without preprocessing; interleaved, so that load slows all alike."""
     inputs = [each.inputs(each.preprocess.conform_all(images[:CHUNK])) for each in networks]
     seconds: list[list[float]] = [[] for _ in networks]
     with torch.inference_mode():
@@ -79,7 +82,7 @@ Network = tuple[str, nn.Module, Preprocess]  # its name, itself in evaluation mo
 
 
 def counterpart(run: Run) -> tuple[str, nn.Module] | None:
-    """A run's network with its trained weights and without its blur; if it has none, with one. In evaluation mode.
+    """Return a run's network with its trained weights but without its blur; if it has none, with one.
 
     Returns:
         A name and the network, or `None` for a run whose model Striate did not make.
@@ -98,7 +101,7 @@ def counterpart(run: Run) -> tuple[str, nn.Module] | None:
 
 
 def rival(other: Run, run: Run) -> Network:
-    """Another run's name, network and preprocessing.
+    """Return another run's name, network and preprocessing.
 
     Raises:
         DataError: if it was trained on other classes.
@@ -111,7 +114,7 @@ def rival(other: Run, run: Run) -> Network:
 def timed_in_turns(
     found: Sequence[Invariance], networks: Sequence[Network], images: Tensor, device: str = "auto"
 ) -> list[Invariance]:
-    """The same, with times that can be compared: minutes apart, a machine may be as busy as another one.
+    """Return the results with times measured anew, interleaved: minutes apart, a machine's load may differ.
 
     Args:
         found: what `invariance` measured of each network.

@@ -1,4 +1,4 @@
-"""How much of what a network says survives when the image is moved, turned, scaled, mirrored, relit or noisy."""
+"""Measurement of a classifier's invariance under shifts, rotation, scale, mirroring, brightness, contrast and noise."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -100,7 +100,7 @@ def _measured(
 
 @dataclass(frozen=True)
 class _Change:
-    """A curve before it is measured: `views` makes of images, strength and indices one or two changed versions."""
+    """Specification of a curve: `views` makes one or two changed versions from images, strength and indices."""
 
     name: str
     unit: str
@@ -110,7 +110,7 @@ class _Change:
     unchanged: float | None
 
     def answered(self, answers: Answers, images: Tensor, strength: float) -> tuple[Tensor, Tensor | None]:
-        """What the network says of one version of every image, and of the other, if there are two."""
+        """Probabilities for one version of every image, and for the other, if there are two."""
         said: list[list[Tensor]] = []
         for start in range(0, len(images), CHUNK):
             chunk = images[start : start + CHUNK]
@@ -145,7 +145,7 @@ def _perturbations(seed: int) -> Iterator[_Change]:
 
 
 def _point(strength: float, p: Tensor, q: Tensor, labels: Tensor | None, right: Tensor | None, both: bool) -> Point:
-    """From the probabilities of two views, (N, classes) each: `both` are changed, or only the first is."""
+    """Compare the probabilities of two views, (N, classes) each; `both` are changed, or only the first is."""
     first, second = p.argmax(1), q.argmax(1)
     same = (first == second).double()
     accuracy = None

@@ -1,4 +1,4 @@
-"""How invariant a network is: the measured curves, and their tables as text."""
+"""Results of invariance measurements: curves, layers, and their tables as text."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,7 +16,7 @@ from striate.units import by
 
 @dataclass(frozen=True)
 class Point:
-    """What happens at one strength. Shares of the images, in [0, 1].
+    """Consistency and accuracy at one strength. Shares of the images, in [0, 1].
 
     Args:
         strength: see the curve's unit.
@@ -35,7 +35,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """One kind of change at growing strength.
+    """One kind of perturbation at growing strength.
 
     Args:
         name: what it is; translations are named by their protocol, "translation, crop".
@@ -54,7 +54,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Invariance:
-    """What `invariance` measured.
+    """Invariance of one network, as `invariance` measured it.
 
     Args:
         model: its name.
@@ -75,7 +75,7 @@ class Invariance:
     milliseconds: float = field(default=0.0, compare=False)
 
     def curve(self, name: str) -> Curve:
-        """The curve of this name.
+        """Find a curve by its name.
 
         Raises:
             ArgumentError: naming those there are.
@@ -86,7 +86,7 @@ class Invariance:
         return found
 
     def shift_consistency(self, protocol: str = "crop") -> Point:
-        """Zhang's figure: two moves of up to a seventh of the side, as on ImageNet (31 of 224 pixels)."""
+        """Shift consistency (Zhang 2019): two shifts of up to a seventh of the side, as on ImageNet."""
         points = self.curve(f"translation, {protocol}").points
         return next(point for point in points if point.strength == published(self.side))
 
@@ -95,7 +95,7 @@ class Invariance:
         return asdict(self)
 
     def text(self) -> str:
-        """Tables for people."""
+        """The result as tables for a terminal."""
         return invariance_text(self)
 
 
@@ -132,7 +132,7 @@ def _protocols() -> list[str]:
 
 
 def comparison_text(found: Sequence[Invariance]) -> str:
-    """The networks side by side: accuracy, shift consistency under each protocol, time."""
+    """The networks in one table: accuracy, shift consistency under each protocol, time."""
     rows: list[tuple[str, ...]] = [("network", "accuracy", *(f"shift, {name}" for name in PROTOCOLS), "ms an image")]
     for each in found:
         shares = (each.accuracy, *(each.shift_consistency(name).consistency for name in PROTOCOLS))
@@ -142,7 +142,7 @@ def comparison_text(found: Sequence[Invariance]) -> str:
 
 
 def gains(found: Sequence[Invariance]) -> list[str]:
-    """What each of the other networks has over the first one, and what it costs: a sentence each."""
+    """Gains of each of the other networks over the first one, and their cost: a sentence each."""
     first, *others = found
     said = []
     for each in others:
@@ -170,6 +170,6 @@ def _layers(layers: tuple[LayerShift, ...]) -> str:
 
 
 def by_stride(stride: tuple[float, float]) -> str:
-    """(2.0, 2.0) as "2", (2.0, 4.0) as "2×4"."""
+    """A stride as text: (2.0, 2.0) as "2", (2.0, 4.0) as "2×4"."""
     down, right = stride
     return f"{down:g}" if down == right else f"{down:g}×{right:g}"

@@ -1,4 +1,4 @@
-"""How much a layer computes: connections as LeCun et al. (1998) count them, and multiply-adds."""
+"""Computational cost of layers: connections as LeCun et al. (1998) count them, and multiply-adds."""
 
 import math
 
@@ -11,7 +11,7 @@ Counts = tuple[int | None, int | None]
 
 
 def count(module: nn.Module, received: tuple[int, ...], made: tuple[int, ...]) -> Counts:
-    """Connections and multiply-adds of one call, for one image.
+    """Count connections and multiply-adds of one call, for one image.
 
     Connections are the inputs of every output unit, plus 1 where it has a bias; cells of padding count as inputs.
     Multiply-adds are the weights applied, without biases. A normalisation connects each unit with itself and its bias,
@@ -42,7 +42,7 @@ def count(module: nn.Module, received: tuple[int, ...], made: tuple[int, ...]) -
 
 
 def _weights(module: nn.Module, inputs: int, units: int) -> int | None:
-    """How often a weight is applied; `None` for a layer that is no weighted sum."""
+    """Number of weight applications; `None` for a layer that is no weighted sum."""
     if isinstance(module, layers.BlurPool2d):
         return units * math.prod(module.kernel_size)
     if isinstance(module, words.CONVOLUTIONS):
@@ -59,8 +59,10 @@ def _weights(module: nn.Module, inputs: int, units: int) -> int | None:
 
 
 def _blurred(module: layers.BlurredConv2d, received: tuple[int, ...], made: tuple[int, ...]) -> Counts:
-    """The convolution's own, at every pixel or, of one that stands behind its blur, at those that are left; and the
-    blur's."""
+    """Cost of a blurred convolution: the convolution's own, plus the blur's.
+
+    A convolution behind its blur is computed only at the pixels that are left.
+    """
     sides = made[2:]
     blur = math.prod(sides) * module.blur.channels * math.prod(module.blur.kernel_size)
     if not module.before:
@@ -74,7 +76,7 @@ def _blurred(module: layers.BlurredConv2d, received: tuple[int, ...], made: tupl
 
 
 def _pooled(module: nn.Module, received: tuple[int, ...], made: tuple[int, ...]) -> int:
-    """Connections of a layer without parameters: what each output unit sees, 0 where it has no window."""
+    """Connections of a layer without parameters: the window of each output unit, 0 where there is no window."""
     if isinstance(module, words.GLOBAL_POOLS):
         return math.prod(received)
     if isinstance(module, words.ADAPTIVE_AVG + words.ADAPTIVE_MAX):

@@ -1,4 +1,7 @@
-"""From a network to the table that its paper would print."""
+"""The architecture table of a network, from the calls of its layers.
+
+Each call becomes a row; activations and dropout are noted in the row of the layer that they follow.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +18,7 @@ from striate.runs import Run
 
 @dataclass
 class Draft:
-    """A row while activations may still be added to it.
+    """A table row under construction, to which activations may still be added.
 
     Args:
         call: the layer's.
@@ -31,16 +34,16 @@ class Draft:
 
     @property
     def text(self) -> str:
-        """What stands in the column "activation"."""
+        """The text in the column "activation"."""
         return ", ".join(self.notes)
 
 
 def fold(calls: list[Call]) -> list[Draft]:
-    """The rows, that of the input first.
+    """Fold layer calls into rows; the input's row comes first.
 
-    A row takes in what is called on its last output: parameterless activations, dropout, and modules that hand on their
-    input as it is (these without a word). An increasing activation on the output of a max pooling or of flattening goes
-    to the weighted layer before that, if this has no activation yet, because either order gives the same.
+    A row takes in what is called on its last output: parameterless activations, dropout, and modules that return their
+    input unchanged (these without a note). An increasing activation on the output of a max pooling or of flattening
+    goes to the weighted layer before that, if this has no activation yet, because either order gives the same.
     """
     first = Draft(Call("input", nn.Identity(), (), (), None, True), None, INPUT)
     drafts = [first]
@@ -64,14 +67,14 @@ def fold(calls: list[Call]) -> list[Draft]:
 
 
 def _melts(call: Call) -> bool:
-    """Whether the call needs no row of its own."""
+    """Tell whether the call needs no row of its own."""
     if any(True for _ in call.module.parameters()):
         return False
     return call.unchanged or words.activation(call.module) is not None or words.dropout(call.module) is not None
 
 
 def _home(draft: Draft, module: nn.Module) -> Draft:
-    """The row in which an activation is named: that of the weighted layer before poolings it commutes with."""
+    """The row that names an activation: that of the weighted layer, through poolings that commute with it."""
     home: Draft | None = draft
     if words.increasing(module):
         while home is not None and not home.notes and words.commutes(home.call.module):
@@ -84,15 +87,15 @@ MODEL = "(model)"  # the layer's name where the model itself is the layer
 
 
 def describe(model: nn.Module | Run, input_shape: tuple[int, int, int] | None = None) -> ArchitectureTable:
-    """The architecture of any network as a table: one image of zeros goes through it, and every layer is written down.
+    """Describe the architecture of any network as a table, by tracing one image of zeros through its layers.
 
-    Rows are the layers in the order they are called. Activations and dropout stand in the row of the layer whose output
-    they take; an activation behind a max pooling stands with the layer before it, where papers print it, if both
-    commute. One whose input no layer made (a sum of two branches) has a row of its own. What is computed outside
-    modules (`x + y`, `F.relu`) has no row, but receptive fields know of it.
+    Rows are the layers in the order they are called. Activations and dropout are in the row of the layer whose output
+    they take; an activation behind a max pooling is listed with the layer before it, where papers print it, if both
+    commute. One whose input no layer made (a sum of two branches) has a row of its own. Operations outside modules
+    (`x + y`, `F.relu`) have no row, but receptive fields include them.
 
     Args:
-        model: any module, or a run, whose model is then made afresh.
+        model: any module, or a run, of whose model a new instance is made.
         input_shape: channels, height, width; known for models that Striate made.
 
     Returns:
@@ -116,7 +119,7 @@ def describe(model: nn.Module | Run, input_shape: tuple[int, int, int] | None = 
 
 
 def _extent(module: nn.Module | None, made: tuple[int, ...]) -> tuple[int | None, tuple[int, ...] | None]:
-    """Maps and size of an output with a batch axis; the features of dense layers lie last."""
+    """Channels and spatial size of an output with a batch axis; the features of dense layers lie last."""
     if len(made) < 2:
         return None, None
     if isinstance(module, words.FEATURES_LAST):
@@ -125,7 +128,7 @@ def _extent(module: nn.Module | None, made: tuple[int, ...]) -> tuple[int | None
 
 
 def _row(draft: Draft, seen: set[int]) -> LayerRow:
-    """The finished row. Parameters in `seen` are not counted again; its own are added there."""
+    """Make the finished row. Parameters in `seen` are not counted again; its own are added there."""
     module, made = draft.call.module, draft.call.made
     maps, size = _extent(module, made)
     window = words.window(module, len(made) - 2)
@@ -150,7 +153,7 @@ def _row(draft: Draft, seen: set[int]) -> LayerRow:
 
 
 def _left_over(model: nn.Module, seen: set[int]) -> list[LayerRow]:
-    """Rows for parameters that no called layer owns: a container's own, and those of layers that were not called."""
+    """Rows for parameters that no called layer owns: a container's own, and those of uncalled layers."""
     leaves = {id(layer) for _, layer in layers_of(model)}
     rows = []
     for name, module in model.named_modules():
@@ -167,7 +170,7 @@ def _left_over(model: nn.Module, seen: set[int]) -> list[LayerRow]:
 
 
 def _parameters(parameters: Iterable[nn.Parameter], seen: set[int]) -> tuple[int, int]:
-    """How many are trainable and how many are not, of those that are not in `seen` yet."""
+    """Numbers of trainable and of frozen parameters, among those that are not in `seen` yet."""
     new = [parameter for parameter in parameters if id(parameter) not in seen]
     seen.update(map(id, new))
     trainable = sum(parameter.numel() for parameter in new if parameter.requires_grad)

@@ -1,4 +1,4 @@
-"""The architecture table: its rows, its totals, and how it is written."""
+"""The architecture table: rows, totals, and its text, Markdown and JSON forms."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -12,7 +12,7 @@ WIDEST = 120  # characters of a table for terminals
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One line of the table: the input, one call of a layer, or parameters that belong to no called layer.
+    """One row of the table: the input, one layer call, or parameters that belong to no called layer.
 
     Args:
         layer: the module's path; "(model)" for the model itself.
@@ -49,7 +49,7 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class ArchitectureTable:
-    """A network as textbooks print it, made by `describe`. The first row is the input."""
+    """The architecture of a network as a table, made by `describe`. The first row is the input."""
 
     name: str
     input_shape: tuple[int, int, int]
@@ -118,7 +118,7 @@ class ArchitectureTable:
         return "\n".join([*lines, *notes])
 
     def _columns(self) -> list[list[str]]:
-        """For each column its title, its cells and its total."""
+        """The title, cells and total of each column."""
         header = ["layer", "type", "maps", "size", "window", "field", "activation"]
         header += ["parameters", "connections", "mult-adds"]
         rows = [[*_place(row), _joined(row), row.field, row.activation, *_counts(row)] for row in self.rows]
@@ -145,7 +145,7 @@ def _width(columns: list[list[str]]) -> int:
 
 
 def _aligned(columns: list[list[str]]) -> list[str]:
-    """Title, rows and totals as lines, with rules between them."""
+    """Title, rows and totals as aligned lines, with rules between them."""
     padded = []
     for name, *cells in columns:
         width = max(map(len, [name, *cells]))

@@ -1,4 +1,4 @@
-"""One image through a network, and every layer it meets on the way."""
+"""Trace of one image through a network: every layer call, with its input, output and receptive field."""
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -40,7 +40,10 @@ class Call:
 
 
 class Trace:
-    """Collects calls through hooks. Who made a tensor is told by the tensor itself, kept alive, and its version."""
+    """Collector of layer calls, through hooks.
+
+    The call that made a tensor is found by the tensor itself, kept alive, and its version.
+    """
 
     def __init__(self, image: Tensor):
         self.calls: list[Call] = []
@@ -51,7 +54,7 @@ class Trace:
         self._keep(image, INPUT)
 
     def hook(self, name: str, module: nn.Module) -> list[RemovableHandle]:
-        """Watch a layer until the handles are removed."""
+        """Record a layer's calls until the handles are removed."""
 
         def begin(module: nn.Module, args: Any, kwargs: Any) -> None:
             taken = first_tensor((args, kwargs))
@@ -82,7 +85,7 @@ class Trace:
 
 
 def trace(model: nn.Module, input_shape: tuple[int, int, int], every: bool = False) -> list[Call]:
-    """The calls of all layers, in the order they end, for one image of zeros; the model stays as it was.
+    """Trace all layer calls, in the order they end, for one image of zeros; the model stays as it was.
 
     Args:
         input_shape: channels, height, width.
@@ -109,7 +112,7 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int], every: bool = Fal
 
 
 def layers_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Path and module of every layer: what has a word of its own or no children, each once, by its first path."""
+    """Path and module of every layer: a known layer kind or a module without children, each once, by its first path."""
     found: dict[int, tuple[str, nn.Module]] = {}
 
     def visit(path: str, module: nn.Module) -> None:
@@ -136,7 +139,7 @@ def first_tensor(value: Any) -> Tensor | None:
 
 
 def uncompiled() -> AbstractContextManager[Any]:
-    """Inside it, compiled parts run as they were written, so that their operations are met."""
+    """Context in which compiled parts run as they were written, so that their operations are seen."""
     used = "torch._dynamo" in sys.modules  # else nothing is compiled, and importing the compiler would take seconds
     return torch.compiler.set_stance("force_eager") if used else nullcontext()
 

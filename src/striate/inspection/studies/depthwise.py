@@ -1,4 +1,4 @@
-"""Invariance that is learned: a network whose first layer takes the largest of four filters at every pixel.
+"""Experiment on learned invariance: max pooling across groups of four filters, at every pixel.
 
 The textbook's idea (Géron, Hands-On Machine Learning, chapter 14): pooling across channels lets a network learn any
 invariance, say to rotation, if the filters of a group come to see the same thing turned. Here three networks learn
@@ -41,7 +41,7 @@ MOST_SEEDS = max(_T)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds, and where the mean over all seeds lies with 95 % confidence (Student's t).
+    """A mean over seeds, and its 95 % confidence interval (Student's t).
 
     `interval` is `None` for a single seed.
     """
@@ -50,12 +50,12 @@ class Estimate:
 
     @property
     def mean(self) -> float:
-        """Over the seeds."""
+        """Mean over the seeds."""
         return sum(self.values) / len(self.values)
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Its lower and its upper end."""
+        """Lower and upper end of the interval."""
         n = len(self.values)
         if n == 1:
             return None
@@ -69,7 +69,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Arm:
-    """One of the networks.
+    """Result of one of the three networks.
 
     Args:
         name: what it is.
@@ -88,7 +88,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class DepthwiseStudy:
-    """What `depthwise_study` found.
+    """Results of `depthwise_study`.
 
     Args:
         arms: with depthwise pooling; without; without, and with as many parameters.
@@ -112,7 +112,7 @@ class DepthwiseStudy:
 
 
 class RotationNet(nn.Module):
-    """Images (N, 1, 16, 16) to logits (N, 10), through two convolutions; in groups, if `group` is more than 1."""
+    """Network of two convolutions, images (N, 1, 16, 16) to logits (N, 10), with grouped pooling if `group` > 1."""
 
     def __init__(self, filters: int, group: int):
         super().__init__()
@@ -124,7 +124,7 @@ class RotationNet(nn.Module):
         self.flatten, self.output = nn.Flatten(), nn.Linear(MAPS * (SIDE // 4) ** 2, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of a batch."""
+        """Compute the logits of a batch."""
         x = self.pool1(self.relu1(self.group(self.conv1(x))))  # (N, filters / group, 8, 8)
         x = self.pool2(self.relu2(self.conv2(x)))  # (N, 20, 4, 4)
         return self.output(self.flatten(x))
@@ -199,7 +199,7 @@ def _by_angle(model: nn.Module, test: Split, preprocess: Preprocess) -> Tensor:
 
 
 def _arm(name: str, parameters: int, found: Tensor) -> Arm:
-    """From float64 (seeds, angles, 2)."""
+    """Make an arm from its measurements, float64 (seeds, angles, 2)."""
     turned_only = [number for number, angle in enumerate(ANGLES) if angle]
     return Arm(
         name,
@@ -211,14 +211,14 @@ def _arm(name: str, parameters: int, found: Tensor) -> Arm:
 
 
 def turned(images: Tensor, degrees: float) -> Tensor:
-    """Images, uint8 (N, H, W, C), turned to the left about their middle."""
+    """Rotate images, uint8 (N, H, W, C), to the left about their middle."""
     angle = math.radians(degrees)
     matrix = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
     return affine(images, torch.tensor(matrix, dtype=torch.float64).expand(len(images), 2, 2))
 
 
 def _winners(model: RotationNet, preprocess: Preprocess) -> Tensor:
-    """Which filter of each group answers most to a line, two pixels wide, at each of the angles."""
+    """The filter of each group with the largest response to a line, two pixels wide, at each of the angles."""
     line = torch.zeros(1, 4 * SIDE, 4 * SIDE, 1, dtype=torch.uint8)
     line[:, :, 2 * SIDE - 4 : 2 * SIDE + 4] = 255  # upright, four times as fine, so that turning does not fray it
     lines = torch.cat([turned(line, angle) for angle in STROKES]).float().permute(0, 3, 1, 2)
@@ -230,7 +230,7 @@ def _winners(model: RotationNet, preprocess: Preprocess) -> Tensor:
 
 
 def _alike(weight: Tensor) -> tuple[float, float]:
-    """How like one filter is another turned: mean over pairs of one group, and over pairs of different groups.
+    """Similarity of filters up to rotation: mean over pairs of one group, and over pairs of different groups.
 
     The largest correlation over turns of 15°, over the disc that every turn leaves in the filter.
     """

@@ -1,4 +1,4 @@
-"""The experiment with pooling across channels as text."""
+"""Results of the experiment on pooling across channels, as text and JSON."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from striate.inspection.studies.depthwise import ANGLES, STROKES, DepthwiseStudy
 
 
 def estimate(value: Estimate, points: bool = False) -> str:
-    """ "94.12 % (93.50 to 94.74)", or a difference in percentage points, with its sign."""
+    """An estimate as text: "94.12 % (93.50 to 94.74)", or a difference in percentage points, with its sign."""
     low_high = value.interval
     mean = _signed(100 * value.mean) if points else percent(value.mean)
     if low_high is None:
@@ -21,7 +21,7 @@ def _signed(value: float, digits: int = 2) -> str:
 
 
 def headline(study: DepthwiseStudy) -> str:
-    """What it did for rotation consistency, against the network with as many parameters."""
+    """The effect on rotation consistency, against the network with as many parameters, in a sentence."""
     with_, _, equal = study.arms
     difference = with_.consistency.minus(equal.consistency)
     if not _real(difference).startswith("beyond"):
@@ -31,7 +31,7 @@ def headline(study: DepthwiseStudy) -> str:
 
 
 def verdicts(study: DepthwiseStudy) -> list[str]:
-    """What pooling across channels changed, in percentage points, seed by seed, and whether that is beyond luck."""
+    """Effects of pooling across channels, in percentage points, seed by seed, and whether they are significant."""
     with_, *others = study.arms
     said = []
     for other in others:
@@ -48,7 +48,7 @@ def verdicts(study: DepthwiseStudy) -> list[str]:
 
 
 def depthwise_text(study: DepthwiseStudy) -> str:
-    """The networks in a table, and what can be said of them."""
+    """The networks in a table, and the verdicts."""
     seeds = len(study.alike.values)
     rows = [("network", "parameters", "accuracy when turned", "rotation consistency")]
     for arm in study.arms:
