@@ -130,8 +130,8 @@ def test_a_blur_shows_its_gain_and_its_cost(blurred: tuple[Run, Run], shapes: Da
     one, other = blurred
     page = Page(report(one, data=shapes, out=tmp_path / "page.html", against=[other.path]))
     name = "lenet5_modern:antialias=rect-2"
-    for rival in (f"{name} without its blur, same weights", "lenet5_modern (modern)"):
-        said = re.search(rf"{re.escape(rival)} against {name}: (.*?) the time for an image\.", page.text)
+    for other_network in (f"{name} without its blur, same weights", "lenet5_modern (modern)"):
+        said = re.search(rf"{re.escape(other_network)} against {name}: (.*?) the time for an image\.", page.text)
         assert said is not None
         pattern = (
             r"[+−]\d+\.\d\d points of shift consistency \(crop\), [+−]\d+\.\d\d points of accuracy, \d+\.\d\d times"

@@ -31,9 +31,9 @@ def bounds(capability: str) -> tuple[int, int]:
     return (256, 128) if capability == "AVX512" else (64, 256)
 
 
-LEAST_MAPS, MANY_TILES = bounds(torch.backends.cpu.get_cpu_capability())
+LEAST_CHANNELS, MANY_TILES = bounds(torch.backends.cpu.get_cpu_capability())
 LEAST_TILES = 32  # in a batch: for the gradient of the filters
-MANY_MAPS = 256  # in and out: for the maps and their gradient, too
+MANY_CHANNELS = 256  # in and out: for the maps and their gradient, too
 
 
 def training_convolutions(model: nn.Module, device: torch.device, precision: str) -> AbstractContextManager[object]:
@@ -41,7 +41,7 @@ def training_convolutions(model: nn.Module, device: torch.device, precision: str
 
     It is a `WinogradGradients` where the model has wide 3×3 filters and is trained in float32 on the CPU.
     """
-    wide = any(weight.ndim == 4 and _wide(weight, LEAST_MAPS) for weight in model.parameters())
+    wide = any(weight.ndim == 4 and _wide(weight, LEAST_CHANNELS) for weight in model.parameters())
     return WinogradGradients() if wide and device.type == "cpu" and precision == "float32" else nullcontext()
 
 
@@ -63,7 +63,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        if maps_pay(x, weight):
+        if feature_maps_pay(x, weight):
             return convolution(x, transformed(weight), bias)
         return torch.conv2d(x, weight, bias, padding=1)
 
@@ -85,7 +85,7 @@ _convolution: Callable[[Tensor, Tensor, Tensor | None], Tensor] = _Convolution.a
 
 def _input_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
     """The gradient of the input: a convolution of the output's gradient with the filters turned by 180°."""
-    if maps_pay(x, weight):
+    if feature_maps_pay(x, weight):
         return convolution(gradient, transformed(weight.flip(2, 3).transpose(0, 1)), None)
     return backward(gradient, x, weight, (True, False, False))[0]
 
@@ -99,18 +99,18 @@ def backward(gradient: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bo
     return found
 
 
-def _wide(weight: Tensor, maps: int) -> bool:
-    return tuple(weight.shape[2:]) == (3, 3) and min(weight.shape[:2]) >= maps
+def _wide(weight: Tensor, channels: int) -> bool:
+    return tuple(weight.shape[2:]) == (3, 3) and min(weight.shape[:2]) >= channels
 
 
 def filters_pay(x: Tensor, weight: Tensor) -> bool:
     """Tell whether the fast gradient of these filters is the faster one, given these images."""
-    return _wide(weight, LEAST_MAPS) and tiles_of(x) >= LEAST_TILES
+    return _wide(weight, LEAST_CHANNELS) and tiles_of(x) >= LEAST_TILES
 
 
-def maps_pay(x: Tensor, weight: Tensor) -> bool:
+def feature_maps_pay(x: Tensor, weight: Tensor) -> bool:
     """Tell whether the fast feature maps and their gradient are, too; feature maps smaller than a tile never are."""
-    return _wide(weight, MANY_MAPS) and tiles_of(x) >= MANY_TILES and min(x.shape[2:]) >= SIDE
+    return _wide(weight, MANY_CHANNELS) and tiles_of(x) >= MANY_TILES and min(x.shape[2:]) >= SIDE
 
 
 # From about here on oneDNN is the faster, for a whole batch.

@@ -16,10 +16,10 @@ from striate.hardware import single_core_threads
 LEAST = 16  # images in a share
 
 Result = TypeVar("Result")
-Answer = Callable[[Tensor], Tensor]  # from a batch to a result for each of its images
+BatchFunction = Callable[[Tensor], Tensor]  # from a batch to a result for each of its images
 
 
-def shared(make: Callable[[Tensor], Answer | None], pixels: Tensor) -> Answer | None:
+def shared(make: Callable[[Tensor], BatchFunction | None], pixels: Tensor) -> BatchFunction | None:
     """Make a function for batches of this shape, sharded over the cores or not, whichever is faster now.
 
     Args:

@@ -4,17 +4,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-TURNS = 3
+REPEATS = 3
 
 
-def quickest(ways: Sequence[Callable[[], Any]]) -> int:
+def quickest(alternatives: Sequence[Callable[[], Any]]) -> int:
     """Find the fastest alternative, by its best of three interleaved runs: its position."""
-    times = [[_seconds(way) for way in ways] for _ in range(TURNS)]
+    times = [[_seconds(alternative) for alternative in alternatives] for _ in range(REPEATS)]
     best = [min(each) for each in zip(*times, strict=True)]
     return best.index(min(best))
 
 
-def _seconds(way: Callable[[], Any]) -> float:
+def _seconds(alternative: Callable[[], Any]) -> float:
     began = time.perf_counter()
-    way()
+    alternative()
     return time.perf_counter() - began

@@ -147,9 +147,9 @@ def tiles_of(x: Tensor) -> int:
     return len(x) * _tiles_each(x)
 
 
-def _at_once(x: Tensor, maps: int) -> int:
+def _at_once(x: Tensor, channels: int) -> int:
     """Number of images whose transformed tiles, with so many channels, stay in the cache."""
-    return max(1, CHUNK // (36 * _tiles_each(x) * maps))
+    return max(1, CHUNK // (36 * _tiles_each(x) * channels))
 
 
 def _tiles_each(x: Tensor) -> int:

@@ -28,7 +28,7 @@ def invariance(
     from striate.cli.progress import loading
     from striate.evaluation.samples import samples_of
     from striate.inspection import invariance as measure
-    from striate.inspection.invariances.classifier import counterpart, rival, timed_in_turns
+    from striate.inspection.invariances.classifier import counterpart, other_network, timed_in_turns
     from striate.inspection.invariances.result import comparison_text
     from striate.reports.invariance_page import report_invariance
     from striate.reports.rendering import file_to_write
@@ -48,7 +48,7 @@ def invariance(
         notes.append(f"No blurred network stands beside it: {error}")
         other = None
     networks += [(*other, opened.preprocess)] if other else []
-    networks += [rival(Run.open(path), opened) for path in against or []]
+    networks += [other_network(Run.open(path), opened) for path in against or []]
     found = []
     for name, model, preprocess in networks:
         with loading() as report:

@@ -31,7 +31,7 @@ class Outcome:
         parameters: how many are trained.
         train_seconds, images_per_second: of training, without what is measured in between; `None` where unknown.
         curve: seconds of training so far and accuracy on the val split, after each epoch.
-        notes: what to know about these images, in sentences.
+        notes: remarks on these images, in sentences.
     """
 
     path: Path

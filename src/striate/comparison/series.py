@@ -37,7 +37,7 @@ from striate.training import Recipe
 
 FILE = "comparison.json"
 FORMAT = 1
-WATCHED = 1000  # test images, at most, on which accuracy is measured after each epoch
+MOST_VAL_IMAGES = 1000  # test images, at most, on which accuracy is measured after each epoch
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Series:
         models: names as `striate.create` takes them, options included.
         seeds: how many trainings of each model; their seeds are 0, 1, and so on.
         settings: recipe settings for all models, over the `modern` recipe of each; never the seed.
-        data: what decides the data: arguments of `load`, and what `seen` makes of the result.
+        data: what decides the data: arguments of `load`, and what `data_fingerprint` makes of the result.
 
     Raises:
         ArgumentError: if a model is named twice or not at all, or for impossible seeds or settings.
@@ -115,7 +115,7 @@ class Series:
         }
 
 
-def seen(data: Dataset) -> str:
+def data_fingerprint(data: Dataset) -> str:
     """SHA-256 of the training images and of the held-out images.
 
     Raises:
@@ -200,7 +200,7 @@ def train_all(
     for job in series.jobs():
         if job.model in (without or {}):
             continue
-        path, data = folder / job.folder, _watched(data_of(job.model))
+        path, data = folder / job.folder, _with_val_split(data_of(job.model))
         try:
             with begin(job) as observer:
                 if (path / "run.json").exists():
@@ -220,7 +220,7 @@ def record(folder: Path, series: Series, result: dict[str, Any] | None) -> None:
     write_json(folder / FILE, {"format": FORMAT, "request": series.to_dict(), "result": result})
 
 
-def _watched(data: Dataset) -> Dataset:
+def _with_val_split(data: Dataset) -> Dataset:
     """Add a val split for the accuracy after each epoch, so that it can be drawn against time.
 
     Where there is no val split some images of the test split are used; nothing is selected by their accuracy. They are
@@ -228,7 +228,7 @@ def _watched(data: Dataset) -> Dataset:
     """
     if (data.val is not None and len(data.val)) or data.test is None:
         return data
-    chosen = torch.linspace(0, len(data.test) - 1, min(WATCHED, len(data.test))).long()
+    chosen = torch.linspace(0, len(data.test) - 1, min(MOST_VAL_IMAGES, len(data.test))).long()
     note = f"there is no val split: accuracy is watched on {len(chosen):,} of the test images, and nothing chosen by it"
     return replace(data, val=Split(data.test.images[chosen], data.test.labels[chosen]), notes=(*data.notes, note))
 

@@ -36,9 +36,9 @@ class Difference:
 
     Args:
         mean: difference of their accuracies, in [-1, 1].
-        interval: where it lies with 95 % confidence, if this pair is looked at alone.
-        p: how probable a difference at least so large is between models that are equally good, before any correction.
-        seeds: whether the luck of the seed is answered for, or only that of the images.
+        interval: its 95 % confidence interval, if this pair is looked at alone.
+        p: the probability of a difference at least so large between equally good models, before any correction.
+        seeds: whether the choice of seeds is accounted for, or only that of the images.
     """
 
     mean: float
@@ -84,16 +84,16 @@ def paired(first: Correct, second: Correct) -> Difference:
     mean = float(counts.mean()) / (len(first) * len(second))
     variance = _image_variance(counts / (len(first) * len(second)))
     parts = [(variance, max(images - 1, 1))]
-    answered = len(first) > 1 and len(second) > 1
-    if answered:
+    several_seeds = len(first) > 1 and len(second) > 1
+    if several_seeds:
         parts += [(float(each.mean(axis=1).var(ddof=1)) / len(each), len(each) - 1) for each in (first, second)]
     total = sum(part for part, _ in parts)
     freedom = total**2 / sum(part**2 / degrees for part, degrees in parts)
     half = _t_quantile((1 + CONFIDENCE) / 2, freedom) * math.sqrt(total)
     p = sign_flip(counts)
-    if answered:
+    if several_seeds:
         p = max(p, _t_two_sided(mean / math.sqrt(total), freedom))
-    return Difference(mean, (max(-1.0, mean - half), min(1.0, mean + half)), p, answered)
+    return Difference(mean, (max(-1.0, mean - half), min(1.0, mean + half)), p, several_seeds)
 
 
 def sign_flip(differences: NDArray[np.int_]) -> float:

@@ -145,7 +145,7 @@ def trial(
     whole = {name: each for name, each in outcomes.items() if name not in failures}
     if ORIGINAL in failures or len(whole) < 2:
         raise RunError("; ".join(f"{name} could not be trained: {why}" for name, why in failures.items()))
-    return Trial(compare(whole, multiply_adds=multiply_adds, failures=failures, beside=ORIGINAL))
+    return Trial(compare(whole, multiply_adds=multiply_adds, failures=failures, baseline=ORIGINAL))
 
 
 def _trained(

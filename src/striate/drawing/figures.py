@@ -94,7 +94,7 @@ def lines(
         return svg(figure, label)
 
 
-def rungs(names: Sequence[str], drawn: Sequence[Line], *, x: str, label: str, bars: bool = False) -> Markup:
+def category_chart(names: Sequence[str], drawn: Sequence[Line], *, x: str, label: str, bars: bool = False) -> Markup:
     """Plot values of named items as horizontal bars or lines, the items one below the other.
 
     Args:

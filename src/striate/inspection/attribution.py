@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from striate import seeding
 from striate.errors import ArgumentError, ShapeError
 from striate.inspection.extent.field import Field
-from striate.inspection.features import capture, last_maps, output_of
+from striate.inspection.features import capture, last_feature_maps, output_of
 from striate.inspection.receptive_fields import receptive_fields
 from striate.inspection.structure.inputs import input_of, module_of, taking
 from striate.inspection.structure.trace import first_tensor
@@ -47,14 +47,14 @@ def grad_cam(model: nn.Module, images: Tensor, classes: Classes = None, layer: s
         ShapeError: if the model can't take such images.
     """
     model, images = module_of(model), input_of(module_of(model), images)
-    chosen = layer or last_maps(model, _shape(images))
+    chosen = layer or last_feature_maps(model, _shape(images))
     with evaluating(model), torch.enable_grad(), capture(model, chosen) as made:
         logits = _logits(model, images.clone().requires_grad_().clone())  # it may be written to
         maps = output_of(made, chosen, model)
         if maps.dim() != 4:
             raise ArgumentError(
                 f"layer '{chosen}' of {type(model).__name__} has no maps, its output is {tuple(maps.shape)}: "
-                f"choose one before it, for example '{last_maps(model, _shape(images))}'."
+                f"choose one before it, for example '{last_feature_maps(model, _shape(images))}'."
             )
         (gradient,) = torch.autograd.grad(_chosen(logits, classes).sum(), maps, allow_unused=True)
     if gradient is None:

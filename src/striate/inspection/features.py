@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError
-from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.inputs import input_of, layer_at, module_of, named, taking
 from striate.inspection.structure.trace import Call, trace
 from striate.models import evaluating
@@ -132,14 +132,14 @@ def excitations(made: Tensor, unit: int, first: int = 0) -> list[Excitation]:
     ]
 
 
-def last_maps(model: nn.Module, input_shape: tuple[int, int, int]) -> str:
+def last_feature_maps(model: nn.Module, input_shape: tuple[int, int, int]) -> str:
     """The last layer, or block of layers, whose output has feature maps of more than one pixel.
 
     Raises:
         ArgumentError: if there is none, as in a network without convolutions; it names the layers there are.
     """
     calls = trace(model, input_shape, every=True)
-    found = [call.name for call in calls if call.name and has_maps(call)]
+    found = [call.name for call in calls if call.name and has_feature_maps(call)]
     if not found:
         raise ArgumentError(
             f"{type(model).__name__} makes no maps to lay over the image; it has neither convolutions nor poolings, "
@@ -148,9 +148,9 @@ def last_maps(model: nn.Module, input_shape: tuple[int, int, int]) -> str:
     return found[-1]
 
 
-def has_maps(call: Call) -> bool:
+def has_feature_maps(call: Call) -> bool:
     """Tell whether a call made feature maps whose units see more than their own pixel of the image."""
-    grid = len(call.made) == 4 and call.made[2] * call.made[3] > 1
+    grid = len(call.output_shape) == 4 and call.output_shape[2] * call.output_shape[3] > 1
     return grid and (call.field is None or call.field.size != (1, 1))
 
 
@@ -163,7 +163,8 @@ def last_weighted(model: nn.Module, input_shape: tuple[int, int, int]) -> str:
     found = [
         call.name
         for call in trace(model, input_shape)
-        if call.name and (any(True for _ in call.module.parameters()) or isinstance(call.module, words.FEATURES_LAST))
+        if call.name
+        and (any(True for _ in call.module.parameters()) or isinstance(call.module, layer_kinds.FEATURES_LAST))
     ]
     if not found:
         raise ArgumentError(f"{type(model).__name__} has no layer with weights.")

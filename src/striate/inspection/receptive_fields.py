@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError
 from striate.inspection.extent.field import Field
-from striate.inspection.features import capture, last_maps, output_of
+from striate.inspection.features import capture, last_feature_maps, output_of
 from striate.inspection.structure.inputs import input_of, input_shape_of, module_of, taking
 from striate.inspection.structure.trace import trace
 from striate.models import evaluating
@@ -97,7 +97,7 @@ def effective_field(
             if maps.dim() != 4:
                 raise ArgumentError(
                     f"layer '{layer}' of {type(model).__name__} has no maps, its output is {tuple(maps.shape)}: "
-                    f"choose one before it, for example '{last_maps(model, shape)}'."
+                    f"choose one before it, for example '{last_feature_maps(model, shape)}'."
                 )
             row, column = unit or (maps.shape[2] // 2, maps.shape[3] // 2)
             if not (0 <= row < maps.shape[2] and 0 <= column < maps.shape[3]):

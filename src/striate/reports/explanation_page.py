@@ -15,7 +15,7 @@ from striate.hardware import pick
 from striate.inspection import describe, evidence, receptive_fields
 from striate.inspection.evidence import stages
 from striate.inspection.examples import Examples
-from striate.inspection.features import last_maps
+from striate.inspection.features import last_feature_maps
 from striate.inspection.structure.inputs import like
 from striate.reports import pictures
 from striate.reports.pictures import first_filters, over
@@ -64,7 +64,7 @@ def explain(
     subject = _Subject(run, image, run.model(model, pick(device)))
     layer, why = (layer, None) if layer else subject.last_layer()
     examples, missing = subject.examples(data, layer)
-    page = {"run": run, "image": Path(image), "prediction": prediction, "alike": evidence.ALIKE}
+    page = {"run": run, "image": Path(image), "prediction": prediction, "alike": evidence.SIMILAR}
     page |= {"layer": layer, "no_cam": why, "missing": missing}
     page |= subject.attributions(run.classes.index(prediction.label), layer)
     page |= subject.training(examples, layer) | subject.layers(examples)
@@ -86,21 +86,21 @@ class _Subject:
     def last_layer(self) -> tuple[str | None, str | None]:
         """The last layer with feature maps, or the reason why there is none."""
         try:
-            return last_maps(self.model, self.shape), None
+            return last_feature_maps(self.model, self.shape), None
         except ArgumentError as error:
             return None, str(error)
 
     def attributions(self, target: int, layer: str | None) -> dict[str, Any]:
         """Grad-CAM and integrated gradients for the class `target`."""
         targets = torch.tensor([target])
-        ways = {"cam": evidence.cams(self.model, self.input, targets, layer)[0]} if layer else {}
+        ways = {"cam": evidence.grad_cams(self.model, self.input, targets, layer)[0]} if layer else {}
         black = self._input(torch.zeros(1, *self.pixels.shape, dtype=torch.uint8))
-        (ways["gradients"],) = evidence.pixels_for(self.model, self.input, targets, black)
+        (ways["gradients"],) = evidence.pixel_attributions(self.model, self.input, targets, black)
         return {
             "seen": over(self.pixels, "the image as the network sees it"),
             "ways": [{"name": name, **pictures.attribution(self.pixels, way)} for name, way in ways.items()],
             "added": float(ways["gradients"].values.sum()),
-            "difference": evidence.difference(self.model, self.input, target, black),
+            "difference": evidence.logit_difference(self.model, self.input, target, black),
             "steps": evidence.STEPS,
         }
 
@@ -136,9 +136,9 @@ class _Subject:
             images = self._input(examples.images[:: -(-len(examples) // count)])
         shown = stages(self.model, self.shape)
         return {
-            "maps": pictures.maps(self.model, self.input, shown),
-            "sights": pictures.sights(self.model, images, shown, self.pixels),
-            "most_maps": evidence.MOST_MAPS,
+            "maps": pictures.feature_maps(self.model, self.input, shown),
+            "sights": pictures.unit_fields(self.model, images, shown, self.pixels),
+            "most_maps": evidence.MOST_FEATURE_MAPS,
             "samples": len(images),
             "filters": first_filters(self.model, self.run.preprocess),
         }
@@ -148,4 +148,4 @@ class _Subject:
 
     def _strongest(self, layer: str) -> list[int]:
         """The units of a layer that this image excites most."""
-        return evidence.strongest(self.model, self.input, layer)[:UNITS]
+        return evidence.strongest_units(self.model, self.input, layer)[:UNITS]

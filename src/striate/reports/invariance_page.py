@@ -12,7 +12,7 @@ from striate.inspection.invariances.perturbations import PROTOCOLS, published
 from striate.inspection.invariances.result import Curve, Invariance, Point, by_stride, gains
 from striate.reports.rendering import file_to_write, render
 
-MOST_RUNGS = 40  # layers that a drawing names
+MOST_LAYERS = 40  # layers that a drawing names
 _QUANTITIES = (("consistency", "-"), ("accuracy", "--"), ("moved", ":"))
 
 
@@ -65,11 +65,11 @@ def curves(found: Sequence[Invariance]) -> dict[str, Any]:
 
 def layers(found: Invariance) -> dict[str, Any]:
     """Template values of a network layer by layer: a table, two plots and sentences."""
-    from striate.drawing.figures import Line, rungs  # Matplotlib takes half a second
+    from striate.drawing.figures import Line, category_chart  # Matplotlib takes half a second
 
     if not found.layers:
         return {"layers": (), "by_stride": by_stride}
-    every = -(-len(found.layers) // MOST_RUNGS)
+    every = -(-len(found.layers) // MOST_LAYERS)
     drawn = found.layers[every - 1 :: every]  # the last one among them
     names = [each.layer if len(each.layer) <= 24 else f"…{each.layer[-23:]}" for each in drawn]
     errors = [
@@ -81,8 +81,10 @@ def layers(found: Invariance) -> dict[str, Any]:
         "layers": found.layers,
         "by_stride": by_stride,
         "every": every,
-        "errors": rungs(names, errors, x="error: 0 is perfect, 1 as another image", label="errors layer by layer"),
-        "through": rungs(names, through, x="of what it takes, at most", label="what gets through", bars=True),
+        "errors": category_chart(
+            names, errors, x="error: 0 is perfect, 1 as another image", label="errors layer by layer"
+        ),
+        "through": category_chart(names, through, x="of what it takes, at most", label="what gets through", bars=True),
         "made_at": _made_at(found.layers),
     }
 

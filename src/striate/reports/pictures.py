@@ -37,7 +37,7 @@ def heat(values: Tensor, strongest: float | None = None) -> str:
     return data_uri(pixels)
 
 
-def map_pictures(maps: Tensor) -> list[str]:
+def feature_map_pictures(maps: Tensor) -> list[str]:
     """Feature maps of one layer, (channels, height, width), on one scale: smallest value black, largest white."""
     values = maps.detach().cpu().float()
     low, high = float(values.min()), float(values.max())
@@ -50,7 +50,7 @@ def over(
     label: str,
     layer: str | None = None,
     frame: tuple[int, int, int, int] | None = None,
-    room: tuple[int, int] = (0, 0),
+    margin: tuple[int, int] = (0, 0),
 ) -> Markup:
     """An image with an optional heat map and frame, as SVG that scales with its place on the page.
 
@@ -59,10 +59,10 @@ def over(
         label: what it shows, for those who can't see it.
         layer: from `heat`; the image is then dimmed.
         frame: a rectangle: first row, first column, first row after, first column after.
-        room: rows and columns to leave free around the image, for a frame that is larger.
+        margin: rows and columns to leave free around the image, for a frame that is larger.
     """
     height, width = pixels.shape[:2]
-    down, right = room
+    down, right = margin
     kind = "fine" if max(height, width) > LARGEST else "coarse"
     size = f'width="{width}" height="{height}" preserveAspectRatio="none" class="{kind}"'
     dimmed = ' opacity=".55"' if layer else ""
@@ -94,16 +94,16 @@ def attribution(pixels: np.ndarray, found: evidence.Attribution) -> dict[str, An
     }
 
 
-def sights(model: nn.Module, images: Tensor, shown: Sequence[Call], pixels: np.ndarray) -> list[dict[str, Any]]:
+def unit_fields(model: nn.Module, images: Tensor, shown: Sequence[Call], pixels: np.ndarray) -> list[dict[str, Any]]:
     """Receptive fields of layers, theoretical and effective in `images`, drawn over an image."""
-    found = evidence.sights(model, images, list(shown))
-    return [{"layer": name, "sight": sight, "picture": _sight(pixels, sight)} for name, sight in found]
+    found = evidence.unit_fields(model, images, list(shown))
+    return [{"layer": name, "fields": fields, "picture": _fields_picture(pixels, fields)} for name, fields in found]
 
 
-def maps(model: nn.Module, image: Tensor, shown: Sequence[Call]) -> list[dict[str, Any]]:
+def feature_maps(model: nn.Module, image: Tensor, shown: Sequence[Call]) -> list[dict[str, Any]]:
     """Feature maps of layers for an image, (1, channels, height, width)."""
-    found = evidence.maps(model, image, list(shown))
-    return [{"maps": each, "pictures": map_pictures(each.strongest)} for each in found]
+    found = evidence.feature_maps(model, image, list(shown))
+    return [{"maps": each, "pictures": feature_map_pictures(each.strongest)} for each in found]
 
 
 def example(each: Example) -> dict[str, Any]:
@@ -117,16 +117,16 @@ def framed(each: Example, field: Field | None) -> dict[str, Any]:
     return {**example(each), "picture": over(each.pixels, f"an image of class {each.label}", frame=frame)}
 
 
-def _sight(pixels: np.ndarray, sight: evidence.Sight) -> str:
+def _fields_picture(pixels: np.ndarray, fields: evidence.UnitFields) -> str:
     """The image with the frame of a layer's theoretical field and the heat map of its effective field."""
     height, width = pixels.shape[:2]
-    top, left, bottom, right = sight.frame
-    room = (_room(-top, bottom - height, height), _room(-left, right - width, width))
-    label = f"field of {sight.effective.layer}"
-    return over(pixels, label, heat(sight.effective.influence), sight.frame, room)
+    top, left, bottom, right = fields.frame
+    margin = (_margin(-top, bottom - height, height), _margin(-left, right - width, width))
+    label = f"field of {fields.effective.layer}"
+    return over(pixels, label, heat(fields.effective.influence), fields.frame, margin)
 
 
-def _room(before: int, after: int, side: int) -> int:
+def _margin(before: int, after: int, side: int) -> int:
     """Margin in pixels for a frame that goes beyond the image, up to a quarter of the side."""
     return min(max(before, after, 0), side // 4)
 
@@ -146,7 +146,7 @@ class Mistake:
     file: str
 
 
-def worst_mistakes(evaluation: Evaluation, split: Split, most: int = 24) -> list[Mistake]:
+def most_confident_mistakes(evaluation: Evaluation, split: Split, most: int = 24) -> list[Mistake]:
     """The most confident mistakes, most confident first.
 
     Args:
@@ -154,19 +154,19 @@ def worst_mistakes(evaluation: Evaluation, split: Split, most: int = 24) -> list
         split: the images, in the evaluation's order.
         most: how many at most.
     """
-    sureness = evaluation.probabilities.max(dim=1).values
-    sureness[evaluation.predicted == evaluation.labels] = -1
-    order = sureness.sort(descending=True, stable=True).indices[:most].tolist()
+    confidence = evaluation.probabilities.max(dim=1).values
+    confidence[evaluation.predicted == evaluation.labels] = -1
+    order = confidence.sort(descending=True, stable=True).indices[:most].tolist()
     return [
         Mistake(
             picture=data_uri(split.images[index].numpy()),
             true=evaluation.classes[int(evaluation.labels[index])],
             predicted=evaluation.classes[int(evaluation.predicted[index])],
-            probability=float(sureness[index]),
+            probability=float(confidence[index]),
             file=split.files[index] if split.files else "",
         )
         for index in order
-        if sureness[index] >= 0
+        if confidence[index] >= 0
     ]
 
 

@@ -14,8 +14,8 @@ from striate.errors import ArgumentError, DataError
 from striate.evaluation.evaluation import Evaluation, measured, most_confused
 from striate.evaluation.samples import Samples, samples_of
 from striate.files import write_atomic
-from striate.inspection.invariances.classifier import rival
-from striate.reports.pictures import first_filters, worst_mistakes
+from striate.inspection.invariances.classifier import other_network
+from striate.reports.pictures import first_filters, most_confident_mistakes
 from striate.reports.rendering import file_to_write, render
 from striate.reports.sections import sections
 from striate.reports.subject import Subject
@@ -61,7 +61,7 @@ def report(
     run = _opened(run)
     path = file_to_write(run.path / "report.html" if out is None else out, "report.html")
     module = run.model(model)
-    rivals = tuple(rival(_opened(each), run) for each in against)
+    rivals = tuple(other_network(_opened(each), run) for each in against)
     samples, why = _samples(run, data)
     evaluation = measured(run, samples, module, device) if samples else None
     subject = Subject(run, module, samples, evaluation, rivals, device, progress)
@@ -111,7 +111,7 @@ def _measurements(run: Run, samples: Samples | None, evaluation: Evaluation | No
         "evaluation": evaluation,
         "measured": evaluation,
         "notes": list(evaluation.notes),
-        "mistakes": worst_mistakes(evaluation, samples.split),
+        "mistakes": most_confident_mistakes(evaluation, samples.split),
         "wrong": int((evaluation.predicted != evaluation.labels).sum()),
         "confusion": _cells(evaluation) if len(run.classes) <= MOST_CELLS else None,
         "confused": most_confused(evaluation),

@@ -18,7 +18,7 @@ from striate.inspection.advice import RULES
 from striate.inspection.advice.finding import listed, saving
 from striate.inspection.evidence import stages
 from striate.inspection.examples import Examples
-from striate.inspection.features import last_maps
+from striate.inspection.features import last_feature_maps
 from striate.inspection.invariances.classifier import counterpart, timed_in_turns
 from striate.inspection.structure.inputs import like
 from striate.reports import pictures
@@ -54,22 +54,22 @@ def attribution(subject: Subject) -> dict[str, Any] | None:
             }
         )
     likeness = {name: _mean([each.correlation for each in found]) for name, found in ways.items()}
-    return {"rows": rows, "layer": layer, "no_cam": no_cam, "likeness": likeness, "alike": evidence.ALIKE}
+    return {"rows": rows, "layer": layer, "no_cam": no_cam, "likeness": likeness, "alike": evidence.SIMILAR}
 
 
 def _ways(
     subject: Subject, chosen: Tensor, targets: Tensor, layer: str | None
 ) -> dict[str, list[evidence.Attribution]]:
     inputs, black = subject.inputs(chosen), subject.inputs(torch.zeros_like(chosen[:1]))
-    ways = {"Grad-CAM": evidence.cams(subject.model, inputs, targets, layer)} if layer else {}
-    ways["integrated gradients"] = evidence.pixels_for(subject.model, inputs, targets, black)
+    ways = {"Grad-CAM": evidence.grad_cams(subject.model, inputs, targets, layer)} if layer else {}
+    ways["integrated gradients"] = evidence.pixel_attributions(subject.model, inputs, targets, black)
     return ways
 
 
 def _last_maps(subject: Subject) -> tuple[str | None, str | None]:
     """The last layer with feature maps, or the reason why there is none."""
     try:
-        return last_maps(subject.model, subject.shape), None
+        return last_feature_maps(subject.model, subject.shape), None
     except ArgumentError as error:
         return None, str(error)
 
@@ -134,12 +134,14 @@ def insides(subject: Subject) -> dict[str, Any] | None:
     """Receptive fields over an image, its feature maps layer by layer, and the images that excite units most."""
     if subject.samples is None:
         return None
-    layer = last_maps(subject.model, subject.shape)
+    layer = last_feature_maps(subject.model, subject.shape)
     shown, split = stages(subject.model, subject.shape), subject.samples.split
     positions = torch.tensor(subject.telling(UNITS))
     chosen = split.images[positions]
     inputs = subject.inputs(chosen)
-    units = dict.fromkeys(unit for each in inputs for unit in evidence.strongest(subject.model, each[None], layer)[:2])
+    units = dict.fromkeys(
+        unit for each in inputs for unit in evidence.strongest_units(subject.model, each[None], layer)[:2]
+    )
     examples = Examples(
         subject.model, split, subject.run.classes, subject.run.preprocess,
         subject.affordable(INSIDES_WORK, 64, INSIDES_IMAGES), like(subject.model).device, layer, list(units)[:UNITS],
@@ -148,10 +150,10 @@ def insides(subject: Subject) -> dict[str, Any] | None:
     field = receptive_fields(subject.model, subject.shape).get(layer)
     return {
         "layer": layer,
-        "sights": pictures.sights(subject.model, measured, shown, chosen[0].numpy()),
+        "sights": pictures.unit_fields(subject.model, measured, shown, chosen[0].numpy()),
         "samples": len(measured),
-        "maps": pictures.maps(subject.model, inputs[:1], shown),
-        "most_maps": evidence.MOST_MAPS,
+        "maps": pictures.feature_maps(subject.model, inputs[:1], shown),
+        "most_maps": evidence.MOST_FEATURE_MAPS,
         "examples": examples,
         "excited": [
             (unit, [pictures.framed(each, field) for each in examples.exciting(unit, EXCITING)])

@@ -13,11 +13,11 @@ from striate.inspection.advice.finding import Advice, Finding, Saving
 from striate.inspection.advice.heads import flattened_head
 from striate.inspection.advice.kernels import large_kernels
 from striate.inspection.advice.network import Network, Rule, SkippedError
-from striate.inspection.advice.resources import much_memory, slow_layers, training_memory
+from striate.inspection.advice.resources import slow_layers, too_much_memory, training_memory
 from striate.inspection.advice.strides import skipping_strides
 from striate.inspection.advice.units import dead_units, saturated_activations
 from striate.inspection.advice.widths import narrow_stages
-from striate.inspection.invariances.classifier import Answers
+from striate.inspection.invariances.classifier import Classifier
 from striate.inspection.structure.describe import describe
 from striate.inspection.structure.inputs import architecture_of, input_shape_of, module_of, named
 from striate.preprocess import Preprocess
@@ -34,7 +34,7 @@ RULES: Mapping[str, Rule] = {
     "dead-units": dead_units,
     "saturated-activation": saturated_activations,
     "slow-layer": slow_layers,
-    "memory": much_memory,
+    "memory": too_much_memory,
 }
 
 
@@ -103,7 +103,7 @@ def _with_images(network: Network, images: Tensor, preprocess: Preprocess | None
     channels, height, width = network.shape
     plain = Preprocess(height, width, channels, mean=(0.0,) * channels, std=(1.0,) * channels)
     preprocess = preprocess or plain
-    inputs = Answers(network.module, preprocess, network.device).inputs
+    inputs = Classifier(network.module, preprocess, network.device).inputs
     return replace(network, images=preprocess.conform_all(images), inputs=inputs)
 
 

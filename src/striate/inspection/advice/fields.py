@@ -57,7 +57,7 @@ def idle_weights(network: Network) -> list[Finding]:
     if not count or count < IDLE * network.parameters:
         return []
     calls = [call for call in network.calls if idle.get(call.name)]
-    least = min((call.received[2:] for call in calls), key=math.prod)
+    least = min((call.input_shape[2:] for call in calls), key=math.prod)
     field = calls[-1].field
     sees = f", of which a unit would see {by(field.size)} pixels" if field is not None else ""
     found = _freeing(network)
@@ -85,7 +85,7 @@ def idle_weights(network: Network) -> list[Finding]:
 def _last(network: Network) -> tuple[Call, Field]:
     """The last convolution or pooling with feature maps, and its receptive field."""
     for call in reversed(network.calls):
-        windowed = getattr(call.module, "kernel_size", None) is not None and len(call.made) == 4
+        windowed = getattr(call.module, "kernel_size", None) is not None and len(call.output_shape) == 4
         if windowed and call.field is None:
             raise SkippedError("it is not known which pixels its last maps see")
         if windowed and call.field is not None:
@@ -98,8 +98,10 @@ def _idle(calls: list[Call]) -> dict[str, int]:
     found: dict[str, int] = {}
     for call in calls:
         conv = call.module
-        if isinstance(conv, nn.Conv2d) and type(conv) is nn.Conv2d and len(call.received) == 4:
-            met = math.prod(_met(conv, axis, call.received[2 + axis], call.made[2 + axis]) for axis in (0, 1))
+        if isinstance(conv, nn.Conv2d) and type(conv) is nn.Conv2d and len(call.input_shape) == 4:
+            met = math.prod(
+                _met(conv, axis, call.input_shape[2 + axis], call.output_shape[2 + axis]) for axis in (0, 1)
+            )
             idle = conv.weight[..., 0, 0].numel() * (math.prod(conv.kernel_size) - met)
             found[call.name] = min(found.get(call.name, idle), idle)
     return found

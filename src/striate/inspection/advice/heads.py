@@ -48,12 +48,12 @@ def _flattening(network: Network) -> tuple[Call, int, int] | None:
     for call in network.calls:
         if isinstance(call.module, nn.Linear):
             cells, rest = divmod(call.module.in_features, maps) if maps else (0, 1)
-            return (call, maps, cells) if maps and not rest and cells > 1 and len(call.received) == 2 else None
-        whole = isinstance(call.module, nn.Conv2d) and call.received[2:] == call.module.kernel_size
-        if whole and call.made[2:] == (1, 1) and math.prod(call.received[2:]) > 1:
-            return call, call.received[1], math.prod(call.received[2:])
-        if len(call.made) == 4:
-            maps = call.made[1]
+            return (call, maps, cells) if maps and not rest and cells > 1 and len(call.input_shape) == 2 else None
+        whole = isinstance(call.module, nn.Conv2d) and call.input_shape[2:] == call.module.kernel_size
+        if whole and call.output_shape[2:] == (1, 1) and math.prod(call.input_shape[2:]) > 1:
+            return call, call.input_shape[1], math.prod(call.input_shape[2:])
+        if len(call.output_shape) == 4:
+            maps = call.output_shape[1]
     return None
 
 

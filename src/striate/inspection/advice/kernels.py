@@ -15,7 +15,7 @@ from torch import nn
 from striate.inspection.advice.finding import Finding, short
 from striate.inspection.advice.network import Network, own_parameters
 from striate.inspection.advice.surgery import Surgery, convolution, put
-from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.trace import Call
 from striate.units import plural
 
@@ -77,11 +77,11 @@ def large_kernels(network: Network) -> list[Finding]:
 
 def _stackable(conv: nn.Conv2d, call: Call) -> bool:
     tall, wide = conv.kernel_size
-    whole = call.received[2:] == (tall, wide) and call.made[2:] == (1, 1)
+    whole = call.input_shape[2:] == (tall, wide) and call.output_shape[2:] == (1, 1)
     return tall == wide and tall > 3 and tall % 2 == 1 and set(conv.dilation) == {1} and not whole
 
 
-def _maps(conv: nn.Conv2d) -> list[int]:
+def _channels(conv: nn.Conv2d) -> list[int]:
     """Channels before, between and behind the layers of the stack, divisible by the groups."""
     layers = (conv.kernel_size[0] - 1) // 2
     growth = (conv.out_channels / conv.in_channels) ** (1 / layers)
@@ -92,17 +92,17 @@ def _maps(conv: nn.Conv2d) -> list[int]:
 
 def _stacked_weights(conv: nn.Conv2d) -> list[int]:
     """Weights of each layer of the stack."""
-    return [9 * before * after // conv.groups for before, after in pairwise(_maps(conv))]
+    return [9 * before * after // conv.groups for before, after in pairwise(_channels(conv))]
 
 
 def _work(conv: nn.Conv2d, call: Call, weights: list[int]) -> int:
     """Multiply-adds of layers with these numbers of weights; the last one has the call's output size."""
-    height, width = call.received[2:]
+    height, width = call.input_shape[2:]
     total = 0
     for count, (top, left) in zip(weights[:-1], _paddings(conv), strict=False):
         height, width = height + 2 * top - 2, width + 2 * left - 2
         total += count * height * width
-    return total + weights[-1] * math.prod(call.made[2:])
+    return total + weights[-1] * math.prod(call.output_shape[2:])
 
 
 def _paddings(conv: nn.Conv2d) -> list[tuple[int, int]]:
@@ -125,11 +125,13 @@ def _stacking(behind: dict[str, list[nn.Module]]) -> Surgery:
 def _stack(conv: nn.Conv2d, followers: list[nn.Module]) -> nn.Sequential:
     """Replace a convolution by 3×3 ones, with its own normalisation and activation between them."""
     norm = next((each for each in followers[:1] if isinstance(each, nn.BatchNorm2d)), None)
-    activation = next((each for each in followers if words.activation(each) and not own_parameters(each)), nn.ReLU())
+    activation = next(
+        (each for each in followers if layer_kinds.activation(each) and not own_parameters(each)), nn.ReLU()
+    )
     stack: list[nn.Module] = []
-    maps, paddings = _maps(conv), _paddings(conv)
-    for number, (before, after) in enumerate(pairwise(maps)):
-        last = number == len(maps) - 2
+    channels, paddings = _channels(conv), _paddings(conv)
+    for number, (before, after) in enumerate(pairwise(channels)):
+        last = number == len(channels) - 2
         options = {"kernel_size": 3, "padding": paddings[number], "stride": conv.stride if last else 1}
         stack.append(convolution(conv, before, after, **options))
         if not last:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from striate import layers
-from striate.inspection.advice.surgery import Ties, ties_of
+from striate.inspection.advice.surgery import ChannelTies, channel_ties
 from striate.inspection.structure.describe import describe
 from striate.inspection.structure.table import ArchitectureTable
 from striate.inspection.structure.trace import Call, trace
@@ -36,7 +36,7 @@ class Network:
         moments: values that the optimiser keeps for each parameter.
         inputs: makes what the network takes of images; `None` without images.
         images: uint8 (N, H, W, C), or `None`.
-        kept: what one rule has measured for others.
+        cache: what one rule has measured for others.
     """
 
     module: nn.Module
@@ -46,7 +46,7 @@ class Network:
     moments: int = 1
     inputs: Callable[[Tensor], Tensor] | None = None
     images: Tensor | None = None
-    kept: dict[str, Any] = field(default_factory=dict)
+    cache: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def calls(self) -> list[Call]:
@@ -69,9 +69,9 @@ class Network:
         return [call for call in self.calls if isinstance(call.module, CONVOLUTIONS)]
 
     @cached_property
-    def ties(self) -> Ties:
+    def ties(self) -> ChannelTies:
         """Layers whose outputs are added together."""
-        return ties_of(self.module, self.shape)
+        return channel_ties(self.module, self.shape)
 
     @property
     def parameters(self) -> int:

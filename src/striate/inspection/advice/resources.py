@@ -12,8 +12,8 @@ from striate import layers
 from striate.hardware import memory
 from striate.inspection.advice.finding import Finding, share, size
 from striate.inspection.advice.network import Network
-from striate.inspection.advice.surgery import Surgery, put, rehearse, swapping
-from striate.inspection.structure import layer_kinds as words
+from striate.inspection.advice.surgery import Surgery, dry_run, put, swapping
+from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.inputs import like
 from striate.inspection.structure.trace import layers_of
 from striate.models import evaluating
@@ -23,8 +23,8 @@ SECONDS = 0.5  # for a pass at most, if fewer images make it so
 LARGE = 0.25  # of the time of a pass
 RATIO = 3  # of its share of the time to its share of the multiply-adds
 
-SQUASHES = (nn.Tanh, nn.Sigmoid, layers.ScaledTanh)
-_MOVES = "Its time goes with the values that it reads and writes"
+EXPONENTIALS = (nn.Tanh, nn.Sigmoid, layers.ScaledTanh)
+_MEMORY_BOUND = "Its time goes with the values that it reads and writes"
 _RESPONSE = (nn.LocalResponseNorm, layers.LocalResponseNorm)
 
 
@@ -38,7 +38,7 @@ def slow_layers(network: Network) -> list[Finding]:
     work = {row.layer: row.multiply_adds or 0 for row in network.table.rows}
     groups: dict[str, list[str]] = defaultdict(list)
     for path in seconds:
-        kind = words.activation(module := network.module.get_submodule(path)) or words.kind(module)
+        kind = layer_kinds.activation(module := network.module.get_submodule(path)) or layer_kinds.kind(module)
         groups[path if work.get(path) else kind].append(path)
     found = []
     for paths in groups.values():
@@ -51,8 +51,10 @@ def slow_layers(network: Network) -> list[Finding]:
 
 def _finding(network: Network, paths: list[str], measured: tuple[float, float, float]) -> Finding:
     part, useful, seconds = measured
-    kind = words.activation(module := network.module.get_submodule(paths[0])) or words.kind(module)
-    moved = sum(4 * (math.prod(call.received) + math.prod(call.made)) for call in network.calls if call.name in paths)
+    kind = layer_kinds.activation(module := network.module.get_submodule(paths[0])) or layer_kinds.kind(module)
+    moved = sum(
+        4 * (math.prod(call.input_shape) + math.prod(call.output_shape)) for call in network.calls if call.name in paths
+    )
     count = f"{len(paths)} layers ({kind}) take" if len(paths) > 1 else f"The {kind} takes"
     change, surgery = _change(network, paths)
     does = f"{share(useful, 1)} of the multiply-adds" if useful else "no multiply-adds"
@@ -72,18 +74,18 @@ def _finding(network: Network, paths: list[str], measured: tuple[float, float, f
 def _change(network: Network, paths: list[str]) -> tuple[str, Surgery | None]:
     module = network.module.get_submodule(paths[0])
     if isinstance(module, _RESPONSE):
-        maps = {call.name: call.made[1] for call in network.calls if call.name in paths}
+        maps = {call.name: call.output_shape[1] for call in network.calls if call.name in paths}
         return (
             "Take batch normalisation instead, as networks since 2015 do; VGG (2014, section 2.1) found no use in "
             "response normalisation.",
             _norming(maps),
         )
-    if isinstance(module, SQUASHES):
+    if isinstance(module, EXPONENTIALS):
         return "Take a ReLU, which costs a comparison for each value and no exponential.", swapping(paths, nn.ReLU())
-    if words.activation(module) or isinstance(module, words.NORMS):
-        return f"{_MOVES}: apply it behind the pooling, on fewer values, where both commute.", None
-    if isinstance(module, (*words.MAX_POOLS, *words.AVG_POOLS)):
-        return f"{_MOVES}: pool fewer or smaller maps, or let the convolution in front take the step.", None
+    if layer_kinds.activation(module) or isinstance(module, layer_kinds.NORMS):
+        return f"{_MEMORY_BOUND}: apply it behind the pooling, on fewer values, where both commute.", None
+    if isinstance(module, (*layer_kinds.MAX_POOLS, *layer_kinds.AVG_POOLS)):
+        return f"{_MEMORY_BOUND}: pool fewer or smaller maps, or let the convolution in front take the step.", None
     if isinstance(module, nn.Conv2d):
         inputs = module.in_channels // module.groups
         return (
@@ -91,7 +93,7 @@ def _change(network: Network, paths: list[str]) -> tuple[str, Surgery | None]:
             "writes: make its map smaller (a stride, a smaller image) or its filters fewer.",
             None,
         )
-    return f"{_MOVES}: let it run on smaller or fewer maps.", None
+    return f"{_MEMORY_BOUND}: let it run on smaller or fewer maps.", None
 
 
 def _norming(maps: dict[str, int]) -> Surgery:
@@ -149,16 +151,16 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-MEASURED = (2, 4)  # images: what the second batch keeps more is what two images keep
+MEASURED_IMAGES = (2, 4)  # images: what the second batch keeps more is what two images keep
 
 
-def much_memory(network: Network) -> list[Finding]:
+def too_much_memory(network: Network) -> list[Finding]:
     """Find a batch that needs more memory in a training step than the machine has."""
     fixed, each = training_memory(network)
-    needed, there = fixed + network.batch_size * each, machine_memory(network.device)
-    if needed <= there:
+    needed, available = fixed + network.batch_size * each, machine_memory(network.device)
+    if needed <= available:
         return []
-    most = math.floor((there - fixed) / each) if each else 0
+    most = math.floor((available - fixed) / each) if each else 0
     change = (
         f"Train with batches of {2 ** int(math.log2(most))}, which fit." if most >= 1 else "Take a smaller network."
     )
@@ -166,9 +168,9 @@ def much_memory(network: Network) -> list[Finding]:
         Finding(
             rule="memory",
             layers=(),
-            found=f"A step on {network.batch_size} images takes {size(needed)}, and there are {size(there)}: "
+            found=f"A step on {network.batch_size} images takes {size(needed)}, and there are {size(available)}: "
             f"{size(fixed)} for parameters, gradients and the optimiser, {size(each)} for the maps of each image.",
-            numbers={"needed": needed, "there": there, "fixed": fixed, "each_image": each, "most_images": most},
+            numbers={"needed": needed, "there": available, "fixed": fixed, "each_image": each, "most_images": most},
             change=change,
             manual="it is a setting of the training, and the network stays as it is",
         )
@@ -184,8 +186,8 @@ def training_memory(network: Network) -> tuple[int, int]:
     parameters = list(network.module.parameters())
     fixed = sum(p.nbytes * (2 + network.moments if p.requires_grad else 1) for p in parameters)
     own = {p.untyped_storage().data_ptr() for p in parameters}
-    few, more = (_kept(network, images, own) for images in MEASURED)
-    return fixed, (more - few) // (MEASURED[1] - MEASURED[0])
+    few, more = (_kept(network, images, own) for images in MEASURED_IMAGES)
+    return fixed, (more - few) // (MEASURED_IMAGES[1] - MEASURED_IMAGES[0])
 
 
 def machine_memory(device: torch.device) -> int:
@@ -208,5 +210,5 @@ def _kept(network: Network, images: int, own: set[int]) -> int:
         return tensor
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        rehearse(network.module, network.shape, images)
+        dry_run(network.module, network.shape, images)
     return sum(kept.values())

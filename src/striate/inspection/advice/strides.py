@@ -14,7 +14,7 @@ from striate.inspection.advice.finding import Finding, share
 from striate.inspection.advice.network import Network
 from striate.inspection.advice.surgery import Surgery, convolution, put
 from striate.inspection.attribution import randomised
-from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.inputs import like
 from striate.inspection.structure.trace import Call
 from striate.models import evaluating
@@ -51,23 +51,23 @@ def skipping_strides(network: Network) -> list[Finding]:
 
 
 def _text(call: Call) -> str:
-    window = words.window(call.module, 2)
+    window = layer_kinds.window(call.module, 2)
     return f"{by(window.kernel or ())} with stride {by(window.stride or (), shorten=True)}"
 
 
 def _skips(call: Call) -> bool:
-    window = words.window(call.module, 2)
-    if len(call.made) != 4 or window.kernel is None or window.stride is None or len(window.kernel) != 2:
+    window = layer_kinds.window(call.module, 2)
+    if len(call.output_shape) != 4 or window.kernel is None or window.stride is None or len(window.kernel) != 2:
         return False
     return any(step > kernel for kernel, step in zip(window.kernel, window.stride, strict=True))
 
 
 def _between(call: Call) -> Tensor:
     """The cells that no window of the layer covers: bool (height, width)."""
-    window, given = words.window(call.module, 2), getattr(call.module, "padding", 0)
+    window, given = layer_kinds.window(call.module, 2), getattr(call.module, "padding", 0)
     padding = (given, given) if isinstance(given, int) else (0, 0) if isinstance(given, str) else given
     covered = []
-    for axis, (cells, windows) in enumerate(zip(call.received[2:], call.made[2:], strict=True)):
+    for axis, (cells, windows) in enumerate(zip(call.input_shape[2:], call.output_shape[2:], strict=True)):
         kernel, stride = (window.kernel or (1, 1))[axis], (window.stride or (1, 1))[axis]
         read = torch.arange(windows)[:, None] * stride - padding[axis] + torch.arange(kernel)
         covered.append(torch.isin(torch.arange(cells), read))
@@ -128,7 +128,7 @@ def _averaged(conv: nn.Conv2d) -> nn.Sequential:
 
 def _enlarged(old: nn.Module) -> nn.Module:
     """The same layer with a kernel at least as large as its stride, padded so that its output keeps its size."""
-    window = words.window(old, 2)
+    window = layer_kinds.window(old, 2)
     kernel, stride = window.kernel or (1, 1), window.stride or (1, 1)
     padding = getattr(old, "padding", 0)
     padding = (padding, padding) if isinstance(padding, int) else (0, 0) if isinstance(padding, str) else padding

@@ -19,7 +19,7 @@ from striate.inspection.advice.finding import Finding, share
 from striate.inspection.advice.network import Network, SkippedError
 from striate.inspection.advice.surgery import swapping
 from striate.inspection.extent.rules import arguments, name_of
-from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.inputs import taking
 from striate.inspection.structure.trace import layers_of
 from striate.models import evaluating
@@ -30,46 +30,46 @@ SATURATED = 0.97  # |tanh| from which on its slope is below 6 % of the steepest;
 
 
 @dataclass
-class Watched:
+class ActivationStatistics:
     """Statistics of one activation function over all images.
 
     Args:
         layer: the path of its module; of a function, that of the last layer before it.
         module: whether it is a module.
         kind: "relu", "tanh" or "sigmoid".
-        lively: bool (units,), whether a unit was ever other than 0; a map is a unit.
-        flat, values: how many values were saturated, and how many there were.
+        alive: bool (units,), whether a unit was ever other than 0; a map is a unit.
+        saturated, values: how many values were saturated, and how many there were.
     """
 
     layer: str
     module: bool
     kind: str
-    lively: Tensor
-    flat: int = 0
+    alive: Tensor
+    saturated: int = 0
     values: int = 0
 
     def add(self, made: Tensor) -> None:
         """Add the activations of a batch: (N, units, …)."""
         per_unit = made.detach().transpose(0, 1).flatten(1)
-        self.lively |= (per_unit != 0).any(1).cpu()
+        self.alive |= (per_unit != 0).any(1).cpu()
         if self.kind != "relu":
             swing = 2 * made - 1 if self.kind == "sigmoid" else made
-            self.flat += int((swing.abs() > SATURATED).sum())
+            self.saturated += int((swing.abs() > SATURATED).sum())
             self.values += made.numel()
 
 
-class Watch(TorchDispatchMode):
+class ActivationRecorder(TorchDispatchMode):
     """Context that records activation functions, in the order in which they are computed."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.found: list[Watched] = []
+        self.found: list[ActivationStatistics] = []
         self.open: list[str] = []
         self.last, self.position = "", 0
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # see `Follower`
+        return False  # see `ExtentTracker`
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -79,13 +79,15 @@ class Watch(TorchDispatchMode):
         if kind and isinstance(made, Tensor) and made.dim() > 1:
             if self.position == len(self.found):
                 layer = self.open[-1] if self.open else self.last
-                self.found.append(Watched(layer, bool(self.open), kind, torch.zeros(made.shape[1], dtype=torch.bool)))
+                self.found.append(
+                    ActivationStatistics(layer, bool(self.open), kind, torch.zeros(made.shape[1], dtype=torch.bool))
+                )
             self.found[self.position].add(made)
             self.position += 1
         return made
 
 
-def watch(network: Network) -> list[Watched]:
+def activation_statistics(network: Network) -> list[ActivationStatistics]:
     """Compute the statistics of the network's activations over all of its images, in evaluation mode.
 
     Raises:
@@ -95,20 +97,20 @@ def watch(network: Network) -> list[Watched]:
         raise SkippedError("it takes a trained network and images")
     if len(network.images) < LEAST_IMAGES:
         raise SkippedError(f"{len(network.images)} images tell too little, give {LEAST_IMAGES} or more")
-    if "watched" in network.kept:
-        return network.kept["watched"]
-    mode = Watch()
-    with evaluating(network.module), torch.no_grad(), _named(network.module, mode):
+    if "activations" in network.cache:
+        return network.cache["activations"]
+    mode = ActivationRecorder()
+    with evaluating(network.module), torch.no_grad(), _naming_layers(network.module, mode):
         for chunk in network.images.split(CHUNK):
             inputs, mode.position = network.inputs(chunk), 0
             with taking(network.module, network.shape), mode:
                 network.module(inputs)
-    network.kept["watched"] = mode.found
+    network.cache["activations"] = mode.found
     return mode.found
 
 
 @contextmanager
-def _named(module: nn.Module, mode: Watch) -> Iterator[None]:
+def _naming_layers(module: nn.Module, mode: ActivationRecorder) -> Iterator[None]:
     """Context that tells the recorder which layer is being computed, and which was the last."""
     handles = []
     for path, layer in layers_of(module):
@@ -140,7 +142,7 @@ FLAT = 0.5  # of an activation's values
 SLOPE = 0.01  # of the leaky ReLU that is proposed
 
 _RELUS = (nn.ReLU, nn.ReLU6)
-_SQUASHES = (nn.Tanh, nn.Sigmoid, layers.ScaledTanh)
+_SATURATING = (nn.Tanh, nn.Sigmoid, layers.ScaledTanh)
 
 
 def dead_units(network: Network) -> list[Finding]:
@@ -149,14 +151,14 @@ def dead_units(network: Network) -> list[Finding]:
     Raises:
         SkippedError: without a trained network and images.
     """
-    seen = [each for each in watch(network) if each.kind == "relu"]
-    found = {each.layer: each for each in seen if _dead(each) >= DEAD * len(each.lively)}
+    seen = [each for each in activation_statistics(network) if each.kind == "relu"]
+    found = {each.layer: each for each in seen if _dead(each) >= DEAD * len(each.alive)}
     if not found:
         return []
-    dead, units = sum(map(_dead, found.values())), sum(len(each.lively) for each in found.values())
-    worst = max(found.values(), key=lambda each: _dead(each) / len(each.lively))
-    of_all = sum(map(_dead, seen)), sum(len(each.lively) for each in seen)
-    each_of = f", most of them behind {worst.layer}: {_dead(worst)} of {len(worst.lively)}" if len(found) > 1 else ""
+    dead, units = sum(map(_dead, found.values())), sum(len(each.alive) for each in found.values())
+    worst = max(found.values(), key=lambda each: _dead(each) / len(each.alive))
+    of_all = sum(map(_dead, seen)), sum(len(each.alive) for each in seen)
+    each_of = f", most of them behind {worst.layer}: {_dead(worst)} of {len(worst.alive)}" if len(found) > 1 else ""
     manual = _manual(network, found, _RELUS)
     images = len(network.images) if network.images is not None else 0
     change = (
@@ -182,21 +184,21 @@ def saturated_activations(network: Network) -> list[Finding]:
     Raises:
         SkippedError: without a trained network and images.
     """
-    seen = [each for each in watch(network) if each.kind != "relu"]
-    found = {each.layer: each for each in seen if each.flat > FLAT * each.values}
+    seen = [each for each in activation_statistics(network) if each.kind != "relu"]
+    found = {each.layer: each for each in seen if each.saturated > FLAT * each.values}
     if not found:
         return []
-    worst = max(found.values(), key=lambda each: each.flat / each.values)
-    flat, values = sum(each.flat for each in found.values()), sum(each.values for each in found.values())
-    manual = _manual(network, found, _SQUASHES)
-    most = f", {share(worst.flat, worst.values)} behind {worst.layer}" if len(found) > 1 else ""
+    worst = max(found.values(), key=lambda each: each.saturated / each.values)
+    saturated, values = sum(each.saturated for each in found.values()), sum(each.values for each in found.values())
+    manual = _manual(network, found, _SATURATING)
+    most = f", {share(worst.saturated, worst.values)} behind {worst.layer}" if len(found) > 1 else ""
     return [
         Finding(
             rule="saturated-activation",
             layers=tuple(found),
-            found=f"{share(flat, values)} of the values lie beyond {SATURATED} of the {worst.kind}'s range{most}: "
+            found=f"{share(saturated, values)} of the values lie beyond {SATURATED} of the {worst.kind}'s range{most}: "
             "there its slope is below 6 % of the steepest, and what is in front of it hardly learns.",
-            numbers={"share": flat / values, "values": values},
+            numbers={"share": saturated / values, "values": values},
             change="Take a ReLU, which does not saturate above 0; or normalise what comes in.",
             manual=manual,
             surgery=None if manual else swapping(found, nn.ReLU()),
@@ -204,16 +206,16 @@ def saturated_activations(network: Network) -> list[Finding]:
     ]
 
 
-def _dead(watched: Watched) -> int:
-    return int((~watched.lively).sum())
+def _dead(statistics: ActivationStatistics) -> int:
+    return int((~statistics.alive).sum())
 
 
-def _manual(network: Network, found: dict[str, Watched], kinds: tuple[type[nn.Module], ...]) -> str:
+def _manual(network: Network, found: dict[str, ActivationStatistics], kinds: tuple[type[nn.Module], ...]) -> str:
     """The reason why the activations can't be replaced automatically; empty if they can."""
     for path, each in found.items():
         if not each.module:
             return f"behind {path} it is a function and no module"
         module = network.module.get_submodule(path)
         if type(module) not in kinds:
-            return f"{path} is a {words.kind(module)} that computes it inside"
+            return f"{path} is a {layer_kinds.kind(module)} that computes it inside"
     return ""

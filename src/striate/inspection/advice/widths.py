@@ -80,7 +80,7 @@ def _own(network: Network) -> dict[str, Stride]:
 
 def _taken(network: Network, own: dict[str, Stride]) -> dict[str, Stride]:
     """The stride at which each module's output, or a sum with it, first enters a convolution; or else its own."""
-    at = {call.made[2:]: own[call.name] for call in network.blocks if call.name in own}
+    at = {call.output_shape[2:]: own[call.name] for call in network.blocks if call.name in own}
     found = {}
     for path, stride in own.items():
         places = [at[size] for size in network.ties.taken(path) if size in at]
@@ -96,8 +96,8 @@ def _widths(network: Network, stages: dict[str, Stride]) -> dict[Stride, int]:
     widths = {stages[call.name]: 0 for call in calls if call.name in stages}
     for call in network.blocks:
         stage = stages.get(call.name)
-        if stage in widths and len(call.made) == 4 and _makes_maps(call.module):
-            widths[stage] = max(widths[stage], call.made[1])
+        if stage in widths and len(call.output_shape) == 4 and _makes_maps(call.module):
+            widths[stage] = max(widths[stage], call.output_shape[1])
     return widths
 
 

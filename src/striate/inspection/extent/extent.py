@@ -13,7 +13,7 @@ MISSING = torch.iinfo(torch.int64).min  # stands for a cell that does not exist,
 
 
 @dataclass(frozen=True)
-class Sight:
+class Extent:
     """Extent of every cell of a tensor: the smallest rectangle that holds all pixels it depends on.
 
     The rectangle goes on beyond the image where a window lies over padding, as if the image did.
@@ -31,20 +31,20 @@ class Sight:
     steps: tuple[float | None, float | None]
 
     @classmethod
-    def image(cls, shape: Sequence[int]) -> "Sight":
+    def image(cls, shape: Sequence[int]) -> "Extent":
         """The extent of the image itself, (N, C, H, W): each pixel depends on itself."""
         rows = torch.arange(shape[-2], dtype=torch.float64)[:, None]
         columns = torch.arange(shape[-1], dtype=torch.float64)[None, :]
         return cls(tuple(shape), (rows, -rows - 1, columns, -columns - 1), (1, 1))
 
     @classmethod
-    def nothing(cls, shape: Sequence[int]) -> "Sight":
+    def nothing(cls, shape: Sequence[int]) -> "Extent":
         """The extent of a constant, which depends on no pixel."""
         edge = torch.full((1,), NOTHING, dtype=torch.float64)
         return cls(tuple(shape), (edge,) * 4, (None, None))
 
     @classmethod
-    def of(cls, edges: Sequence[Tensor], steps: tuple[float | None, float | None]) -> "Sight":
+    def of(cls, edges: Sequence[Tensor], steps: tuple[float | None, float | None]) -> "Extent":
         """The extent made of edges that are given at every cell."""
         return cls(tuple(edges[0].shape), tuple(map(_compact, edges)), steps)
 
@@ -57,7 +57,7 @@ class Sight:
         """One of the edges at every cell: float64 of the tensor's shape; not to be written to."""
         return self.edges[edge].expand(self.shape)
 
-    def hull(self, axes: Sequence[int], keep: bool, shape: Sequence[int]) -> "Sight":
+    def hull(self, axes: Sequence[int], keep: bool, shape: Sequence[int]) -> "Extent":
         """Extent of cells that depend on all cells along `axes`, as a sum over them or a normalisation does.
 
         Args:
@@ -69,9 +69,9 @@ class Sight:
         gone = [axis % count for axis in axes] or list(range(count))
         edges = tuple(_padded(edge, count).amin(gone, keepdim=keep) for edge in self.edges)
         down, right = (None if count + own in gone else step for own, step in zip((-2, -1), self.steps, strict=True))
-        return Sight(tuple(shape), edges, (down, right))
+        return Extent(tuple(shape), edges, (down, right))
 
-    def windows(self, axis: int, index: Tensor, stride: float | None) -> "Sight":
+    def windows(self, axis: int, index: Tensor, stride: float | None) -> "Extent":
         """Extent of cells that look through windows along one axis.
 
         Args:
@@ -87,9 +87,9 @@ class Sight:
             _through(_padded(edge, len(shape)), axis, cells, index, self._continuation(number, axis))
             for number, edge in enumerate(self.edges)
         ]
-        return Sight(tuple(shape), tuple(edges), self.stepped(axis, stride).steps)
+        return Extent(tuple(shape), tuple(edges), self.stepped(axis, stride).steps)
 
-    def stepped(self, axis: int, stride: float | None) -> "Sight":
+    def stepped(self, axis: int, stride: float | None) -> "Extent":
         """The same extent where only every `stride`-th cell along an axis, counted from the last, remains."""
         steps = list(self.steps)
         if axis >= -2:
@@ -98,21 +98,21 @@ class Sight:
         down, right = steps
         return replace(self, steps=(down, right))
 
-    def broadcast(self, shape: Sequence[int]) -> "Sight":
+    def broadcast(self, shape: Sequence[int]) -> "Extent":
         """The same extent, broadcast to a shape."""
         return replace(self, shape=tuple(shape))
 
-    def grouped(self, axis: int, groups: int, maps: int) -> "Sight":
-        """Extent of a convolution's `maps` output channels: all input channels of their group, along `axis`."""
+    def grouped(self, axis: int, groups: int, channels: int) -> "Extent":
+        """Extent of a convolution's `channels` output channels: all input channels of their group, along `axis`."""
         edges = []
         for edge in self.edges:
             edge = _padded(edge, len(self.shape))
             if edge.shape[axis] > 1:
-                edge = edge.unflatten(axis, (groups, -1)).amin(axis).repeat_interleave(maps // groups, axis)
+                edge = edge.unflatten(axis, (groups, -1)).amin(axis).repeat_interleave(channels // groups, axis)
             edges.append(edge)
         shape = list(self.shape)
-        shape[axis] = maps
-        return Sight(tuple(shape), tuple(map(_compact, edges)), self.steps)
+        shape[axis] = channels
+        return Extent(tuple(shape), tuple(map(_compact, edges)), self.steps)
 
     def _continuation(self, edge: int, axis: int) -> float | None:
         """Step of an edge into the padding: its own along its own axis, and 0 along the others."""
@@ -123,12 +123,12 @@ class Sight:
         return None if step is None else step * (1 if edge % 2 == 0 else -1)
 
 
-def union(sights: Sequence[Sight], shape: Sequence[int]) -> Sight:
+def union(extents: Sequence[Extent], shape: Sequence[int]) -> Extent:
     """Extent of cells that are computed, place by place, from several tensors that broadcast to `shape`."""
-    together = tuple(reduce(torch.minimum, (sight.edges[number] for sight in sights)) for number in range(4))
-    seeing = [sight.steps for sight in sights if not sight.blind]
+    together = tuple(reduce(torch.minimum, (extent.edges[number] for extent in extents)) for number in range(4))
+    seeing = [extent.steps for extent in extents if not extent.blind]
     down, right = ({steps[axis] for steps in seeing} for axis in (0, 1))
-    return Sight(
+    return Extent(
         tuple(shape), together, (down.pop() if len(down) == 1 else None, right.pop() if len(right) == 1 else None)
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from striate.inspection.extent.extent import Sight
+from striate.inspection.extent.extent import Extent
 from striate.units import by
 
 Interval = tuple[int, int]
@@ -75,20 +75,20 @@ class Field:
         }
 
 
-def field_of(sight: Sight, image: tuple[int, int]) -> Field:
-    """Make the receptive field of units with the extent `sight` in an image of this height and width."""
-    edges = tuple(edge.reshape((1,) * (len(sight.shape) - edge.dim()) + tuple(edge.shape)) for edge in sight.edges)
-    layout = _layout(sight.shape, edges)
+def field_of(extent: Extent, image: tuple[int, int]) -> Field:
+    """Make the receptive field of units with the extent `extent` in an image of this height and width."""
+    edges = tuple(edge.reshape((1,) * (len(extent.shape) - edge.dim()) + tuple(edge.shape)) for edge in extent.edges)
+    layout = _layout(extent.shape, edges)
     if layout is None:
         rows, columns = (tuple(sorted(set(_intervals(*edges[2 * side : 2 * side + 2])))) for side in (0, 1))
         strides: list[float | None] = [None, None]
     else:
         rows, columns = (
-            _intervals(*(_along(edge, axis, sight.shape[axis]) for edge in edges[2 * side : 2 * side + 2]))
+            _intervals(*(_along(edge, axis, extent.shape[axis]) for edge in edges[2 * side : 2 * side + 2]))
             for side, axis in enumerate(layout)
         )
-        known = sight.steps if layout == _LAYOUTS[0] else (None, None)
-        strides = [_stride(seen, step) for seen, step in zip((rows, columns), known, strict=True)]
+        steps = extent.steps if layout == _LAYOUTS[0] else (None, None)
+        strides = [_stride(seen, step) for seen, step in zip((rows, columns), steps, strict=True)]
     height, width = (max(stop - start for start, stop in seen) for seen in (rows, columns))
     return Field(image, rows, columns, (height, width), (strides[0], strides[1]))
 
@@ -119,10 +119,10 @@ def _intervals(starts: Tensor, minus_stops: Tensor) -> tuple[Interval, ...]:
     return tuple((int(start), int(-minus_stop)) if math.isfinite(start) else (0, 0) for start, minus_stop in pairs)
 
 
-def _stride(seen: tuple[Interval, ...], known: float | None) -> float | None:
+def _stride(seen: tuple[Interval, ...], step: float | None) -> float | None:
     """Pixels from each unit to the next, if it is one number: counted where there are several units."""
     if len(seen) > 1:
         steps = {(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(seen)}
         first = steps.pop()
         return first[0] if not steps and first[0] == first[1] else None
-    return int(known) if known is not None and known == int(known) else known
+    return int(step) if step is not None and step == int(step) else step

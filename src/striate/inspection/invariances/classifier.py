@@ -21,7 +21,7 @@ CHUNK = 64  # images that are answered at once
 TIMED = 9  # passes over a chunk, the quickest of which tells the time: whatever else runs only slows
 
 
-class Answers:
+class Classifier:
     """Classifier from images, uint8 (N, H, W, C), to probabilities, float64 (N, classes)."""
 
     def __init__(self, model: nn.Module, preprocess: Preprocess, device: torch.device):
@@ -52,7 +52,7 @@ class Answers:
         return logits
 
 
-def milliseconds(networks: Sequence[Answers], images: Tensor) -> list[float]:
+def milliseconds(networks: Sequence[Classifier], images: Tensor) -> list[float]:
     """Measure each network's time for one image, without preprocessing; interleaved, so that load slows all alike."""
     inputs = [each.inputs(each.preprocess.conform_all(images[:CHUNK])) for each in networks]
     seconds: list[list[float]] = [[] for _ in networks]
@@ -100,7 +100,7 @@ def counterpart(run: Run) -> tuple[str, nn.Module] | None:
     return name, run.model(replace(run.architecture, options=options).make())
 
 
-def rival(other: Run, run: Run) -> Network:
+def other_network(other: Run, run: Run) -> Network:
     """Return another run's name, network and preprocessing.
 
     Raises:
@@ -123,6 +123,6 @@ def timed_in_turns(
         device: "auto", "cpu" or "cuda".
     """
     target = pick(device)
-    answers = [Answers(model.to(target), preprocess, target) for _, model, preprocess in networks]
-    times = milliseconds(answers, images)
+    classifier = [Classifier(model.to(target), preprocess, target) for _, model, preprocess in networks]
+    times = milliseconds(classifier, images)
     return [replace(each, milliseconds=time) for each, time in zip(found, times, strict=True)]

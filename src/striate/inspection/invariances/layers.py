@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from striate import seeding
 from striate.inspection.invariances.perturbations import circular, offsets
-from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.trace import layers_of
 
 MOST_IMAGES = 128  # that layers are compared on
@@ -100,7 +100,7 @@ def _row(call: _Call, stride: tuple[float, float] | None, distances: Sequence[fl
     has_maps = call.made.ndim == 4
     return LayerShift(
         layer=call.name,
-        type=words.activation(call.module) or words.kind(call.module),
+        type=layer_kinds.activation(call.module) or layer_kinds.kind(call.module),
         maps=call.made.shape[1] if call.made.ndim > 1 else 1,
         size=(call.made.shape[2], call.made.shape[3]) if has_maps else None,
         stride=stride,

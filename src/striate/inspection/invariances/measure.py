@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.hardware import pick
-from striate.inspection.invariances.classifier import CHUNK, Answers, check_images, milliseconds
+from striate.inspection.invariances.classifier import CHUNK, Classifier, check_images, milliseconds
 from striate.inspection.invariances.layers import layer_shifts
 from striate.inspection.invariances.perturbations import (
     PERTURBATIONS,
@@ -58,8 +58,8 @@ def invariance(
         Curves, layers and text; the model stays as it was.
 
     Raises:
-        ShapeError: if images, labels or the model's answers have another shape.
-        ArgumentError: if the answers are not finite.
+        ShapeError: if images, labels or the model's classifier have another shape.
+        ArgumentError: if the classifier are not finite.
         DataError: for fewer than two images.
     """
     if isinstance(model, Run):
@@ -69,16 +69,16 @@ def invariance(
     height, width, channels = images.shape[1:]
     preprocess = preprocess or Preprocess(height, width, channels, mean=(0.0,) * channels, std=(1.0,) * channels)
     images, target = preprocess.conform_all(images), pick(device)
-    answers = Answers(model.to(target), preprocess, target)
+    classifier = Classifier(model.to(target), preprocess, target)
     with evaluating(model):
-        return _measured(name or type(model).__name__, answers, images, labels, seed, progress, brief)
+        return _measured(name or type(model).__name__, classifier, images, labels, seed, progress, brief)
 
 
 def _measured(
-    name: str, answers: Answers, images: Tensor, labels: Tensor | None, seed: int, progress: Progress, brief: bool
+    name: str, classifier: Classifier, images: Tensor, labels: Tensor | None, seed: int, progress: Progress, brief: bool
 ) -> Invariance:
-    usual = torch.cat([answers(chunk) for chunk in images.split(CHUNK)])
-    right = None if labels is None else usual.argmax(1) == labels
+    original = torch.cat([classifier(chunk) for chunk in images.split(CHUNK)])
+    right = None if labels is None else original.argmax(1) == labels
     side = min(images.shape[1:3])
     greatest = [published(side)] if brief else distances(side)
     changes = [*_translations(greatest, seed), *([] if brief else _perturbations(seed))]
@@ -88,14 +88,14 @@ def _measured(
         points = []
         for strength in change.strengths:
             progress(WHAT, done, total)
-            one, other = change.answered(answers, images, strength)
-            points.append(_point(strength, one, usual if other is None else other, labels, right, other is not None))
+            one, other = change.probabilities(classifier, images, strength)
+            points.append(_point(strength, one, original if other is None else other, labels, right, other is not None))
             done += 1
         curves.append(Curve(change.name, change.unit, change.compared, tuple(points), change.unchanged))
     progress(WHAT, done, total)
-    layers = () if brief else layer_shifts(answers.model, answers.inputs, images, published(side), seed)
+    layers = () if brief else layer_shifts(classifier.model, classifier.inputs, images, published(side), seed)
     accuracy = None if right is None else float(right.double().mean())
-    return Invariance(name, len(images), accuracy, side, tuple(curves), layers, milliseconds([answers], images)[0])
+    return Invariance(name, len(images), accuracy, side, tuple(curves), layers, milliseconds([classifier], images)[0])
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,14 @@ class _Change:
     views: Callable[[Tensor, float, np.ndarray], tuple[Tensor, ...]]
     unchanged: float | None
 
-    def answered(self, answers: Answers, images: Tensor, strength: float) -> tuple[Tensor, Tensor | None]:
+    def probabilities(self, classifier: Classifier, images: Tensor, strength: float) -> tuple[Tensor, Tensor | None]:
         """Probabilities for one version of every image, and for the other, if there are two."""
-        said: list[list[Tensor]] = []
+        parts: list[list[Tensor]] = []
         for start in range(0, len(images), CHUNK):
             chunk = images[start : start + CHUNK]
             index = np.arange(start, start + len(chunk))
-            said.append([answers(view) for view in self.views(chunk, strength, index)])
-        one, *other = (torch.cat(each) for each in zip(*said, strict=True))
+            parts.append([classifier(view) for view in self.views(chunk, strength, index)])
+        one, *other = (torch.cat(each) for each in zip(*parts, strict=True))
         return one, other[0] if other else None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.cost import count
 from striate.inspection.structure.inputs import architecture_of, input_shape_of, module_of
 from striate.inspection.structure.table import ArchitectureTable, LayerRow
@@ -58,7 +58,7 @@ def fold(calls: list[Call]) -> list[Draft]:
             draft = Draft(call, draft, position)
             drafts.append(draft)
         else:
-            note = words.dropout(call.module) or words.activation(call.module)
+            note = layer_kinds.dropout(call.module) or layer_kinds.activation(call.module)
             if note:
                 _home(draft, call.module).notes.append(note)
             draft.last = position
@@ -70,14 +70,18 @@ def _melts(call: Call) -> bool:
     """Tell whether the call needs no row of its own."""
     if any(True for _ in call.module.parameters()):
         return False
-    return call.unchanged or words.activation(call.module) is not None or words.dropout(call.module) is not None
+    return (
+        call.unchanged
+        or layer_kinds.activation(call.module) is not None
+        or layer_kinds.dropout(call.module) is not None
+    )
 
 
 def _home(draft: Draft, module: nn.Module) -> Draft:
     """The row that names an activation: that of the weighted layer, through poolings that commute with it."""
     home: Draft | None = draft
-    if words.increasing(module):
-        while home is not None and not home.notes and words.commutes(home.call.module):
+    if layer_kinds.increasing(module):
+        while home is not None and not home.notes and layer_kinds.commutes(home.call.module):
             home = home.before
     weighted = home is not None and not home.notes and any(True for _ in home.call.module.parameters())
     return home if home is not None and weighted else draft
@@ -122,21 +126,21 @@ def _extent(module: nn.Module | None, made: tuple[int, ...]) -> tuple[int | None
     """Channels and spatial size of an output with a batch axis; the features of dense layers lie last."""
     if len(made) < 2:
         return None, None
-    if isinstance(module, words.FEATURES_LAST):
+    if isinstance(module, layer_kinds.FEATURES_LAST):
         return made[-1], made[1:-1] or None
     return made[1], made[2:] or None
 
 
 def _row(draft: Draft, seen: set[int]) -> LayerRow:
     """Make the finished row. Parameters in `seen` are not counted again; its own are added there."""
-    module, made = draft.call.module, draft.call.made
+    module, made = draft.call.module, draft.call.output_shape
     maps, size = _extent(module, made)
-    window = words.window(module, len(made) - 2)
-    connections, multiply_adds = count(module, draft.call.received, made)
+    window = layer_kinds.window(module, len(made) - 2)
+    connections, multiply_adds = count(module, draft.call.input_shape, made)
     trainable, frozen = _parameters(module.parameters(), seen)
     return LayerRow(
         layer=draft.call.name or MODEL,
-        type=words.kind(module),
+        type=layer_kinds.kind(module),
         maps=maps,
         size=size,
         kernel=window.kernel,
@@ -160,7 +164,7 @@ def _left_over(model: nn.Module, seen: set[int]) -> list[LayerRow]:
         trainable, frozen = _parameters(module.parameters(recurse=False), seen)
         if trainable or frozen:
             lists = isinstance(module, nn.ParameterList | nn.ParameterDict)
-            kind = f"{words.kind(module)}, not called" if id(module) in leaves and not lists else "own parameters"
+            kind = f"{layer_kinds.kind(module)}, not called" if id(module) in leaves and not lists else "own parameters"
             # What a container does with its parameters is nobody's guess; what is not called does nothing.
             does = 0 if "not called" in kind else None
             rows.append(

@@ -91,7 +91,7 @@ class Window:
     padding: str = ""
 
 
-def known(module: nn.Module) -> bool:
+def is_layer(module: nn.Module) -> bool:
     """Tell whether the module counts as one layer, even where it has children (as a parametrised convolution has)."""
     return _word(module) is not None or activation(module) is not None or isinstance(module, DROPOUTS)
 
@@ -164,12 +164,16 @@ def _word(module: nn.Module) -> str | None:
 
 
 def _named(
-    padding: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...], turned: bool
+    padding: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    transposed: bool,
 ) -> str:
     if not any(padding):
         return "valid"
     keeps = all(2 * p == d * (k - 1) for p, d, k in zip(padding, dilation, kernel, strict=True))
-    return "same" if keeps and set(stride) == {1} and not turned else by(padding, shorten=True)
+    return "same" if keeps and set(stride) == {1} and not transposed else by(padding, shorten=True)
 
 
 def _tuple(value: Any, axes: int) -> tuple[int, ...]:

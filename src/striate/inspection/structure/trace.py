@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from striate.inspection.extent.dispatch import Follower
+from striate.inspection.extent.dispatch import ExtentTracker
 from striate.inspection.extent.field import Field, field_of
-from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.inputs import like, taking
 from striate.models import evaluating
 
@@ -32,8 +32,8 @@ class Call:
 
     name: str
     module: nn.Module
-    received: tuple[int, ...]
-    made: tuple[int, ...]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
     source: int | None
     unchanged: bool
     field: Field | None = None
@@ -47,7 +47,7 @@ class Trace:
 
     def __init__(self, image: Tensor):
         self.calls: list[Call] = []
-        self.follower = Follower(image)
+        self.tracker = ExtentTracker(image)
         self._size = (image.shape[-2], image.shape[-1])
         self._made: dict[int, tuple[Tensor, int, int]] = {}  # id -> the tensor, its version, the call that made it
         self._open: dict[int, tuple[Tensor | None, int | None, int]] = {}
@@ -64,8 +64,8 @@ class Trace:
             taken, source, version = self._open.pop(id(module))
             given = first_tensor(output)
             unchanged = given is taken and _version(given) == version
-            sight = None if given is None else self.follower.sight(given)
-            field = None if sight is None else field_of(sight, self._size)
+            extent = None if given is None else self.tracker.extent(given)
+            field = None if extent is None else field_of(extent, self._size)
             self.calls.append(Call(name, module, _shape(taken), _shape(given), source, unchanged, field))
             if given is not None:
                 self._keep(given, len(self.calls) - 1)
@@ -103,7 +103,7 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int], every: bool = Fal
             modules = [(name, module) for name, module in model.named_modules() if name] if every else []
             for name, layer in modules or layers_of(model):
                 handles += record.hook(name, layer)
-            with taking(model, input_shape), uncompiled(), record.follower:
+            with taking(model, input_shape), uncompiled(), record.tracker:
                 model(image)
         finally:
             for handle in handles:
@@ -117,7 +117,7 @@ def layers_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
     def visit(path: str, module: nn.Module) -> None:
         children = list(module.named_children())
-        if words.known(module) or not children:
+        if layer_kinds.is_layer(module) or not children:
             found.setdefault(id(module), (path, module))
             return
         for name, child in children:
