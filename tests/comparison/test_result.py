@@ -201,7 +201,7 @@ def test_the_text_has_a_line_for_each_model_and_pair():
     assert "1,234,567" in small
     assert len(head) == len(small)
     assert sum(line.endswith("real") for line in lines) == 2
-    assert sum(line.endswith("could be luck") for line in lines) == 1
+    assert sum(line.endswith("could be chance") for line in lines) == 1
     assert "Holm" in lines[-1]
     assert "training images" in lines[-1]
 

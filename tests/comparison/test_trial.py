@@ -97,7 +97,7 @@ def test_a_large_difference_that_few_seeds_can_not_prove_is_told_with_its_interv
     last, more = found.text().splitlines()[-2:]
     assert last.startswith(f"moody: nothing proved. {gap} points on average, with ")
     assert f"; but 2 seeds leave anything from {low} to {high} open (95 %), p = {pair.corrected:.2f}." in last
-    assert more == "More seeds would tell what is not proved."
+    assert more == "More seeds could show which of these differences are real."
 
 
 def test_one_training_each_speaks_of_these_networks_only(data: Dataset) -> None:
@@ -114,9 +114,9 @@ def test_a_trial_too_short_to_tell_says_so(data: Dataset) -> None:
 
 def test_what_diverges_fails_alone(data: Dataset) -> None:
     found = trial(learning, {"wild": Exploding, "same": learning}, data, QUICK, seeds=1, device="cpu")
-    assert found.comparison.failures == {"wild": "the loss ran away"}
+    assert found.comparison.failures == {"wild": "the loss diverged"}
     assert set(found.verdicts) == {"same"}
-    with pytest.raises(RunError, match="as it is could not be trained: the loss ran away"):
+    with pytest.raises(RunError, match="as it is could not be trained: the loss diverged"):
         trial(Exploding, {"same": learning}, data, QUICK, seeds=1, device="cpu")
 
 

@@ -8,9 +8,11 @@ import pytest
 from html_page import Page
 from PIL import Image
 
-from striate.drawing import data_uri, file_to_write, rendering
+from striate.drawing import data_uri
 from striate.drawing.figures import KEYS, Line, category_chart, key, lines
 from striate.errors import ArgumentError
+from striate.reports import rendering
+from striate.reports.rendering import file_to_write
 
 
 def test_a_line_is_a_colour_of_the_page(tmp_path: Path) -> None:

@@ -113,9 +113,9 @@ def test_errors_name_what_there_is() -> None:
         features(model, images(1, 1, 20, 20), "conv1")
     with pytest.raises(ShapeError, match=r"images of shape \(28, 28\) .*\(N, channels, height, width\)"):
         features(model, images(28, 28), "conv1")
-    with pytest.raises(ArgumentError, match=r"MLP makes no maps .*, but flatten, hidden1, "):
+    with pytest.raises(ArgumentError, match=r"MLP has no feature maps .*, but flatten, hidden1, "):
         last_feature_maps(striate.create("mlp"), (1, 28, 28))
-    with pytest.raises(ArgumentError, match=r"layer 'aux1' of GoogLeNet makes no tensor of an image"):
+    with pytest.raises(ArgumentError, match=r"layer 'aux1' of GoogLeNet returned no tensor"):
         features(striate.create("googlenet", image_size=32), images(1, 1, 32, 32), "aux1")
 
 

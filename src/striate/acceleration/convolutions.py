@@ -33,7 +33,7 @@ def bounds(capability: str) -> tuple[int, int]:
 
 LEAST_CHANNELS, MANY_TILES = bounds(torch.backends.cpu.get_cpu_capability())
 LEAST_TILES = 32  # in a batch: for the gradient of the filters
-MANY_CHANNELS = 256  # in and out: for the maps and their gradient, too
+MANY_CHANNELS = 256  # in and out: for the feature maps and their gradient, too
 
 
 def training_convolutions(model: nn.Module, device: torch.device, precision: str) -> AbstractContextManager[object]:

@@ -177,5 +177,5 @@ def _some(padded: Tensor, filters: Tensor, rows: int, columns: int) -> Tensor:
     count, _, _, inputs = (int(side) for side in padded.shape)
     values = INPUTS @ _tiles(padded, SIDE + 2)
     products = torch.bmm(values.view(36, -1, inputs), filters)
-    maps = (OUTPUTS @ products.view(36, -1)).view(SIDE, SIDE, count, rows, columns, -1)
-    return maps.permute(2, 3, 0, 4, 1, 5).reshape(count, SIDE * rows, SIDE * columns, -1)
+    outputs = (OUTPUTS @ products.view(36, -1)).view(SIDE, SIDE, count, rows, columns, -1)
+    return outputs.permute(2, 3, 0, 4, 1, 5).reshape(count, SIDE * rows, SIDE * columns, -1)

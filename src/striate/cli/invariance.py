@@ -45,7 +45,7 @@ def invariance(
     try:
         other = counterpart(opened)
     except ArgumentError as error:
-        notes.append(f"No blurred network stands beside it: {error}")
+        notes.append(f"Not compared with a blurred network: {error}")
         other = None
     networks += [(*other, opened.preprocess)] if other else []
     networks += [other_network(Run.open(path), opened) for path in against or []]

@@ -162,7 +162,7 @@ def claimed(out: Path | None, series: Series) -> Iterator[Path]:
     with ExitStack() as stack:
         if out is not None and (out / FILE).exists():
             stack.enter_context(locked(out))
-            folder, result = out, _demand_same(out, series)
+            folder, result = out, _require_same(out, series)
         else:
             name = f"compare-{short_name(series.data['source'])}"
             folder, result = stack.enter_context(new_folder(out, name)), None
@@ -181,12 +181,12 @@ def train_all(
     """Train every run of a series to its end: finished ones are kept, interrupted ones continued.
 
     Args:
-        series: what is asked for.
-        folder: claimed for it.
+        series: the request.
+        folder: locked for it.
         data_of: the data in the size that a model was drawn for, or its own.
-        begin: told of each job, gives the observer of its run.
+        begin: called with each job, returns the observer of its run.
         device: "auto", "cpu" or "cuda".
-        without: models to leave out, and why.
+        without: reasons by the names of models to leave out.
 
     Returns:
         the finished runs of each model, by seed; and what failed, with the reasons. A run that diverges, has
@@ -233,7 +233,7 @@ def _with_val_split(data: Dataset) -> Dataset:
     return replace(data, val=Split(data.test.images[chosen], data.test.labels[chosen]), notes=(*data.notes, note))
 
 
-def _demand_same(folder: Path, series: Series) -> dict[str, Any] | None:
+def _require_same(folder: Path, series: Series) -> dict[str, Any] | None:
     """Check that the folder's series is part of this one; return its result if both are the same."""
     values = read_json(folder / FILE)
     try:
@@ -253,8 +253,8 @@ def _demand_same(folder: Path, series: Series) -> dict[str, Any] | None:
                 f"the images of {now['data']['source']} have changed since {folder} was begun: bring them back, {other}"
             )
         if old != new:
-            said = [f"without {key}" if value is None else f"with {key}={value}" for value in (old, new)]
-            raise CheckpointError(f"{folder} was begun {said[0]}, not {said[1]}: ask for the same, {other}")
+            texts = [f"without {key}" if value is None else f"with {key}={value}" for value in (old, new)]
+            raise CheckpointError(f"{folder} was begun {texts[0]}, not {texts[1]}: ask for the same, {other}")
     if lost:
         raise CheckpointError(f"{folder} compares {', '.join(lost)} too: name all of its models, {other}")
     if fewer:

@@ -54,10 +54,10 @@ class Trial:
         """The comparison's tables, and a sentence for each change."""
         lines = [self._sentence(name, pair) for name, pair in self._pairs().items()]
         if "unproved" in self.verdicts.values():
-            lines.append("More seeds would tell what is not proved.")
+            lines.append("More seeds could show which of these differences are real.")
         chance = 1 / len(self.comparison.classes)
         if self.comparison.rows[0].accuracy < chance + LEARNED * (1 - chance):
-            lines.append("None of them has learned much yet: a longer training may say something else.")
+            lines.append("None of the networks has learned much yet: longer training may change the verdict.")
         return "\n\n".join([self.comparison.text(), "\n".join(lines)])
 
     def _sentence(self, name: str, pair: Pair) -> str:
@@ -115,7 +115,7 @@ def trial(
         normalization: mean and standard deviation of each channel that images are brought to; the data's if not given.
         multiply_adds: of each network, by name, for the table.
         device: "auto", "cpu" or "cuda".
-        begin: told the name and seed of each training, gives its observer.
+        begin: called with the name and seed of each training, returns its observer.
 
     Raises:
         ArgumentError: without a change, or for no seed.
@@ -144,7 +144,7 @@ def trial(
                 failures[name] = _cause(error)
     whole = {name: each for name, each in outcomes.items() if name not in failures}
     if ORIGINAL in failures or len(whole) < 2:
-        raise RunError("; ".join(f"{name} could not be trained: {why}" for name, why in failures.items()))
+        raise RunError("; ".join(f"{name} could not be trained: {reason}" for name, reason in failures.items()))
     return Trial(compare(whole, multiply_adds=multiply_adds, failures=failures, baseline=ORIGINAL))
 
 
@@ -158,4 +158,4 @@ def _trained(
 
 def _cause(error: RunError) -> str:
     """The reason of a failure, without the advice about a folder that is gone."""
-    return "the loss ran away" if isinstance(error, DivergedError) else str(error).split(":")[0]
+    return "the loss diverged" if isinstance(error, DivergedError) else str(error).split(":")[0]

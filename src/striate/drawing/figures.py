@@ -69,7 +69,7 @@ def lines(
 
     Args:
         drawn: the lines.
-        x, y: what stands at the axes.
+        x, y: labels of the axes.
         label: what the figure shows.
         shares: whether y is a share, which is written in per cent.
         whole: whether y goes from 0 to 1 whatever the values, so that figures side by side can be compared.
@@ -100,7 +100,7 @@ def category_chart(names: Sequence[str], drawn: Sequence[Line], *, x: str, label
     Args:
         names: of the things.
         drawn: the lines; a point's first number is the position of its thing, its second the value, at least 0.
-        x: what stands at the axis of the values.
+        x: label of the value axis.
         label: what the figure shows.
         bars: whether bars are drawn, of shares, which are written in per cent.
     """

@@ -50,18 +50,19 @@ def grad_cam(model: nn.Module, images: Tensor, classes: Classes = None, layer: s
     chosen = layer or last_feature_maps(model, _shape(images))
     with evaluating(model), torch.enable_grad(), capture(model, chosen) as made:
         logits = _logits(model, images.clone().requires_grad_().clone())  # it may be written to
-        maps = output_of(made, chosen, model)
-        if maps.dim() != 4:
+        feature_maps = output_of(made, chosen, model)
+        if feature_maps.dim() != 4:
             raise ArgumentError(
-                f"layer '{chosen}' of {type(model).__name__} has no maps, its output is {tuple(maps.shape)}: "
-                f"choose one before it, for example '{last_feature_maps(model, _shape(images))}'."
+                f"layer '{chosen}' of {type(model).__name__} has no feature maps, its output is "
+                f"{tuple(feature_maps.shape)}: choose one before it, for example "
+                f"'{last_feature_maps(model, _shape(images))}'."
             )
-        (gradient,) = torch.autograd.grad(_chosen(logits, classes).sum(), maps, allow_unused=True)
+        (gradient,) = torch.autograd.grad(_target_logits(logits, classes).sum(), feature_maps, allow_unused=True)
     if gradient is None:
         raise ArgumentError(f"the logits of {type(model).__name__} don't depend on layer '{chosen}'.")
-    weights = gradient.mean((2, 3), keepdim=True)  # (N, maps, 1, 1)
-    spoken = F.relu((weights * maps.detach()).sum(1, keepdim=True))
-    return _laid(spoken, receptive_fields(model, _shape(images))[chosen], _shape(images)[1:])
+    weights = gradient.mean((2, 3), keepdim=True)  # (N, channels, 1, 1)
+    evidence = F.relu((weights * feature_maps.detach()).sum(1, keepdim=True))
+    return _resampled(evidence, receptive_fields(model, _shape(images))[chosen], _shape(images)[1:])
 
 
 def integrated_gradients(
@@ -107,22 +108,22 @@ def integrated_gradients(
             for part in torch.arange(len(images)).split(batch_size):
                 point = torch.lerp(start[part], images[part], (step + 0.5) / steps).requires_grad_()
                 with torch.enable_grad():
-                    score = _chosen(_logits(model, point.clone()), targets[part]).sum()
+                    score = _target_logits(_logits(model, point.clone()), targets[part]).sum()
                 total[part] += torch.autograd.grad(score, point)[0]
     return (images - start) * total / steps
 
 
-def _laid(maps: Tensor, field: Field | None, size: tuple[int, int]) -> Tensor:
+def _resampled(feature_maps: Tensor, field: Field | None, size: tuple[int, int]) -> Tensor:
     """Resample a layer's values, (N, 1, h, w), onto the image: (N, height, width), constant beyond outer centres."""
-    if field is None or not all(field.stride):  # no grid whose centres could be told
-        return F.interpolate(maps, size=size, mode="bilinear")[:, 0]
+    if field is None or not all(field.stride):  # no grid whose centres could be given
+        return F.interpolate(feature_maps, size=size, mode="bilinear")[:, 0]
     places = []
-    for side, units, centre, step in zip(size, maps.shape[2:], field.centre, field.stride, strict=True):
+    for side, units, centre, step in zip(size, feature_maps.shape[2:], field.centre, field.stride, strict=True):
         unit = (torch.arange(side) - centre) / (step or 1)  # which unit has its centre at each pixel
         places.append(2 * unit / max(units - 1, 1) - 1)  # −1 for the first, 1 for the last
     rows, columns = torch.meshgrid(*places, indexing="ij")
-    grid = torch.stack([columns, rows], dim=-1).to(maps).expand(len(maps), -1, -1, -1)
-    return F.grid_sample(maps, grid, padding_mode="border", align_corners=True)[:, 0]
+    grid = torch.stack([columns, rows], dim=-1).to(feature_maps).expand(len(feature_maps), -1, -1, -1)
+    return F.grid_sample(feature_maps, grid, padding_mode="border", align_corners=True)[:, 0]
 
 
 def _shape(images: Tensor) -> tuple[int, int, int]:
@@ -137,7 +138,7 @@ def _logits(model: nn.Module, images: Tensor) -> Tensor:
     return logits
 
 
-def _chosen(logits: Tensor, classes: Classes) -> Tensor:
+def _target_logits(logits: Tensor, classes: Classes) -> Tensor:
     """The logit to explain of each image: (N,)."""
     wanted = logits.argmax(1) if classes is None else torch.as_tensor(classes, device=logits.device).expand(len(logits))
     if not 0 <= int(wanted.min()) <= int(wanted.max()) < logits.shape[1]:

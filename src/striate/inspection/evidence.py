@@ -18,7 +18,11 @@ from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.trace import Call, layers_of, trace
 
 MOST_LAYERS = 20  # layers that a page shows
-FEWEST_LAYERS = 4  # so few say little: then layers inside of them are shown
+FEWEST_LAYERS = 4  # below this, layers inside of the blocks are shown
+STEPS = 32  # on the path of integrated gradients
+MOST_FEATURE_MAPS = 12  # of a layer
+MOST_FIELDS = 6
+SIMILAR = 0.7  # a correlation above which an attribution hardly depends on what was learned
 
 
 def stages(model: nn.Module, input_shape: tuple[int, int, int]) -> list[Call]:
@@ -61,12 +65,6 @@ def _merely_changes(module: nn.Module) -> bool:
     return bool(layer_kinds.activation(module) or layer_kinds.dropout(module)) or isinstance(module, layer_kinds.NORMS)
 
 
-STEPS = 32  # on the path of integrated gradients
-MOST_FEATURE_MAPS = 12
-MOST_FIELDS = 6
-SIMILAR = 0.7  # a correlation above which an attribution hardly depends on what was learned
-
-
 @dataclass(frozen=True)
 class Attribution:
     """An attribution of a class's logit to pixels, with its random-weight check.
@@ -89,7 +87,7 @@ class FeatureMaps:
     call: Call
     kind: str
     strongest: Tensor
-    numbers: list[int]
+    channels: list[int]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class Example:
         label: its class.
         file: where it came from, if it has a file.
         value: how near it is, or how much it excites the unit.
-        place: where on the map, (row, column), if the unit is a map.
+        place: where on the feature map, (row, column), if the unit is a channel.
     """
 
     pixels: np.ndarray
@@ -40,10 +40,10 @@ class Examples:
 
     Args:
         model: the trained network.
-        split: the images that are looked at, of the size that `preprocess` says.
+        split: the images, of the size that `preprocess` says.
         classes: the names of its labels.
         preprocess: how they become input.
-        most: how many to look at; of more, evenly spaced ones.
+        most: how many to use; of more, evenly spaced ones.
         device: where the model is.
         layer, units: the layer and those of its units whose excitations are noted; none if `layer` is `None`.
     """
@@ -65,15 +65,15 @@ class Examples:
         self.images = preprocess.conform_all(split.images[self._index])
         self._preprocess, self._model, self._device = preprocess, model, device
         self._head = last_weighted(model, (preprocess.channels, preprocess.height, preprocess.width))
-        known: list[Tensor] = []
+        embeddings: list[Tensor] = []
         self._excited: dict[int, list[Excitation]] = {unit: [] for unit in units if layer}
         layers = (layer,) if layer else ()
         with evaluating(model), torch.no_grad(), capture(model, *layers) as made:
             for start in range(0, len(self.images), 64):
-                known.append(self._embedding(preprocess.normalize(self.images[start : start + 64].to(device))))
+                embeddings.append(self._embedding(preprocess.normalize(self.images[start : start + 64].to(device))))
                 for unit, found in self._excited.items():
                     found += excitations(output_of(made, layer or "", model), unit, start)
-        self._known = torch.cat(known)
+        self._embeddings = torch.cat(embeddings)
 
     @property
     def units(self) -> list[int]:
@@ -91,7 +91,7 @@ class Examples:
             most: how many at most.
         """
         with evaluating(self._model), torch.no_grad():
-            cosines = F.cosine_similarity(self._known, self._embedding(image))
+            cosines = F.cosine_similarity(self._embeddings, self._embedding(image))
         best = cosines.sort(descending=True, stable=True)
         return [
             self._example(number, value)

@@ -21,8 +21,8 @@ class Excitation:
 
     Args:
         image: its position among those that were given.
-        value: the unit's output; of a map, the largest.
-        place: where on the map that is, (row, column); `None` for units that are no maps.
+        value: the unit's output; of a feature map, the largest.
+        place: where on the feature map that is, (row, column); `None` for units of dense layers.
     """
 
     image: int
@@ -68,7 +68,7 @@ def output_of(made: dict[str, Tensor], layer: str, model: nn.Module) -> Tensor:
     """
     if layer not in made:
         raise ArgumentError(
-            f"layer '{layer}' of {type(model).__name__} makes no tensor of an image: in evaluation mode it is not "
+            f"layer '{layer}' of {type(model).__name__} returned no tensor: in evaluation mode it is not "
             "called, or it returns several."
         )
     return made[layer]
@@ -106,7 +106,7 @@ def top_images(model: nn.Module, images: Tensor, layer: str, unit: int, k: int =
 
     Args:
         model, images, layer: see `features`.
-        unit: a map of the layer, or a unit of a dense layer.
+        unit: a channel of the layer, or a unit of a dense layer.
         k: how many at most.
 
     Raises:
@@ -122,7 +122,7 @@ def top_images(model: nn.Module, images: Tensor, layer: str, unit: int, k: int =
 def excitations(made: Tensor, unit: int, first: int = 0) -> list[Excitation]:
     """Excitations of a unit of a layer with the output `made`; images are counted from `first`."""
     if made.dim() not in (2, 4) or not 0 <= unit < made.shape[1]:
-        units = f"{made.shape[1]} units, counted from 0" if made.dim() in (2, 4) else "no maps or units"
+        units = f"{made.shape[1]} units, counted from 0" if made.dim() in (2, 4) else "no channels or units"
         raise ArgumentError(f"unit={unit}: the layer has {units}.")
     values, places = made[:, unit].flatten(1).max(dim=1) if made.dim() == 4 else (made[:, unit], None)
     where = [None] * len(values) if places is None else [divmod(place, made.shape[3]) for place in places.tolist()]
@@ -142,7 +142,7 @@ def last_feature_maps(model: nn.Module, input_shape: tuple[int, int, int]) -> st
     found = [call.name for call in calls if call.name and has_feature_maps(call)]
     if not found:
         raise ArgumentError(
-            f"{type(model).__name__} makes no maps to lay over the image; it has neither convolutions nor poolings, "
+            f"{type(model).__name__} has no feature maps to lay over the image: no convolutions or poolings, "
             f"but {named([call.name for call in calls])}."
         )
     return found[-1]

@@ -12,6 +12,7 @@ from striate.inspection.structure.inputs import input_of, input_shape_of, module
 from striate.inspection.structure.trace import trace
 from striate.models import evaluating
 from striate.runs import Run
+from striate.units import by
 
 
 def receptive_fields(
@@ -93,15 +94,17 @@ def effective_field(
             chunk = chunk.clone().requires_grad_()
             with taking(model, shape):
                 model(chunk.clone())  # it may be written to
-            maps = output_of(made, layer, model)
-            if maps.dim() != 4:
+            feature_maps = output_of(made, layer, model)
+            if feature_maps.dim() != 4:
                 raise ArgumentError(
-                    f"layer '{layer}' of {type(model).__name__} has no maps, its output is {tuple(maps.shape)}: "
-                    f"choose one before it, for example '{last_feature_maps(model, shape)}'."
+                    f"layer '{layer}' of {type(model).__name__} has no feature maps, its output is "
+                    f"{tuple(feature_maps.shape)}: choose one before it, for example "
+                    f"'{last_feature_maps(model, shape)}'."
                 )
-            row, column = unit or (maps.shape[2] // 2, maps.shape[3] // 2)
-            if not (0 <= row < maps.shape[2] and 0 <= column < maps.shape[3]):
-                raise ArgumentError(f"unit={unit}: the maps of layer '{layer}' are {maps.shape[2]}×{maps.shape[3]}.")
-            (gradient,) = torch.autograd.grad(maps[:, :, row, column].sum(), chunk)
+            row, column = unit or (feature_maps.shape[2] // 2, feature_maps.shape[3] // 2)
+            if not (0 <= row < feature_maps.shape[2] and 0 <= column < feature_maps.shape[3]):
+                size = by(tuple(feature_maps.shape[2:]))
+                raise ArgumentError(f"unit={unit}: the feature maps of layer '{layer}' are {size}.")
+            (gradient,) = torch.autograd.grad(feature_maps[:, :, row, column].sum(), chunk)
             total += gradient.abs().sum((0, 1)).double().cpu()
     return EffectiveField(layer, (row, column), total / total.sum() if float(total.sum()) else total)

@@ -38,7 +38,7 @@ def report_comparison(comparison: Comparison, *, out: str | Path, command: str =
         "headline": _headline(comparison),
         "versus": _versus(comparison),
         "real": [_unbroken(sentence(pair)) for pair in comparison.pairs if pair.real],
-        "luck": [_unbroken(sentence(pair)) for pair in comparison.pairs if not pair.real],
+        "chance": [_unbroken(sentence(pair)) for pair in comparison.pairs if not pair.real],
         "method": method(comparison),
         "keys": {row.name: number % KEYS + 1 for number, row in enumerate(rows)},
         "curves": any(row.curve for row in rows),
@@ -62,12 +62,12 @@ def _unbroken(text: str) -> str:
 def _headline(comparison: Comparison) -> str:
     """The best model, or those that don't differ significantly from it, as a headline."""
     best = comparison.rows[0]
-    rivals = [pair.other for pair in comparison.pairs if pair.better == best.name and not pair.real]
-    if not rivals:
-        return f"{best.name} is the best of them" if len(comparison.rows) > 1 else best.name
-    if len(rivals) == len(comparison.rows) - 1:
+    equals = [pair.other for pair in comparison.pairs if pair.better == best.name and not pair.real]
+    if not equals:
+        return f"{best.name} is the best model" if len(comparison.rows) > 1 else best.name
+    if len(equals) == len(comparison.rows) - 1:
         return "No model is clearly the best"
-    return f"{best.name} leads, but can't be told from {' or '.join(rivals)}"
+    return f"{best.name} leads, but is not significantly better than {' or '.join(equals)}"
 
 
 def _versus(comparison: Comparison) -> list[tuple[str, list[dict[str, Any] | None]]]:

@@ -44,8 +44,8 @@ def explain(
         run: a run or its folder; of a run not finished, the newest checkpoint is used.
         image: an image file of any size.
         out: the file; explain-NAME.html in the run's folder if not given.
-        layer: where Grad-CAM and the exciting images are taken from; the last one with maps if not given.
-        data: whose training images to look among; the run's own data if not given. Where that is gone the page says so.
+        layer: the layer of Grad-CAM and of the excited units; the last one with feature maps if not given.
+        data: source of the training images; the run's own data if not given. Where that is gone the page says so.
         device: "auto", "cpu" or "cuda".
         model: for a run whose model Striate did not create, a module of the same structure.
 
@@ -61,18 +61,18 @@ def explain(
     run = run if isinstance(run, Run) else Run.open(run)
     path = file_to_write(run.path / f"explain-{Path(image).stem}.html" if out is None else out, "explain.html")
     prediction = predict(run, image, device=device, model=model)[0]
-    subject = _Subject(run, image, run.model(model, pick(device)))
-    layer, why = (layer, None) if layer else subject.last_layer()
-    examples, missing = subject.examples(data, layer)
-    page = {"run": run, "image": Path(image), "prediction": prediction, "alike": evidence.SIMILAR}
-    page |= {"layer": layer, "no_cam": why, "missing": missing}
-    page |= subject.attributions(run.classes.index(prediction.label), layer)
-    page |= subject.training(examples, layer) | subject.layers(examples)
+    explained = _ExplainedImage(run, image, run.model(model, pick(device)))
+    layer, reason = (layer, None) if layer else explained.last_layer()
+    examples, missing = explained.examples(data, layer)
+    page = {"run": run, "image": Path(image), "prediction": prediction, "similar": evidence.SIMILAR}
+    page |= {"layer": layer, "no_cam": reason, "missing": missing}
+    page |= explained.attributions(run.classes.index(prediction.label), layer)
+    page |= explained.training(examples, layer) | explained.layers(examples)
     write_atomic(path, render("explain.html.j2", page))
     return path
 
 
-class _Subject:
+class _ExplainedImage:
     """An image with the network that classifies it."""
 
     def __init__(self, run: Run, image: str | Path, model: nn.Module):
@@ -97,7 +97,7 @@ class _Subject:
         black = self._input(torch.zeros(1, *self.pixels.shape, dtype=torch.uint8))
         (ways["gradients"],) = evidence.pixel_attributions(self.model, self.input, targets, black)
         return {
-            "seen": over(self.pixels, "the image as the network sees it"),
+            "seen": over(self.pixels, "the input of the network"),
             "ways": [{"name": name, **pictures.attribution(self.pixels, way)} for name, way in ways.items()],
             "added": float(ways["gradients"].values.sum()),
             "difference": evidence.logit_difference(self.model, self.input, target, black),
@@ -136,9 +136,9 @@ class _Subject:
             images = self._input(examples.images[:: -(-len(examples) // count)])
         shown = stages(self.model, self.shape)
         return {
-            "maps": pictures.feature_maps(self.model, self.input, shown),
-            "sights": pictures.unit_fields(self.model, images, shown, self.pixels),
-            "most_maps": evidence.MOST_FEATURE_MAPS,
+            "feature_maps": pictures.feature_maps(self.model, self.input, shown),
+            "fields": pictures.unit_fields(self.model, images, shown, self.pixels),
+            "most_feature_maps": evidence.MOST_FEATURE_MAPS,
             "samples": len(images),
             "filters": first_filters(self.model, self.run.preprocess),
         }

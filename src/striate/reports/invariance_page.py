@@ -12,7 +12,7 @@ from striate.inspection.invariances.perturbations import PROTOCOLS, published
 from striate.inspection.invariances.result import Curve, Invariance, Point, by_stride, gains
 from striate.reports.rendering import file_to_write, render
 
-MOST_LAYERS = 40  # layers that a drawing names
+MOST_LAYERS = 40  # layers in a plot
 _QUANTITIES = (("consistency", "-"), ("accuracy", "--"), ("moved", ":"))
 
 
@@ -46,7 +46,7 @@ def report_invariance(
 
 def side_by_side(found: Sequence[Invariance]) -> dict[str, Any]:
     """Template values of the table of networks measured on the same images, and of the gains of the others."""
-    protocols = {name: says for name, (_, says) in PROTOCOLS.items()}
+    protocols = {name: description for name, (_, description) in PROTOCOLS.items()}
     return {"networks": found, "protocols": protocols, "greatest": published(found[0].side), "gains": gains(found)}
 
 
@@ -84,7 +84,9 @@ def layers(found: Invariance) -> dict[str, Any]:
         "errors": category_chart(
             names, errors, x="error: 0 is perfect, 1 as another image", label="errors layer by layer"
         ),
-        "through": category_chart(names, through, x="of what it takes, at most", label="what gets through", bars=True),
+        "through": category_chart(
+            names, through, x="share of the input values, at most", label="values that get through", bars=True
+        ),
         "made_at": _made_at(found.layers),
     }
 
@@ -96,8 +98,10 @@ def _through(layer: LayerShift) -> float:
 
 def _made_at(layers: Sequence[LayerShift]) -> tuple[LayerShift, LayerShift] | None:
     """The two consecutive layers between which the invariance error falls most, if it does."""
-    known = [each for each in layers if each.invariance is not None]
-    falls = [((before.invariance or 0) - (after.invariance or 0), before, after) for before, after in pairwise(known)]
+    measured = [each for each in layers if each.invariance is not None]
+    falls = [
+        ((before.invariance or 0) - (after.invariance or 0), before, after) for before, after in pairwise(measured)
+    ]
     fall, before, after = max(falls, key=lambda step: step[0], default=(0, None, None))
     return (before, after) if fall > 0 and before and after else None
 
@@ -143,12 +147,12 @@ def _reading(points: Sequence[Point], model: str | None) -> str:
     steady = [_strength(point) for point in points if point.consistency >= 0.9]
     worst = min(points, key=lambda point: point.consistency)
     share = percent(worst.consistency, 1).replace(" ", "\N{NO-BREAK SPACE}")
-    reads = f"nine in ten or more keep their class at {', '.join(steady)}"
+    reads = f"at least 90 % keep their class at {', '.join(steady)}"
     if len(steady) == len(points):
-        reads = "nine in ten or more keep their class at every strength"
+        reads = "at least 90 % keep their class at every strength"
     if not steady:
-        reads = "at no strength do nine in ten keep their class"
-    reads = f"{reads}; the fewest, {share}, at {_strength(worst)}."
+        reads = "fewer than 90 % keep their class at every strength"
+    reads = f"{reads}; lowest: {share} at {_strength(worst)}."
     return f"{model}: {reads}" if model else reads[0].upper() + reads[1:]
 
 

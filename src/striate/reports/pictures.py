@@ -18,8 +18,10 @@ from striate.inspection.examples import Example
 from striate.inspection.structure.trace import Call
 from striate.preprocess import Preprocess
 
-WARM, COLD = (234, 88, 12), (37, 99, 235)  # for and against
-LARGEST = 96  # pixels of a map's longer side; larger ones are made smaller
+WARM, COLD = (234, 88, 12), (37, 99, 235)  # colours of positive and negative values
+MOST_FILTERS = 64
+MOST_FILTER_CELLS = 2**18  # of all filters together, so that a dense layer on large images does not fill megabytes
+LARGEST = 96  # pixels of a feature map's longer side; larger ones are made smaller
 
 
 def heat(values: Tensor, strongest: float | None = None) -> str:
@@ -37,9 +39,9 @@ def heat(values: Tensor, strongest: float | None = None) -> str:
     return data_uri(pixels)
 
 
-def feature_map_pictures(maps: Tensor) -> list[str]:
+def feature_map_pictures(feature_maps: Tensor) -> list[str]:
     """Feature maps of one layer, (channels, height, width), on one scale: smallest value black, largest white."""
-    values = maps.detach().cpu().float()
+    values = feature_maps.detach().cpu().float()
     low, high = float(values.min()), float(values.max())
     pixels = ((values - low) / ((high - low) or 1.0) * 255).round().numpy().astype(np.uint8)
     return [data_uri(_small(each)[:, :, None]) for each in pixels]
@@ -56,7 +58,7 @@ def over(
 
     Args:
         pixels: uint8 (height, width, channels).
-        label: what it shows, for those who can't see it.
+        label: description for screen readers.
         layer: from `heat`; the image is then dimmed.
         frame: a rectangle: first row, first column, first row after, first column after.
         margin: rows and columns to leave free around the image, for a frame that is larger.
@@ -103,7 +105,7 @@ def unit_fields(model: nn.Module, images: Tensor, shown: Sequence[Call], pixels:
 def feature_maps(model: nn.Module, image: Tensor, shown: Sequence[Call]) -> list[dict[str, Any]]:
     """Feature maps of layers for an image, (1, channels, height, width)."""
     found = evidence.feature_maps(model, image, list(shown))
-    return [{"maps": each, "pictures": feature_map_pictures(each.strongest)} for each in found]
+    return [{"feature_maps": each, "pictures": feature_map_pictures(each.strongest)} for each in found]
 
 
 def example(each: Example) -> dict[str, Any]:
@@ -129,10 +131,6 @@ def _fields_picture(pixels: np.ndarray, fields: evidence.UnitFields) -> str:
 def _margin(before: int, after: int, side: int) -> int:
     """Margin in pixels for a frame that goes beyond the image, up to a quarter of the side."""
     return min(max(before, after, 0), side // 4)
-
-
-MOST_FILTERS = 64
-MOST_FILTER_CELLS = 2**18  # of all filters together, so that a dense layer on large images does not fill megabytes
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from striate.comparison.result import Row
     from striate.reports.ilsvrc import Winner
 
+Box = tuple[float, float, float, float]  # left, bottom, right, top
+Point = tuple[float, float]
+GAP = 6.0  # between a point and its label, and half of it around a point
 _MARKS = "osD^vPX"
 
 
@@ -87,9 +90,57 @@ def errors_by_year(winners: Sequence[Winner]) -> Markup:
             )
         axes.set_xticks([each.year for each in winners])
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %", decimals=0))
-        axes.set_ylabel("top-five error")
+        axes.set_ylabel("top-5 error")
         axes.margins(y=0.1)
-        return svg(figure, "top-five error of the ILSVRC winners by year")
+        return svg(figure, "top-5 error of the ILSVRC winners by year")
+
+
+def curves(history: Sequence[dict[str, Any]], quantity: str) -> Markup:
+    """Plot a quantity over the epochs, on the training and, if there is one, the validation split.
+
+    Args:
+        history: one dictionary an epoch, as in metrics.jsonl; at least one.
+        quantity: "loss" or "accuracy".
+    """
+    with style():
+        figure, axes = blank(4.4, 2.8)
+        epochs = [metrics["epoch"] for metrics in history]
+        marker = "o" if len(epochs) <= 30 else None
+        for split, colour in (("train", BLUE), ("val", ORANGE)):
+            values = [metrics.get(f"{split}_{quantity}") for metrics in history]
+            if any(value is not None for value in values):
+                line = np.array([np.nan if value is None else value for value in values])
+                axes.plot(epochs, line, color=colour, marker=marker, markersize=3, label=split)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        if len(epochs) == 1:
+            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)  # else the ticks have three decimals
+        axes.grid(axis="y", color=LINE)
+        axes.set_axisbelow(True)
+        if quantity == "accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+        else:
+            axes.update_datalim([(1, 0)])
+            axes.autoscale_view()
+            axes.set_ylim(bottom=0)
+        axes.legend(frameon=False)
+        return svg(figure, f"{quantity} by epoch")
+
+
+def heat_map(confusion: Sequence[Sequence[int]]) -> Markup:
+    """Plot a confusion matrix of many classes: shares of each row as depth of colour, mistakes in orange."""
+    counts = np.asarray(confusion, dtype=np.float64)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    hit = np.eye(len(counts), dtype=bool)
+    pixels = np.empty((*share.shape, 4))
+    pixels[..., :3] = np.where(hit[..., None], (0.23, 0.51, 0.96), (0.92, 0.35, 0.05))
+    pixels[..., 3] = np.sqrt(share)  # so that one mistake in fifty can still be seen
+    with style():
+        figure, axes = blank(6, 6)
+        axes.imshow(pixels, interpolation="nearest")
+        axes.set_xlabel("predicted class, by number")
+        axes.set_ylabel("true class, by number")
+        return svg(figure, "confusion matrix")
 
 
 def _heights(points: Sequence[tuple[int, Row, float]], below: float) -> tuple[float, float]:
@@ -154,12 +205,6 @@ def _logarithmic(axes: Axes, low: float, high: float) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-Box = tuple[float, float, float, float]  # left, bottom, right, top
-Point = tuple[float, float]
-
-GAP = 6.0  # between a point and its label, and half of it around a point
-
-
 def place(points: Sequence[Point], sizes: Sequence[Point], frame: Box, lines: Sequence[Point] = ()) -> list[Point]:
     """Place labels beside their points: the lower left corner of each.
 
@@ -204,51 +249,3 @@ def _shared(first: Box, second: Box) -> float:
 def _outside(box: Box, frame: Box) -> float:
     """The area of a box that lies outside the frame."""
     return (box[2] - box[0]) * (box[3] - box[1]) - _shared(box, frame)
-
-
-def curves(history: Sequence[dict[str, Any]], quantity: str) -> Markup:
-    """Plot a quantity over the epochs, on the training and, if there is one, the validation split.
-
-    Args:
-        history: one dictionary an epoch, as in metrics.jsonl; at least one.
-        quantity: "loss" or "accuracy".
-    """
-    with style():
-        figure, axes = blank(4.4, 2.8)
-        epochs = [metrics["epoch"] for metrics in history]
-        marker = "o" if len(epochs) <= 30 else None
-        for split, colour in (("train", BLUE), ("val", ORANGE)):
-            values = [metrics.get(f"{split}_{quantity}") for metrics in history]
-            if any(value is not None for value in values):
-                line = np.array([np.nan if value is None else value for value in values])
-                axes.plot(epochs, line, color=colour, marker=marker, markersize=3, label=split)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
-        if len(epochs) == 1:
-            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)  # else the ticks have three decimals
-        axes.grid(axis="y", color=LINE)
-        axes.set_axisbelow(True)
-        if quantity == "accuracy":
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
-        else:
-            axes.update_datalim([(1, 0)])
-            axes.autoscale_view()
-            axes.set_ylim(bottom=0)
-        axes.legend(frameon=False)
-        return svg(figure, f"{quantity} by epoch")
-
-
-def heat_map(confusion: Sequence[Sequence[int]]) -> Markup:
-    """Plot a confusion matrix of many classes: shares of each row as depth of colour, mistakes in orange."""
-    counts = np.asarray(confusion, dtype=np.float64)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    hit = np.eye(len(counts), dtype=bool)
-    pixels = np.empty((*share.shape, 4))
-    pixels[..., :3] = np.where(hit[..., None], (0.23, 0.51, 0.96), (0.92, 0.35, 0.05))
-    pixels[..., 3] = np.sqrt(share)  # so that one mistake in fifty can still be seen
-    with style():
-        figure, axes = blank(6, 6)
-        axes.imshow(pixels, interpolation="nearest")
-        axes.set_xlabel("predicted class, by number")
-        axes.set_ylabel("true class, by number")
-        return svg(figure, "confusion matrix")

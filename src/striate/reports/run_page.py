@@ -15,10 +15,10 @@ from striate.evaluation.evaluation import Evaluation, measured, most_confused
 from striate.evaluation.samples import Samples, samples_of
 from striate.files import write_atomic
 from striate.inspection.invariances.classifier import other_network
+from striate.reports.inspected_run import InspectedRun
 from striate.reports.pictures import first_filters, most_confident_mistakes
 from striate.reports.rendering import file_to_write, render
 from striate.reports.sections import sections
-from striate.reports.subject import Subject
 from striate.runs import Run
 from striate.training import Recipe
 from striate.training import recipe as named
@@ -44,7 +44,7 @@ def report(
         out: the file; report.html in the run's folder if not given.
         data: what to measure the run on, see `evaluate`. Where the run's own data is gone or holds no images out, the
             report says so and shows the rest.
-        against: other runs on the same classes, whose shift consistency is shown beside this one's.
+        against: other runs on the same classes, to compare its shift consistency with.
         device: "auto", "cpu" or "cuda".
         model: for a run whose model Striate did not create, a module of the same structure.
         progress: called with what is being done, how much of it is done, and how much there is.
@@ -54,19 +54,19 @@ def report(
 
     Raises:
         ArgumentError: if `out` is a folder.
-        CheckpointError: if the run, or one it is set against, has no usable weights.
-        DataError: if a run it is set against tells other classes apart.
+        CheckpointError: if the run, or one to compare with, has no usable weights.
+        DataError: if a run to compare with has other classes.
         StorageError: if the file can't be written; what was there before stays.
     """
     run = _opened(run)
     path = file_to_write(run.path / "report.html" if out is None else out, "report.html")
     module = run.model(model)
-    rivals = tuple(other_network(_opened(each), run) for each in against)
-    samples, why = _samples(run, data)
+    others = tuple(other_network(_opened(each), run) for each in against)
+    samples, reason = _samples(run, data)
     evaluation = measured(run, samples, module, device) if samples else None
-    subject = Subject(run, module, samples, evaluation, rivals, device, progress)
-    page = {**_about(run, module), **_measurements(run, samples, evaluation, why), "sections": sections(subject)}
-    page |= _drawings(page["history"], evaluation)
+    inspected = InspectedRun(run, module, samples, evaluation, others, device, progress)
+    page = {**_about(run, module), **_measurements(run, samples, evaluation, reason), "sections": sections(inspected)}
+    page |= _plots(page["history"], evaluation)
     write_atomic(path, render("report.html.j2", page))
     return path
 
@@ -101,12 +101,12 @@ def _about(run: Run, module: nn.Module) -> dict[str, Any]:
     }
 
 
-def _measurements(run: Run, samples: Samples | None, evaluation: Evaluation | None, why: str) -> dict[str, Any]:
+def _measurements(run: Run, samples: Samples | None, evaluation: Evaluation | None, reason: str) -> dict[str, Any]:
     """Page values from the held-out images, or the reason why there are none."""
     if samples is None or evaluation is None:
         result = run.result or {}
         measured_then = result if "accuracy" in result else None
-        return {"evaluation": None, "measured": measured_then, "notes": [f"Not measured on images now: {why}"]}
+        return {"evaluation": None, "measured": measured_then, "notes": [f"Not measured on images now: {reason}"]}
     return {
         "evaluation": evaluation,
         "measured": evaluation,
@@ -131,7 +131,7 @@ def _cells(evaluation: Evaluation) -> list[tuple[str, list[dict[str, Any]]]]:
     return rows
 
 
-def _drawings(history: list[dict[str, Any]], evaluation: Evaluation | None) -> dict[str, Any]:
+def _plots(history: list[dict[str, Any]], evaluation: Evaluation | None) -> dict[str, Any]:
     from striate.reports import plots  # Matplotlib takes half a second that importing this package need not take
 
     large = evaluation is not None and len(evaluation.classes) > MOST_CELLS

@@ -59,7 +59,7 @@ def _masks() -> list[tuple[str, str]]:
     """Pictures of the ring pooled and then moved by a pixel, moved and then pooled, and their difference."""
     pool, mask = layers.MaxPool2d(2), ring()
     wanted, got = segmented(pool, mask).roll(1, -1), segmented(pool, mask.roll(1, -1))
-    named = (("found, then moved", wanted), ("moved, then found", got), ("difference", wanted ^ got))
+    named = (("pooled, then moved", wanted), ("moved, then pooled", got), ("difference", wanted ^ got))
     return [(name, _picture(each[0, 0].float(), 6)) for name, each in named]
 
 
@@ -91,7 +91,7 @@ def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
             )
             for key, arm in enumerate(study.arms)
         ]
-        charts[what] = lines(drawn, x="turned by, in degrees", y=what, label=f"{what} by angle", legend=False)
+        charts[what] = lines(drawn, x="rotation, in degrees", y=what, label=f"{what} by angle", legend=False)
     groups = [
         {
             "filters": [data_uri(_filter_picture(each)) for each in filters],
@@ -107,7 +107,7 @@ def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
         "headline": headline(study),
         "verdicts": verdicts(study),
         "estimate": estimate,
-        "turn": ANGLES[-1],
+        "most_degrees": ANGLES[-1],
         **charts,
     }
     write_atomic(path, render("depthwise.html.j2", page))

@@ -53,7 +53,7 @@ def advise(
 
     Args:
         model: any module from float (N, C, H, W) to logits, or a run.
-        images: uint8 (N, H, W, C), such as it is made for: two rules look at what a trained network does with them.
+        images: uint8 (N, H, W, C), for two rules that check the activations of a trained network.
         input_shape: channels, height, width; known with images, for runs, and for models that Striate made.
         preprocess: how pixels become input; a run has its own, and for a module it is pixel / 255 if not given.
         recipe: how it is trained, for the memory: batch size and optimiser; a run has its own.
@@ -91,7 +91,7 @@ def advise(
             f"{name or _name(module)} has no convolutions to advise on; its layers are "
             f"{named(dict.fromkeys(call.name for call in network.calls))}."
         )
-    return _looked_at(network, chosen, name or _name(module))
+    return _advice(network, chosen, name or _name(module))
 
 
 def _network(module: nn.Module, shape: tuple[int, int, int], device: torch.device, recipe: Recipe) -> Network:
@@ -107,7 +107,7 @@ def _with_images(network: Network, images: Tensor, preprocess: Preprocess | None
     return replace(network, images=preprocess.conform_all(images), inputs=inputs)
 
 
-def _looked_at(network: Network, rules: list[str], name: str) -> Advice:
+def _advice(network: Network, rules: list[str], name: str) -> Advice:
     findings: list[Finding] = []
     passed, skipped = [], {}
     for rule in rules:

@@ -13,9 +13,9 @@ from striate.inspection.extent.field import Field
 from striate.inspection.structure.trace import Call, trace
 from striate.units import by
 
-SMALL = 0.5  # of the image's side: a unit of the last maps then sees less than a quarter of it
-IDLE = 0.05  # of the network's parameters, that only ever meet padding
-STEPS = 4  # strides that are taken away, at most
+SMALL_SHARE = 0.5  # of the image's side: a unit of the final feature maps then sees less than a quarter of it
+IDLE_SHARE = 0.05  # of the network's parameters, above which idle weights are a finding
+MOST_STRIDES = 4  # to remove
 
 _STRIDED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, layers.MaxPool2d, layers.AvgPool2d)
 
@@ -24,11 +24,11 @@ def small_field(network: Network) -> list[Finding]:
     """Find final feature maps whose units see less than half of the image along both sides.
 
     Raises:
-        SkippedError: if it is not known what they see.
+        SkippedError: if their receptive field is unknown.
     """
     call, field = _last(network)
     image = network.shape[1:]
-    if max(size / side for size, side in zip(field.size, image, strict=True)) >= SMALL:
+    if max(size / side for size, side in zip(field.size, image, strict=True)) >= SMALL_SHARE:
         return []
     stride = max([each for each in field.stride if each], default=1)
     missing = max(side - size for size, side in zip(field.size, image, strict=True))
@@ -37,12 +37,12 @@ def small_field(network: Network) -> list[Finding]:
         Finding(
             rule="small-field",
             layers=(call.name,),
-            found=f"Each unit of the last maps sees {by(field.size)} of the image's {by(image)} pixels "
+            found=f"Each unit of the final feature maps sees {by(field.size)} of the image's {by(image)} pixels "
             f"({share(math.prod(field.size), math.prod(image))} of its area).",
             numbers={"field": max(field.size), "image": max(image), "stride": stride, "layers_missing": more},
-            change=f"Pool once more, or add 3×3 layers, each of which sees {2 * stride:g} pixels more here: "
+            change=f"Add a pooling, or 3×3 layers, each of which sees {2 * stride:g} pixels more here: "
             f"{more} would see all of it.",
-            manual="where to deepen a network is a choice of its design",
+            manual="where to deepen a network is a design choice",
         )
     ]
 
@@ -54,7 +54,7 @@ def idle_weights(network: Network) -> list[Finding]:
     """
     idle = _idle(network.calls)
     count = sum(idle.values())
-    if not count or count < IDLE * network.parameters:
+    if not count or count < IDLE_SHARE * network.parameters:
         return []
     calls = [call for call in network.calls if idle.get(call.name)]
     least = min((call.input_shape[2:] for call in calls), key=math.prod)
@@ -73,10 +73,10 @@ def idle_weights(network: Network) -> list[Finding]:
                 "field": max(field.size) if field is not None else 0,
                 "image": max(network.shape[1:]),
             },
-            change=f"Keep the maps larger: {_without(found[0])}."
+            change=f"Keep the feature maps larger: {_without(found[0])}."
             if found
-            else "Keep the maps larger, with fewer strides or a larger image.",
-            manual="" if found else "taking away the first strides is not enough or not possible",
+            else "Keep the feature maps larger, with fewer strides or a larger image.",
+            manual="" if found else "removing the first strides is not enough or not possible",
             surgery=found[1] if found else None,
         )
     ]
@@ -87,10 +87,10 @@ def _last(network: Network) -> tuple[Call, Field]:
     for call in reversed(network.calls):
         windowed = getattr(call.module, "kernel_size", None) is not None and len(call.output_shape) == 4
         if windowed and call.field is None:
-            raise SkippedError("it is not known which pixels its last maps see")
+            raise SkippedError("the receptive field of its final feature maps is unknown")
         if windowed and call.field is not None:
             return call, call.field
-    raise SkippedError("it makes no maps")
+    raise SkippedError("it has no feature maps")
 
 
 def _idle(calls: list[Call]) -> dict[str, int]:
@@ -119,13 +119,13 @@ def _met(conv: nn.Conv2d, axis: int, cells: int, made: int) -> int:
 def _freeing(network: Network) -> tuple[list[str], Surgery] | None:
     """The first strided layers whose strides have to go so that no weights are idle, and the surgery for it."""
     strided = dict.fromkeys(call.name for call in network.calls if _strides(call.module))
-    for count in range(1, STEPS + 1):
+    for count in range(1, MOST_STRIDES + 1):
         paths = list(strided)[:count]
         try:
             freed = changed(network.module, _unstriding(paths), network.shape)
         except ArgumentError:
             return None
-        if sum(_idle(trace(freed, network.shape)).values()) < IDLE * network.parameters:
+        if sum(_idle(trace(freed, network.shape)).values()) < IDLE_SHARE * network.parameters:
             return paths, _unstriding(paths)
     return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,10 @@ from striate.drawing import percent
 from striate.errors import ArgumentError
 from striate.inspection.advice.surgery import Surgery, changed
 from striate.inspection.structure.inputs import input_shape_of
-from striate.units import by
+from striate.units import by, listed, readable
+
+WIDTH = 110  # characters of a line
+MOST_LAYERS = 4  # that are listed by name
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,11 @@ class Finding:
     Args:
         rule: its name, a key of `RULES`.
         layers: paths of the layers it is about, in the order they are called.
-        found: what was found, a sentence with its numbers.
+        found: the finding, a sentence with its numbers.
         numbers: the same numbers by name. Times are in seconds, memory is in bytes, shares lie in [0, 1].
-        change: what is proposed, a sentence.
-        saves: what the change takes away, counted on the changed network; `None` where the change is not automatic.
-        manual: why the change is not automatic; empty where it is.
+        change: the proposed change, a sentence.
+        saves: savings of the change, counted on the changed network; `None` where the change is not automatic.
+        manual: reason why the change is not automatic; empty where it is.
         surgery: makes the change on a network; `None` where it is not automatic.
     """
 
@@ -93,10 +96,10 @@ class Advice:
         parameters, multiply_adds: all of its trainable parameters, and its multiply-adds for one image.
         batch_size: how many images a step of training takes.
         memory: bytes that such a step needs; `None` if that could not be measured.
-        images: how many images the rules looked at that need some.
+        images: number of images for the rules that need some.
         findings: in the order of the rules.
         passed: rules that found nothing.
-        skipped: rules that could not look, and why.
+        skipped: reasons of the rules that could not check the network, by name.
     """
 
     model: str
@@ -125,20 +128,16 @@ class Advice:
         return advice_text(self)
 
 
-WIDTH = 110
-MOST_LAYERS = 4  # that are listed by name
-
-
 def advice_text(advice: Advice) -> str:
     """The network in one line, the findings, and the rules that passed or were skipped."""
     count = len(advice.findings)
     about = [f"{advice.model}, {by(advice.input_shape)}: {advice.parameters:,} parameters"]
     about.append(f"{short(advice.multiply_adds)} multiply-adds an image")
     if advice.memory is not None:
-        about.append(f"{size(advice.memory)} to train on {advice.batch_size} images a step")
+        about.append(f"{readable(advice.memory)} to train on {advice.batch_size} images a step")
     parts = [f"{', '.join(about)}; {count or 'no'} finding{'s' if count != 1 else ''}"]
     parts += [_finding(number, finding, advice) for number, finding in enumerate(advice.findings, start=1)]
-    rest = [f"Nothing to say about: {', '.join(advice.passed)}."] if advice.passed else []
+    rest = [f"Passed: {', '.join(advice.passed)}."] if advice.passed else []
     reasons: dict[str, list[str]] = {}
     for rule, reason in advice.skipped.items():
         reasons.setdefault(reason, []).append(rule)
@@ -148,14 +147,15 @@ def advice_text(advice: Advice) -> str:
 
 
 def _finding(number: int, finding: Finding, advice: Advice) -> str:
-    lines = [f"{number}  {finding.rule}: {listed(finding.layers)}" if finding.layers else f"{number}  {finding.rule}"]
-    says = [finding.found, f"→ {finding.change}"]
+    layers = f": {listed(finding.layers, MOST_LAYERS)}" if finding.layers else ""
+    lines = [f"{number}  {finding.rule}{layers}"]
+    sentences = [finding.found, f"→ {finding.change}"]
     if finding.saves is not None:
-        says[-1] += f" {saving(finding.saves, advice)}"
+        sentences[-1] += f" {saving(finding.saves, advice)}"
     if finding.manual:
-        says.append(f"(Not automatic: {finding.manual}.)")
+        sentences.append(f"(Not automatic: {finding.manual}.)")
     indent = {"width": WIDTH, "initial_indent": "   ", "subsequent_indent": "   "}
-    return "\n".join([*lines, *(line for each in says for line in textwrap.wrap(each, **indent))])  # type: ignore[arg-type]
+    return "\n".join([*lines, *(line for each in sentences for line in textwrap.wrap(each, **indent))])  # type: ignore[arg-type]
 
 
 def saving(saves: Saving, advice: Advice) -> str:
@@ -164,11 +164,11 @@ def saving(saves: Saving, advice: Advice) -> str:
         (saves.parameters, f"{abs(saves.parameters):,} parameters", advice.parameters),
         (saves.multiply_adds, f"{short(abs(saves.multiply_adds))} multiply-adds", advice.multiply_adds),
     )
-    said: dict[str, list[str]] = {"takes away": [], "adds": []}
+    changes: dict[str, list[str]] = {"saves": [], "adds": []}
     for value, words, total in counts:
         if value:
-            said["takes away" if value > 0 else "adds"].append(f"{words} ({share(abs(value), total)})")
-    verbs = [f"{verb} {' and '.join(objects)}" for verb, objects in said.items() if objects]
+            changes["saves" if value > 0 else "adds"].append(f"{words} ({share(abs(value), total)})")
+    verbs = [f"{verb} {' and '.join(objects)}" for verb, objects in changes.items() if objects]
     if not verbs:
         return "That changes neither the parameters nor the multiply-adds."
     return f"That {' and '.join(verbs)}."
@@ -186,15 +186,3 @@ def short(count: float) -> str:
         if count >= factor:
             return f"{count / factor:.3g}{unit}" if count < 999.5 * factor else f"{count / factor:,.0f}{unit}"
     return f"{count:,.0f}"
-
-
-def size(memory: float) -> str:
-    """Bytes as people write them: "312 MB", "1.4 GB"."""
-    return f"{memory / 1e9:.1f} GB" if memory >= 1e9 else f"{max(memory / 1e6, 0.1):.{0 if memory >= 1e7 else 1}f} MB"
-
-
-def listed(layers: Sequence[str]) -> str:
-    """The layers' names, of many the first ones."""
-    shown = list(layers[:MOST_LAYERS]) if len(layers) > MOST_LAYERS + 1 else list(layers)
-    more = len(layers) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")

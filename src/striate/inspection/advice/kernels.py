@@ -19,7 +19,7 @@ from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.trace import Call
 from striate.units import plural
 
-MATERIAL = 0.05  # of the network's parameters or multiply-adds: less is not worth a finding
+MATERIAL_SHARE = 0.05  # of the network's parameters or multiply-adds: less is not worth a finding
 
 
 class _Costs(NamedTuple):
@@ -49,7 +49,7 @@ def large_kernels(network: Network) -> list[Finding]:
     if not found:
         return []
     before, after, work, stacked_work = (sum(column) for column in zip(*found.values(), strict=True))
-    material = MATERIAL * network.parameters, MATERIAL * network.table.multiply_adds
+    material = MATERIAL_SHARE * network.parameters, MATERIAL_SHARE * network.table.multiply_adds
     if before - after < material[0] and work - stacked_work < material[1]:
         return []
     calls = [call for call in network.convolutions if call.name in found]
@@ -61,7 +61,8 @@ def large_kernels(network: Network) -> list[Finding]:
             layers=tuple(found),
             found=f"{plural(len(calls), 'kernel')} of {' and '.join(f'{size}×{size}' for size in sizes)} after "
             f"the first layer: {before:,} weights, "
-            f"{short(work)} multiply-adds; as 3×3 kernels that see as much, {after:,} and {short(stacked_work)}.",
+            f"{short(work)} multiply-adds; as 3×3 kernels with the same receptive field, {after:,} and "
+            f"{short(stacked_work)}.",
             numbers={
                 "weights": before,
                 "stacked_weights": after,
@@ -143,4 +144,4 @@ def _stack(conv: nn.Conv2d, followers: list[nn.Module]) -> nn.Sequential:
 def _stack_text(size: int) -> str:
     layers = (size - 1) // 2
     counts = {2: "two", 3: "three", 4: "four", 5: "five"}
-    return f"{counts.get(layers, layers)} 3×3 convolutions in the place of each {size}×{size}"
+    return f"{counts.get(layers, layers)} 3×3 convolutions instead of each {size}×{size}"

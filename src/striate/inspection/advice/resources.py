@@ -10,22 +10,23 @@ from torch import Tensor, nn
 
 from striate import layers
 from striate.hardware import memory
-from striate.inspection.advice.finding import Finding, share, size
+from striate.inspection.advice.finding import Finding, share
 from striate.inspection.advice.network import Network
 from striate.inspection.advice.surgery import Surgery, dry_run, put, swapping
 from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.inputs import like
 from striate.inspection.structure.trace import layers_of
 from striate.models import evaluating
+from striate.units import readable
 
-PASSES = 5  # of which each layer's quickest counts: whatever else the machine does only slows
-SECONDS = 0.5  # for a pass at most, if fewer images make it so
-LARGE = 0.25  # of the time of a pass
-RATIO = 3  # of its share of the time to its share of the multiply-adds
-
+PASSES = 5  # of which each layer's quickest counts: other load only slows them down
+SECONDS = 0.5  # for a pass at most, by taking fewer images
+LARGE_SHARE = 0.25  # of the time of a pass
+LARGE_RATIO = 3  # of a layer's share of the time to its share of the multiply-adds
+MEASURED_IMAGES = (2, 4)  # the second batch keeps more memory than the first by that of two images
 EXPONENTIALS = (nn.Tanh, nn.Sigmoid, layers.ScaledTanh)
-_MEMORY_BOUND = "Its time goes with the values that it reads and writes"
-_RESPONSE = (nn.LocalResponseNorm, layers.LocalResponseNorm)
+_MEMORY_BOUND = "Its time depends on the values that it reads and writes"
+_RESPONSE_NORMS = (nn.LocalResponseNorm, layers.LocalResponseNorm)
 
 
 def slow_layers(network: Network) -> list[Finding]:
@@ -44,7 +45,7 @@ def slow_layers(network: Network) -> list[Finding]:
     for paths in groups.values():
         part = sum(seconds[path] for path in paths) / total
         useful = sum(work.get(path, 0) for path in paths) / max(network.table.multiply_adds, 1)
-        if part >= LARGE and part >= RATIO * useful:
+        if part >= LARGE_SHARE and part >= LARGE_RATIO * useful:
             found.append(_finding(network, paths, (part, useful, total / images)))
     return found
 
@@ -63,42 +64,45 @@ def _finding(network: Network, paths: list[str], measured: tuple[float, float, f
         layers=tuple(paths),
         found=f"{count} {share(part, 1)} of the time of a forward pass and {does}: "
         f"{1000 * part * seconds:.2g} of {1000 * seconds:.2g} ms an image on this {network.device.type}, for "
-        f"{size(moved)} read and written.",
+        f"{readable(moved)} read and written.",
         numbers={"time": part * seconds, "share": part, "multiply_adds_share": useful, "bytes": moved},
         change=change,
-        manual="" if surgery else "it depends on what the layer is for",
+        manual="" if surgery else "it depends on the purpose of the layer",
         surgery=surgery,
     )
 
 
 def _change(network: Network, paths: list[str]) -> tuple[str, Surgery | None]:
     module = network.module.get_submodule(paths[0])
-    if isinstance(module, _RESPONSE):
-        maps = {call.name: call.output_shape[1] for call in network.calls if call.name in paths}
+    if isinstance(module, _RESPONSE_NORMS):
+        channels = {call.name: call.output_shape[1] for call in network.calls if call.name in paths}
         return (
-            "Take batch normalisation instead, as networks since 2015 do; VGG (2014, section 2.1) found no use in "
+            "Use batch normalisation instead, as networks since 2015 do; VGG (2014, section 2.1) found no benefit in "
             "response normalisation.",
-            _norming(maps),
+            _norming(channels),
         )
     if isinstance(module, EXPONENTIALS):
-        return "Take a ReLU, which costs a comparison for each value and no exponential.", swapping(paths, nn.ReLU())
+        return "Use a ReLU, which costs a comparison for each value and no exponential.", swapping(paths, nn.ReLU())
     if layer_kinds.activation(module) or isinstance(module, layer_kinds.NORMS):
         return f"{_MEMORY_BOUND}: apply it behind the pooling, on fewer values, where both commute.", None
     if isinstance(module, (*layer_kinds.MAX_POOLS, *layer_kinds.AVG_POOLS)):
-        return f"{_MEMORY_BOUND}: pool fewer or smaller maps, or let the convolution in front take the step.", None
+        return (
+            f"{_MEMORY_BOUND}: pool fewer or smaller feature maps, or give the stride to the convolution before it.",
+            None,
+        )
     if isinstance(module, nn.Conv2d):
         inputs = module.in_channels // module.groups
         return (
-            f"With {inputs} input map{'s' if inputs != 1 else ''} a group its time goes with the values that it "
-            "writes: make its map smaller (a stride, a smaller image) or its filters fewer.",
+            f"With {inputs} input channel{'s' if inputs != 1 else ''} a group its time depends on the values that it "
+            "writes: use smaller feature maps (a stride, a smaller image) or fewer filters.",
             None,
         )
-    return f"{_MEMORY_BOUND}: let it run on smaller or fewer maps.", None
+    return f"{_MEMORY_BOUND}: let it run on smaller or fewer feature maps.", None
 
 
-def _norming(maps: dict[str, int]) -> Surgery:
+def _norming(channels: dict[str, int]) -> Surgery:
     def norm(model: nn.Module, shape: tuple[int, int, int]) -> None:
-        for path, count in maps.items():
+        for path, count in channels.items():
             put(model, path, nn.BatchNorm2d(count).to(like(model)))
 
     return norm
@@ -151,9 +155,6 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-MEASURED_IMAGES = (2, 4)  # images: what the second batch keeps more is what two images keep
-
-
 def too_much_memory(network: Network) -> list[Finding]:
     """Find a batch that needs more memory in a training step than the machine has."""
     fixed, each = training_memory(network)
@@ -161,18 +162,17 @@ def too_much_memory(network: Network) -> list[Finding]:
     if needed <= available:
         return []
     most = math.floor((available - fixed) / each) if each else 0
-    change = (
-        f"Train with batches of {2 ** int(math.log2(most))}, which fit." if most >= 1 else "Take a smaller network."
-    )
+    change = f"Train with batches of {2 ** int(math.log2(most))}, which fit." if most >= 1 else "Use a smaller network."
     return [
         Finding(
             rule="memory",
             layers=(),
-            found=f"A step on {network.batch_size} images takes {size(needed)}, and there are {size(available)}: "
-            f"{size(fixed)} for parameters, gradients and the optimiser, {size(each)} for the maps of each image.",
+            found=f"A training step on {network.batch_size} images needs {readable(needed)}, of {readable(available)} "
+            f"available: {readable(fixed)} for parameters, gradients and the optimiser, {readable(each)} for the "
+            "feature maps of each image.",
             numbers={"needed": needed, "there": available, "fixed": fixed, "each_image": each, "most_images": most},
             change=change,
-            manual="it is a setting of the training, and the network stays as it is",
+            manual="it is a training setting, not a change of the network",
         )
     ]
 

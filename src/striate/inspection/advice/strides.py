@@ -20,7 +20,7 @@ from striate.inspection.structure.trace import Call
 from striate.models import evaluating
 from striate.units import by
 
-PROBES = 4  # images of noise that are followed
+PROBES = 4  # images of noise
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 
 
@@ -41,10 +41,10 @@ def skipping_strides(network: Network) -> list[Finding]:
         Finding(
             rule="skipping-stride",
             layers=tuple(unread),
-            found=f"{' and '.join(kinds)}: {share(worst, 1)} of the cells that come in are read by nothing.",
+            found=f"{' and '.join(kinds)}: {share(worst, 1)} of the input cells are read by nothing.",
             numbers={"unread": worst, "layers": len(unread)},
             change=f"{_proposal([calls[name] for name in unread])}.",
-            manual="" if plain else "a layer is of a kind of its own",
+            manual="" if plain else "a layer is of a custom type",
             surgery=_covering(list(unread)) if plain else None,
         )
     ]
@@ -90,12 +90,12 @@ def _unread(network: Network, calls: dict[str, Call]) -> dict[str, float]:
     noise = torch.randn(PROBES, *network.shape, generator=seeding.generator(0, "probe")).to(like(copied))
     try:
         with evaluating(copied), torch.enable_grad():
-            answer = copied(noise.requires_grad_())
+            output = copied(noise.requires_grad_())
     finally:
         for handle in handles:
             handle.remove()
-    weights = torch.randn(answer.shape, generator=seeding.generator(0, "probe weights")).to(answer)
-    slopes = torch.autograd.grad(answer, list(taken.values()), weights)
+    weights = torch.randn(output.shape, generator=seeding.generator(0, "probe weights")).to(output)
+    slopes = torch.autograd.grad(output, list(taken.values()), weights)
     silent = {path: (slope == 0).all(1).all(0).cpu() for path, slope in zip(taken, slopes, strict=True)}
     return {path: float((silent[path] & _between(call)).double().mean()) for path, call in calls.items()}
 
@@ -103,8 +103,8 @@ def _unread(network: Network, calls: dict[str, Call]) -> dict[str, float]:
 def _proposal(calls: list[Call]) -> str:
     pointwise = all(_pointwise(call.module) for call in calls)
     if pointwise:
-        return "Let an average pooling do the step before each of them (ResNet-D)"
-    return "Enlarge the kernels until they meet, with as much more padding"
+        return "Put an average pooling with the stride before each of them (ResNet-D)"
+    return "Enlarge the kernels until they meet, and the padding with them"
 
 
 def _pointwise(module: nn.Module) -> bool:

@@ -27,100 +27,10 @@ from striate.inspection.structure.inputs import like, taking
 from striate.inspection.structure.trace import first_tensor, layers_of, uncompiled
 from striate.models import evaluating
 
-Size = tuple[int, ...]
-
-_MAKERS = (nn.Conv2d, layers.PartialConv2d, layers.PaddedShortcut)
-
-
-class ChannelTies(TorchDispatchMode):
-    """Context that tracks, for every tensor, the layer that determines its number of channels.
-
-    Poolings, normalisations, activations and depthwise convolutions keep the channels of their input. Where an
-    operation takes two tensors and makes one with as many channels as both, the layers of both are tied.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._channels: dict[int, tuple[Tensor, str]] = {}  # id -> a tensor, kept alive, and whose channels it has
-        self._groups: dict[str, frozenset[str]] = {}
-        self._made: dict[str, str] = {}  # the path of a module -> whose channels its output has
-        self._taken: dict[str, set[Size]] = defaultdict(set)
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # see `ExtentTracker`
-
-    def tied(self, path: str) -> frozenset[str]:
-        """The layers whose outputs are added to this module's output, the module's own included."""
-        return self._groups.get(self._made.get(path, ""), frozenset())
-
-    def taken(self, path: str) -> set[Size]:
-        """The heights and widths at which this output, or a sum with it, enters a convolution."""
-        return set().union(*(self._taken[layer] for layer in self.tied(path)))
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        made = first_tensor(result)  # normalisations and poolings give statistics and places, too
-        if made is not None and made.dim() == 4:
-            taken = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor) and leaf.dim() == 4]
-            tied = [
-                self._channels[id(leaf)][1]
-                for leaf in taken
-                if id(leaf) in self._channels and _same_channels(leaf, made)
-            ]
-            if tied:
-                joined = frozenset().union(*(self._groups[layer] for layer in tied))
-                self._groups |= dict.fromkeys(joined, joined)
-                self._channels[id(made)] = (made, tied[0])
-        return result
-
-    def entered(self, module: nn.Module, taken: Tensor | None) -> None:
-        """Record the input of a module."""
-        if isinstance(module, nn.Conv2d) and id(taken) in self._channels and taken is not None:
-            self._taken[self._channels[id(taken)][1]].add(tuple(taken.shape[2:]))
-
-    def left(self, path: str, module: nn.Module, made: Tensor | None) -> None:
-        """Record the output of a module."""
-        depthwise = isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
-        if made is not None and isinstance(module, _MAKERS) and not depthwise:
-            self._groups.setdefault(path, frozenset({path}))
-            self._channels[id(made)] = (made, path)
-        if id(made) in self._channels:
-            self._made[path] = self._channels[id(made)][1]
-
-
-def channel_ties(model: nn.Module, shape: tuple[int, int, int]) -> ChannelTies:
-    """Find the ties of a network that takes images of (channels, height, width); it stays as it was."""
-    ties, weights = ChannelTies(), like(model)
-    handles = []
-    for path, module in model.named_modules():
-
-        def begin(module: nn.Module, args: Any) -> None:
-            ties.entered(module, first_tensor(args))
-
-        def end(module: nn.Module, args: Any, output: Any, path: str = path) -> None:
-            ties.left(path, module, first_tensor(output))
-
-        handles += [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
-    image = torch.zeros(1, *shape, device=weights.device, dtype=weights.dtype)
-    try:
-        with evaluating(model), torch.no_grad(), taking(model, shape), uncompiled(), ties:
-            model(image)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return ties
-
-
-def _same_channels(one: Tensor, other: Tensor) -> bool:
-    return one.shape[1] == other.shape[1]
-
-
 Surgery = Callable[[nn.Module, tuple[int, int, int]], None]  # changes a network that takes (channels, height, width)
-
+Size = tuple[int, ...]
 _CONVOLUTIONS = (nn.Conv2d,)
+_MAKERS = (nn.Conv2d, layers.PartialConv2d, layers.PaddedShortcut)
 _PER_CHANNEL = (*layer_kinds.BATCH_NORMS, *layer_kinds.INSTANCE_NORMS, nn.GroupNorm, nn.PReLU)
 
 
@@ -128,7 +38,7 @@ def changed(model: nn.Module, surgery: Surgery, shape: tuple[int, int, int], see
     """Do the surgery on a copy of a network, and check that the copy works.
 
     Raises:
-        ArgumentError: if it doesn't, or would answer in another shape.
+        ArgumentError: if it doesn't, or if its output has another shape.
     """
     new = copy.deepcopy(model)
     vars(new).pop("architecture", None)  # it is no longer what that makes
@@ -281,3 +191,89 @@ def _fit_per_channel(module: nn.Module, channels: int) -> None:
 def _image(model: nn.Module, shape: tuple[int, int, int], images: int = 1) -> Tensor:
     weights = like(model)
     return torch.zeros(images, *shape, device=weights.device, dtype=weights.dtype)
+
+
+class ChannelTies(TorchDispatchMode):
+    """Context that tracks, for every tensor, the layer that determines its number of channels.
+
+    Poolings, normalisations, activations and depthwise convolutions keep the channels of their input. Where an
+    operation takes two tensors and makes one with as many channels as both, the layers of both are tied.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._channels: dict[int, tuple[Tensor, str]] = {}  # id -> a tensor, kept alive, and whose channels it has
+        self._groups: dict[str, frozenset[str]] = {}
+        self._made: dict[str, str] = {}  # the path of a module -> whose channels its output has
+        self._taken: dict[str, set[Size]] = defaultdict(set)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # see `ExtentTracker`
+
+    def tied(self, path: str) -> frozenset[str]:
+        """The layers whose outputs are added to this module's output, the module's own included."""
+        return self._groups.get(self._made.get(path, ""), frozenset())
+
+    def taken(self, path: str) -> set[Size]:
+        """The heights and widths at which this output, or a sum with it, enters a convolution."""
+        return set().union(*(self._taken[layer] for layer in self.tied(path)))
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        made = first_tensor(result)  # normalisations and poolings give statistics and places, too
+        if made is not None and made.dim() == 4:
+            taken = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor) and leaf.dim() == 4]
+            tied = [
+                self._channels[id(leaf)][1]
+                for leaf in taken
+                if id(leaf) in self._channels and _same_channels(leaf, made)
+            ]
+            if tied:
+                joined = frozenset().union(*(self._groups[layer] for layer in tied))
+                self._groups |= dict.fromkeys(joined, joined)
+                self._channels[id(made)] = (made, tied[0])
+        return result
+
+    def entered(self, module: nn.Module, taken: Tensor | None) -> None:
+        """Record the input of a module."""
+        if isinstance(module, nn.Conv2d) and id(taken) in self._channels and taken is not None:
+            self._taken[self._channels[id(taken)][1]].add(tuple(taken.shape[2:]))
+
+    def left(self, path: str, module: nn.Module, made: Tensor | None) -> None:
+        """Record the output of a module."""
+        depthwise = isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
+        if made is not None and isinstance(module, _MAKERS) and not depthwise:
+            self._groups.setdefault(path, frozenset({path}))
+            self._channels[id(made)] = (made, path)
+        if id(made) in self._channels:
+            self._made[path] = self._channels[id(made)][1]
+
+
+def channel_ties(model: nn.Module, shape: tuple[int, int, int]) -> ChannelTies:
+    """Find the ties of a network that takes images of (channels, height, width); it stays as it was."""
+    ties, weights = ChannelTies(), like(model)
+    handles = []
+    for path, module in model.named_modules():
+
+        def begin(module: nn.Module, args: Any) -> None:
+            ties.entered(module, first_tensor(args))
+
+        def end(module: nn.Module, args: Any, output: Any, path: str = path) -> None:
+            ties.left(path, module, first_tensor(output))
+
+        handles += [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
+    image = torch.zeros(1, *shape, device=weights.device, dtype=weights.dtype)
+    try:
+        with evaluating(model), torch.no_grad(), taking(model, shape), uncompiled(), ties:
+            model(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return ties
+
+
+def _same_channels(one: Tensor, other: Tensor) -> bool:
+    return one.shape[1] == other.shape[1]

@@ -29,7 +29,7 @@ def narrow_stages(network: Network) -> list[Finding]:
         SkippedError: if the stride of a convolution is not known.
     """
     if any(call.field is None for call in network.convolutions):
-        raise SkippedError("it is not known which pixels all of its convolutions see")
+        raise SkippedError("the receptive field of a convolution is unknown")
     own = _own(network)
     taken = _taken(network, own)
     stages = _stages(network, own, taken)
@@ -48,10 +48,10 @@ def narrow_stages(network: Network) -> list[Finding]:
         Finding(
             rule="narrow-stage",
             layers=tuple(dict.fromkeys(call.name for call in network.convolutions if call.name in there)),
-            found=f"The maps become smaller and not more: {shown}.",
+            found=f"The feature maps become smaller but not more: {shown}.",
             numbers={"stages": len(narrow), "maps_before": widths[before], "maps": widths[after]},
-            change="Double them there, and keep the proportions behind it: "
-            f"{' → '.join(str(round(width * factors[stride])) for stride, width in widths.items())} maps.",
+            change="Double the channels there, and keep the proportions behind it: "
+            f"{' → '.join(str(round(width * factors[stride])) for stride, width in widths.items())} channels.",
             manual=manual,
             surgery=None if manual else _widening(wider),
         )
@@ -96,12 +96,12 @@ def _widths(network: Network, stages: dict[str, Stride]) -> dict[Stride, int]:
     widths = {stages[call.name]: 0 for call in calls if call.name in stages}
     for call in network.blocks:
         stage = stages.get(call.name)
-        if stage in widths and len(call.output_shape) == 4 and _makes_maps(call.module):
+        if stage in widths and len(call.output_shape) == 4 and _sets_channels(call.module):
             widths[stage] = max(widths[stage], call.output_shape[1])
     return widths
 
 
-def _makes_maps(module: nn.Module) -> bool:
+def _sets_channels(module: nn.Module) -> bool:
     """Tell whether the module determines its number of channels: not a pooling, nor a plain sequence."""
     return any(True for _ in module.parameters()) and not isinstance(module, nn.Sequential)
 
@@ -123,7 +123,7 @@ def _manual(network: Network, wider: dict[str, float]) -> str:
         tied = network.ties.tied(path)
         for other in sorted(tied) if path in tied else ():
             if wider.get(other, factor) != factor:
-                return f"the maps of {path} and {other}, which lie in different stages, are added to each other"
+                return f"the outputs of {path} and {other}, which belong to different stages, are added to each other"
     return ""
 
 

@@ -22,7 +22,7 @@ View = Callable[[Tensor], Tensor]
 class ExtentTracker(TorchDispatchMode):
     """Context that computes the image extent of every tensor as it is made.
 
-    Tensors are told apart by themselves; they are kept alive, so that no other takes the place of one.
+    Tensors are identified by their `id`; they are kept alive, so that no other takes the place of one.
 
     Args:
         image: (N, C, H, W), what the network is called with.

@@ -20,8 +20,8 @@ _LAYOUTS = ((-2, -1), (-3, -2))  # where rows and columns lie: (N, C, H, W) and 
 class Field:
     """Receptive field of a layer's units, in pixels: all that their values can depend on, through any path.
 
-    Fields are rectangles, and go on beyond the image where windows lie over padding. Of maps that see differently, as
-    behind parallel branches, it is what they see together.
+    Fields are rectangles, and go on beyond the image where windows lie over padding. Where channels see differently, as
+    behind parallel branches, it is the union.
 
     Args:
         image: height and width of the image.

@@ -17,8 +17,8 @@ from striate.layers import DEFAULT_FILTER
 from striate.preprocess import Preprocess
 from striate.runs import Run
 
-CHUNK = 64  # images that are answered at once
-TIMED = 9  # passes over a chunk, the quickest of which tells the time: whatever else runs only slows
+CHUNK = 64  # images at once
+TIMED = 9  # passes over a chunk, of which the quickest counts: other load only slows them down
 
 
 class Classifier:
@@ -37,7 +37,9 @@ class Classifier:
         with torch.inference_mode():
             logits = self._logits(self.inputs(images))
         if not torch.isfinite(logits).all():
-            raise ArgumentError(f"{type(self.model).__name__} gives values that are not finite; it can't be measured.")
+            raise ArgumentError(
+                f"{type(self.model).__name__} gives values that are not finite; its invariance can't be measured."
+            )
         return logits.double().softmax(1).cpu()
 
     def _logits(self, inputs: Tensor) -> Tensor:
@@ -107,7 +109,7 @@ def other_network(other: Run, run: Run) -> Network:
         DataError: if it was trained on other classes.
     """
     if other.classes != run.classes:
-        raise DataError(f"{other.path} tells other classes apart than {run.path}: compare runs on the same data.")
+        raise DataError(f"{other.path} has other classes than {run.path}: compare runs on the same data.")
     return f"{other.name} ({other.path.absolute().name})", other.model(), other.preprocess
 
 

@@ -22,7 +22,7 @@ from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.trace import layers_of
 
 MOST_IMAGES = 128  # that layers are compared on
-BATCH, PIXELS = 32, 2**18  # images at once, and pixels: all maps of a batch are kept
+BATCH, PIXELS = 32, 2**18  # images at once, and pixels: all feature maps of a batch are kept
 PROBED = 8  # images whose values are followed through each layer
 GROWTH = 64  # pixels by which an image grows to show a layer's stride
 
@@ -33,19 +33,20 @@ class LayerShift:
 
     Args:
         layer: the module's path.
-        type: the textbook's word.
-        maps: how many maps or units it makes.
-        size: height and width of its maps; `None` where there are none.
+        type: the textbook's name.
+        channels: channels or units of its output.
+        size: height and width of its feature maps; `None` where there are none.
         stride: pixels of the image from one cell to the next, down and to the right; `None` where cells have no place.
-        equivariance: the distance between the map of the shifted image and the shifted map; `None` without a place.
-        invariance: the distance between the map of the shifted image and the map of the image.
-        kept: numbers it gives for each that it takes.
-        reached: of the values it takes, the share that its output depends on; `None` where it takes several tensors.
+        equivariance: the distance between the feature map of the shifted image and the shifted feature map; `None`
+            without a place.
+        invariance: the distance between the feature maps of the shifted image and of the image.
+        kept: number of output values for each input value.
+        reached: share of the input values that its output depends on; `None` where it takes several tensors.
     """
 
     layer: str
     type: str
-    maps: int
+    channels: int
     size: tuple[int, int] | None
     stride: tuple[float, float] | None
     equivariance: float | None
@@ -101,7 +102,7 @@ def _row(call: _Call, stride: tuple[float, float] | None, distances: Sequence[fl
     return LayerShift(
         layer=call.name,
         type=layer_kinds.activation(call.module) or layer_kinds.kind(call.module),
-        maps=call.made.shape[1] if call.made.ndim > 1 else 1,
+        channels=call.made.shape[1] if call.made.ndim > 1 else 1,
         size=(call.made.shape[2], call.made.shape[3]) if has_maps else None,
         stride=stride,
         equivariance=follows / apart if stride and apart else None,

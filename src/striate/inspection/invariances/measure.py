@@ -26,7 +26,7 @@ from striate.preprocess import Preprocess
 from striate.runs import Run
 from striate.types import Progress
 
-WHAT = "measuring invariance"
+ACTIVITY = "measuring invariance"
 
 
 def invariance(
@@ -48,11 +48,11 @@ def invariance(
         images: uint8 (N, H, W, 1 or 3), two or more.
         labels: int64 (N,), positions in the outputs; without them accuracies are left out.
         preprocess: how pixels become input; a run has its own, and for a module it is pixel / 255 if not given.
-        seed: what moves, turning directions and noise are drawn from.
+        seed: seed of shifts, rotation directions and noise.
         device: "auto", "cpu" or "cuda".
         name: what to call the model.
         progress: called with what is being measured, how much of it is done, and how much there is.
-        brief: measure only what `shift_consistency` tells: translations by Zhang's greatest move; and no layers.
+        brief: measure only what `shift_consistency` needs: translations by Zhang's greatest shift; and no layers.
 
     Returns:
         Curves, layers and text; the model stays as it was.
@@ -87,12 +87,12 @@ def _measured(
     for change in changes:
         points = []
         for strength in change.strengths:
-            progress(WHAT, done, total)
+            progress(ACTIVITY, done, total)
             one, other = change.probabilities(classifier, images, strength)
             points.append(_point(strength, one, original if other is None else other, labels, right, other is not None))
             done += 1
         curves.append(Curve(change.name, change.unit, change.compared, tuple(points), change.unchanged))
-    progress(WHAT, done, total)
+    progress(ACTIVITY, done, total)
     layers = () if brief else layer_shifts(classifier.model, classifier.inputs, images, published(side), seed)
     accuracy = None if right is None else float(right.double().mean())
     return Invariance(name, len(images), accuracy, side, tuple(curves), layers, milliseconds([classifier], images)[0])
@@ -124,11 +124,11 @@ def _translations(greatest: Sequence[int], seed: int) -> Iterator[_Change]:
     def pair(protocol: Protocol, images: Tensor, greatest: float, index: np.ndarray) -> tuple[Tensor, ...]:
         return tuple(protocol(images, by, int(greatest)) for by in offsets(seed, int(greatest), index))
 
-    for name, (protocol, says) in PROTOCOLS.items():
+    for name, (protocol, description) in PROTOCOLS.items():
         yield _Change(
             f"translation, {name}",
-            "d, the greatest move in pixels",
-            f"two shifts of one image, each drawn evenly from 0 … d pixels down and right: {says}",
+            "d, the greatest shift in pixels",
+            f"two shifts of one image, each drawn evenly from 0 … d pixels down and right: {description}",
             tuple(map(float, greatest)),
             partial(pair, protocol),
             None if name == "crop" else 0.0,  # crop enlarges the image by a pixel even for no move

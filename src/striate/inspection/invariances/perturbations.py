@@ -106,9 +106,9 @@ def circular(images: Tensor, by: Tensor, greatest: int) -> Tensor:
 Protocol = Callable[[Tensor, Tensor, int], Tensor]
 # Each from images, uint8 (N, H, W, C), moves `by`, int64 (N, 2) in 0 … greatest, to uint8 (N, H, W, C).
 PROTOCOLS: dict[str, tuple[Protocol, str]] = {
-    "crop": (crop, "windows cut from the image enlarged by one pixel more than the greatest move"),
-    "zero": (zero, "the image moved about its middle, black moving in"),
-    "circular": (circular, "the image moved, what leaves at one side coming in at the other"),
+    "crop": (crop, "windows cut from the image enlarged by one pixel more than the greatest shift"),
+    "zero": (zero, "the image shifted about its middle, with black moving in"),
+    "circular": (circular, "the image shifted, with what leaves at one side coming in at the other"),
 }
 
 

@@ -15,6 +15,40 @@ from striate.inspection.structure.table import ArchitectureTable, LayerRow
 from striate.inspection.structure.trace import INPUT, Call, layers_of, trace
 from striate.runs import Run
 
+MODEL = "(model)"  # the layer's name where the model itself is the layer
+
+
+def describe(model: nn.Module | Run, input_shape: tuple[int, int, int] | None = None) -> ArchitectureTable:
+    """Describe the architecture of any network as a table, by tracing one image of zeros through its layers.
+
+    Rows are the layers in the order they are called. Activations and dropout are in the row of the layer whose output
+    they take; an activation behind a max pooling is listed with the layer before it, where papers print it, if both
+    commute. One whose input no layer made (a sum of two branches) has a row of its own. Operations outside modules
+    (`x + y`, `F.relu`) have no row, but receptive fields include them.
+
+    Args:
+        model: any module, or a run, of whose model a new instance is made.
+        input_shape: channels, height, width; known for models that Striate made.
+
+    Returns:
+        The table, with `rows`, totals, `.text()`, `.markdown()` and `.to_dict()`. The model stays as it was.
+
+    Raises:
+        ArgumentError: if `input_shape` is needed and missing, for TorchScript, for a lazy module that has not seen
+            its first batch, and for a run whose model Striate did not make.
+        ShapeError: if the model can't take such an image.
+    """
+    module = module_of(model)
+    shape = input_shape_of(module, input_shape)
+    architecture = architecture_of(module)
+    first, *drafts = fold(trace(module, shape))
+    seen: set[int] = set()
+    channels, size = _channels_and_size(None, (1, *shape))
+    rows = [LayerRow("input", "input", channels, size, activation=first.text)]
+    rows += [_row(draft, seen) for draft in drafts]
+    rows += _uncalled_rows(module, seen)
+    return ArchitectureTable(architecture.text if architecture else type(module).__name__, shape, tuple(rows))
+
 
 @dataclass
 class Draft:
@@ -23,7 +57,7 @@ class Draft:
     Args:
         call: the layer's.
         before: the row that made its input, if it took that row's last output.
-        last: the position of the call that made what leaves this row, activations included.
+        last: the position of the call that made this row's output, activations included.
         notes: its activations and dropout, in order.
     """
 
@@ -54,19 +88,19 @@ def fold(calls: list[Call]) -> list[Draft]:
             draft = (
                 None  # an activation has been applied elsewhere to what this one takes: they don't follow each other
             )
-        if draft is None or not _melts(call):
+        if draft is None or not _needs_no_row(call):
             draft = Draft(call, draft, position)
             drafts.append(draft)
         else:
             note = layer_kinds.dropout(call.module) or layer_kinds.activation(call.module)
             if note:
-                _home(draft, call.module).notes.append(note)
+                _weighted_row(draft, call.module).notes.append(note)
             draft.last = position
         holder[position] = draft
     return drafts
 
 
-def _melts(call: Call) -> bool:
+def _needs_no_row(call: Call) -> bool:
     """Tell whether the call needs no row of its own."""
     if any(True for _ in call.module.parameters()):
         return False
@@ -77,71 +111,38 @@ def _melts(call: Call) -> bool:
     )
 
 
-def _home(draft: Draft, module: nn.Module) -> Draft:
+def _weighted_row(draft: Draft, module: nn.Module) -> Draft:
     """The row that names an activation: that of the weighted layer, through poolings that commute with it."""
-    home: Draft | None = draft
+    row: Draft | None = draft
     if layer_kinds.increasing(module):
-        while home is not None and not home.notes and layer_kinds.commutes(home.call.module):
-            home = home.before
-    weighted = home is not None and not home.notes and any(True for _ in home.call.module.parameters())
-    return home if home is not None and weighted else draft
+        while row is not None and not row.notes and layer_kinds.commutes(row.call.module):
+            row = row.before
+    weighted = row is not None and not row.notes and any(True for _ in row.call.module.parameters())
+    return row if row is not None and weighted else draft
 
 
-MODEL = "(model)"  # the layer's name where the model itself is the layer
-
-
-def describe(model: nn.Module | Run, input_shape: tuple[int, int, int] | None = None) -> ArchitectureTable:
-    """Describe the architecture of any network as a table, by tracing one image of zeros through its layers.
-
-    Rows are the layers in the order they are called. Activations and dropout are in the row of the layer whose output
-    they take; an activation behind a max pooling is listed with the layer before it, where papers print it, if both
-    commute. One whose input no layer made (a sum of two branches) has a row of its own. Operations outside modules
-    (`x + y`, `F.relu`) have no row, but receptive fields include them.
-
-    Args:
-        model: any module, or a run, of whose model a new instance is made.
-        input_shape: channels, height, width; known for models that Striate made.
-
-    Returns:
-        The table, with `rows`, totals, `.text()`, `.markdown()` and `.to_dict()`. The model stays as it was.
-
-    Raises:
-        ArgumentError: if `input_shape` is needed and missing, for TorchScript, for a lazy module that has not seen
-            its first batch, and for a run whose model Striate did not make.
-        ShapeError: if the model can't take such an image.
-    """
-    module = module_of(model)
-    shape = input_shape_of(module, input_shape)
-    architecture = architecture_of(module)
-    first, *drafts = fold(trace(module, shape))
-    seen: set[int] = set()
-    maps, size = _extent(None, (1, *shape))
-    rows = [LayerRow("input", "input", maps, size, activation=first.text)]
-    rows += [_row(draft, seen) for draft in drafts]
-    rows += _left_over(module, seen)
-    return ArchitectureTable(architecture.text if architecture else type(module).__name__, shape, tuple(rows))
-
-
-def _extent(module: nn.Module | None, made: tuple[int, ...]) -> tuple[int | None, tuple[int, ...] | None]:
+def _channels_and_size(
+    module: nn.Module | None, output_shape: tuple[int, ...]
+) -> tuple[int | None, tuple[int, ...] | None]:
     """Channels and spatial size of an output with a batch axis; the features of dense layers lie last."""
-    if len(made) < 2:
+    if len(output_shape) < 2:
         return None, None
     if isinstance(module, layer_kinds.FEATURES_LAST):
-        return made[-1], made[1:-1] or None
-    return made[1], made[2:] or None
+        return output_shape[-1], output_shape[1:-1] or None
+    return output_shape[1], output_shape[2:] or None
 
 
 def _row(draft: Draft, seen: set[int]) -> LayerRow:
     """Make the finished row. Parameters in `seen` are not counted again; its own are added there."""
-    module, made = draft.call.module, draft.call.output_shape
-    maps, size = _extent(module, made)
-    window = layer_kinds.window(module, len(made) - 2)
-    connections, multiply_adds = count(module, draft.call.input_shape, made)
+    module, output_shape = draft.call.module, draft.call.output_shape
+    channels, size = _channels_and_size(module, output_shape)
+    window = layer_kinds.window(module, len(output_shape) - 2)
+    connections, multiply_adds = count(module, draft.call.input_shape, output_shape)
     trainable, frozen = _parameters(module.parameters(), seen)
     return LayerRow(
         layer=draft.call.name or MODEL,
         type=layer_kinds.kind(module),
-        maps=maps,
+        channels=channels,
         size=size,
         kernel=window.kernel,
         stride=window.stride,
@@ -156,7 +157,7 @@ def _row(draft: Draft, seen: set[int]) -> LayerRow:
     )
 
 
-def _left_over(model: nn.Module, seen: set[int]) -> list[LayerRow]:
+def _uncalled_rows(model: nn.Module, seen: set[int]) -> list[LayerRow]:
     """Rows for parameters that no called layer owns: a container's own, and those of uncalled layers."""
     leaves = {id(layer) for _, layer in layers_of(model)}
     rows = []

@@ -132,8 +132,8 @@ def dropout(module: nn.Module) -> str | None:
     """The kind and rate of dropout, as in "dropout 0.5", or `None` for another module."""
     if not isinstance(module, DROPOUTS):
         return None
-    names = {nn.Dropout: "dropout", nn.AlphaDropout: "alpha dropout", nn.FeatureAlphaDropout: "alpha map dropout"}
-    return f"{names.get(type(module), 'map dropout')} {module.p:g}"
+    names = {nn.Dropout: "dropout", nn.AlphaDropout: "alpha dropout", nn.FeatureAlphaDropout: "alpha channel dropout"}
+    return f"{names.get(type(module), 'channel dropout')} {module.p:g}"
 
 
 def window(module: nn.Module, axes: int) -> Window:

@@ -26,13 +26,18 @@ from striate.types import Progress
 
 SIDE = 16  # pixels: the digits, of 8, drawn twice as large so that they can be turned
 GROUPS, GROUP = 8, 4  # of filters, and filters in each
-MAPS = 20  # of the second layer
-EQUAL = 11  # filters that give the network without groups as many parameters, but for 6 of 5,502
-TURN = 90  # degrees to either side; further, a 6 is a 9
-ANGLES = tuple(range(-TURN, TURN + 1, 15))
+CHANNELS = 20  # of the second layer
+EQUAL_FILTERS = 11  # filters that give the network without groups as many parameters, but for 6 of 5,502
+MOST_DEGREES = 90  # to either side; further, a 6 is a 9
+ANGLES = tuple(range(-MOST_DEGREES, MOST_DEGREES + 1, 15))
 STROKES = tuple(range(0, 180, 5))  # degrees at which the groups are shown a line
 RECIPE = Recipe(
-    name="depthwise", epochs=40, batch_size=32, learning_rate=0.02, augment=f"rotate={TURN}", loss="cross-entropy"
+    name="depthwise",
+    epochs=40,
+    batch_size=32,
+    learning_rate=0.02,
+    augment=f"rotate={MOST_DEGREES}",
+    loss="cross-entropy",
 )
 # Student's t for a 95 % interval, by the number of seeds.
 _T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
@@ -94,10 +99,10 @@ class DepthwiseStudy:
         arms: with depthwise pooling; without; without, and with as many parameters.
         images: how many test images.
         filters: those of the first seed: float32 (groups, filters, 5, 5).
-        winners: for each group and each of `STROKES`, the filter that answers most to a line at that angle; -1 where
-            none answers: int64 (groups, angles), of the first seed.
-        alike: of filters of one group, how like one is another turned (the largest correlation over all angles), mean
-            over pairs.
+        winners: for each group and each of `STROKES`, the filter with the largest response to a line at that angle; -1
+            where none responds: int64 (groups, angles), of the first seed.
+        alike: of filters of one group, similarity of one to another rotated (the largest correlation over all
+            angles), mean over pairs.
         alike_untrained: the same before training.
         alike_across: the same of filters of different groups, trained.
     """
@@ -119,9 +124,9 @@ class RotationNet(nn.Module):
         self.conv1 = nn.Conv2d(1, filters, 5, padding="same")
         self.group = DepthwiseMaxPool2d(group) if group > 1 else nn.Identity()
         self.relu1, self.pool1 = nn.ReLU(), MaxPool2d(2)
-        self.conv2 = nn.Conv2d(filters // group, MAPS, 3, padding="same")
+        self.conv2 = nn.Conv2d(filters // group, CHANNELS, 3, padding="same")
         self.relu2, self.pool2 = nn.ReLU(), MaxPool2d(2)
-        self.flatten, self.output = nn.Flatten(), nn.Linear(MAPS * (SIDE // 4) ** 2, 10)
+        self.flatten, self.output = nn.Flatten(), nn.Linear(CHANNELS * (SIDE // 4) ** 2, 10)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits of a batch."""
@@ -133,7 +138,7 @@ class RotationNet(nn.Module):
 ARMS = (
     ("with depthwise max pooling", GROUPS * GROUP, GROUP),
     ("the same without", GROUPS * GROUP, 1),
-    ("without, equal parameters", EQUAL, 1),
+    ("without, equal parameters", EQUAL_FILTERS, 1),
 )
 
 
@@ -172,15 +177,15 @@ def depthwise_study(
         arms.append(_arm(name, sum(p.numel() for p in model.parameters()), torch.stack(found)))
     progress("training networks", done, total)
     first = grouped[0][0]
-    likes = [(_alike(model.conv1.weight), _alike(before)) for model, before in grouped]
+    similarities = [(_similarity(model.conv1.weight), _similarity(before)) for model, before in grouped]
     return DepthwiseStudy(
         arms=(arms[0], arms[1], arms[2]),
         images=len(test),
         filters=first.conv1.weight.detach().reshape(GROUPS, GROUP, 5, 5),
         winners=_winners(first, preprocess),
-        alike=Estimate(tuple(trained[0] for trained, _ in likes)),
-        alike_untrained=Estimate(tuple(untrained[0] for _, untrained in likes)),
-        alike_across=Estimate(tuple(trained[1] for trained, _ in likes)),
+        alike=Estimate(tuple(trained[0] for trained, _ in similarities)),
+        alike_untrained=Estimate(tuple(untrained[0] for _, untrained in similarities)),
+        alike_across=Estimate(tuple(trained[1] for trained, _ in similarities)),
     )
 
 
@@ -192,9 +197,9 @@ def _train(model: nn.Module, train: Split, preprocess: Preprocess, recipe: Recip
 
 def _by_angle(model: nn.Module, test: Split, preprocess: Preprocess) -> Tensor:
     """Accuracy and consistency at each angle: float64 (angles, 2)."""
-    said = {angle: logits_of(model, turned(test.images[:], angle), preprocess).argmax(1) for angle in ANGLES}
-    right = [(each == test.labels).double().mean() for each in said.values()]
-    same = [(each == said[0]).double().mean() for each in said.values()]
+    predicted = {angle: logits_of(model, turned(test.images[:], angle), preprocess).argmax(1) for angle in ANGLES}
+    right = [(each == test.labels).double().mean() for each in predicted.values()]
+    same = [(each == predicted[0]).double().mean() for each in predicted.values()]
     return torch.stack([torch.stack(right), torch.stack(same)], 1)
 
 
@@ -224,12 +229,12 @@ def _winners(model: RotationNet, preprocess: Preprocess) -> Tensor:
     lines = torch.cat([turned(line, angle) for angle in STROKES]).float().permute(0, 3, 1, 2)
     shown = nn.functional.avg_pool2d(lines, 4).permute(0, 2, 3, 1)
     with torch.no_grad():
-        answers = model.conv1(preprocess.normalize(shown))[:, :, 4:-4, 4:-4].amax((2, 3))  # (angles, filters)
-    strongest, winner = answers.reshape(len(STROKES), GROUPS, GROUP).max(2)
+        responses = model.conv1(preprocess.normalize(shown))[:, :, 4:-4, 4:-4].amax((2, 3))  # (angles, filters)
+    strongest, winner = responses.reshape(len(STROKES), GROUPS, GROUP).max(2)
     return torch.where(strongest > 0, winner, -1).T
 
 
-def _alike(weight: Tensor) -> tuple[float, float]:
+def _similarity(weight: Tensor) -> tuple[float, float]:
     """Similarity of filters up to rotation: mean over pairs of one group, and over pairs of different groups.
 
     The largest correlation over turns of 15°, over the disc that every turn leaves in the filter.
@@ -241,11 +246,11 @@ def _alike(weight: Tensor) -> tuple[float, float]:
     grid = nn.functional.affine_grid(theta, [len(angles), 1, 5, 5], align_corners=True)
     place = torch.arange(5.0) - 2
     disc = (place[:, None].square() + place.square()) <= 5
-    turns = torch.stack(
+    rotations = torch.stack(
         [nn.functional.grid_sample(each.expand(len(angles), 1, 5, 5), grid, align_corners=True) for each in filters]
     )[:, :, 0, disc]  # (filters, angles, cells)
-    turns = nn.functional.normalize(turns - turns.mean(-1, keepdim=True), dim=-1)
-    likeness = torch.einsum("ic,jac->ija", turns[:, 0], turns).amax(2)
+    rotations = nn.functional.normalize(rotations - rotations.mean(-1, keepdim=True), dim=-1)
+    similarity = torch.einsum("ic,jac->ija", rotations[:, 0], rotations).amax(2)
     group = torch.arange(len(filters)) // GROUP
     same, self_ = group[:, None] == group, torch.eye(len(filters), dtype=torch.bool)
-    return float(likeness[same & ~self_].mean()), float(likeness[~same].mean())
+    return float(similarity[same & ~self_].mean()), float(similarity[~same].mean())
