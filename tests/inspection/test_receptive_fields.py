@@ -344,7 +344,7 @@ def test_a_constant_sees_nothing() -> None:
 
 
 def test_errors_say_what_to_do() -> None:
-    with pytest.raises(ArgumentError, match=r"Conv2d does not say what it takes: pass input_shape"):
+    with pytest.raises(ArgumentError, match=r"Conv2d has no known input shape: pass input_shape"):
         receptive_fields(conv(3))
     with pytest.raises(ShapeError, match=r"Conv2d can't take an image of 3×9×9 .*Pass the size"):
         receptive_fields(conv(3), (3, 9, 9))

@@ -35,6 +35,13 @@ LEAST_CHANNELS, MANY_TILES = bounds(torch.backends.cpu.get_cpu_capability())
 LEAST_TILES = 32  # in a batch: for the gradient of the filters
 MANY_CHANNELS = 256  # in and out: for the feature maps and their gradient, too
 
+# Of the small convolutions: from about here on oneDNN is the faster, for a whole batch.
+SMALL_WORK = 300_000  # multiply-adds
+SMALL_OUTPUT = 8_192  # values
+
+# PyTorch's own kernel has no public name; without it every convolution is F.conv2d's.
+_kernel: Callable[..., Tensor] | None = getattr(torch._C._nn, "thnn_conv2d", None)
+
 
 def training_convolutions(model: nn.Module, device: torch.device, precision: str) -> AbstractContextManager[object]:
     """Context in which to compute a model's outputs for training.
@@ -111,14 +118,6 @@ def filters_pay(x: Tensor, weight: Tensor) -> bool:
 def feature_maps_pay(x: Tensor, weight: Tensor) -> bool:
     """Tell whether the fast feature maps and their gradient are, too; feature maps smaller than a tile never are."""
     return _wide(weight, MANY_CHANNELS) and tiles_of(x) >= MANY_TILES and min(x.shape[2:]) >= SIDE
-
-
-# From about here on oneDNN is the faster, for a whole batch.
-SMALL_WORK = 300_000  # multiply-adds
-SMALL_OUTPUT = 8_192  # values
-
-# PyTorch has no public name for it; without it every convolution is F.conv2d's.
-_kernel: Callable[..., Tensor] | None = getattr(torch._C._nn, "thnn_conv2d", None)
 
 
 class SmallConvolutions(TorchFunctionMode):

@@ -13,7 +13,7 @@ from torch import Tensor
 from striate.acceleration.timing import quickest
 from striate.hardware import single_core_threads
 
-LEAST = 16  # images in a share
+LEAST = 16  # images in a shard
 
 Result = TypeVar("Result")
 BatchFunction = Callable[[Tensor], Tensor]  # from a batch to a result for each of its images
@@ -23,24 +23,24 @@ def shared(make: Callable[[Tensor], BatchFunction | None], pixels: Tensor) -> Ba
     """Make a function for batches of this shape, sharded over the cores or not, whichever is faster now.
 
     Args:
-        make: gives a function for batches like the one it is shown, that threads may share, or `None` if there is none;
-            called in inference mode.
+        make: returns a function for batches like the one passed to it, that threads may share, or `None`; called in
+            inference mode.
         pixels: the batch.
     """
-    together, count = make(pixels), torch.get_num_threads()
-    if together is None or count == 1 or len(pixels) % count or len(pixels) < LEAST * count:
-        return together
+    unsharded, count = make(pixels), torch.get_num_threads()
+    if unsharded is None or count == 1 or len(pixels) % count or len(pixels) < LEAST * count:
+        return unsharded
     threads = single_core_threads(count, "striate-predicting")
     own = threads.submit(_inferring(make), pixels[: len(pixels) // count]).result()
     if own is None:
-        return together
+        return unsharded
     each = _inferring(own)
 
-    def in_shares(pixels: Tensor) -> Tensor:
+    def sharded(pixels: Tensor) -> Tensor:
         return torch.cat(list(threads.map(each, pixels.chunk(count))))
 
-    ways = (together, in_shares)
-    return ways[quickest([partial(way, pixels) for way in ways])]
+    functions = (unsharded, sharded)
+    return functions[quickest([partial(function, pixels) for function in functions])]
 
 
 def _inferring(function: Callable[[Tensor], Result]) -> Callable[[Tensor], Result]:

@@ -39,11 +39,11 @@ CHUNK = 2**19  # values of transformed tiles: few enough to stay in the cache
 class WinogradConvolutions(TorchFunctionMode):
     """Context in which F.conv2d computes 3×3 convolutions by whichever algorithm is faster for these images.
 
-    Each convolution is timed as it is called. With `chosen`, what another one has found for the same calls, nothing is
-    timed, and a trace holds nothing but what was chosen.
+    Each convolution is timed as it is called. With `chosen`, the choices of another context for the same calls, nothing
+    is timed, and a trace contains only the chosen algorithms.
 
     Args:
-        chosen: for each convolution that can be computed so, in the order of calls, whether it shall be.
+        chosen: for each convolution that fits, in the order of calls, whether to use Winograd's algorithm.
     """
 
     def __init__(self, chosen: list[bool] | None = None):
@@ -63,8 +63,8 @@ class WinogradConvolutions(TorchFunctionMode):
 
     def _faster(self, func: Callable[..., Tensor], args: Any, kwargs: Any) -> Tensor:
         images, weight, bias = taken(*args, **kwargs)
-        ways = (partial(func, *args, **kwargs), partial(convolution, images, transformed(weight), bias))
-        self.chosen.append(quickest(ways) == 1)
+        alternatives = (partial(func, *args, **kwargs), partial(convolution, images, transformed(weight), bias))
+        self.chosen.append(quickest(alternatives) == 1)
         return func(*args, **kwargs)
 
 

@@ -240,14 +240,14 @@ def _require_same(folder: Path, series: Series) -> dict[str, Any] | None:
         if values["format"] != FORMAT:
             raise CheckpointError(f"{folder / FILE} has format {values['format']}; this Striate reads {FORMAT}.")
         before, now = values["request"], series.to_dict()
-        asked = [{**each["data"], **each["settings"]} for each in (before, now)]
+        requests = [{**each["data"], **each["settings"]} for each in (before, now)]
         lost = [model for model in before["models"] if model not in now["models"]]
         fewer = before["seeds"] > now["seeds"]
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / FILE} is damaged: choose another folder with --out.") from error
     other = "or choose another folder with --out."
-    for key in sorted(set(asked[0]) | set(asked[1]), key=lambda key: key == "seen"):
-        old, new = (each.get(key) for each in asked)
+    for key in sorted(set(requests[0]) | set(requests[1]), key=lambda key: key == "seen"):
+        old, new = (each.get(key) for each in requests)
         if old != new and key == "seen":
             raise CheckpointError(
                 f"the images of {now['data']['source']} have changed since {folder} was begun: bring them back, {other}"

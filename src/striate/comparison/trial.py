@@ -22,7 +22,7 @@ from striate.runs.events import Observer
 from striate.training import Recipe
 
 ORIGINAL = "as it is"
-LEARNED = 0.1  # of the way from guessing to being always right; a verdict before that is on the beginning of training
+LEARNED = 0.1  # of the way from chance to perfect accuracy; a verdict before that is on the beginning of training
 
 Begin = Callable[[str, int], AbstractContextManager[Observer]]
 
@@ -74,10 +74,10 @@ class Trial:
         if pair.real:
             where = "" if several else " in this one training"
             return f"{name}: it {self._verdict(name, pair)}{where}, {gap} points (95 % {low} to {high}), {p}, {size}."
-        few = f"{len(rows[name].seeds)} seeds leave" if several else "one training and these images leave"
+        basis = f"{len(rows[name].seeds)} seeds" if several else "one training and these images"
         return (
-            f"{name}: nothing proved. {gap} points{' on average' if several else ''}, {size}; but {few} anything from "
-            f"{low} to {high} open (95 %), {p}."
+            f"{name}: no significant difference. {gap} points{' on average' if several else ''}, {size}; by {basis} "
+            f"it may be anything from {low} to {high} (95 %), {p}."
         )
 
     def _pairs(self) -> dict[str, Pair]:
@@ -149,9 +149,9 @@ def trial(
 
 
 def _trained(
-    module: nn.Module, data: Dataset, recipe: Recipe, device: str, begun: AbstractContextManager[Observer]
+    module: nn.Module, data: Dataset, recipe: Recipe, device: str, observation: AbstractContextManager[Observer]
 ) -> Outcome:
-    with tempfile.TemporaryDirectory(prefix="striate-trial-") as folder, begun as observer:
+    with tempfile.TemporaryDirectory(prefix="striate-trial-") as folder, observation as observer:
         run = train(module, data, recipe, out=Path(folder) / "run", device=device, observer=observer)
         return outcome(run, data, device=device, model=module)
 

@@ -165,8 +165,8 @@ def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
 def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
     """Spearman's rank correlation between two attributions, image by image.
 
-    Values count with their signs. Absolute values of what is multiplied with the image, as integrated gradients are,
-    have much of its shape whatever the weights.
+    Values count with their signs. Absolute values of attributions that are multiplied with the image, such as
+    integrated gradients, have much of its shape whatever the weights.
 
     Args:
         first, second: (N, …) of one shape.

@@ -129,10 +129,10 @@ def logit_difference(model: nn.Module, image: Tensor, target: int, baseline: Ten
 
 
 def _checked(learned: Tensor, untrained: Tensor) -> list[Attribution]:
-    likeness = rank_correlation(learned, untrained).tolist()
+    correlations = rank_correlation(learned, untrained).tolist()
     return [
-        Attribution(mine, its, None if math.isnan(alike) else alike)
-        for mine, its, alike in zip(learned, untrained, likeness, strict=True)
+        Attribution(trained, random, None if math.isnan(correlation) else correlation)
+        for trained, random, correlation in zip(learned, untrained, correlations, strict=True)
     ]
 
 

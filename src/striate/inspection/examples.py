@@ -84,7 +84,7 @@ class Examples:
         return len(self.images)
 
     def nearest(self, image: Tensor, most: int) -> list[Example]:
-        """The most similar images, most similar first: by the cosine of what the last weighted layer takes of them.
+        """The most similar images, most similar first: by the cosine similarity of their embeddings.
 
         Args:
             image: float (1, channels, height, width), on the model's device.

@@ -14,7 +14,7 @@ from striate.errors import ArgumentError
 def render(template: str, values: Mapping[str, Any]) -> bytes:
     """Render a template with the values: a page in UTF-8.
 
-    Templates extend "base.html.j2": a page that holds all it needs and asks the network for nothing.
+    Templates extend "base.html.j2": a page in one file, without network requests.
     """
     environment = Environment(
         loader=PackageLoader("striate.reports"),

@@ -40,8 +40,8 @@ def small_field(network: Network) -> list[Finding]:
             found=f"Each unit of the final feature maps sees {by(field.size)} of the image's {by(image)} pixels "
             f"({share(math.prod(field.size), math.prod(image))} of its area).",
             numbers={"field": max(field.size), "image": max(image), "stride": stride, "layers_missing": more},
-            change=f"Add a pooling, or 3×3 layers, each of which sees {2 * stride:g} pixels more here: "
-            f"{more} would see all of it.",
+            change=f"Add a pooling, or 3×3 layers, each of which widens the field by {2 * stride:g} pixels "
+            f"here: {more} of them would cover the whole image.",
             manual="where to deepen a network is a design choice",
         )
     ]
@@ -59,13 +59,13 @@ def idle_weights(network: Network) -> list[Finding]:
     calls = [call for call in network.calls if idle.get(call.name)]
     least = min((call.input_shape[2:] for call in calls), key=math.prod)
     field = calls[-1].field
-    sees = f", of which a unit would see {by(field.size)} pixels" if field is not None else ""
+    sees = f" (receptive field {by(field.size)})" if field is not None else ""
     found = _freeing(network)
     return [
         Finding(
             rule="large-field",
             layers=tuple(call.name for call in calls),
-            found=f"An image of {by(network.shape[1:])}{sees}, is down to {by(least)} there: {count:,} weights "
+            found=f"An image of {by(network.shape[1:])}{sees} is down to {by(least)} there: {count:,} weights "
             f"({share(count, network.parameters)} of the network's) only ever meet padding.",
             numbers={
                 "idle_weights": count,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 NOTHING = math.inf  # the edges of a cell that sees no pixel: they lose every minimum
-MISSING = torch.iinfo(torch.int64).min  # stands for a cell that does not exist, not even as padding
+MISSING = torch.iinfo(torch.int64).min  # index of a cell that does not exist, not even as padding
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Extent:
 
     Args:
         shape: the tensor's.
-        edges: top, minus bottom, left, minus right: float64, each of a shape that broadcasts to `shape`. With the signs
-            turned so, a union is always a minimum. Top and left are pixels inside, bottom and right the first outside.
+        edges: top, minus bottom, left, minus right: float64, each of a shape that broadcasts to `shape`. With these
+            signs, a union is always a minimum. Top and left are pixels inside, bottom and right the first outside.
         steps: pixels from a cell to the next along the last two axes, down and to the right; `None` where that is not
             one number. Needed where an axis has one cell only, whose neighbours in the padding can't be read off.
     """

@@ -40,7 +40,7 @@ class Curve:
     """One kind of perturbation at growing strength.
 
     Args:
-        name: what it is; translations are named by their protocol, "translation, crop".
+        name: of the perturbation; translations are named by their protocol, "translation, crop".
         unit: what a strength means.
         compared: what is compared with what.
         points: least strength first.

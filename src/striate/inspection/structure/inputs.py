@@ -56,7 +56,7 @@ def input_shape_of(module: nn.Module, given: tuple[int, int, int] | None) -> tup
     if given is None:
         if architecture is None:
             raise ArgumentError(
-                f"{type(module).__name__} does not say what it takes: pass input_shape=(channels, height, width)."
+                f"{type(module).__name__} has no known input shape: pass input_shape=(channels, height, width)."
             )
         return (architecture.channels, *architecture.image_size)
     if len(given) != 3 or min(given) < 1:

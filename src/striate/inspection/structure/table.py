@@ -108,8 +108,8 @@ class ArchitectureTable:
     def text(self) -> str:
         """An aligned table for terminals. Kernel, stride and padding share a column, as in "3×3/1 same".
 
-        Where it would be wider than `WIDEST`, it goes without the connections, which deep networks have about as many
-        of as multiply-adds.
+        Where it would be wider than `WIDEST`, the connections are left out: in deep networks they are about as many as
+        the multiply-adds.
         """
         columns = self._columns()
         without = [column for column in columns if column[0] != "connections"]

@@ -15,7 +15,7 @@ from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.inputs import like, taking
 from striate.models import evaluating
 
-INPUT = -1  # stands for the network's input where a call's source is named
+INPUT = -1  # the source of a call that takes the network's input
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Call:
 
     Args:
         name: the module's path; empty for the network itself.
-        received, made: shapes of the first tensor it took and of the first it returned; empty where there is none.
+        input_shape, output_shape: shapes of its first input and output tensor; empty without one.
         source: the position of the call that made its input, `INPUT`, or `None` where something else came between.
         unchanged: its output is its input.
-        field: what its output's units see of the image, or `None` where that is not known.
+        field: receptive field of its output's units, or `None` where it is unknown.
     """
 
     name: str
@@ -89,7 +89,7 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int], every: bool = Fal
 
     Args:
         input_shape: channels, height, width.
-        every: also those of the modules that layers stand in, the network's own left out.
+        every: trace the modules that contain layers, too, but for the network itself.
 
     Raises:
         ShapeError: if the model can't take such an image.

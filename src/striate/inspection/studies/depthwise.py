@@ -3,7 +3,7 @@
 The textbook's idea (Géron, Hands-On Machine Learning, chapter 14): pooling across channels lets a network learn any
 invariance, say to rotation, if the filters of a group come to see the same thing turned. Here three networks learn
 handwritten digits under rotation: with DepthwiseMaxPool2d, the same without it, and one without it that has as many
-parameters; and the filters are compared with each other, turned.
+parameters; and the filters are compared with each other, rotated.
 """
 
 import math
@@ -24,7 +24,7 @@ from striate.preprocess import Preprocess
 from striate.training import Recipe, Training
 from striate.types import Progress
 
-SIDE = 16  # pixels: the digits, of 8, drawn twice as large so that they can be turned
+SIDE = 16  # pixels: the digits, of 8, drawn twice as large so that they can be rotated
 GROUPS, GROUP = 8, 4  # of filters, and filters in each
 CHANNELS = 20  # of the second layer
 EQUAL_FILTERS = 11  # filters that give the network without groups as many parameters, but for 6 of 5,502
@@ -77,10 +77,10 @@ class Arm:
     """Result of one of the three networks.
 
     Args:
-        name: what it is.
-        parameters: how many it learns.
-        accuracy: on the test images turned by every angle of `ANGLES`, mean over these.
-        consistency: how often a turned image gets the class of the upright one, mean over all angles but 0.
+        name: of the network.
+        parameters: number of trainable parameters.
+        accuracy: on the test images rotated by every angle of `ANGLES`, mean over these.
+        consistency: how often a rotated image gets the class of the upright one, mean over all angles but 0.
         by_angle: accuracy and consistency at each angle, mean over seeds.
     """
 
@@ -145,7 +145,7 @@ ARMS = (
 def depthwise_study(
     seeds: int = 3, recipe: Recipe = RECIPE, progress: Progress = lambda what, done, total: None
 ) -> DepthwiseStudy:
-    """Train each network with each seed on scikit-learn's digits, turned by up to 90° to either side.
+    """Train each network with each seed on scikit-learn's digits, rotated by up to 90° to either side.
 
     Args:
         seeds: how many, 1 to 10.

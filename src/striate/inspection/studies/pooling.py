@@ -47,8 +47,8 @@ class PoolingEffect:
     """Effect of one kind of pooling. Shares in [0, 1].
 
     Args:
-        name: what it is.
-        output: height and width of what it makes of the 8×8 figure.
+        name: of the kind of pooling.
+        output: height and width of its output for the 8×8 figure.
         destroyed: the share of numbers that are lost.
         equal: for every move of the figure to the right, without one down, the share of equal outputs.
         equal_all: the same, mean over all moves, right and down, but none.
