@@ -62,10 +62,8 @@ def test_a_change_that_hurts_and_one_that_changes_nothing(data: Dataset) -> None
     gap = 100 * (rows["blind"].accuracy - rows[ORIGINAL].accuracy)
     assert f"blind: it hurt, \N{MINUS SIGN}{-gap:.2f} points" in text
     own = f"{rows[ORIGINAL].parameters:,}"
-    assert (
-        f"same: no significant difference. +0.00 points on average, with as many parameters, {own}; by 2 seeds it may be"
-        in text
-    )
+    sentence = "same: no significant difference. +0.00 points on average, with as many parameters"
+    assert f"{sentence}, {own}; by 2 seeds it may be" in text
     assert f"with 9 parameters instead of {own}" in text
     assert [{pair.better, pair.other} for pair in found.comparison.pairs] == [{ORIGINAL, "same"}, {ORIGINAL, "blind"}]
     assert json.loads(json.dumps(found.to_dict()))["verdicts"]["blind"] == "hurt"
@@ -112,7 +110,7 @@ def test_one_training_each_speaks_of_these_networks_only(data: Dataset) -> None:
 
 def test_a_trial_too_short_to_tell_says_so(data: Dataset) -> None:
     found = trial(Blind, {"blind": Blind}, data, QUICK.replace(epochs=1), seeds=1, device="cpu")
-    assert "None of them has learned much yet" in found.text()
+    assert "None of the networks has learned much yet" in found.text()
 
 
 def test_what_diverges_fails_alone(data: Dataset) -> None:
