@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.tables import number, table
-from striate.acceleration.convolutions import backward, filters_pay, maps_pay
+from striate.acceleration.convolutions import backward, feature_maps_pay, filters_pay
 from striate.acceleration.winograd import convolution, filter_gradient, transformed
 from striate.hardware import cores, keep_memory
 
@@ -58,7 +58,7 @@ def row(batch: int, inputs: int, outputs: int, side: int) -> list[str]:
         lambda: backward(gradient, x, weight, (False, True, False))[1],
         lambda: filter_gradient(x, gradient),
     )
-    used = filters_pay(x, weight) and maps_pay(x, weight)
+    used = filters_pay(x, weight) and feature_maps_pay(x, weight)
     told = [_told(maps, used), _told(their_gradient, used), _told(filters, filters_pay(x, weight))]
     return [str(inputs), str(outputs), f"{side}×{side}", str(batch), *told]
 

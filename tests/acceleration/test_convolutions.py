@@ -22,7 +22,7 @@ def _narrow_vectors(monkeypatch):
 
 def _bounds(monkeypatch, capability):
     maps, tiles = convolutions.bounds(capability)
-    monkeypatch.setattr(convolutions, "LEAST_MAPS", maps)
+    monkeypatch.setattr(convolutions, "LEAST_CHANNELS", maps)
     monkeypatch.setattr(convolutions, "MANY_TILES", tiles)
 
 

@@ -39,13 +39,13 @@ def batch(count):
 
 
 def timed(monkeypatch, faster):
-    """Which way is faster: "together" or "in_shares"."""
+    """Which way is faster: "together" or "sharded"."""
     monkeypatch.setattr(sharding, "quickest", lambda ways: [way.func.__name__ for way in ways].index(faster))
 
 
 @torch.inference_mode()
 def test_each_core_answers_for_its_share(two_cores, monkeypatch):
-    timed(monkeypatch, "in_shares")
+    timed(monkeypatch, "sharded")
     maker, images = Maker(), batch(2 * LEAST)
     answer = shared(maker, images)
     assert maker.asked == [(2 * LEAST, 2, True), (LEAST, 1, True)]
@@ -64,7 +64,7 @@ def test_the_faster_way_is_taken(two_cores, monkeypatch):
 @pytest.mark.parametrize("count", [2 * LEAST - 2, 2 * LEAST + 1])
 @torch.inference_mode()
 def test_few_images_and_unequal_shares_stay_together(two_cores, monkeypatch, count):
-    timed(monkeypatch, "in_shares")
+    timed(monkeypatch, "sharded")
     maker = Maker()
     assert shared(maker, batch(count)) == maker.answer
     assert len(maker.asked) == 1
@@ -72,7 +72,7 @@ def test_few_images_and_unequal_shares_stay_together(two_cores, monkeypatch, cou
 
 @torch.inference_mode()
 def test_one_core_has_nothing_to_share(monkeypatch):
-    timed(monkeypatch, "in_shares")
+    timed(monkeypatch, "sharded")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     maker = Maker()
     assert shared(maker, batch(2 * LEAST)) == maker.answer
@@ -81,6 +81,6 @@ def test_one_core_has_nothing_to_share(monkeypatch):
 @pytest.mark.parametrize("lacking", [LEAST, 2 * LEAST])
 @torch.inference_mode()
 def test_where_there_is_no_function_for_shares_there_are_none(two_cores, monkeypatch, lacking):
-    timed(monkeypatch, "in_shares")
+    timed(monkeypatch, "sharded")
     maker = Maker(lacking)
     assert shared(maker, batch(2 * LEAST)) == (None if lacking == 2 * LEAST else maker.answer)

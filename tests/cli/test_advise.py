@@ -41,7 +41,7 @@ def test_a_run_is_looked_at_with_its_own_images(striate, run: Run):
     values = json.loads(striate("advise", run.path, "--json", *rules, "--images", "150").out)
     assert (values["images"], values["skipped"], values["batch_size"]) == (150, {}, 16)
     few = striate("advise", run.path, *rules, "--images", "20").out
-    assert "because 20 images tell too little" in few
+    assert "because 20 images are too few" in few
 
 
 def test_the_data_says_what_a_model_is_made_for(striate):

@@ -38,7 +38,7 @@ def made_run(folder: Path, architecture: Architecture | None) -> Path:
 
 def test_a_model_s_table() -> None:
     lines = call("lenet5").splitlines()
-    assert lines[0].split()[:5] == ["layer", "type", "maps", "size", "window"]
+    assert lines[0].split()[:5] == ["layer", "type", "channels", "size", "window"]
     assert lines[-1].split() == ["total", "60,000", "340,908", "328,096"]
 
 

@@ -25,7 +25,7 @@ def test_a_run_and_the_same_with_a_blur(striate, run: Run):
     answer = striate("invariance", run.path, "--images", "30")
     assert answer.code == 0, answer.err
     assert "translation, crop" in answer.out
-    assert "circular: the image moved, what leaves at one side coming in at the other" in answer.out
+    assert "circular: the image shifted, with what leaves at one side coming in at the other" in answer.out
     assert "lenet5_modern with a blur, same weights" in answer.out.splitlines()[-1]
     assert (run.path / "invariance.html").exists()
 
@@ -55,7 +55,7 @@ def test_a_network_without_strides_has_no_twin(striate, tmp_path: Path):
     mlp = train("mlp", "digits", recipe(epochs=1), out=tmp_path / "mlp")
     answer = striate("invariance", mlp.path, "--images", "10", "--json", "--out", tmp_path / "page.html")
     assert answer.code == 0
-    assert "No blurred network stands beside it: mlp has no strided pooling" in answer.err
+    assert "Not compared with a blurred network: mlp has no strided pooling" in answer.err
     assert len(json.loads(answer.out)["networks"]) == 1
 
 
@@ -65,7 +65,7 @@ def test_bad_input_is_one_line(striate, run: Run, tmp_path: Path):
     for arguments, words in (
         ([tmp_path], "is no run"),
         ([run.path, "--images", "1"], "--images 1: invariance is measured on 2 or more"),
-        ([run.path, "--against", other.path], "tells other classes apart"),
+        ([run.path, "--against", other.path], "has other classes than"),
         ([run.path, "--data", "digit"], "unknown data set 'digit'"),
         ([run.path, "--images", "10", "--out", tmp_path], "is a folder: name the file to write"),
         ([run.path, "--device", "tpu"], "device 'tpu'"),

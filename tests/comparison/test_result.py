@@ -40,7 +40,7 @@ def test_one_seed_has_wilsons_interval_and_says_what_it_cant_know():
     assert comparison.rows[0].interval == pytest.approx(wilson_interval(right, 1000))
     assert comparison.pairs[0].real
     assert "McNemar" in comparison.text()
-    assert "another seed may turn it round" in comparison.text()
+    assert "another seed may reverse it" in comparison.text()
     assert "Student" not in comparison.text()
 
 
@@ -167,7 +167,7 @@ def test_other_images_are_refused(changes: dict):
 
 
 def test_other_classes_are_refused():
-    with pytest.raises(DataError, match=r"a, b, c, d, e and 3 more apart and .* x, y: only runs with the same classes"):
+    with pytest.raises(DataError, match=r"a, b, c, d, e and 3 more and .* x, y: only runs with the same classes"):
         compare([made_up("tall"), made_up("small", classes=("x", "y"))])
 
 
@@ -201,7 +201,7 @@ def test_the_text_has_a_line_for_each_model_and_pair():
     assert "1,234,567" in small
     assert len(head) == len(small)
     assert sum(line.endswith("real") for line in lines) == 2
-    assert sum(line.endswith("could be luck") for line in lines) == 1
+    assert sum(line.endswith("could be chance") for line in lines) == 1
     assert "Holm" in lines[-1]
     assert "training images" in lines[-1]
 

@@ -12,7 +12,7 @@ import torch
 from small_run import dataset
 
 from striate.comparison import series as module
-from striate.comparison.series import FILE, Job, Series, claimed, misfits, record, seen, train_all
+from striate.comparison.series import FILE, Job, Series, claimed, data_fingerprint, misfits, record, train_all
 from striate.data import Dataset, Split
 from striate.errors import ArgumentError, CheckpointError, DataError, ShapeError
 from striate.files import sha256
@@ -109,9 +109,9 @@ def test_the_rest_of_the_recipe_is_the_models_own():
 
 def test_what_is_seen_depends_on_all_that_is_learnt_and_measured():
     other = replace(SHAPES, test=Split(SHAPES.test.images.flip(0), SHAPES.test.labels))
-    assert seen(SHAPES) == seen(replace(SHAPES)) != seen(other)
+    assert data_fingerprint(SHAPES) == data_fingerprint(replace(SHAPES)) != data_fingerprint(other)
     with pytest.raises(DataError, match="holds no images out"):
-        seen(replace(SHAPES, val=None, test=None))
+        data_fingerprint(replace(SHAPES, val=None, test=None))
 
 
 def test_models_that_do_not_fit_are_known_before_any_training():
@@ -271,7 +271,7 @@ def test_models_left_out_are_told_with_the_rest(tmp_path: Path):
 
 
 def test_without_a_val_split_some_of_the_test_split_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "WATCHED", 7)
+    monkeypatch.setattr(module, "MOST_VAL_IMAGES", 7)
     unwatched = replace(SHAPES, val=None)
     test = unwatched.test
     assert test is not None

@@ -62,7 +62,8 @@ def test_a_change_that_hurts_and_one_that_changes_nothing(data: Dataset) -> None
     gap = 100 * (rows["blind"].accuracy - rows[ORIGINAL].accuracy)
     assert f"blind: it hurt, \N{MINUS SIGN}{-gap:.2f} points" in text
     own = f"{rows[ORIGINAL].parameters:,}"
-    assert f"same: nothing proved. +0.00 points on average, with as many parameters, {own}; but 2 seeds leave" in text
+    sentence = "same: no significant difference. +0.00 points on average, with as many parameters"
+    assert f"{sentence}, {own}; by 2 seeds it may be" in text
     assert f"with 9 parameters instead of {own}" in text
     assert [{pair.better, pair.other} for pair in found.comparison.pairs] == [{ORIGINAL, "same"}, {ORIGINAL, "blind"}]
     assert json.loads(json.dumps(found.to_dict()))["verdicts"]["blind"] == "hurt"
@@ -95,28 +96,28 @@ def test_a_large_difference_that_few_seeds_can_not_prove_is_told_with_its_interv
     assert pair.difference.mean > 0.15
     assert found.verdicts == {"moody": "unproved"}
     last, more = found.text().splitlines()[-2:]
-    assert last.startswith(f"moody: nothing proved. {gap} points on average, with ")
-    assert f"; but 2 seeds leave anything from {low} to {high} open (95 %), p = {pair.corrected:.2f}." in last
-    assert more == "More seeds would tell what is not proved."
+    assert last.startswith(f"moody: no significant difference. {gap} points on average, with ")
+    assert f"; by 2 seeds it may be anything from {low} to {high} (95 %), p = {pair.corrected:.2f}." in last
+    assert more == "More seeds could show which of these differences are real."
 
 
 def test_one_training_each_speaks_of_these_networks_only(data: Dataset) -> None:
     found = trial(learning, {"blind": Blind, "same": learning}, data, QUICK, seeds=1, device="cpu")
     assert "blind: it hurt in this one training, " in found.text()
-    assert "same: nothing proved. +0.00 points, with " in found.text()
-    assert "but one training and these images leave anything from " in found.text()
+    assert "same: no significant difference. +0.00 points, with " in found.text()
+    assert "by one training and these images it may be anything from " in found.text()
 
 
 def test_a_trial_too_short_to_tell_says_so(data: Dataset) -> None:
     found = trial(Blind, {"blind": Blind}, data, QUICK.replace(epochs=1), seeds=1, device="cpu")
-    assert "None of them has learned much yet" in found.text()
+    assert "None of the networks has learned much yet" in found.text()
 
 
 def test_what_diverges_fails_alone(data: Dataset) -> None:
     found = trial(learning, {"wild": Exploding, "same": learning}, data, QUICK, seeds=1, device="cpu")
-    assert found.comparison.failures == {"wild": "the loss ran away"}
+    assert found.comparison.failures == {"wild": "the loss diverged"}
     assert set(found.verdicts) == {"same"}
-    with pytest.raises(RunError, match="as it is could not be trained: the loss ran away"):
+    with pytest.raises(RunError, match="as it is could not be trained: the loss diverged"):
         trial(Exploding, {"same": learning}, data, QUICK, seeds=1, device="cpu")
 
 

@@ -9,7 +9,7 @@ from html_page import Page
 from PIL import Image
 
 from striate.drawing import data_uri
-from striate.drawing.figures import KEYS, Line, key, lines, rungs
+from striate.drawing.figures import KEYS, Line, category_chart, key, lines
 
 
 def test_a_line_is_a_colour_of_the_page(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_line_is_a_colour_of_the_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bars", [False, True])
 def test_rungs_stand_one_under_the_other_with_their_names(bars: bool, tmp_path: Path) -> None:
     values = [Line("one", [(0, 0.5), (1, None), (2, 1)]), Line("two", [(0, 1), (1, 0.2), (2, 0.3)], 1)]
-    drawn = rungs(["a", "b$_{1}$", "c"], values[: 1 if bars else 2], x="share", label="steps", bars=bars)
+    drawn = category_chart(["a", "b$_{1}$", "c"], values[: 1 if bars else 2], x="share", label="steps", bars=bars)
     height = {name: float(y) for y, name in re.findall(r'<text[^>]* y="([\d.]+)"[^>]*>([abc][^<]*)<', drawn)}
     assert sorted(height, key=height.__getitem__) == ["a", "b$_{1}$", "c"]
     assert ("100 %" in drawn) == bars

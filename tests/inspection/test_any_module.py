@@ -110,9 +110,7 @@ def test_an_image_of_the_wrong_size(call: Callable[[nn.Module, Tensor], object])
 
 def test_a_model_without_convolutions() -> None:
     dense = nn.Sequential(nn.Flatten(), nn.Linear(588, 8), nn.ReLU(), nn.Linear(8, 3))
-    none = (
-        r"^Sequential makes no maps to lay over the image; it has neither convolutions nor poolings, but 0, 1, 2, 3\.$"
-    )
+    none = r"^Sequential has no feature maps to lay over the image: no convolutions or poolings, but 0, 1, 2, 3\.$"
     with pytest.raises(ArgumentError, match=none):
         grad_cam(dense, IMAGES)
     with pytest.raises(ArgumentError, match=none):

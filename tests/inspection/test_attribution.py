@@ -213,10 +213,10 @@ def test_rank_correlation_is_spearman_s(seed: int) -> None:
 
 def test_errors_name_what_there_is() -> None:
     x = noise(1, 1, 28, 28)
-    with pytest.raises(ArgumentError, match=r"MLP makes no maps to lay over the image; it has neither conv.*hidden1"):
+    with pytest.raises(ArgumentError, match=r"MLP has no feature maps to lay over the image: no conv.*hidden1"):
         grad_cam(striate.create("mlp"), x)
     cnn = striate.create("fashion_cnn")
-    with pytest.raises(ArgumentError, match=r"layer 'dense9' of FashionCNN has no maps.*for example 'relu7'"):
+    with pytest.raises(ArgumentError, match=r"layer 'dense9' of FashionCNN has no feature maps.*for example 'relu7'"):
         grad_cam(cnn, x, layer="dense9")
     with pytest.raises(ArgumentError, match=r"FashionCNN has no layer 'relu0'"):
         grad_cam(cnn, x, layer="relu0")

@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 import striate
-from striate.inspection.evidence import MOST, stages
+from striate.inspection.evidence import MOST_LAYERS, stages
 
 
 def names(name: str, side: int, channels: int = 1) -> list[str]:
@@ -25,7 +25,7 @@ def test_deep_networks_show_their_blocks() -> None:
     assert names("googlenet", 64, 3)[-3:] == ["pool4", "inception5a", "inception5b"]
     resnet = names("resnet18", 32)
     assert resnet[:2] == ["relu", "layer1.0"]  # small ones have no pooling, and what stands there hands its input on
-    assert len(resnet) <= MOST
+    assert len(resnet) <= MOST_LAYERS
     assert [name for name in resnet if name.startswith("layer")] == [
         f"layer{n}.{k}" for n in range(1, 5) for k in (0, 1)
     ]
@@ -34,7 +34,7 @@ def test_deep_networks_show_their_blocks() -> None:
 def test_a_long_chain_without_blocks_is_thinned_evenly() -> None:
     chain = nn.Sequential(*[nn.Conv2d(1, 1, 3, padding=1) for _ in range(50)])
     shown = [int(call.name) for call in stages(chain, (1, 6, 6))]
-    assert len(shown) == MOST
+    assert len(shown) == MOST_LAYERS
     assert (shown[0], shown[-1]) == (0, 49)
     assert max(b - a for a, b in pairwise(shown)) <= 3
 

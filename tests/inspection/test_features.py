@@ -8,7 +8,7 @@ from torch import Tensor, nn
 import striate
 from striate.errors import ArgumentError, ShapeError
 from striate.inspection import Excitation, features, top_images
-from striate.inspection.features import last_maps, last_weighted
+from striate.inspection.features import last_feature_maps, last_weighted
 from striate.inspection.structure.trace import trace
 
 
@@ -95,8 +95,8 @@ def test_top_images_are_those_with_the_largest_value_anywhere_on_the_map() -> No
 
 def test_where_maps_and_weights_end() -> None:
     inception = striate.create("googlenet", image_size=64, seed=0)
-    assert last_maps(inception, (1, 64, 64)) == "inception5b"  # the block, not one of its branches
-    assert last_maps(striate.create("fashion_cnn"), (1, 28, 28)) == "relu7"
+    assert last_feature_maps(inception, (1, 64, 64)) == "inception5b"  # the block, not one of its branches
+    assert last_feature_maps(striate.create("fashion_cnn"), (1, 28, 28)) == "relu7"
     assert last_weighted(striate.create("lenet5"), (1, 28, 28)) == "output"
     assert last_weighted(striate.create("resnet18", image_size=32), (1, 32, 32)) == "fc"
 
@@ -113,9 +113,9 @@ def test_errors_name_what_there_is() -> None:
         features(model, images(1, 1, 20, 20), "conv1")
     with pytest.raises(ShapeError, match=r"images of shape \(28, 28\) .*\(N, channels, height, width\)"):
         features(model, images(28, 28), "conv1")
-    with pytest.raises(ArgumentError, match=r"MLP makes no maps .*, but flatten, hidden1, "):
-        last_maps(striate.create("mlp"), (1, 28, 28))
-    with pytest.raises(ArgumentError, match=r"layer 'aux1' of GoogLeNet makes no tensor of an image"):
+    with pytest.raises(ArgumentError, match=r"MLP has no feature maps .*, but flatten, hidden1, "):
+        last_feature_maps(striate.create("mlp"), (1, 28, 28))
+    with pytest.raises(ArgumentError, match=r"layer 'aux1' of GoogLeNet returned no tensor"):
         features(striate.create("googlenet", image_size=32), images(1, 1, 32, 32), "aux1")
 
 

@@ -291,7 +291,7 @@ def test_what_is_not_known_is_said() -> None:
     found = receptive_fields(model, (2, 9, 9))
     assert [name for name, field in found.items() if field is None] == ["1", "2"]
     text = striate.describe(model, (2, 9, 9)).text()
-    assert text.splitlines()[-1] == "field ?: behind an operation of which it is not known what it looks at."
+    assert text.splitlines()[-1] == "field ?: behind an operation whose receptive field is unknown."
 
 
 UNUSUAL = {
@@ -344,7 +344,7 @@ def test_a_constant_sees_nothing() -> None:
 
 
 def test_errors_say_what_to_do() -> None:
-    with pytest.raises(ArgumentError, match=r"Conv2d does not say what it takes: pass input_shape"):
+    with pytest.raises(ArgumentError, match=r"Conv2d has no known input shape: pass input_shape"):
         receptive_fields(conv(3))
     with pytest.raises(ShapeError, match=r"Conv2d can't take an image of 3×9×9 .*Pass the size"):
         receptive_fields(conv(3), (3, 9, 9))
@@ -405,7 +405,7 @@ def test_dead_units_are_not_divided_by_nothing() -> None:
 
 def test_errors() -> None:
     model, x = striate.create("fashion_cnn"), noise(1, 1, 28, 28)
-    with pytest.raises(ArgumentError, match=r"layer 'output' of FashionCNN has no maps.*for example 'relu7'"):
+    with pytest.raises(ArgumentError, match=r"layer 'output' of FashionCNN has no feature maps.*for example 'relu7'"):
         effective_field(model, x, "output")
-    with pytest.raises(ArgumentError, match=r"unit=\(3, 0\): the maps of layer 'pool8' are 3×3"):
+    with pytest.raises(ArgumentError, match=r"unit=\(3, 0\): the feature maps of layer 'pool8' are 3×3"):
         effective_field(model, x, "pool8", unit=(3, 0))

@@ -20,7 +20,7 @@ def drawn(name: str, size: int | tuple[int, int] = 224) -> ArchitectureTable:
 
 def outputs(table: ArchitectureTable) -> dict[str, tuple[int, ...]]:
     """Maps, height and width (or units) that each layer makes."""
-    return {row.layer: (row.maps or 0, *(row.size or ())) for row in table.rows}
+    return {row.layer: (row.channels or 0, *(row.size or ())) for row in table.rows}
 
 
 def count(module: nn.Module) -> int:

@@ -73,7 +73,9 @@ def published_convolutions(name, stem="imagenet", size=224, v1=False):
 
 def convolutions(table):
     return [
-        (row.maps, row.size[0], row.kernel[0]) for row in table.rows if row.type == "conv" and "down" not in row.layer
+        (row.channels, row.size[0], row.kernel[0])
+        for row in table.rows
+        if row.type == "conv" and "down" not in row.layer
     ]
 
 
@@ -83,7 +85,7 @@ def test_every_size_and_the_totals_are_table_1s(name):
     table = striate.describe(shape_only(name, 1000, 3, 224, downsample="v1"))
     assert convolutions(table) == published_convolutions(name, v1=True)
     assert 1 + len(convolutions(table)) == int(name.removeprefix("resnet"))
-    rows = {row.layer: (row.type, row.maps, row.size) for row in table.rows}
+    rows = {row.layer: (row.type, row.channels, row.size) for row in table.rows}
     assert rows["maxpool"] == ("max pool", 64, (56, 56))
     wide = 4 if name in BOTTLENECKS else 1
     assert rows["avgpool"] == ("global avg pool", 512 * wide, None)
@@ -91,7 +93,9 @@ def test_every_size_and_the_totals_are_table_1s(name):
     for stage, (width, side) in enumerate([(64, 56), (128, 28), (256, 14), (512, 7)], start=1):
         blocks = TABLE_1[name][0][stage - 1]
         sums = [row for row in table.rows if row.type == "add" and row.layer.startswith(f"layer{stage}.")]
-        assert [(row.maps, row.size, row.activation) for row in sums] == [(width * wide, (side, side), "ReLU")] * blocks
+        assert [(row.channels, row.size, row.activation) for row in sums] == [
+            (width * wide, (side, side), "ReLU")
+        ] * blocks
     assert table.parameters == parameters
     assert table.multiply_adds == pytest.approx(multiply_adds, abs=0.07e9)
 
@@ -114,7 +118,7 @@ def test_every_size_and_the_count_are_those_of_section_4_2(name):
     assert convolutions(table) == expected
     assert 1 + len(expected) == int(name.removeprefix("resnet"))
     assert table.parameters == parameters
-    shortcuts = [(row.maps, row.size, row.parameters) for row in table.rows if row.type == "padded shortcut"]
+    shortcuts = [(row.channels, row.size, row.parameters) for row in table.rows if row.type == "padded shortcut"]
     assert shortcuts == [(32, (16, 16), 0), (64, (8, 8), 0)]
 
 

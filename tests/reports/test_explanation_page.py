@@ -59,14 +59,19 @@ def test_a_page_has_all_its_parts_and_loads_nothing(run: Run, image: Path, shape
     assert path == run.path / "explain-<i>dot & 猫.html"
     page = Page(path)
     assert page.headings == [
-        *("Where it looks", "What a unit can see", "Training images nearest to it", "What excites its strongest units"),
-        *("Layer by layer", "What the first layer looks for", "How to read this"),
+        *(
+            "Where the network looks",
+            "Receptive fields",
+            "Most similar training images",
+            "Training images that excite its strongest units",
+        ),
+        *("Feature maps, layer by layer", "Filters of the first layer", "How to read this page"),
     ]
     assert {"script", "link", "i"}.isdisjoint(page.tags)
     assert page.links
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
     assert "default-src 'none'" in page.html
-    assert "<i>dot & 猫.png is taken for" in page.text
+    assert "<i>dot & 猫.png is classified as" in page.text
     assert "among all 100 training images" in page.text
     assert "Grad-CAM at relu" in page.text
 
@@ -75,7 +80,7 @@ def test_it_says_what_predict_says_and_is_the_same_each_time(run: Run, image: Pa
     prediction = striate.predict(run, image, model=Residual())[0]
     path = explain(run, image, data=shapes, model=Residual())
     before = path.read_bytes()
-    assert f"is taken for {prediction.label}" in Page(path).text
+    assert f"is classified as {prediction.label}" in Page(path).text
     for label, probability in prediction.probabilities.items():
         assert f"{label} {100 * probability:.1f} %" in Page(path).text.replace("\N{NO-BREAK SPACE}", " ")
     assert explain(run, image, data=shapes, model=Residual()).read_bytes() == before
@@ -84,7 +89,7 @@ def test_it_says_what_predict_says_and_is_the_same_each_time(run: Run, image: Pa
 def test_the_image_itself_is_the_nearest_training_image(run: Run, image: Path, shapes: Dataset) -> None:
     Image.fromarray(shapes.train.images[5, :, :, 0].numpy()).save(image)
     page = Page(explain(run, image, data=shapes, model=Residual()))
-    nearest = page.text[page.text.index("Nearest in what") :]
+    nearest = page.text[page.text.index("Most similar training images") :]
     label = shapes.classes[int(shapes.train.labels[5])]
     assert f"{label} 1.000" in nearest
 
@@ -99,17 +104,22 @@ def test_another_layer_can_be_asked_for(run: Run, image: Path, shapes: Dataset) 
 def test_data_that_is_gone_leaves_the_rest(run: Run, image: Path) -> None:
     page = Page(explain(run, image, model=Residual()))
     assert "No training images to compare with: " in page.text
-    assert "Training images nearest to it" not in page.headings
+    assert "Most similar training images" not in page.headings
     assert "measured by gradients on 1 image" in page.text
 
 
 def test_a_model_without_maps_has_a_page_too(image: Path, shapes: Dataset, tmp_path: Path) -> None:
     run = train("mlp", shapes, recipe(epochs=1), out=tmp_path / "mlp")
     page = Page(explain(run, image, data=shapes))
-    assert "No Grad-CAM: MLP makes no maps to lay over the image" in page.text
+    assert "No Grad-CAM: MLP has no feature maps to lay over the image" in page.text
     assert "hidden1" in page.text
     assert page.headings == [
-        *("Where it looks", "Training images nearest to it", "What the first layer looks for", "How to read this"),
+        *(
+            "Where the network looks",
+            "Most similar training images",
+            "Filters of the first layer",
+            "How to read this page",
+        ),
     ]
 
 
@@ -124,21 +134,21 @@ def test_colour_images_of_any_size_and_shape(tmp_path: Path) -> None:
     run = train("lenet5_modern", data, recipe(epochs=1), out=tmp_path / "run")
     Image.fromarray(pixels).save(tmp_path / "wide.jpg")
     page = Page(explain(run, tmp_path / "wide.jpg", out=tmp_path / "page.html"))
-    assert "As the network sees it: 20×24 pixels, colour." in page.text
+    assert "The input of the network: 20×24 pixels, colour." in page.text
     assert "0.png" in page.text or "1.png" in page.text  # the files of the nearest
 
 
 def test_what_pixels_add_is_what_the_logit_differs_by(run: Run, image: Path, shapes: Dataset) -> None:
     text = Page(explain(run, image, data=shapes, model=Residual())).text.replace("\N{MINUS SIGN}", "-")
-    words = text[text.index("Together they add") :].split()
-    added, difference = float(words[3]), float(words[words.index("by") + 1])
+    words = text[text.index("logit sum to") :].split()
+    added, difference = float(words[3].removesuffix(";")), float(words[words.index("by") + 1])
     assert added == pytest.approx(difference, abs=0.05 * abs(difference) + 0.02)
 
 
 def test_errors_are_one_clear_line(run: Run, image: Path, shapes: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"Residual has no layer 'rule'\. It has relu, "):
         explain(run, image, layer="rule", model=Residual())
-    with pytest.raises(ArgumentError, match=r"layer 'fc' of Residual has no maps.*for example 'relu'"):
+    with pytest.raises(ArgumentError, match=r"layer 'fc' of Residual has no feature maps.*for example 'relu'"):
         explain(run, image, layer="fc", model=Residual())
     with pytest.raises(BadFilesError, match=r"missing\.png"):
         explain(run, tmp_path / "missing.png", model=Residual())

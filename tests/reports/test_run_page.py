@@ -43,12 +43,12 @@ def quick(model: str | nn.Module, data: Dataset, out: Path, **settings: Any) -> 
 def without_inspection(monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests are about the rest of the page; those of the sections are in test_sections.py."""
     for name in ("attribution", "invariance", "insides"):
-        monkeypatch.setitem(sections.SECTIONS, name, lambda subject: None)
+        monkeypatch.setitem(sections.SECTIONS, name, lambda inspected: None)
 
 
 def test_the_architecture_is_a_table_without_empty_columns(run: Run, shapes: Dataset, tmp_path: Path) -> None:
     text = Page(report(run, data=shapes, out=tmp_path / "report.html")).text
-    assert "layer type maps size field activation parameters connections multiply-adds input input 1 8×8" in text
+    assert "layer type channels size field activation parameters connections multiply-adds input input 1 8×8" in text
     assert "hidden1 dense 300 all ReLU 19,500" in text
 
 
@@ -57,7 +57,7 @@ def test_it_goes_into_the_runs_folder_and_is_the_same_each_time(digits_run: Run)
     assert path == digits_run.path / "report.html"
     before = path.read_bytes()
     assert report(digits_run).read_bytes() == before
-    assert "of 359 images right" in Page(path).text
+    assert "of 359 images correct" in Page(path).text
 
 
 def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
@@ -75,9 +75,9 @@ def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
 def test_no_mistakes_are_said(tmp_path: Path) -> None:
     data = arrays(("black", "white"), per_class=20)
     page = Page(report(quick("mlp", data, tmp_path / "run", epochs=3), data=data))
-    assert "100.00 % of 40 images right" in page.text
-    assert "It made no mistake on these 40 images." in page.text
-    assert "Confused most often" not in page.text
+    assert "100.00 % of 40 images correct" in page.text
+    assert "No mistakes on these 40 images." in page.text
+    assert "Most frequent confusions" not in page.text
     assert "top-5 error" not in page.text
 
 
@@ -86,14 +86,14 @@ def test_many_classes_become_a_picture(tmp_path: Path) -> None:
     path = report(quick("mlp", data, tmp_path / "run"), data=data)
     page = Page(path)
     assert page.tags.count("svg") == 3
-    assert "Confused most often" in page.text
+    assert "Most frequent confusions" in page.text
     assert path.stat().st_size < 400_000
 
 
 def test_mistakes_are_the_surest_with_their_files(tmp_path: Path) -> None:
     data = arrays(tuple("abcdef"), per_class=20, noise=250)
     page = Page(report(quick("mlp", data, tmp_path / "run"), data=data))
-    assert "the 24 it was surest of" in page.text
+    assert "The 24 most confident of" in page.text
     shares = [float(share) for share in re.findall(r"(\d+\.\d) % \d+\.png", page.text)]
     assert len(shares) == 24
     assert shares == sorted(shares, reverse=True)
@@ -103,15 +103,15 @@ def test_nothing_held_out_is_said_and_the_rest_is_there(tmp_path: Path) -> None:
     run = quick("mlp", arrays(("a", "b"), test=False), tmp_path / "run")
     page = Page(report(run))
     assert "Not measured on images now: " in page.text
-    assert "How it learned" in page.headings
-    assert "What it takes for what" not in page.headings
+    assert "Training curves" in page.headings
+    assert "Confusion matrix" not in page.headings
 
 
 def test_data_that_is_gone_leaves_the_result_of_training(tmp_path: Path) -> None:
     data = replace(arrays(("a", "b")), source=str(tmp_path / "gone"))
     run = quick("mlp", data, tmp_path / "run")
     page = Page(report(run))
-    assert "of 8 images right" in page.text
+    assert "of 8 images correct" in page.text
     assert "gone" in page.text
     with pytest.raises(DataError):
         report(run, data=tmp_path / "gone")
@@ -146,7 +146,7 @@ def test_a_model_of_ones_own_has_a_report_too(shapes: Dataset, tmp_path: Path) -
     module = nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16, 3))
     run = quick(module, shapes, tmp_path / "run")
     page = Page(report(run, data=shapes, model=module))
-    assert "What the first layer looks for" not in page.headings
+    assert "Filters of the first layer" not in page.headings
     assert "The model is a module of yours" in page.text
 
 

@@ -17,11 +17,11 @@ from striate.errors import CheckpointError, DataError
 from striate.evaluation.evaluation import measured
 from striate.evaluation.samples import samples_of
 from striate.reports import report
-from striate.reports.subject import Subject
+from striate.reports.inspected_run import InspectedRun
 from striate.runs import Run, Trained, train
 
-FIXED = ("How it learned", "What it takes for what", "Class by class", "Where it goes wrong")
-INSIDES = ("What its units see", "What its layers make of that image", "What excites its units")
+FIXED = ("Training curves", "Confusion matrix", "Results by class", "Mistakes")
+INSIDES = ("Receptive fields", "Feature maps of that image", "Images that excite its units")
 
 
 class Own(nn.Module):
@@ -53,9 +53,9 @@ def page(own: Run, shapes: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_a_report_has_all_its_parts_and_loads_nothing(page: Page) -> None:
     assert page.headings == [
-        *FIXED, "Where it looks", "What stays when the image changes", "Where invariance is made",
-        "What could be better", "Architecture",
-        *INSIDES, "What the first layer looks for", "How to reproduce it",
+        *FIXED, "Where the network looks", "Invariance to changes of the image", "Invariance layer by layer",
+        "Suggested changes", "Architecture",
+        *INSIDES, "Filters of the first layer", "How to reproduce this run",
     ]  # fmt: skip
     assert {"script", "link"}.isdisjoint(page.tags)
     assert page.links
@@ -65,14 +65,14 @@ def test_a_report_has_all_its_parts_and_loads_nothing(page: Page) -> None:
 
 
 def test_every_drawing_is_read_in_a_sentence_and_has_units(page: Page) -> None:
-    assert "d, the greatest move in pixels" in page.html
+    assert "d, the greatest shift in pixels" in page.html
     assert "degrees, to the left or to the right" in page.html
     for words in (
-        "Translation crop Windows cut from the image enlarged by one pixel more than the greatest move.",
-        "nine in ten",
-        "of 20 held-out images keep their class when they move by up to 1 pixels",
-        "dashed: accuracy of the changed images; dotted: how far the probabilities move",
-        "Grad-CAM asks the maps of pool",
+        "Translation crop Windows cut from the image enlarged by one pixel more than the greatest shift.",
+        "90 % keep their class",
+        "of 20 held-out images keep their class when shifted by up to 1 pixels",
+        "dashed: accuracy of the changed images; dotted: “moved”, the total variation distance of the probabilities",
+        "Grad-CAM uses the feature maps of pool",
         "with random weights (mean correlation",
         "measured by gradients on 20 images",
         "of 20 held-out images those that excite each most",
@@ -85,15 +85,15 @@ def test_a_network_without_maps_says_so_and_the_rest_stands(run: Run, shapes: Da
     assert paths[0].read_bytes() == paths[1].read_bytes()
     mlp = Page(paths[0])
     assert mlp.headings == [
-        *FIXED, "Where it looks", "What stays when the image changes", "Where invariance is made",
-        "What could be better", "Architecture",
-        *INSIDES[:1], "What the first layer looks for", "How to reproduce it",
+        *FIXED, "Where the network looks", "Invariance to changes of the image", "Invariance layer by layer",
+        "Suggested changes", "Architecture",
+        *INSIDES[:1], "Filters of the first layer", "How to reproduce this run",
     ]  # fmt: skip
-    refusal = "MLP makes no maps to lay over the image; it has neither convolutions nor poolings, but flatten, hidden1"
+    refusal = "MLP has no feature maps to lay over the image: no convolutions or poolings, but flatten, hidden1"
     assert f"No Grad-CAM: {refusal}" in mlp.text
-    assert f"What its units see {refusal}" in mlp.text
-    assert "What could be better mlp has no convolutions to advise on; its layers are flatten, hidden1" in mlp.text
-    assert "No blurred network stands beside it: mlp has no strided pooling" in mlp.text
+    assert f"Receptive fields {refusal}" in mlp.text
+    assert "Suggested changes mlp has no convolutions to advise on; its layers are flatten, hidden1" in mlp.text
+    assert "Not compared with a blurred network: mlp has no strided pooling" in mlp.text
 
 
 def test_answers_that_are_not_finite_are_said(own: Run, shapes: Dataset, tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_answers_that_are_not_finite_are_said(own: Run, shapes: Dataset, tmp_pat
             return super().forward(x) * torch.nan
 
     broken = Page(report(own, data=shapes, out=tmp_path / "page.html", model=Broken()))
-    assert "Where it looks What the network says of these images is not finite." in broken.text
-    assert "What stays when the image changes Broken gives values that are not finite" in broken.text
-    assert "How to reproduce it" in broken.headings
+    assert "Where the network looks The probabilities for these images are not finite." in broken.text
+    assert "Invariance to changes of the image Broken gives values that are not finite" in broken.text
+    assert "How to reproduce this run" in broken.headings
 
 
 def test_what_torch_cannot_do_is_said(own: Run, shapes: Dataset, tmp_path: Path) -> None:
@@ -113,8 +113,8 @@ def test_what_torch_cannot_do_is_said(own: Run, shapes: Dataset, tmp_path: Path)
             return super().forward(x).detach()
 
     page = Page(report(own, data=shapes, out=tmp_path / "page.html", model=Detached()))
-    assert "Where it looks element 0 of tensors does not require grad" in page.text
-    assert "What stays when the image changes" in page.headings
+    assert "Where the network looks element 0 of tensors does not require grad" in page.text
+    assert "Invariance to changes of the image" in page.headings
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_a_blur_shows_its_gain_and_its_cost(blurred: tuple[Run, Run], shapes: Da
     page = Page(report(one, data=shapes, out=tmp_path / "page.html", against=[other.path]))
     name = "lenet5_modern:antialias=rect-2"
     for rival in (f"{name} without its blur, same weights", "lenet5_modern (modern)"):
-        said = re.search(rf"{re.escape(rival)} against {name}: (.*?) the time for an image\.", page.text)
+        said = re.search(rf"{re.escape(rival)} against {name}: (.*?) the time per image\.", page.text)
         assert said is not None
         pattern = (
             r"[+−]\d+\.\d\d points of shift consistency \(crop\), [+−]\d+\.\d\d points of accuracy, \d+\.\d\d times"
@@ -141,7 +141,7 @@ def test_a_blur_shows_its_gain_and_its_cost(blurred: tuple[Run, Run], shapes: Da
 
 def test_other_classes_and_no_weights_are_no_rivals(run: Run, shapes: Dataset, tmp_path: Path) -> None:
     other = train("mlp", replace(shapes, classes=("a", "b", "c")), recipe(epochs=1), out=tmp_path / "other")
-    with pytest.raises(DataError, match="tells other classes apart"):
+    with pytest.raises(DataError, match="has other classes than"):
         report(run, data=shapes, out=tmp_path / "page.html", against=[other])
     with pytest.raises(CheckpointError, match="is no run"):
         report(run, data=shapes, out=tmp_path / "page.html", against=[tmp_path])
@@ -166,14 +166,14 @@ def test_telling_images_are_the_surest_each_of_another_class(
     predicted = torch.tensor([(label + (n in wrong)) % 3 for n, label in enumerate(labels.tolist())])
     probabilities = torch.zeros(6, 3).scatter(1, predicted[:, None], torch.linspace(0.9, 0.5, 6)[:, None])
     found = replace(measured(Trained.of(run), samples), probabilities=probabilities, labels=labels, predicted=predicted)
-    subject = Subject(Trained.of(run), samples, found, (), "cpu", lambda what, done, total: None)
-    assert (subject.telling(4), subject.telling(2)) == (four, two)
+    inspected = InspectedRun(Trained.of(run), samples, found, (), "cpu", lambda what, done, total: None)
+    assert (inspected.most_confident(4), inspected.most_confident(2)) == (four, two)
 
 
 def test_advice_says_what_it_found_and_how_to_try_it(shapes: Dataset, tmp_path: Path) -> None:
     run = train("lenet5_modern", shapes, recipe(epochs=1), out=tmp_path / "run")
     page = Page(report(run, data=shapes))
-    assert "flattened-head c5 Takes 16 maps of 25 cells each as 400 separate inputs" in page.text
+    assert "flattened-head c5 Takes 16 feature maps of 25 cells each as 400 separate inputs" in page.text
     assert f"striate advise {run.path} --try" in page.text
-    assert "Nothing to say about: large-kernel, narrow-stage" in page.text
+    assert "Passed: large-kernel, narrow-stage" in page.text
     assert "slow-layer" not in page.text

@@ -1,4 +1,4 @@
-"""The same numbers sooner: faster convolutions, batches divided among cores, bfloat16 where it pays."""
+"""Acceleration: faster convolutions, batches sharded over CPU cores, and bfloat16 where it is faster."""
 
 from striate.acceleration.precision import fastest, supported
 

@@ -1,8 +1,12 @@
-"""The 3×3 convolutions of wide layers in training, with fewer products: see winograd.py.
+"""Faster convolutions on the CPU: wide 3×3 ones in training, and small ones in prediction.
 
-Which convolutions those are is a matter of their shapes and of the processor, and not of a measurement, so that a run
-gives the same weights again. The bounds are where oneDNN's own sums are overtaken on two cores, see docs/speed.md; with
-AVX-512 those gain more than the transforms do.
+Training uses fewer multiplications for the 3×3 convolutions of wide layers, see winograd.py. Which convolutions those
+are depends on their shapes and on the processor, and not on a measurement, so that a run gives the same weights again.
+The bounds are where it overtakes oneDNN on two cores, see docs/speed.md; with AVX-512 oneDNN gains more than the
+transforms do.
+
+Prediction hands small convolutions to PyTorch's own kernel, because calling oneDNN costs more than the work: at the
+sizes of LeNet-5 a call of oneDNN takes 65 to 85 µs, one of PyTorch's own kernel 15 to 20 (one core with AVX2).
 """
 
 from collections.abc import Callable
@@ -19,28 +23,40 @@ from striate.acceleration.winograd import SIDE, convolution, filter_gradient, fi
 
 
 def bounds(capability: str) -> tuple[int, int]:
-    """The least maps in and out with which the gradient of the filters, and the least tiles with which the maps, are
-    made with fewer products, on a processor with these vectors (PyTorch's name for them)."""
+    """Least channels for a fast filter gradient, and least tiles for fast feature maps, on a processor.
+
+    Args:
+        capability: the processor's vector instructions, by PyTorch's name for them.
+    """
     return (256, 128) if capability == "AVX512" else (64, 256)
 
 
-LEAST_MAPS, MANY_TILES = bounds(torch.backends.cpu.get_cpu_capability())
+LEAST_CHANNELS, MANY_TILES = bounds(torch.backends.cpu.get_cpu_capability())
 LEAST_TILES = 32  # in a batch: for the gradient of the filters
-MANY_MAPS = 256  # in and out: for the maps and their gradient, too
+MANY_CHANNELS = 256  # in and out: for the feature maps and their gradient, too
+
+# Of the small convolutions: from about here on oneDNN is the faster, for a whole batch.
+SMALL_WORK = 300_000  # multiply-adds
+SMALL_OUTPUT = 8_192  # values
+
+# PyTorch's own kernel has no public name; without it every convolution is F.conv2d's.
+_kernel: Callable[..., Tensor] | None = getattr(torch._C._nn, "thnn_conv2d", None)
 
 
 def training_convolutions(model: nn.Module, device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """What to compute a model's outputs in, for training: a `WinogradGradients` where it has wide 3×3 filters and is
-    trained in float32 on the CPU."""
-    wide = any(weight.ndim == 4 and _wide(weight, LEAST_MAPS) for weight in model.parameters())
+    """Context in which to compute a model's outputs for training.
+
+    It is a `WinogradGradients` where the model has wide 3×3 filters and is trained in float32 on the CPU.
+    """
+    wide = any(weight.ndim == 4 and _wide(weight, LEAST_CHANNELS) for weight in model.parameters())
     return WinogradGradients() if wide and device.type == "cpu" and precision == "float32" else nullcontext()
 
 
 class WinogradGradients(TorchFunctionMode):
-    """Inside it, F.conv2d of wide 3×3 filters, float32 on the CPU, has gradients that are made with fewer products."""
+    """Context in which F.conv2d of wide 3×3 filters, float32 on the CPU, takes fewer multiplications."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """What `func` gives."""
+        """Call `func`, or its replacement."""
         kwargs = kwargs or {}
         if func is not F.conv2d or torch.is_autocast_enabled("cpu") or not fits(*args, **kwargs):
             return func(*args, **kwargs)
@@ -49,12 +65,12 @@ class WinogradGradients(TorchFunctionMode):
 
 
 class _Convolution(torch.autograd.Function):
-    """`F.conv2d` with padding 1."""
+    """`F.conv2d` with padding 1 and fast gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        if maps_pay(x, weight):
+        if feature_maps_pay(x, weight):
             return convolution(x, transformed(weight), bias)
         return torch.conv2d(x, weight, bias, padding=1)
 
@@ -75,14 +91,14 @@ _convolution: Callable[[Tensor, Tensor, Tensor | None], Tensor] = _Convolution.a
 
 
 def _input_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
-    """A convolution of the gradient with the filters turned by half a circle."""
-    if maps_pay(x, weight):
+    """The gradient of the input: a convolution of the output's gradient with the filters turned by 180°."""
+    if feature_maps_pay(x, weight):
         return convolution(gradient, transformed(weight.flip(2, 3).transpose(0, 1)), None)
     return backward(gradient, x, weight, (True, False, False))[0]
 
 
 def backward(gradient: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool, bool]) -> tuple[Tensor, ...]:
-    """PyTorch's own gradients of a convolution with padding 1: of the maps, the filters and the bias, if wanted."""
+    """PyTorch's own gradients of a convolution with padding 1: of the input, the filters and the bias, if wanted."""
     once, none = (1, 1), (0, 0)
     found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
         gradient, x, weight, None, once, once, once, False, none, 1, wanted
@@ -90,33 +106,25 @@ def backward(gradient: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bo
     return found
 
 
-def _wide(weight: Tensor, maps: int) -> bool:
-    return tuple(weight.shape[2:]) == (3, 3) and min(weight.shape[:2]) >= maps
+def _wide(weight: Tensor, channels: int) -> bool:
+    return tuple(weight.shape[2:]) == (3, 3) and min(weight.shape[:2]) >= channels
 
 
 def filters_pay(x: Tensor, weight: Tensor) -> bool:
-    """Whether the gradient of these filters is made sooner with fewer products, given these images."""
-    return _wide(weight, LEAST_MAPS) and tiles_of(x) >= LEAST_TILES
+    """Tell whether the fast gradient of these filters is the faster one, given these images."""
+    return _wide(weight, LEAST_CHANNELS) and tiles_of(x) >= LEAST_TILES
 
 
-def maps_pay(x: Tensor, weight: Tensor) -> bool:
-    """Whether the maps and their gradient are, too; maps smaller than a tile never are."""
-    return _wide(weight, MANY_MAPS) and tiles_of(x) >= MANY_TILES and min(x.shape[2:]) >= SIDE
-
-
-# From about here on oneDNN is the faster, for a whole batch.
-SMALL_WORK = 300_000  # multiply-adds
-SMALL_OUTPUT = 8_192  # values
-
-# PyTorch has no public name for it; without it every convolution is F.conv2d's.
-_kernel: Callable[..., Tensor] | None = getattr(torch._C._nn, "thnn_conv2d", None)
+def feature_maps_pay(x: Tensor, weight: Tensor) -> bool:
+    """Tell whether the fast feature maps and their gradient are, too; feature maps smaller than a tile never are."""
+    return _wide(weight, MANY_CHANNELS) and tiles_of(x) >= MANY_TILES and min(x.shape[2:]) >= SIDE
 
 
 class SmallConvolutions(TorchFunctionMode):
-    """Inside it, F.conv2d hands small convolutions to PyTorch's own kernel: float32 on the CPU, dense and undilated."""
+    """Context in which F.conv2d uses PyTorch's own kernel for small ones: float32 on the CPU, dense, undilated."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """What `func` gives."""
+        """Call `func`, or its replacement."""
         kwargs = kwargs or {}
         given = _own(*args, **kwargs) if func is F.conv2d else None
         return func(*args, **kwargs) if given is None else given
@@ -131,7 +139,7 @@ def _own(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor | None:
-    """The convolution, if it is one for PyTorch's own kernel."""
+    """The convolution by PyTorch's own kernel, or `None` if it is not one for it."""
     dense = groups == 1 and _pair(dilation) == (1, 1)
     if _kernel is None or not dense or input.ndim != 4 or input.device.type != "cpu" or input.dtype != torch.float32:
         return None
@@ -150,11 +158,11 @@ def _own(
 
 
 def _row_major(x: Tensor) -> Tensor:
-    """The same with contiguous strides, which single channels need not have: the kernel is slow with channels last."""
+    """Return the tensor with contiguous strides, also for single channels: the kernel is slow with channels last."""
     return x.contiguous().view(x.shape)
 
 
 def _pair(value: Any) -> tuple[int, int]:
-    """Height's and width's, as numbers: under a trace sizes are tensors."""
+    """Height and width as numbers: under a trace sizes are tensors."""
     height, width = (value, value) if isinstance(value, int) else value if len(value) == 2 else value * 2
     return int(height), int(width)

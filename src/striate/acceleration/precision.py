@@ -1,7 +1,7 @@
-"""In which precision a model trains on a device: measured for a second, not guessed.
+"""Choice of the training precision on a device, by a measurement of one second.
 
-Under "bfloat16" convolutions and products, Muon's too, are made of numbers of 8 bits' precision (PyTorch's autocast);
-weights, momentum, sums and the loss stay float32. bfloat16 reaches as far as float32, so that no loss scale is needed.
+Under "bfloat16" convolutions and matrix products, Muon's too, use numbers of 8 bits' precision (PyTorch's autocast);
+weights, momentum, sums and the loss stay float32. bfloat16 has the range of float32, so that no loss scale is needed.
 """
 
 import copy
@@ -24,7 +24,7 @@ SECONDS = 1.0
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[None]:
-    """What a forward pass and an update run in."""
+    """Context of a forward pass and an update in this precision."""
     on: AbstractContextManager[None] = torch.autocast(
         device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
     )
@@ -32,7 +32,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Non
 
 
 def supported(device: torch.device) -> bool:
-    """Whether the device has instructions for bfloat16; without them it only loses."""
+    """Tell whether the device has instructions for bfloat16; without them it is only slower."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch 2.10 and newer
@@ -42,8 +42,10 @@ def supported(device: torch.device) -> bool:
 def fastest(
     model: nn.Module, inputs: Tensor, device: torch.device, clock: Callable[[], float] = time.perf_counter
 ) -> Precision:
-    """The precision in which this model's forward and backward pass takes the least time, among those for which the
-    device has memory; float32 if it has for none. An update is not timed: what it gains comes on top.
+    """Measure in which precision this model's forward and backward pass is the fastest.
+
+    Only precisions are considered for which the device has memory; it is float32 if it has for none. An update is not
+    timed: its gain comes on top.
 
     Args:
         model: left as it is: a copy is measured.
@@ -69,7 +71,7 @@ def fastest(
 
 
 def _fits(model: nn.Module, inputs: Tensor, precision: str) -> bool:
-    """Whether there is memory for a pass: the first, in which kernels are chosen and compiled."""
+    """Tell whether there is memory for a pass: the first, in which kernels are chosen and compiled."""
     try:
         _pass(model, inputs, precision)
     except torch.OutOfMemoryError:

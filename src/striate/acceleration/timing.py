@@ -1,20 +1,20 @@
-"""Which of several ways to the same result is the quickest, here and now."""
+"""Timing of alternatives, to choose the fastest."""
 
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-TURNS = 3
+REPEATS = 3
 
 
-def quickest(ways: Sequence[Callable[[], Any]]) -> int:
-    """The position of the way that takes the least time, the best of three; they take turns."""
-    times = [[_seconds(way) for way in ways] for _ in range(TURNS)]
+def quickest(alternatives: Sequence[Callable[[], Any]]) -> int:
+    """Find the fastest alternative, by its best of three interleaved runs: its position."""
+    times = [[_seconds(alternative) for alternative in alternatives] for _ in range(REPEATS)]
     best = [min(each) for each in zip(*times, strict=True)]
     return best.index(min(best))
 
 
-def _seconds(way: Callable[[], Any]) -> float:
+def _seconds(alternative: Callable[[], Any]) -> float:
     began = time.perf_counter()
-    way()
+    alternative()
     return time.perf_counter() - began

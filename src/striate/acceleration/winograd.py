@@ -1,10 +1,10 @@
-"""3×3 convolutions with a quarter of the multiplications: F(4×4, 3×3).
+"""Winograd convolutions, F(4×4, 3×3): 3×3 convolutions with a quarter of the multiplications.
 
 Source: Winograd, "Arithmetic Complexity of Computations", 1980; for images Lavin and Gray, "Fast Algorithms for
-Convolutional Neural Networks", 2016, section 4.3, whose three matrices stand below. A tile of 6×6 pixels gives one of
+Convolutional Neural Networks", 2016, section 4.3, whose three matrices are below. A tile of 6×6 pixels gives one of
 4×4: both are transformed, and in between one number of each channel is multiplied, not nine. The gradient of the
 filters is the same the other way round: from tiles of images and of gradients to nine taps. In float32 the results
-differ from the sums' own by some 10⁻⁵ of their size.
+differ from direct sums by some 10⁻⁵ of their size.
 """
 
 from collections.abc import Callable
@@ -37,13 +37,13 @@ CHUNK = 2**19  # values of transformed tiles: few enough to stay in the cache
 
 
 class WinogradConvolutions(TorchFunctionMode):
-    """Inside it, F.conv2d computes 3×3 convolutions in whichever way is faster for these very images.
+    """Context in which F.conv2d computes 3×3 convolutions by whichever algorithm is faster for these images.
 
-    Each convolution is timed as it is called. With `chosen`, what another one has found for the same calls, nothing is
-    timed, and a trace holds nothing but what was chosen.
+    Each convolution is timed as it is called. With `chosen`, the choices of another context for the same calls, nothing
+    is timed, and a trace contains only the chosen algorithms.
 
     Args:
-        chosen: for each convolution that can be computed so, in the order of calls, whether it shall be.
+        chosen: for each convolution that fits, in the order of calls, whether to use Winograd's algorithm.
     """
 
     def __init__(self, chosen: list[bool] | None = None):
@@ -52,7 +52,7 @@ class WinogradConvolutions(TorchFunctionMode):
         self._left = None if chosen is None else iter(chosen)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """What `func` gives."""
+        """Call `func`, or its replacement."""
         kwargs = kwargs or {}
         if func is not F.conv2d or not fits(*args, **kwargs):
             return func(*args, **kwargs)
@@ -63,8 +63,8 @@ class WinogradConvolutions(TorchFunctionMode):
 
     def _faster(self, func: Callable[..., Tensor], args: Any, kwargs: Any) -> Tensor:
         images, weight, bias = taken(*args, **kwargs)
-        ways = (partial(func, *args, **kwargs), partial(convolution, images, transformed(weight), bias))
-        self.chosen.append(quickest(ways) == 1)
+        alternatives = (partial(func, *args, **kwargs), partial(convolution, images, transformed(weight), bias))
+        self.chosen.append(quickest(alternatives) == 1)
         return func(*args, **kwargs)
 
 
@@ -85,7 +85,7 @@ def fits(
     groups: int = 1,
     **others: Any,
 ) -> bool:
-    """Whether it is a 3×3 convolution with stride and padding 1, dense, of float32 images on the CPU."""
+    """Tell whether it is a 3×3 convolution with stride and padding 1, dense, of float32 images on the CPU."""
     if others or not isinstance(weight, Tensor) or input.ndim != 4 or tuple(weight.shape[2:]) != (3, 3) or groups != 1:
         return False
     ones = all(each in (1, (1, 1), [1, 1], (1,), [1]) for each in (stride, dilation))
@@ -98,14 +98,14 @@ def fits(
 
 
 def transformed(weight: Tensor) -> Tensor:
-    """Filters, float32 (outputs, inputs, 3, 3), for `convolution`: float32 (36, inputs, outputs)."""
+    """Transform filters, float32 (outputs, inputs, 3, 3), for `convolution`: float32 (36, inputs, outputs)."""
     outputs, inputs = weight.shape[:2]
     taps = weight.permute(2, 3, 1, 0).reshape(9, -1)
     return (FILTERS @ taps).view(36, inputs, outputs)
 
 
 def convolution(x: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
-    """`F.conv2d` with padding 1.
+    """Compute `F.conv2d` with padding 1.
 
     Args:
         x: float32 (N, inputs, H, W), on the CPU.
@@ -123,7 +123,7 @@ def convolution(x: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def filter_gradient(x: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient of the filters of `F.conv2d` with padding 1.
+    """Compute the gradient of the filters of `F.conv2d` with padding 1.
 
     Args:
         x: float32 (N, inputs, H, W), on the CPU.
@@ -143,13 +143,13 @@ def filter_gradient(x: Tensor, gradient: Tensor) -> Tensor:
 
 
 def tiles_of(x: Tensor) -> int:
-    """How many tiles the images, (N, C, H, W), are cut into."""
+    """Number of tiles of the images, (N, C, H, W)."""
     return len(x) * _tiles_each(x)
 
 
-def _at_once(x: Tensor, maps: int) -> int:
-    """How many images' transformed tiles, with so many maps, stay in the cache."""
-    return max(1, CHUNK // (36 * _tiles_each(x) * maps))
+def _at_once(x: Tensor, channels: int) -> int:
+    """Number of images whose transformed tiles, with so many channels, stay in the cache."""
+    return max(1, CHUNK // (36 * _tiles_each(x) * channels))
 
 
 def _tiles_each(x: Tensor) -> int:
@@ -173,9 +173,9 @@ def _tiles(padded: Tensor, side: int) -> Tensor:
 
 
 def _some(padded: Tensor, filters: Tensor, rows: int, columns: int) -> Tensor:
-    """Of a few images, (N, 4 rows + 2, 4 columns + 2, inputs): (N, 4 rows, 4 columns, outputs)."""
+    """Convolve a few images, (N, 4 rows + 2, 4 columns + 2, inputs), to (N, 4 rows, 4 columns, outputs)."""
     count, _, _, inputs = (int(side) for side in padded.shape)
     values = INPUTS @ _tiles(padded, SIDE + 2)
     products = torch.bmm(values.view(36, -1, inputs), filters)
-    maps = (OUTPUTS @ products.view(36, -1)).view(SIDE, SIDE, count, rows, columns, -1)
-    return maps.permute(2, 3, 0, 4, 1, 5).reshape(count, SIDE * rows, SIDE * columns, -1)
+    outputs = (OUTPUTS @ products.view(36, -1)).view(SIDE, SIDE, count, rows, columns, -1)
+    return outputs.permute(2, 3, 0, 4, 1, 5).reshape(count, SIDE * rows, SIDE * columns, -1)

@@ -44,7 +44,7 @@ def compare(
 
     Stopped, it continues when called again with the same --out; models and seeds may be added there later.
     """
-    from striate.comparison.series import Series, claimed, misfits, record, seen, train_all
+    from striate.comparison.series import Series, claimed, data_fingerprint, misfits, record, train_all
     from striate.hardware import pick
     from striate.models import facts
 
@@ -54,7 +54,7 @@ def compare(
     Series(tuple(models), seeds, changes, about)  # a mistake here shows before the data is read
     pick(device)
     load = _loader(data, fit, skip_bad, cache_size)
-    series = Series(tuple(models), seeds, changes, {**about, "seen": seen(load(image_size))})
+    series = Series(tuple(models), seeds, changes, {**about, "seen": data_fingerprint(load(image_size))})
 
     def data_of(model: str) -> "Dataset":
         return load(sizes[model])

@@ -29,7 +29,7 @@ def invariance(
     from striate.cli.progress import loading
     from striate.evaluation.samples import samples_of
     from striate.inspection import invariance as measure
-    from striate.inspection.invariances.classifier import counterpart, rival, timed_in_turns
+    from striate.inspection.invariances.classifier import counterpart, other_network, timed_in_turns
     from striate.inspection.invariances.result import comparison_text
     from striate.reports.invariance_page import report_invariance
     from striate.reports.rendering import file_to_write
@@ -46,10 +46,10 @@ def invariance(
     try:
         other = counterpart(opened)
     except ArgumentError as error:
-        notes.append(f"No blurred network stands beside it: {error}")
+        notes.append(f"Not compared with a blurred network: {error}")
         other = None
     networks += [(*other, opened.preprocess)] if other else []
-    networks += [rival(Run.open(path), opened.classes, str(opened.path)) for path in against or []]
+    networks += [other_network(Run.open(path), opened.classes, str(opened.path)) for path in against or []]
     found = []
     for name, model, preprocess in networks:
         with loading() as report:

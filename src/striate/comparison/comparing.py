@@ -1,4 +1,4 @@
-"""Several models on the same test images: how good each is, and which differences are more than luck."""
+"""The `compare` function: accuracy of several models on the same images, and tests of their differences."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,18 +20,18 @@ from striate.preprocess import Preprocess
 from striate.runs import Run, fingerprint
 from striate.units import listed
 
-Entry = Run | Outcome | str | Path | nn.Module
+Measurable = Run | Outcome | str | Path | nn.Module
 
 
 def compare(
-    runs: Mapping[str, Sequence[Entry]] | Iterable[Entry],
+    runs: Mapping[str, Sequence[Measurable]] | Iterable[Measurable],
     data: Any = None,
     *,
     device: str = "auto",
     preprocess: Preprocess | None = None,
     multiply_adds: Mapping[str, int | None] | None = None,
     failures: Mapping[str, str] | None = None,
-    beside: str | None = None,
+    baseline: str | None = None,
 ) -> Comparison:
     """Compare trained models on the same images that none of them was trained on.
 
@@ -42,34 +42,34 @@ def compare(
         device: "auto", "cpu" or "cuda".
         preprocess: for modules, how images become their input, see `evaluate`.
         multiply_adds: for each name, `striate.describe(run).multiply_adds`.
-        failures: what could not be trained, and why: to be told beside the rest.
-        beside: the name that all others are to be compared with, and not with each other; fewer pairs prove more.
+        failures: reasons by the names of what could not be trained, to include in the result.
+        baseline: the name that all others are compared with, and not with each other; fewer pairs prove more.
 
     Raises:
         ArgumentError: if there is nothing to compare, or a model has two runs with the same seed.
-        DataError: if the runs were not measured on the same images, or tell other classes apart.
+        DataError: if the runs were not measured on the same images, or have different classes.
     """
     own: dict[tuple[Any, ...], Dataset] = {}
     whole = not isinstance(data, Dataset)
     if data is not None and not isinstance(data, str | os.PathLike):
         data = as_dataset(data)
 
-    def measure(entry: Entry) -> Outcome:
-        if isinstance(entry, Outcome):
-            return entry
-        if isinstance(entry, nn.Module):
-            return outcome(entry, data, device=device, preprocess=preprocess, whole=whole)
-        run = Run.of(entry)
+    def measure(each: Measurable) -> Outcome:
+        if isinstance(each, Outcome):
+            return each
+        if isinstance(each, nn.Module):
+            return outcome(each, data, device=device, preprocess=preprocess, whole=whole)
+        run = Run.of(each)
         return outcome(run, _own(run, own) if data is None else data, device=device, whole=data is not None and whole)
 
     if isinstance(runs, Mapping):
-        groups = {name: [measure(entry) for entry in entries] for name, entries in runs.items() if entries}
+        groups = {name: [measure(each) for each in group] for name, group in runs.items() if group}
     else:
-        groups = _grouped([measure(entry) for entry in runs])
+        groups = _grouped([measure(each) for each in runs])
     everything = [each for group in groups.values() for each in group]
     if not everything:
         raise ArgumentError("there is no run to compare.")
-    _demand_same_images(everything)
+    _require_same_images(everything)
     counts = multiply_adds or {}
     rows = [_row(name, group, counts.get(name)) for name, group in groups.items()]
     rows.sort(key=lambda row: -row.accuracy)
@@ -81,42 +81,42 @@ def compare(
         classes=first.classes,
         rows=tuple(rows),
         pairs=_pairs(
-            rows, {name: np.stack([each.correct for each in group]) for name, group in groups.items()}, beside
+            rows, {name: np.stack([each.correct for each in group]) for name, group in groups.items()}, baseline
         ),
         failures=dict(failures or {}),
         notes=tuple(dict.fromkeys(note for each in everything for note in each.notes)),
     )
 
 
-def _own(run: Run, known: dict[tuple[Any, ...], Dataset]) -> Dataset | None:
-    """The run's own data, read once for all runs that see it alike; `None` if it is not what it was."""
+def _own(run: Run, cache: dict[tuple[Any, ...], Dataset]) -> Dataset | None:
+    """The run's own data, read once for all runs with the same input; `None` if it has changed."""
     size = (run.preprocess.height, run.preprocess.width, run.preprocess.channels, run.preprocess.fit)
     key = (run.source, run.skip_bad, *size)
-    if key not in known:
-        known[key] = run.data()
-    return known[key] if fingerprint(known[key]) == run.fingerprint else None  # `evaluate` then says what changed
+    if key not in cache:
+        cache[key] = run.data()
+    return cache[key] if fingerprint(cache[key]) == run.fingerprint else None  # `evaluate` then says what changed
 
 
 def _grouped(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
-    """The outcomes by model and recipe, under names that tell them apart."""
+    """Group the outcomes by model and recipe, under distinguishing names."""
     groups: dict[tuple[Any, ...], list[Outcome]] = {}
     for each in outcomes:
         groups.setdefault((each.model, *each.settings.items()), []).append(each)
     named: dict[str, list[Outcome]] = {}
     for group in groups.values():
         model, settings = group[0].model, group[0].settings
-        rivals = [other[0].settings for other in groups.values() if other[0].model == model]
-        own = [f"{key}={value}" for key, value in settings.items() if any(o.get(key) != value for o in rivals)]
+        alternatives = [other[0].settings for other in groups.values() if other[0].model == model]
+        own = [f"{key}={value}" for key, value in settings.items() if any(o.get(key) != value for o in alternatives)]
         named[f"{model} ({', '.join(own)})" if own else model] = group
     return named
 
 
-def _demand_same_images(outcomes: list[Outcome]) -> None:
+def _require_same_images(outcomes: list[Outcome]) -> None:
     first = outcomes[0]
     for each in outcomes[1:]:
         if set(each.classes) != set(first.classes):
             raise DataError(
-                f"{first.path} tells {listed(first.classes, 5)} apart and {each.path} {listed(each.classes, 5)}: "
+                f"{first.path} has the classes {listed(first.classes, 5)} and {each.path} {listed(each.classes, 5)}: "
                 "only runs with the same classes can be compared."
             )
         if (each.source, each.split, each.truth) != (first.source, first.split, first.truth):
@@ -159,13 +159,13 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _common(curves: Sequence[tuple[tuple[float, float], ...]]) -> np.ndarray:
-    """The epochs that all the curves have: float64 (seeds, epochs, 2)."""
+    """The epochs common to all curves: float64 (seeds, epochs, 2)."""
     epochs = min(map(len, curves))
     return np.array([curve[:epochs] for curve in curves], dtype=np.float64).reshape(len(curves), epochs, 2)
 
 
-def _pairs(rows: list[Row], correct: dict[str, Correct], beside: str | None) -> tuple[Pair, ...]:
-    chosen = [pair for pair in combinations([row.name for row in rows], 2) if beside is None or beside in pair]
+def _pairs(rows: list[Row], correct: dict[str, Correct], baseline: str | None) -> tuple[Pair, ...]:
+    chosen = [pair for pair in combinations([row.name for row in rows], 2) if baseline is None or baseline in pair]
     differences = [paired(correct[better], correct[other]) for better, other in chosen]
     corrected = holm([each.p for each in differences])
     rest = zip(chosen, differences, corrected, strict=True)

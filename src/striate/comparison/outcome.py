@@ -1,4 +1,4 @@
-"""What one run brings to a comparison: which images it got right, and what that took."""
+"""Outcome of one run for a comparison: its correct predictions, size and speed."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from striate.runs import Run, Trained
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run, measured. Fractions are in [0, 1].
+    """Measurements of one run. Fractions are in [0, 1].
 
     Args:
         path: the run's folder; of a module, its name.
@@ -32,7 +32,7 @@ class Outcome:
         parameters: how many are trained.
         train_seconds, images_per_second: of training, without what is measured in between; `None` where unknown.
         curve: seconds of training so far and accuracy on the val split, after each epoch.
-        notes: what to know about these images, in sentences.
+        notes: remarks on these images, in sentences.
     """
 
     path: Path

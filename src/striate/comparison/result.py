@@ -1,4 +1,4 @@
-"""What `compare` finds: a row for each model, a pair for every two, and all of it as a comparison."""
+"""Result of a comparison: a row for each model, a pair for every two, and its text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from striate.comparison.significance import Difference
 from striate.drawing import aligned, duration, minus, percent
 
-LEVEL = 0.05  # the chance of even one false "real" among all pairs that a comparison accepts
+LEVEL = 0.05  # significance level: the accepted chance of even one false "real" among all pairs of a comparison
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,12 @@ class Row:
     """One model, over its seeds. Fractions are in [0, 1]; means are over the seeds.
 
     Args:
-        name: the model, as it was asked for.
+        name: the model, as it was requested.
         seeds: those it was trained with.
         accuracies: of each seed, in their order.
         accuracy: their mean.
-        interval: where the mean over all seeds lies with 95 % confidence (Student); of a single seed, where the
-            accuracy on other such images lies (Wilson).
+        interval: 95 % confidence interval of the mean over all seeds (Student); of a single seed, of the accuracy on
+            other such images (Wilson).
         top1_error, top5_error: means.
         parameters: how many are trained.
         multiply_adds: for one image; `None` where unknown.
@@ -77,7 +77,7 @@ class Pair:
 
     @property
     def real(self) -> bool:
-        """Whether the difference is more than luck, at 5 % over all pairs of the comparison together."""
+        """True if the difference is significant, at 5 % over all pairs of the comparison together."""
         return self.corrected <= LEVEL
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,15 +96,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models side by side, made by `compare`.
+    """Comparison of models on the same images, made by `compare`.
 
     Args:
         source, split, images: which images, and how many.
         classes: the names of the classes.
         rows: the models, best first.
         pairs: every two of them, in the rows' order.
-        failures: what could not be trained, and why.
-        notes: what to know, in sentences.
+        failures: what could not be trained, with the reasons.
+        notes: remarks on the images, in sentences.
     """
 
     source: str
@@ -130,12 +130,12 @@ class Comparison:
         }
 
     def text(self) -> str:
-        """Tables for people."""
+        """The comparison as tables for a terminal."""
         return comparison_text(self)
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """A table of the models, one of their differences, what failed, and how all of it was found."""
+    """Tables of the models and of their differences, the failures, and the statistical method."""
     title = f"{comparison.source}, {comparison.split}: {comparison.images:,} images, {len(comparison.classes)} classes"
     parts = [title, _models(comparison)]
     if comparison.pairs:
@@ -145,28 +145,32 @@ def comparison_text(comparison: Comparison) -> str:
 
 
 def method(comparison: Comparison) -> list[str]:
-    """How intervals and verdicts were found, in sentences."""
+    """The statistical method of intervals and verdicts, in sentences."""
     seeds = [len(row.seeds) for row in comparison.rows]
-    said = []
+    sentences = []
     if max(seeds) > 1:
-        said.append("Accuracy is the mean over the seeds; its interval is Student's, over the seeds, on these images.")
+        sentences.append(
+            "Accuracy is the mean over the seeds; its interval is Student's, over the seeds, on these images."
+        )
     if min(seeds) == 1:
         who = "Every model" if max(seeds) == 1 else "Where a model"
-        said.append(f"{who} was trained once{':' if max(seeds) == 1 else ','} its interval is Wilson's, over images.")
+        sentences.append(
+            f"{who} was trained once{':' if max(seeds) == 1 else ','} its interval is Wilson's, over images."
+        )
     if any(pair.difference.seeds for pair in comparison.pairs):
-        said.append(
+        sentences.append(
             "A difference is called real if it passes both an exact sign-flip test over the test images and a t test "
-            "that adds what varies from seed to seed, at 5 % for all pairs together (Holm)."
+            "that adds the variance between seeds, at 5 % for all pairs together (Holm)."
         )
     if any(not pair.difference.seeds for pair in comparison.pairs):
         test = "McNemar's exact test" if max(seeds) == 1 else "the exact sign-flip test over the images alone"
-        said.append(
+        sentences.append(
             f"With one training of a model, {test} decides, at 5 % for all pairs together (Holm): its verdict is on "
-            "these trained networks, and another seed may turn it round."
+            "these trained networks, and another seed may reverse it."
         )
     if comparison.pairs:
-        said.append("Luck in the choice of the training images, the same for all, is not answered for.")
-    return said
+        sentences.append("The choice of the training images, the same for all models, is not accounted for.")
+    return sentences
 
 
 def sentence(pair: Pair) -> str:
@@ -174,11 +178,11 @@ def sentence(pair: Pair) -> str:
     numbers = f"{points(pair.difference.mean)} points (95 % {_between(pair)}), {p_value(pair.corrected)}"
     if pair.real:
         return f"{pair.better} is better than {pair.other}: {numbers}"
-    return f"{pair.better} and {pair.other}: no real difference shown, {numbers}"
+    return f"{pair.better} and {pair.other}: no significant difference, {numbers}"
 
 
 def points(fraction: float) -> str:
-    """0.0081 as "+0.81": percentage points with their sign."""
+    """A fraction as signed percentage points: 0.0081 as "+0.81"."""
     return minus(f"{100 * fraction:+.2f}")
 
 
@@ -217,7 +221,7 @@ def _differences(comparison: Comparison) -> str:
             *(pair.better, pair.other, points(pair.difference.mean), _between(pair)),
             *(
                 p_value(pair.corrected).removeprefix("p = ").removeprefix("p "),
-                "real" if pair.real else "could be luck",
+                "real" if pair.real else "could be chance",
             ),
         )
         for pair in comparison.pairs

@@ -1,6 +1,8 @@
-"""Several models, several seeds, the same data and recipe settings: a folder of runs that continues where it stopped.
+"""Series of training runs for a comparison, in a folder where an interrupted series continues.
 
-comparison.json        what is asked for, written before the first run; the result is added when all runs have ended
+Several models and several seeds, with the same data and recipe settings:
+
+comparison.json        the request, written before the first run; the result is added when all runs have ended
 MODEL/seed-N/          the runs
 comparison.html        the page, if it was asked for
 """
@@ -35,12 +37,12 @@ from striate.training import Recipe
 
 FILE = "comparison.json"
 FORMAT = 1
-WATCHED = 1000  # test images, at most, on which accuracy is measured after each epoch
+MOST_VAL_IMAGES = 1000  # test images, at most, on which accuracy is measured after each epoch
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a series: the model, the seed, and that it is the `number`th of `total`."""
+    """One run of a series: a model and a seed, the `number`th of `total` runs."""
 
     model: str
     seed: int
@@ -49,24 +51,24 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The job's name in messages."""
         return f"{self.model}, seed {self.seed}"
 
     @property
     def folder(self) -> Path:
-        """Its run's place in the series' folder."""
+        """The run's folder, relative to that of the series."""
         return Path(_safe(self.model)) / f"seed-{self.seed}"
 
 
 @dataclass(frozen=True)
 class Series:
-    """What a series asks for.
+    """Request of a series of training runs.
 
     Args:
         models: names as `striate.create` takes them, options included.
         seeds: how many trainings of each model; their seeds are 0, 1, and so on.
         settings: recipe settings for all models, over the `modern` recipe of each; never the seed.
-        data: what decides the data: arguments of `load`, and what `seen` makes of the result.
+        data: what decides the data: arguments of `load`, and what `data_fingerprint` makes of the result.
 
     Raises:
         ArgumentError: if a model is named twice or not at all, or for impossible seeds or settings.
@@ -95,12 +97,12 @@ class Series:
         object.__setattr__(self, "settings", {key: getattr(recipe, key) for key in self.settings})
 
     def jobs(self) -> list[Job]:
-        """The runs: every model with the first seed, then every model with the next."""
+        """List the runs: every model with the first seed, then every model with the next."""
         pairs = [(model, seed) for seed in range(self.seeds) for model in self.models]
         return [Job(model, seed, number, len(pairs)) for number, (model, seed) in enumerate(pairs, start=1)]
 
     def recipe(self, seed: int) -> Recipe:
-        """What is asked of each training; the rest is left to the model's own recipe."""
+        """The recipe for a seed; unset values are left to the model's own recipe."""
         return Recipe(**{"name": "modern", **self.settings, "seed": seed})
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,8 +115,8 @@ class Series:
         }
 
 
-def seen(data: Dataset) -> str:
-    """The SHA-256 of what models learn from and are measured on.
+def data_fingerprint(data: Dataset) -> str:
+    """SHA-256 of the training images and of the held-out images.
 
     Raises:
         DataError: if the data holds no images out.
@@ -126,7 +128,9 @@ def seen(data: Dataset) -> str:
 
 
 def misfits(series: Series, data_of: Callable[[str], Dataset]) -> dict[str, str]:
-    """The models that can't take the images, and why: each is made once, so that this is known before any training.
+    """Find the models that can't take the images, with the reasons.
+
+    Each model is created once, so that this is known before any training.
 
     Raises:
         ArgumentError: for a name or an option that does not exist.
@@ -147,9 +151,9 @@ def misfits(series: Series, data_of: Callable[[str], Dataset]) -> dict[str, str]
 
 @contextmanager
 def claimed(out: Path | None, series: Series) -> Iterator[Path]:
-    """The series' folder, which no other process may use meanwhile: a new one, or one that holds this series already.
+    """Lock the series' folder against other processes: a new one, or one that holds this series already.
 
-    Models and seeds may have come in addition; comparison.json says so from then on.
+    Models and seeds may have been added; comparison.json then includes them.
 
     Raises:
         CheckpointError: if the folder holds anything else, another series, or is in use; it says what differs.
@@ -158,7 +162,7 @@ def claimed(out: Path | None, series: Series) -> Iterator[Path]:
     with ExitStack() as stack:
         if out is not None and (out / FILE).exists():
             stack.enter_context(locked(out))
-            folder, result = out, _demand_same(out, series)
+            folder, result = out, _require_same(out, series)
         else:
             name = f"compare-{short_name(series.data['source'])}"
             folder, result = stack.enter_context(new_folder(out, name)), None
@@ -174,15 +178,15 @@ def train_all(
     device: str = "auto",
     without: dict[str, str] | None = None,
 ) -> tuple[dict[str, list[Run]], dict[str, str]]:
-    """Bring every run of a series to its end: finished ones are kept, begun ones continued.
+    """Train every run of a series to its end: finished ones are kept, interrupted ones continued.
 
     Args:
-        series: what is asked for.
-        folder: claimed for it.
+        series: the request.
+        folder: locked for it.
         data_of: the data in the size that a model was drawn for, or its own.
-        begin: told of each job, gives the observer of its run.
+        begin: called with each job, returns the observer of its run.
         device: "auto", "cpu" or "cuda".
-        without: models to leave out, and why.
+        without: reasons by the names of models to leave out.
 
     Returns:
         the finished runs of each model, by seed; and what failed, with the reasons. A run that diverges, has
@@ -196,7 +200,7 @@ def train_all(
     for job in series.jobs():
         if job.model in (without or {}):
             continue
-        path, data = folder / job.folder, _watched(data_of(job.model))
+        path, data = folder / job.folder, _with_val_split(data_of(job.model))
         try:
             with begin(job) as observer:
                 if (path / "run.json").exists():
@@ -216,41 +220,41 @@ def record(folder: Path, series: Series, result: dict[str, Any] | None) -> None:
     write_json(folder / FILE, {"format": FORMAT, "request": series.to_dict(), "result": result})
 
 
-def _watched(data: Dataset) -> Dataset:
-    """The data with the accuracy after each epoch measured on held-out images, so that it can be drawn against time.
+def _with_val_split(data: Dataset) -> Dataset:
+    """Add a val split for the accuracy after each epoch, so that it can be drawn against time.
 
-    Where there is no val split some images of the test split are watched; nothing is chosen by what is seen there. They
-    are few, since a budget counts the time that this takes, and a large network takes long.
+    Where there is no val split some images of the test split are used; nothing is selected by their accuracy. They are
+    few, since a budget includes the time that this takes, and a large network takes long.
     """
     if (data.val is not None and len(data.val)) or data.test is None:
         return data
-    chosen = torch.linspace(0, len(data.test) - 1, min(WATCHED, len(data.test))).long()
+    chosen = torch.linspace(0, len(data.test) - 1, min(MOST_VAL_IMAGES, len(data.test))).long()
     note = f"there is no val split: accuracy is watched on {len(chosen):,} of the test images, and nothing chosen by it"
     return replace(data, val=Split(data.test.images[chosen], data.test.labels[chosen]), notes=(*data.notes, note))
 
 
-def _demand_same(folder: Path, series: Series) -> dict[str, Any] | None:
-    """Raise unless the folder's series asks for no more than this one, and for nothing else; its result, if it is."""
+def _require_same(folder: Path, series: Series) -> dict[str, Any] | None:
+    """Check that the folder's series is part of this one; return its result if both are the same."""
     values = read_json(folder / FILE)
     try:
         if values["format"] != FORMAT:
             raise CheckpointError(f"{folder / FILE} has format {values['format']}; this Striate reads {FORMAT}.")
         before, now = values["request"], series.to_dict()
-        asked = [{**each["data"], **each["settings"]} for each in (before, now)]
+        requests = [{**each["data"], **each["settings"]} for each in (before, now)]
         lost = [model for model in before["models"] if model not in now["models"]]
         fewer = before["seeds"] > now["seeds"]
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / FILE} is damaged: choose another folder with --out.") from error
     other = "or choose another folder with --out."
-    for key in sorted(set(asked[0]) | set(asked[1]), key=lambda key: key == "seen"):
-        old, new = (each.get(key) for each in asked)
+    for key in sorted(set(requests[0]) | set(requests[1]), key=lambda key: key == "seen"):
+        old, new = (each.get(key) for each in requests)
         if old != new and key == "seen":
             raise CheckpointError(
                 f"the images of {now['data']['source']} have changed since {folder} was begun: bring them back, {other}"
             )
         if old != new:
-            said = [f"without {key}" if value is None else f"with {key}={value}" for value in (old, new)]
-            raise CheckpointError(f"{folder} was begun {said[0]}, not {said[1]}: ask for the same, {other}")
+            texts = [f"without {key}" if value is None else f"with {key}={value}" for value in (old, new)]
+            raise CheckpointError(f"{folder} was begun {texts[0]}, not {texts[1]}: ask for the same, {other}")
     if lost:
         raise CheckpointError(f"{folder} compares {', '.join(lost)} too: name all of its models, {other}")
     if fewer:
@@ -259,5 +263,5 @@ def _demand_same(folder: Path, series: Series) -> dict[str, Any] | None:
 
 
 def _safe(model: str) -> str:
-    """A model's name with its options, as a folder's name: "resnet18:stem=small" is resnet18-stem-small."""
+    """A model's name with its options as a folder name: "resnet18:stem=small" is resnet18-stem-small."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", model).strip("-.")

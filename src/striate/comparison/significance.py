@@ -1,17 +1,19 @@
-"""What a difference between two models is worth: intervals, a paired test, and a correction for testing many pairs.
+"""Statistics of differences between models: intervals, a paired test, and a correction for testing many pairs.
 
-Two things make one model look better than another by luck: which images happened to be in the test set, and which seeds
-the trainings happened to have. Dietterich (1998) names both among the sources of variation that a test should answer
-for; another, the choice of the training images, is not answered for here, since all models learn from the same.
+Two things make one model look better than another by chance: which images happened to be in the test set, and which
+seeds the trainings happened to have. Dietterich (1998) names both among the sources of variation that a test should
+account for; another, the choice of the training images, is not accounted for here, since all models learn from the
+same.
 
-The images are answered for by the exact sign-flip test: if two models are equally good, then for every image either was
-as likely as the other to do better on it, so all signs of the per-image differences are equally probable (Fisher 1935,
-section 21). With one training each it is the exact form of McNemar's test (1947). The seeds are answered for by a t
-test on the mean difference, whose variance is that over the images plus, for each model, that over its trainings, with
-degrees of freedom by Satterthwaite (1946). What images and seeds do together is in both variances and so counts twice:
-the test errs on the side of "no difference". A difference has to pass both tests; its p-value is the larger one.
+The images are accounted for by the exact sign-flip test: if two models are equally good, then for every image either
+was as likely as the other to do better on it, so all signs of the per-image differences are equally probable (Fisher
+1935, section 21). With one training each it is the exact form of McNemar's test (1947). The seeds are accounted for by
+a t test on the mean difference, whose variance is that over the images plus, for each model, that over its trainings,
+with degrees of freedom by Satterthwaite (1946). What images and seeds do together is in both variances and so counts
+twice: the test errs on the side of "no difference". A difference has to pass both tests; its p-value is the larger
+one.
 
-Where a model was trained once, nothing is known of the luck of its seed, and only the images are answered for.
+Where a model was trained once, nothing is known about the effect of its seed, and only the images are accounted for.
 """
 
 import math
@@ -30,13 +32,13 @@ Correct = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better the first of two models is than the second.
+    """Difference in accuracy of two models, with its interval and p-value.
 
     Args:
         mean: difference of their accuracies, in [-1, 1].
-        interval: where it lies with 95 % confidence, if this pair is looked at alone.
-        p: how probable a difference at least so large is between models that are equally good, before any correction.
-        seeds: whether the luck of the seed is answered for, or only that of the images.
+        interval: its 95 % confidence interval, if this pair is looked at alone.
+        p: the probability of a difference at least so large between equally good models, before any correction.
+        seeds: whether the choice of seeds is accounted for, or only that of the images.
     """
 
     mean: float
@@ -46,7 +48,7 @@ class Difference:
 
 
 def mean_interval(values: Sequence[float], step: float = 0.0, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """The interval that holds the mean of what the values were drawn from with the given confidence (Student 1908).
+    """Confidence interval of the mean of the distribution that the values were drawn from (Student 1908).
 
     Args:
         values: at least two.
@@ -82,16 +84,16 @@ def paired(first: Correct, second: Correct) -> Difference:
     mean = float(counts.mean()) / (len(first) * len(second))
     variance = _image_variance(counts / (len(first) * len(second)))
     parts = [(variance, max(images - 1, 1))]
-    answered = len(first) > 1 and len(second) > 1
-    if answered:
+    several_seeds = len(first) > 1 and len(second) > 1
+    if several_seeds:
         parts += [(float(each.mean(axis=1).var(ddof=1)) / len(each), len(each) - 1) for each in (first, second)]
     total = sum(part for part, _ in parts)
     freedom = total**2 / sum(part**2 / degrees for part, degrees in parts)
     half = _t_quantile((1 + CONFIDENCE) / 2, freedom) * math.sqrt(total)
     p = sign_flip(counts)
-    if answered:
+    if several_seeds:
         p = max(p, _t_two_sided(mean / math.sqrt(total), freedom))
-    return Difference(mean, (max(-1.0, mean - half), min(1.0, mean + half)), p, answered)
+    return Difference(mean, (max(-1.0, mean - half), min(1.0, mean + half)), p, several_seeds)
 
 
 def sign_flip(differences: NDArray[np.int_]) -> float:

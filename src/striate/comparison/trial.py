@@ -1,4 +1,4 @@
-"""Networks that are made by hand, trained alike and compared: whether a change to one helped."""
+"""Trials of changes to a network: the original and changed networks, trained alike and compared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from striate.runs.events import Observer
 from striate.training import Recipe
 
 ORIGINAL = "as it is"
-LEARNED = 0.1  # of the way from guessing to being always right; a verdict before that is on the beginning of training
+LEARNED = 0.1  # of the way from chance to perfect accuracy; a verdict before that is on the beginning of training
 
 Begin = Callable[[str, int], AbstractContextManager[Observer]]
 
@@ -33,7 +33,7 @@ def _silently(name: str, seed: int) -> AbstractContextManager[Observer]:
 
 @dataclass(frozen=True)
 class Trial:
-    """A network beside changed ones, made by `trial`.
+    """Comparison of a network with changed ones, made by `trial`.
 
     Args:
         comparison: the networks as `compare` measures them, the original under the name `ORIGINAL`.
@@ -43,7 +43,7 @@ class Trial:
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """Of each changed network whether it "helped" or "hurt", or whether either is "unproved"."""
+        """The verdict on each changed network: "helped", "hurt" or "unproved"."""
         return {name: self._verdict(name, pair) for name, pair in self._pairs().items()}
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,14 +54,14 @@ class Trial:
         """The comparison's tables, and a sentence for each change."""
         lines = [self._sentence(name, pair) for name, pair in self._pairs().items()]
         if "unproved" in self.verdicts.values():
-            lines.append("More seeds would tell what is not proved.")
+            lines.append("More seeds could show which of these differences are real.")
         chance = 1 / len(self.comparison.classes)
         if self.comparison.rows[0].accuracy < chance + LEARNED * (1 - chance):
-            lines.append("None of them has learned much yet: a longer training may say something else.")
+            lines.append("None of the networks has learned much yet: longer training may change the verdict.")
         return "\n\n".join([self.comparison.text(), "\n".join(lines)])
 
     def _sentence(self, name: str, pair: Pair) -> str:
-        """The change's accuracy less the original's, whether that is proved, and how large both networks are."""
+        """The change's difference in accuracy, its significance, and the size of both networks."""
         rows = {row.name: row for row in self.comparison.rows}
         sign = 1 if pair.better == name else -1  # of 0 too, which "+ 0.0" keeps from being −0
         gap = points(sign * pair.difference.mean + 0.0)
@@ -74,10 +74,10 @@ class Trial:
         if pair.real:
             where = "" if several else " in this one training"
             return f"{name}: it {self._verdict(name, pair)}{where}, {gap} points (95 % {low} to {high}), {p}, {size}."
-        few = f"{len(rows[name].seeds)} seeds leave" if several else "one training and these images leave"
+        basis = f"{len(rows[name].seeds)} seeds" if several else "one training and these images"
         return (
-            f"{name}: nothing proved. {gap} points{' on average' if several else ''}, {size}; but {few} anything from "
-            f"{low} to {high} open (95 %), {p}."
+            f"{name}: no significant difference. {gap} points{' on average' if several else ''}, {size}; by {basis} "
+            f"it may be anything from {low} to {high} (95 %), {p}."
         )
 
     def _pairs(self) -> dict[str, Pair]:
@@ -102,7 +102,7 @@ def trial(
     device: str = "auto",
     begin: Begin = _silently,
 ) -> Trial:
-    """Train a network and changed ones alike, and compare them on images that none of them has seen.
+    """Train a network and changed ones alike, and compare them on held-out images.
 
     Nothing is kept of the trainings. A change whose training diverges, or runs out of memory, fails alone.
 
@@ -115,7 +115,7 @@ def trial(
         normalization: mean and standard deviation of each channel that images are brought to; the data's if not given.
         multiply_adds: of each network, by name, for the table.
         device: "auto", "cpu" or "cuda".
-        begin: told the name and seed of each training, gives its observer.
+        begin: called with the name and seed of each training, returns its observer.
 
     Raises:
         ArgumentError: without a change, or for no seed.
@@ -144,18 +144,18 @@ def trial(
                 failures[name] = _cause(error)
     whole = {name: each for name, each in outcomes.items() if name not in failures}
     if ORIGINAL in failures or len(whole) < 2:
-        raise RunError("; ".join(f"{name} could not be trained: {why}" for name, why in failures.items()))
-    return Trial(compare(whole, multiply_adds=multiply_adds, failures=failures, beside=ORIGINAL))
+        raise RunError("; ".join(f"{name} could not be trained: {reason}" for name, reason in failures.items()))
+    return Trial(compare(whole, multiply_adds=multiply_adds, failures=failures, baseline=ORIGINAL))
 
 
 def _trained(
-    module: nn.Module, data: Dataset, recipe: Recipe, device: str, begun: AbstractContextManager[Observer]
+    module: nn.Module, data: Dataset, recipe: Recipe, device: str, observation: AbstractContextManager[Observer]
 ) -> Outcome:
-    with tempfile.TemporaryDirectory(prefix="striate-trial-") as folder, begun as observer:
+    with tempfile.TemporaryDirectory(prefix="striate-trial-") as folder, observation as observer:
         run = train(module, data, recipe, out=Path(folder) / "run", device=device, observer=observer)
         return outcome(run, data, device=device, model=module)
 
 
 def _cause(error: RunError) -> str:
-    """What went wrong, without the advice about a folder that is gone."""
-    return "the loss ran away" if isinstance(error, DivergedError) else str(error).split(":")[0]
+    """The reason of a failure, without the advice about a folder that is gone."""
+    return "the loss diverged" if isinstance(error, DivergedError) else str(error).split(":")[0]

@@ -1,4 +1,4 @@
-"""What pages share: numbers and tables as text, pictures, and figures (`figures`, which imports Matplotlib)."""
+"""Text, pictures and figures for pages and terminals (`figures` imports Matplotlib)."""
 
 from striate.drawing.pictures import data_uri
 from striate.drawing.words import aligned, duration, minus, percent, preformatted

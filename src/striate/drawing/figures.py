@@ -1,6 +1,6 @@
 """Figures as SVG that takes its colours from the page around it.
 
-Draw within `style()`, on what `blank` gives, with the colours below, and turn the figure into its element with `svg`.
+Draw inside `style()`, on the axes of `blank`, with the colours below, and convert the figure with `svg`.
 """
 
 import io
@@ -35,7 +35,7 @@ _STYLE: Any = {
 
 
 def style() -> AbstractContextManager[None]:
-    """The look of all figures, inside the block."""
+    """Context with the style of all figures."""
     return matplotlib.rc_context(_STYLE)
 
 
@@ -65,11 +65,11 @@ def lines(
     legend: bool = True,
     size: tuple[float, float] = (4.4, 2.8),
 ) -> Markup:
-    """Lines with a mark at each point.
+    """Plot lines with a mark at each point.
 
     Args:
         drawn: the lines.
-        x, y: what stands at the axes.
+        x, y: labels of the axes.
         label: what the figure shows.
         shares: whether y is a share, which is written in per cent.
         whole: whether y goes from 0 to 1 whatever the values, so that figures side by side can be compared.
@@ -94,13 +94,13 @@ def lines(
         return svg(figure, label)
 
 
-def rungs(names: Sequence[str], drawn: Sequence[Line], *, x: str, label: str, bars: bool = False) -> Markup:
-    """Values of named things, as lines or bars: the things stand one under the other, in their order.
+def category_chart(names: Sequence[str], drawn: Sequence[Line], *, x: str, label: str, bars: bool = False) -> Markup:
+    """Plot values of named items as horizontal bars or lines, the items one below the other.
 
     Args:
         names: of the things.
         drawn: the lines; a point's first number is the position of its thing, its second the value, at least 0.
-        x: what stands at the axis of the values.
+        x: label of the value axis.
         label: what the figure shows.
         bars: whether bars are drawn, of shares, which are written in per cent.
     """
@@ -126,7 +126,7 @@ def rungs(names: Sequence[str], drawn: Sequence[Line], *, x: str, label: str, ba
 
 
 def key(number: int) -> str:
-    """The colour that tells the thing of this number, from 0, from the others."""
+    """The colour of the item with this number, from 0."""
     return f"#0{number % KEYS + 1}0501"
 
 
@@ -135,7 +135,7 @@ def _numbers(points: Sequence[tuple[float, float | None]]) -> list[float]:
 
 
 def svg(figure: Figure, label: str) -> Markup:
-    """The figure as an SVG element that scales with its place on the page; `label` is read to who can't see it."""
+    """Convert the figure to an SVG element that scales with its place on the page; `label` is for screen readers."""
     file = io.StringIO()
     metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(file, format="svg", transparent=True, metadata=metadata)

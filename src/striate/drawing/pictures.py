@@ -1,4 +1,4 @@
-"""Pixels as images that a page can hold."""
+"""Images as data: addresses that a page can hold."""
 
 import base64
 import io

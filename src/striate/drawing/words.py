@@ -1,4 +1,4 @@
-"""Numbers and tables as text."""
+"""Numbers, durations and tables as text."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 
 def aligned(rows: Iterable[Sequence[str]], right: str) -> str:
-    """Rows of cells in columns two spaces apart, wide characters counted as two.
+    """Align rows of cells in columns two spaces apart, wide characters counted as two.
 
     Args:
         rows: equally long.
@@ -26,7 +26,7 @@ def aligned(rows: Iterable[Sequence[str]], right: str) -> str:
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:
-    """0.98612 as "98.61 %", and "–" for what does not exist."""
+    """A fraction as a percentage: 0.98612 as "98.61 %", and "–" for `None`."""
     return "–" if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 
@@ -39,7 +39,7 @@ def duration(seconds: float) -> str:
 
 
 def minus(text: str) -> str:
-    """A number's text with a minus sign that is as wide as a plus."""
+    """Replace hyphens in a number's text by minus signs, which are as wide as a plus."""
     return text.replace("-", "\N{MINUS SIGN}")
 
 

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from striate.acceleration.convolutions import SmallConvolutions
 from striate.acceleration.precision import Precision, autocast, supported
-from striate.acceleration.sharding import Answer, shared
+from striate.acceleration.sharding import BatchFunction, shared
 from striate.acceleration.timing import quickest
 from striate.acceleration.winograd import WinogradConvolutions
 from striate.augmentation import views
@@ -105,7 +105,7 @@ class Predictor:
         copied = copy.deepcopy(model).to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._written = _Written(copied, preprocess).eval()
         self._seen: Counter[torch.Size] = Counter()
-        self._programs: dict[torch.Size, Answer] = {}
+        self._programs: dict[torch.Size, BatchFunction] = {}
         self._lock = threading.Lock()
 
     def __call__(self, images: Images, batch_size: int | None = None, tta: str = "none") -> Tensor:
@@ -172,7 +172,7 @@ class _Written(nn.Module):
         return logits.float()
 
 
-def _answered(answer: Answer, images: Images, device: torch.device, batch_size: int | None, tta: str) -> Tensor:
+def _answered(answer: BatchFunction, images: Images, device: torch.device, batch_size: int | None, tta: str) -> Tensor:
     """The logits of all images, batch after batch, on the CPU."""
     views_of = views(tta)
     batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else BATCH)
@@ -184,7 +184,7 @@ def _answered(answer: Answer, images: Images, device: torch.device, batch_size: 
     return torch.cat(outputs)
 
 
-def _in_parts(answer: Answer, pixels: Tensor) -> Tensor:
+def _in_parts(answer: BatchFunction, pixels: Tensor) -> Tensor:
     """`answer`, in halves, quarters, … where the device has no memory for more at once."""
     try:
         return answer(pixels)
@@ -203,7 +203,7 @@ def _averaged(seen: list[tuple[float, Tensor]]) -> Tensor:
     return torch.stack(weighted).logsumexp(dim=0).cpu()
 
 
-def _program(written: nn.Module, pixels: Tensor) -> Answer | None:
+def _program(written: nn.Module, pixels: Tensor) -> BatchFunction | None:
     """A faster way to what the module gives, for batches of this shape; `None` where none is known to give it."""
     if any(module._forward_hooks or module._forward_pre_hooks for module in written.modules()):
         return None  # what else they do would be left out
@@ -215,7 +215,7 @@ def _program(written: nn.Module, pixels: Tensor) -> Answer | None:
         with warnings.catch_warnings(), WinogradConvolutions(convolutions.chosen), SmallConvolutions():
             # Sizes become constants, as they should, and TorchScript is called deprecated; without it, all stays as is.
             warnings.simplefilter("ignore")
-            program: Answer = torch.jit.freeze(torch.jit.trace(written, pixels, check_trace=False))
+            program: BatchFunction = torch.jit.freeze(torch.jit.trace(written, pixels, check_trace=False))
         gap = (program(pixels) - answer).abs().max()
     except Exception:  # whatever a module does that can't be traced: it works as it is written
         return None

@@ -1,4 +1,4 @@
-"""Inspection: what a network is made of, what its layers see, what they make of images, and how invariant it is."""
+"""Inspection of networks: architecture, receptive fields, features, attributions, invariance and advice."""
 
 from striate.inspection.advice.check import advise
 from striate.inspection.advice.finding import Advice, Finding, Saving

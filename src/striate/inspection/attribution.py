@@ -1,7 +1,10 @@
-"""Which pixels speak for a class: Grad-CAM and integrated gradients.
+"""Attribution of a class's logit to pixels: Grad-CAM, integrated gradients, and their random-weight check.
 
-Both are short and stand here whole, so that they work on any module and need no further package. Gradients are taken
-with respect to copies of what layers made, so activations in place don't disturb them.
+Both methods are short and implemented here, so that they work on any module and need no further package. Gradients are
+taken with respect to copies of layer outputs, so activations in place don't disturb them.
+
+`randomised` and `rank_correlation` check whether an attribution depends on what the network learned: it must change
+when the weights are drawn anew. Source: Adebayo et al., "Sanity Checks for Saliency Maps", 2018, section 3.
 """
 
 import copy
@@ -13,7 +16,7 @@ from torch import Tensor, nn
 from striate import seeding
 from striate.errors import ArgumentError, ShapeError
 from striate.inspection.extent.field import Field
-from striate.inspection.features import capture, last_maps, output_of
+from striate.inspection.features import capture, last_feature_maps, output_of
 from striate.inspection.receptive_fields import receptive_fields
 from striate.inspection.structure.inputs import input_of, module_of, taking
 from striate.inspection.structure.trace import first_tensor
@@ -23,41 +26,43 @@ Classes = int | Tensor | None
 
 
 def grad_cam(model: nn.Module, images: Tensor, classes: Classes = None, layer: str | None = None) -> Tensor:
-    """Where a layer's maps speak for a class: Grad-CAM (Selvaraju et al. 2017, equations 1 and 2).
+    """Compute Grad-CAM: the positive evidence for a class in a layer's feature maps.
 
-    Each map is weighted with the mean gradient of the class's logit, and the sum is rectified. Its values are laid
-    where the units' receptive fields have their centres, with bilinear interpolation between them; merely scaling the
-    maps up, as is usual, would move them wherever windows lie unevenly or leave a border out.
+    Source: Selvaraju et al. 2017, equations 1 and 2. Each feature map is weighted with the mean gradient of the class's
+    logit, and the sum is rectified. Its values are placed where the units' receptive fields have their centres, with
+    bilinear interpolation between them; merely scaling the feature maps up, as is usual, would move them wherever
+    windows lie unevenly or leave a border out.
 
     Args:
         model: any module from images to logits.
         images: float (N, channels, height, width), normalised as the model expects.
         classes: which logit to explain, one number for all images or int64 (N,); the largest if not given.
-        layer: its path; the last layer or block whose maps have more than one pixel if not given.
+        layer: its path; the last layer or block whose feature maps have more than one pixel if not given.
 
     Returns:
         (N, height, width), at least 0, in units of the logit; on the model's device.
 
     Raises:
-        ArgumentError: for a layer that does not exist or has no maps, or a model without any.
+        ArgumentError: for a layer that does not exist or has no feature maps, or a model without any.
         ShapeError: if the model can't take such images.
     """
     model, images = module_of(model), input_of(module_of(model), images)
-    chosen = layer or last_maps(model, _shape(images))
+    chosen = layer or last_feature_maps(model, _shape(images))
     with evaluating(model), torch.enable_grad(), capture(model, chosen) as made:
         logits = _logits(model, images.clone().requires_grad_().clone())  # it may be written to
-        maps = output_of(made, chosen, model)
-        if maps.dim() != 4:
+        feature_maps = output_of(made, chosen, model)
+        if feature_maps.dim() != 4:
             raise ArgumentError(
-                f"layer '{chosen}' of {type(model).__name__} has no maps, its output is {tuple(maps.shape)}: "
-                f"choose one before it, for example '{last_maps(model, _shape(images))}'."
+                f"layer '{chosen}' of {type(model).__name__} has no feature maps, its output is "
+                f"{tuple(feature_maps.shape)}: choose one before it, for example "
+                f"'{last_feature_maps(model, _shape(images))}'."
             )
-        (gradient,) = torch.autograd.grad(_chosen(logits, classes).sum(), maps, allow_unused=True)
+        (gradient,) = torch.autograd.grad(_target_logits(logits, classes).sum(), feature_maps, allow_unused=True)
     if gradient is None:
         raise ArgumentError(f"the logits of {type(model).__name__} don't depend on layer '{chosen}'.")
-    weights = gradient.mean((2, 3), keepdim=True)  # (N, maps, 1, 1)
-    spoken = F.relu((weights * maps.detach()).sum(1, keepdim=True))
-    return _laid(spoken, receptive_fields(model, _shape(images))[chosen], _shape(images)[1:])
+    weights = gradient.mean((2, 3), keepdim=True)  # (N, channels, 1, 1)
+    evidence = F.relu((weights * feature_maps.detach()).sum(1, keepdim=True))
+    return _resampled(evidence, receptive_fields(model, _shape(images))[chosen], _shape(images)[1:])
 
 
 def integrated_gradients(
@@ -68,11 +73,12 @@ def integrated_gradients(
     steps: int = 64,
     batch_size: int = 64,
 ) -> Tensor:
-    """How much each pixel adds to a class's logit: integrated gradients (Sundararajan et al. 2017, equation 1).
+    """Compute integrated gradients: the contribution of each pixel to a class's logit.
 
-    The gradient is averaged on the straight line from the baseline to the image, at the middles of `steps` equal
-    pieces, and multiplied with their difference. So what all pixels add comes to the difference of the logits, up to
-    the error of the sum, which more steps make smaller ("completeness").
+    Source: Sundararajan et al. 2017, equation 1. The gradient is averaged on the straight line from the baseline to the
+    image, at the midpoints of `steps` equal intervals, and multiplied with their difference. So the contributions of
+    all pixels sum to the difference of the logits, up to the integration error, which more steps make smaller
+    ("completeness").
 
     Args:
         model, images, classes: see `grad_cam`.
@@ -102,22 +108,22 @@ def integrated_gradients(
             for part in torch.arange(len(images)).split(batch_size):
                 point = torch.lerp(start[part], images[part], (step + 0.5) / steps).requires_grad_()
                 with torch.enable_grad():
-                    score = _chosen(_logits(model, point.clone()), targets[part]).sum()
+                    score = _target_logits(_logits(model, point.clone()), targets[part]).sum()
                 total[part] += torch.autograd.grad(score, point)[0]
     return (images - start) * total / steps
 
 
-def _laid(maps: Tensor, field: Field | None, size: tuple[int, int]) -> Tensor:
-    """Maps (N, 1, h, w) over an image: (N, height, width). Beyond the outermost centres they stay as they are there."""
-    if field is None or not all(field.stride):  # no grid whose centres could be told
-        return F.interpolate(maps, size=size, mode="bilinear")[:, 0]
+def _resampled(feature_maps: Tensor, field: Field | None, size: tuple[int, int]) -> Tensor:
+    """Resample a layer's values, (N, 1, h, w), onto the image: (N, height, width), constant beyond outer centres."""
+    if field is None or not all(field.stride):  # no grid whose centres could be given
+        return F.interpolate(feature_maps, size=size, mode="bilinear")[:, 0]
     places = []
-    for side, units, centre, step in zip(size, maps.shape[2:], field.centre, field.stride, strict=True):
+    for side, units, centre, step in zip(size, feature_maps.shape[2:], field.centre, field.stride, strict=True):
         unit = (torch.arange(side) - centre) / (step or 1)  # which unit has its centre at each pixel
         places.append(2 * unit / max(units - 1, 1) - 1)  # −1 for the first, 1 for the last
     rows, columns = torch.meshgrid(*places, indexing="ij")
-    grid = torch.stack([columns, rows], dim=-1).to(maps).expand(len(maps), -1, -1, -1)
-    return F.grid_sample(maps, grid, padding_mode="border", align_corners=True)[:, 0]
+    grid = torch.stack([columns, rows], dim=-1).to(feature_maps).expand(len(feature_maps), -1, -1, -1)
+    return F.grid_sample(feature_maps, grid, padding_mode="border", align_corners=True)[:, 0]
 
 
 def _shape(images: Tensor) -> tuple[int, int, int]:
@@ -132,7 +138,7 @@ def _logits(model: nn.Module, images: Tensor) -> Tensor:
     return logits
 
 
-def _chosen(logits: Tensor, classes: Classes) -> Tensor:
+def _target_logits(logits: Tensor, classes: Classes) -> Tensor:
     """The logit to explain of each image: (N,)."""
     wanted = logits.argmax(1) if classes is None else torch.as_tensor(classes, device=logits.device).expand(len(logits))
     if not 0 <= int(wanted.min()) <= int(wanted.max()) < logits.shape[1]:
@@ -141,7 +147,7 @@ def _chosen(logits: Tensor, classes: Classes) -> Tensor:
 
 
 def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
-    """A copy of the model that has learned nothing: every weight drawn anew.
+    """Return a copy of the model with random weights.
 
     Each parameter is drawn from the normal distribution that has the mean and the deviation of its own values, so that
     signals keep their size. Buffers stay, as do parameters whose values are all alike.
@@ -157,10 +163,10 @@ def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
-    """How alike two attributions rank the pixels, image by image: Spearman's correlation.
+    """Spearman's rank correlation between two attributions, image by image.
 
-    Values count with their signs. Absolute values of what is multiplied with the image, as integrated gradients are,
-    have much of its shape whatever the weights.
+    Values count with their signs. Absolute values of attributions that are multiplied with the image, such as
+    integrated gradients, have much of its shape whatever the weights.
 
     Args:
         first, second: (N, …) of one shape.
@@ -182,6 +188,6 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _ranks(values: Tensor) -> Tensor:
-    """Places in ascending order; equal values share the mean of theirs."""
+    """Ranks in ascending order; equal values share the mean of theirs."""
     _, place, counts = values.flatten().unique(return_inverse=True, return_counts=True)
     return (counts.cumsum(0) - (counts - 1) / 2).double()[place]

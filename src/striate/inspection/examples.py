@@ -1,4 +1,4 @@
-"""The images that are nearest to an image, and those that excite a unit most: training images, or others."""
+"""Example images of a split: those most similar to an image, and those that excite a unit most."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from striate.preprocess import Preprocess
 
 @dataclass(frozen=True)
 class Example:
-    """One of the images that are looked among.
+    """One example image.
 
     Args:
         pixels: uint8 (height, width, channels).
         label: its class.
         file: where it came from, if it has a file.
         value: how near it is, or how much it excites the unit.
-        place: where on the map, (row, column), if the unit is a map.
+        place: where on the feature map, (row, column), if the unit is a channel.
     """
 
     pixels: np.ndarray
@@ -36,14 +36,14 @@ class Example:
 
 
 class Examples:
-    """Images and what the network makes of them, from one pass over them.
+    """Example images with their embeddings and unit excitations, from one pass through the network.
 
     Args:
         model: the trained network.
-        split: the images that are looked at, of the size that `preprocess` says.
+        split: the images, of the size that `preprocess` says.
         classes: the names of its labels.
         preprocess: how they become input.
-        most: how many to look at; of more, evenly spaced ones.
+        most: how many to use; of more, evenly spaced ones.
         device: where the model is.
         layer, units: the layer and those of its units whose excitations are noted; none if `layer` is `None`.
     """
@@ -65,33 +65,33 @@ class Examples:
         self.images = preprocess.conform_all(split.images[self._index])
         self._preprocess, self._model, self._device = preprocess, model, device
         self._head = last_weighted(model, (preprocess.channels, preprocess.height, preprocess.width))
-        known: list[Tensor] = []
+        embeddings: list[Tensor] = []
         self._excited: dict[int, list[Excitation]] = {unit: [] for unit in units if layer}
         layers = (layer,) if layer else ()
         with evaluating(model), torch.no_grad(), capture(model, *layers) as made:
             for start in range(0, len(self.images), 64):
-                known.append(self._embedding(preprocess.normalize(self.images[start : start + 64].to(device))))
+                embeddings.append(self._embedding(preprocess.normalize(self.images[start : start + 64].to(device))))
                 for unit, found in self._excited.items():
                     found += excitations(output_of(made, layer or "", model), unit, start)
-        self._known = torch.cat(known)
+        self._embeddings = torch.cat(embeddings)
 
     @property
     def units(self) -> list[int]:
-        """The units whose excitations were noted."""
+        """The units whose excitations were recorded."""
         return list(self._excited)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def nearest(self, image: Tensor, most: int) -> list[Example]:
-        """The most similar images, most similar first: by the cosine of what the last weighted layer takes of them.
+        """The most similar images, most similar first: by the cosine similarity of their embeddings.
 
         Args:
             image: float (1, channels, height, width), on the model's device.
             most: how many at most.
         """
         with evaluating(self._model), torch.no_grad():
-            cosines = F.cosine_similarity(self._known, self._embedding(image))
+            cosines = F.cosine_similarity(self._embeddings, self._embedding(image))
         best = cosines.sort(descending=True, stable=True)
         return [
             self._example(number, value)
@@ -104,7 +104,7 @@ class Examples:
         return [self._example(each.image, each.value, each.place) for each in best]
 
     def _embedding(self, images: Tensor) -> Tensor:
-        """What the network knows of images before it decides: float32 (N, features), on the CPU."""
+        """The input of the last weighted layer: float32 (N, features), on the CPU."""
         taken: list[Tensor] = []
 
         def catch(module: nn.Module, args: Any) -> None:

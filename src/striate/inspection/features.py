@@ -1,4 +1,4 @@
-"""What layers make of images: their outputs, and the images that excite a unit most."""
+"""Features of layers: their outputs for images, and the images that excite a unit most."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError
-from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.inputs import input_of, layer_at, module_of, named, taking
 from striate.inspection.structure.trace import Call, trace
 from striate.models import evaluating
@@ -17,12 +17,12 @@ from striate.models import evaluating
 
 @dataclass(frozen=True)
 class Excitation:
-    """How much an image excites a unit.
+    """Excitation of a unit by an image.
 
     Args:
         image: its position among those that were given.
-        value: the unit's output; of a map, the largest.
-        place: where on the map that is, (row, column); `None` for units that are no maps.
+        value: the unit's output; of a feature map, the largest.
+        place: where on the feature map that is, (row, column); `None` for units of dense layers.
     """
 
     image: int
@@ -32,10 +32,10 @@ class Excitation:
 
 @contextmanager
 def capture(model: nn.Module, *layers: str) -> Iterator[dict[str, Tensor]]:
-    """What these layers make, by their paths, each time the model is called inside the block.
+    """Context that captures the outputs of these layers, by path, each time the model is called inside it.
 
-    What is caught is a copy, so that an activation in place, or a sum, can't change it afterwards. Where gradients are
-    recorded the network goes on with another copy of it, so that they can be taken with respect to what was caught. Of
+    A copy is captured, so that an activation in place, or a sum, can't change it afterwards. Where gradients are
+    recorded the network goes on with another copy of it, so that they can be taken with respect to the captured one. Of
     a layer that is called several times the last call counts.
 
     Raises:
@@ -61,21 +61,21 @@ def capture(model: nn.Module, *layers: str) -> Iterator[dict[str, Tensor]]:
 
 
 def output_of(made: dict[str, Tensor], layer: str, model: nn.Module) -> Tensor:
-    """What was caught of a layer.
+    """The captured output of a layer.
 
     Raises:
         ArgumentError: if it was not called, or returned something else than a tensor.
     """
     if layer not in made:
         raise ArgumentError(
-            f"layer '{layer}' of {type(model).__name__} makes no tensor of an image: in evaluation mode it is not "
+            f"layer '{layer}' of {type(model).__name__} returned no tensor: in evaluation mode it is not "
             "called, or it returns several."
         )
     return made[layer]
 
 
 def features(model: nn.Module, images: Tensor, layer: str, batch_size: int = 64) -> Tensor:
-    """What a layer makes of images, in evaluation mode, as it left the layer.
+    """Compute the output of a layer for images, in evaluation mode.
 
     Args:
         model: any module.
@@ -106,7 +106,7 @@ def top_images(model: nn.Module, images: Tensor, layer: str, unit: int, k: int =
 
     Args:
         model, images, layer: see `features`.
-        unit: a map of the layer, or a unit of a dense layer.
+        unit: a channel of the layer, or a unit of a dense layer.
         k: how many at most.
 
     Raises:
@@ -120,9 +120,9 @@ def top_images(model: nn.Module, images: Tensor, layer: str, unit: int, k: int =
 
 
 def excitations(made: Tensor, unit: int, first: int = 0) -> list[Excitation]:
-    """How much each image excites a unit of a layer that makes `made` of them; they are counted from `first`."""
+    """Excitations of a unit of a layer with the output `made`; images are counted from `first`."""
     if made.dim() not in (2, 4) or not 0 <= unit < made.shape[1]:
-        units = f"{made.shape[1]} units, counted from 0" if made.dim() in (2, 4) else "no maps or units"
+        units = f"{made.shape[1]} units, counted from 0" if made.dim() in (2, 4) else "no channels or units"
         raise ArgumentError(f"unit={unit}: the layer has {units}.")
     values, places = made[:, unit].flatten(1).max(dim=1) if made.dim() == 4 else (made[:, unit], None)
     where = [None] * len(values) if places is None else [divmod(place, made.shape[3]) for place in places.tolist()]
@@ -132,30 +132,30 @@ def excitations(made: Tensor, unit: int, first: int = 0) -> list[Excitation]:
     ]
 
 
-def last_maps(model: nn.Module, input_shape: tuple[int, int, int]) -> str:
-    """The last layer, or block of layers, whose output has maps of more than one pixel.
+def last_feature_maps(model: nn.Module, input_shape: tuple[int, int, int]) -> str:
+    """The last layer, or block of layers, whose output has feature maps of more than one pixel.
 
     Raises:
         ArgumentError: if there is none, as in a network without convolutions; it names the layers there are.
     """
     calls = trace(model, input_shape, every=True)
-    found = [call.name for call in calls if call.name and has_maps(call)]
+    found = [call.name for call in calls if call.name and has_feature_maps(call)]
     if not found:
         raise ArgumentError(
-            f"{type(model).__name__} makes no maps to lay over the image; it has neither convolutions nor poolings, "
+            f"{type(model).__name__} has no feature maps to lay over the image: no convolutions or poolings, "
             f"but {named([call.name for call in calls])}."
         )
     return found[-1]
 
 
-def has_maps(call: Call) -> bool:
-    """Whether a call made maps with places that look at more than their own pixel of the image."""
-    grid = len(call.made) == 4 and call.made[2] * call.made[3] > 1
+def has_feature_maps(call: Call) -> bool:
+    """Tell whether a call made feature maps whose units see more than their own pixel of the image."""
+    grid = len(call.output_shape) == 4 and call.output_shape[2] * call.output_shape[3] > 1
     return grid and (call.field is None or call.field.size != (1, 1))
 
 
 def last_weighted(model: nn.Module, input_shape: tuple[int, int, int]) -> str:
-    """The layer that makes the logits: what it takes is what the network knows of an image.
+    """The layer that makes the logits; its input is the network's embedding of an image.
 
     Raises:
         ArgumentError: if no layer has weights.
@@ -163,7 +163,8 @@ def last_weighted(model: nn.Module, input_shape: tuple[int, int, int]) -> str:
     found = [
         call.name
         for call in trace(model, input_shape)
-        if call.name and (any(True for _ in call.module.parameters()) or isinstance(call.module, words.FEATURES_LAST))
+        if call.name
+        and (any(True for _ in call.module.parameters()) or isinstance(call.module, layer_kinds.FEATURES_LAST))
     ]
     if not found:
         raise ArgumentError(f"{type(model).__name__} has no layer with weights.")

@@ -1,4 +1,4 @@
-"""The receptive field of every layer of a network."""
+"""Receptive fields of layers: theoretical, from the operations, and effective, from gradients."""
 
 from dataclasses import dataclass
 
@@ -7,29 +7,30 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError
 from striate.inspection.extent.field import Field
-from striate.inspection.features import capture, last_maps, output_of
+from striate.inspection.features import capture, last_feature_maps, output_of
 from striate.inspection.structure.inputs import input_of, input_shape_of, module_of, taking
 from striate.inspection.structure.trace import trace
 from striate.models import evaluating
 from striate.runs import Run
+from striate.units import by
 
 
 def receptive_fields(
     model: nn.Module | Run, input_shape: tuple[int, int, int] | None = None
 ) -> dict[str, Field | None]:
-    """What the units of every layer can see: exactly, through all branches, whatever the network is written with.
+    """Compute the receptive field of every layer: exactly, through all branches, for any module.
 
-    One image of zeros goes through, and below the modules every operation is watched and its output's cells get the
-    rectangles of pixels that they depend on: windows widen them, sums and stacked maps unite them.
+    One image of zeros goes through, and below the modules every operation is followed and its output's cells get the
+    rectangles of pixels that they depend on: windows widen them, sums and concatenations unite them.
 
     Args:
-        model: any module, or a run, whose model is then made afresh.
+        model: any module, or a run, of whose model a new instance is made.
         input_shape: channels, height, width; known for models that Striate made.
 
     Returns:
         The field of each module that is called, the containers included, by its path and in the order in which they
-        end; of one that is called several times the last. `None` where an operation took part of which it is not known
-        what it looks at. The model stays as it was.
+        end; of one that is called several times the last. `None` behind an operation whose dependencies are unknown.
+        The model stays as it was.
 
     Raises:
         ArgumentError, ShapeError: as `describe`.
@@ -48,7 +49,7 @@ def receptive_fields(
 
 @dataclass(frozen=True)
 class EffectiveField:
-    """How much each pixel moves a layer's units at one place.
+    """Effective receptive field: the influence of each pixel on a layer's units at one place.
 
     Args:
         layer: the layer's path.
@@ -61,7 +62,7 @@ class EffectiveField:
     influence: Tensor
 
     def pixels(self, share: float) -> int:
-        """How many pixels hold this share, in [0, 1], of all influence, the most influential taken first."""
+        """Number of pixels that hold this share, in [0, 1], of all influence, the most influential first."""
         sums = self.influence.flatten().sort(descending=True).values.cumsum(0)
         return 0 if not float(sums[-1]) else min(int((sums < share - 1e-9).sum()) + 1, len(sums))
 
@@ -69,20 +70,20 @@ class EffectiveField:
 def effective_field(
     model: nn.Module, images: Tensor, layer: str, unit: tuple[int, int] | None = None, batch_size: int = 16
 ) -> EffectiveField:
-    """Measure what a layer's units at one place listen to: the mean over images of the gradient's absolute value.
+    """Measure the effective receptive field of a layer's units at one place, by mean absolute gradients.
 
     Source: Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks", 2016: the
-    gradient of the central unit, of all maps together, with respect to the input.
+    gradient of the central unit, summed over all channels, with respect to the input.
 
     Args:
         model: any module.
         images: float (N, channels, height, width), normalised as the model expects.
         layer: its path.
-        unit: row and column; the middle of the maps if not given.
+        unit: row and column; the middle of the feature maps if not given.
         batch_size: how many images at a time.
 
     Raises:
-        ArgumentError: for a layer that does not exist or has no maps, and for a unit outside of them.
+        ArgumentError: for a layer that does not exist or has no feature maps, and for a unit outside of them.
         ShapeError: if the model can't take such images.
     """
     model, images = module_of(model), input_of(module_of(model), images)
@@ -93,15 +94,17 @@ def effective_field(
             chunk = chunk.clone().requires_grad_()
             with taking(model, shape):
                 model(chunk.clone())  # it may be written to
-            maps = output_of(made, layer, model)
-            if maps.dim() != 4:
+            feature_maps = output_of(made, layer, model)
+            if feature_maps.dim() != 4:
                 raise ArgumentError(
-                    f"layer '{layer}' of {type(model).__name__} has no maps, its output is {tuple(maps.shape)}: "
-                    f"choose one before it, for example '{last_maps(model, shape)}'."
+                    f"layer '{layer}' of {type(model).__name__} has no feature maps, its output is "
+                    f"{tuple(feature_maps.shape)}: choose one before it, for example "
+                    f"'{last_feature_maps(model, shape)}'."
                 )
-            row, column = unit or (maps.shape[2] // 2, maps.shape[3] // 2)
-            if not (0 <= row < maps.shape[2] and 0 <= column < maps.shape[3]):
-                raise ArgumentError(f"unit={unit}: the maps of layer '{layer}' are {maps.shape[2]}×{maps.shape[3]}.")
-            (gradient,) = torch.autograd.grad(maps[:, :, row, column].sum(), chunk)
+            row, column = unit or (feature_maps.shape[2] // 2, feature_maps.shape[3] // 2)
+            if not (0 <= row < feature_maps.shape[2] and 0 <= column < feature_maps.shape[3]):
+                size = by(tuple(feature_maps.shape[2:]))
+                raise ArgumentError(f"unit={unit}: the feature maps of layer '{layer}' are {size}.")
+            (gradient,) = torch.autograd.grad(feature_maps[:, :, row, column].sum(), chunk)
             total += gradient.abs().sum((0, 1)).double().cpu()
     return EffectiveField(layer, (row, column), total / total.sum() if float(total.sum()) else total)

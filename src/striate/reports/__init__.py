@@ -1,4 +1,4 @@
-"""HTML pages: a run, an explanation of one image, a comparison, invariance, experiments."""
+"""HTML pages of runs, explanations of one image, comparisons, invariance and pooling experiments."""
 
 from striate.reports.comparison_page import report_comparison
 from striate.reports.explanation_page import explain

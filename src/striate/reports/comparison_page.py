@@ -1,4 +1,4 @@
-"""A comparison as one HTML file: table, differences, plots, and the ImageNet contest's winners beside them."""
+"""HTML page of a comparison: table, differences, plots, and the winners of the ImageNet contest."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from striate.reports.rendering import render
 
 
 def report_comparison(comparison: Comparison, *, out: str | Path, command: str = "") -> Path:
-    """Write a comparison's page. It holds all it needs and asks the network for nothing.
+    """Write a comparison's page: one file without network requests.
 
     Args:
         comparison: from `compare`.
@@ -38,7 +38,7 @@ def report_comparison(comparison: Comparison, *, out: str | Path, command: str =
         "headline": _headline(comparison),
         "versus": _versus(comparison),
         "real": [_unbroken(sentence(pair)) for pair in comparison.pairs if pair.real],
-        "luck": [_unbroken(sentence(pair)) for pair in comparison.pairs if not pair.real],
+        "chance": [_unbroken(sentence(pair)) for pair in comparison.pairs if not pair.real],
         "method": method(comparison),
         "keys": {row.name: number % KEYS + 1 for number, row in enumerate(rows)},
         "curves": any(row.curve for row in rows),
@@ -53,25 +53,25 @@ def report_comparison(comparison: Comparison, *, out: str | Path, command: str =
 
 
 def _unbroken(text: str) -> str:
-    """The text with numbers, units and "p < 0.001" kept on one line each."""
+    """Join numbers, units and "p < 0.001" with no-break spaces."""
     for word in (" %", "p <", "p =", "< ", "= "):
         text = text.replace(word, word.replace(" ", "\N{NO-BREAK SPACE}"))
     return text
 
 
 def _headline(comparison: Comparison) -> str:
-    """Who is best, or who can't be told from the best."""
+    """The best model, or those that don't differ significantly from it, as a headline."""
     best = comparison.rows[0]
-    rivals = [pair.other for pair in comparison.pairs if pair.better == best.name and not pair.real]
-    if not rivals:
-        return f"{best.name} is the best of them" if len(comparison.rows) > 1 else best.name
-    if len(rivals) == len(comparison.rows) - 1:
+    equals = [pair.other for pair in comparison.pairs if pair.better == best.name and not pair.real]
+    if not equals:
+        return f"{best.name} is the best model" if len(comparison.rows) > 1 else best.name
+    if len(equals) == len(comparison.rows) - 1:
         return "No model is clearly the best"
-    return f"{best.name} leads, but can't be told from {' or '.join(rivals)}"
+    return f"{best.name} leads, but is not significantly better than {' or '.join(equals)}"
 
 
 def _versus(comparison: Comparison) -> list[tuple[str, list[dict[str, Any] | None]]]:
-    """For each model its differences from all, in points: what is written, how it looks, what it says."""
+    """Differences of each model from all others, in percentage points: text, style and tooltip of each cell."""
     cells: dict[tuple[str, str], dict[str, Any]] = {}
     for pair in comparison.pairs:
         for sign, place in ((1, (pair.better, pair.other)), (-1, (pair.other, pair.better))):

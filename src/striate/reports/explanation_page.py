@@ -1,4 +1,4 @@
-"""One HTML file about one image: what a run takes it for, and what that rests on."""
+"""HTML page that explains the prediction for one image."""
 
 import os
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from striate.hardware import pick
 from striate.inspection import describe, evidence, receptive_fields
 from striate.inspection.evidence import stages
 from striate.inspection.examples import Examples
-from striate.inspection.features import last_maps
+from striate.inspection.features import last_feature_maps
 from striate.inspection.structure.inputs import like
 from striate.preprocess import Preprocess
 from striate.reports import pictures
@@ -43,16 +43,15 @@ def explain(
     preprocess: Preprocess | None = None,
     classes: Sequence[str] | None = None,
 ) -> Page:
-    """Write a page about what a run makes of an image: what it takes it for, where it looks, what its layers see and
-    make of it, and the training images that are nearest.
+    """Write a page about the prediction for one image: attributions, receptive fields, feature maps, similar images.
 
     Args:
         run: a run or its folder, or a module from (N, C, H, W) to logits (N, classes); of a run not finished, the
             newest checkpoint is used.
         image: one image of any size: a path, the bytes of a file, a PIL image, an array or a tensor.
         out: the file; explain-NAME.html in the run's folder, or in the working directory, if not given.
-        layer: where Grad-CAM and the exciting images are taken from; the last one with maps if not given.
-        data: whose training images to look among, see `evaluate`; the run's own data if not given. Where that is gone
+        layer: the layer of Grad-CAM and of the excited units; the last one with feature maps if not given.
+        data: source of the training images, see `evaluate`; the run's own data if not given. Where that is gone
             the page says so.
         device: "auto", "cpu" or "cuda".
         model: for a run whose model Striate did not create, a module of the same structure.
@@ -74,24 +73,24 @@ def explain(
     path = file_to_write(folder / f"explain-{stem_of(image)}.html" if out is None else out, "explain.html")
     trained.module.to(pick(device))
     prediction = predict(trained, image, device=device)[0]
-    subject = _Subject(trained, image)
-    layer, why = (layer, None) if layer else subject.last_layer()
-    examples, missing = subject.examples(data, layer)
+    explained = _ExplainedImage(trained, image)
+    layer, reason = (layer, None) if layer else explained.last_layer()
+    examples, missing = explained.examples(data, layer)
     page: dict[str, Any] = {
         "trained": trained,
         "run": trained.run,
         "preprocess": trained.preprocess,
-        "alike": evidence.ALIKE,
+        "similar": evidence.SIMILAR,
     }
     page |= {"image": os.path.basename(prediction.path), "prediction": prediction}
-    page |= {"layer": layer, "no_cam": why, "missing": missing}
-    page |= subject.attributions(trained.classes.index(prediction.label), layer)
-    page |= subject.training(examples, layer) | subject.layers(examples)
+    page |= {"layer": layer, "no_cam": reason, "missing": missing}
+    page |= explained.attributions(trained.classes.index(prediction.label), layer)
+    page |= explained.training(examples, layer) | explained.layers(examples)
     return write_page(path, "explain.html.j2", page)
 
 
-class _Subject:
-    """An image and the network that looks at it."""
+class _ExplainedImage:
+    """An image with the network that classifies it."""
 
     def __init__(self, trained: Trained, image: AnyImage):
         self.trained, self.model = trained, trained.module
@@ -102,28 +101,28 @@ class _Subject:
         self.work = max(describe(self.model, self.shape).multiply_adds, 1)
 
     def last_layer(self) -> tuple[str | None, str | None]:
-        """The last layer with maps, or why there is none."""
+        """The last layer with feature maps, or the reason why there is none."""
         try:
-            return last_maps(self.model, self.shape), None
+            return last_feature_maps(self.model, self.shape), None
         except ArgumentError as error:
             return None, str(error)
 
     def attributions(self, target: int, layer: str | None) -> dict[str, Any]:
-        """Where the network looks for the class `target`."""
+        """Grad-CAM and integrated gradients for the class `target`."""
         targets = torch.tensor([target])
-        ways = {"cam": evidence.cams(self.model, self.input, targets, layer)[0]} if layer else {}
+        ways = {"cam": evidence.grad_cams(self.model, self.input, targets, layer)[0]} if layer else {}
         black = self._input(torch.zeros(1, *self.pixels.shape, dtype=torch.uint8))
-        (ways["gradients"],) = evidence.pixels_for(self.model, self.input, targets, black)
+        (ways["gradients"],) = evidence.pixel_attributions(self.model, self.input, targets, black)
         return {
-            "seen": over(self.pixels, "the image as the network sees it"),
+            "seen": over(self.pixels, "the input of the network"),
             "ways": [{"name": name, **pictures.attribution(self.pixels, way)} for name, way in ways.items()],
             "added": float(ways["gradients"].values.sum()),
-            "difference": evidence.difference(self.model, self.input, target, black),
+            "difference": evidence.logit_difference(self.model, self.input, target, black),
             "steps": evidence.STEPS,
         }
 
     def examples(self, data: Any, layer: str | None) -> tuple[Examples | None, str | None]:
-        """The training images and what the network makes of them, or why there are none."""
+        """The training images with their embeddings, or the reason why there are none."""
         try:
             dataset = self._dataset(data)
         except (DataError, ArgumentError) as error:
@@ -138,11 +137,11 @@ class _Subject:
         if data is not None:
             return as_dataset(data)
         if self.trained.run is None:
-            raise ArgumentError("pass data= to see the training images that are nearest.")
+            raise ArgumentError("pass data= to see the most similar training images.")
         return self.trained.run.data()
 
     def training(self, examples: Examples | None, layer: str | None) -> dict[str, Any]:
-        """The training images nearest to this one, and those that excite the units that it excites most."""
+        """The most similar training images, and those that excite this image's strongest units most."""
         if examples is None:
             return {"examples": None, "nearest": [], "excited": []}
         field = receptive_fields(self.model, self.shape).get(layer or "")
@@ -154,16 +153,16 @@ class _Subject:
         return {"examples": examples, "nearest": nearest, "excited": excited}
 
     def layers(self, examples: Examples | None) -> dict[str, Any]:
-        """What the layers make of the image, what they see of it, and the first filters."""
+        """Feature maps of the layers, their receptive fields, and the first layer's filters."""
         images = self.input
         if examples is not None:
             count = max(4, min(32, FIELD_WORK // self.work))
             images = self._input(examples.images[:: -(-len(examples) // count)])
         shown = stages(self.model, self.shape)
         return {
-            "maps": pictures.maps(self.model, self.input, shown),
-            "sights": pictures.sights(self.model, images, shown, self.pixels),
-            "most_maps": evidence.MOST_MAPS,
+            "feature_maps": pictures.feature_maps(self.model, self.input, shown),
+            "fields": pictures.unit_fields(self.model, images, shown, self.pixels),
+            "most_feature_maps": evidence.MOST_FEATURE_MAPS,
             "samples": len(images),
             "filters": first_filters(self.model, self.trained.preprocess),
         }
@@ -173,4 +172,4 @@ class _Subject:
 
     def _strongest(self, layer: str) -> list[int]:
         """The units of a layer that this image excites most."""
-        return evidence.strongest(self.model, self.input, layer)[:UNITS]
+        return evidence.strongest_units(self.model, self.input, layer)[:UNITS]

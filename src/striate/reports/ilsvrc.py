@@ -1,11 +1,11 @@
-"""The winners of ImageNet's classification contest (ILSVRC), to see a comparison against the field's own."""
+"""Winners of the ImageNet classification contest (ILSVRC), as context for a comparison."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Winner:
-    """One year's winner, with what it learned from the contest's own images only.
+    """One year's winner, trained on the contest's own images only.
 
     Args:
         year: of the contest.

@@ -1,4 +1,4 @@
-"""The page of how invariant a network is, and how much more a blur, or another network."""
+"""HTML page on the invariance of a network, compared with a blurred one or others."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,14 +12,14 @@ from striate.inspection.invariances.perturbations import PROTOCOLS, published
 from striate.inspection.invariances.result import Curve, Invariance, Point, by_stride, gains
 from striate.reports.rendering import file_to_write, render
 
-MOST_RUNGS = 40  # layers that a drawing names
+MOST_LAYERS = 40  # layers in a plot
 _QUANTITIES = (("consistency", "-"), ("accuracy", "--"), ("moved", ":"))
 
 
 def report_invariance(
     found: Sequence[Invariance], out: str | Path, *, source: str = "", notes: Sequence[str] = ()
 ) -> Path:
-    """Write the page of one network, or of several measured on the same images. It asks the network for nothing.
+    """Write the page of one network, or of several measured on the same images: one file without network requests.
 
     Args:
         found: of `invariance`; the layers shown are the first one's.
@@ -45,13 +45,13 @@ def report_invariance(
 
 
 def side_by_side(found: Sequence[Invariance]) -> dict[str, Any]:
-    """For the templates: networks measured on the same images, in one table, and what the others differ by."""
-    protocols = {name: says for name, (_, says) in PROTOCOLS.items()}
+    """Template values of the table of networks measured on the same images, and of the gains of the others."""
+    protocols = {name: description for name, (_, description) in PROTOCOLS.items()}
     return {"networks": found, "protocols": protocols, "greatest": published(found[0].side), "gains": gains(found)}
 
 
 def curves(found: Sequence[Invariance]) -> dict[str, Any]:
-    """For the templates: all curves as drawings, each with a sentence about the first network."""
+    """Template values of the curves: a plot of each, with a sentence about the first network."""
     several = [curve for curve in found[0].curves if curve.points[1:]]
     translations = [curve for curve in several if curve.name.startswith("translation")]
     return {
@@ -64,12 +64,12 @@ def curves(found: Sequence[Invariance]) -> dict[str, Any]:
 
 
 def layers(found: Invariance) -> dict[str, Any]:
-    """For the templates: a network layer by layer, as a table, two drawings and sentences."""
-    from striate.drawing.figures import Line, rungs  # Matplotlib takes half a second
+    """Template values of a network layer by layer: a table, two plots and sentences."""
+    from striate.drawing.figures import Line, category_chart  # Matplotlib takes half a second
 
     if not found.layers:
         return {"layers": (), "by_stride": by_stride}
-    every = -(-len(found.layers) // MOST_RUNGS)
+    every = -(-len(found.layers) // MOST_LAYERS)
     drawn = found.layers[every - 1 :: every]  # the last one among them
     names = [each.layer if len(each.layer) <= 24 else f"…{each.layer[-23:]}" for each in drawn]
     errors = [
@@ -81,27 +81,33 @@ def layers(found: Invariance) -> dict[str, Any]:
         "layers": found.layers,
         "by_stride": by_stride,
         "every": every,
-        "errors": rungs(names, errors, x="error: 0 is perfect, 1 as another image", label="errors layer by layer"),
-        "through": rungs(names, through, x="of what it takes, at most", label="what gets through", bars=True),
+        "errors": category_chart(
+            names, errors, x="error: 0 is perfect, 1 as another image", label="errors layer by layer"
+        ),
+        "through": category_chart(
+            names, through, x="share of the input values, at most", label="values that get through", bars=True
+        ),
         "made_at": _made_at(found.layers),
     }
 
 
 def _through(layer: LayerShift) -> float:
-    """What can get through a layer: as many numbers as it gives, and no more than its output depends on."""
+    """Upper bound of the share of values that gets through a layer, from `kept` and `reached`."""
     return min(layer.kept, 1.0 if layer.reached is None else layer.reached)
 
 
 def _made_at(layers: Sequence[LayerShift]) -> tuple[LayerShift, LayerShift] | None:
-    """The two layers, one behind the other, between which the invariance error falls most, if it does."""
-    known = [each for each in layers if each.invariance is not None]
-    falls = [((before.invariance or 0) - (after.invariance or 0), before, after) for before, after in pairwise(known)]
+    """The two consecutive layers between which the invariance error falls most, if it does."""
+    measured = [each for each in layers if each.invariance is not None]
+    falls = [
+        ((before.invariance or 0) - (after.invariance or 0), before, after) for before, after in pairwise(measured)
+    ]
     fall, before, after = max(falls, key=lambda step: step[0], default=(0, None, None))
     return (before, after) if fall > 0 and before and after else None
 
 
 def _chart(found: Sequence[Invariance], curve: Curve) -> dict[str, Any]:
-    """A curve of all networks as a drawing with its title and a sentence."""
+    """A curve of all networks as a plot with its title and a sentence."""
     from striate.drawing.figures import Line, lines  # Matplotlib takes half a second
 
     drawn = [
@@ -129,7 +135,7 @@ def _chart(found: Sequence[Invariance], curve: Curve) -> dict[str, Any]:
 
 
 def drawn_points(found: Invariance, curve: Curve) -> list[Point]:
-    """A curve's points, and what is known without measuring: how it is without the change."""
+    """A curve's points, and the known point without any change."""
     if curve.unchanged is None:
         return list(curve.points)
     unchanged = Point(curve.unchanged, consistency=1.0, steady=1.0, accuracy=found.accuracy, moved=0.0)
@@ -137,16 +143,16 @@ def drawn_points(found: Invariance, curve: Curve) -> list[Point]:
 
 
 def _reading(points: Sequence[Point], model: str | None) -> str:
-    """What a curve says, in a sentence; of which model, where there are several."""
+    """Describe a curve in a sentence, with the model's name if it is given."""
     steady = [_strength(point) for point in points if point.consistency >= 0.9]
     worst = min(points, key=lambda point: point.consistency)
     share = percent(worst.consistency, 1).replace(" ", "\N{NO-BREAK SPACE}")
-    reads = f"nine in ten or more keep their class at {', '.join(steady)}"
+    reads = f"at least 90 % keep their class at {', '.join(steady)}"
     if len(steady) == len(points):
-        reads = "nine in ten or more keep their class at every strength"
+        reads = "at least 90 % keep their class at every strength"
     if not steady:
-        reads = "at no strength do nine in ten keep their class"
-    reads = f"{reads}; the fewest, {share}, at {_strength(worst)}."
+        reads = "fewer than 90 % keep their class at every strength"
+    reads = f"{reads}; lowest: {share} at {_strength(worst)}."
     return f"{model}: {reads}" if model else reads[0].upper() + reads[1:]
 
 

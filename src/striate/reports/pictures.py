@@ -1,4 +1,4 @@
-"""Maps, heat and frames over an image, as pictures that a page can hold."""
+"""Pictures for pages: images with heat maps and frames, feature maps, filters, and the most confident mistakes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +18,14 @@ from striate.inspection.examples import Example
 from striate.inspection.structure.trace import Call
 from striate.preprocess import Preprocess
 
-WARM, COLD = (234, 88, 12), (37, 99, 235)  # for and against
-LARGEST = 96  # pixels of a map's longer side; larger ones are made smaller
+WARM, COLD = (234, 88, 12), (37, 99, 235)  # colours of positive and negative values
+MOST_FILTERS = 64
+MOST_FILTER_CELLS = 2**18  # of all filters together, so that a dense layer on large images does not fill megabytes
+LARGEST = 96  # pixels of a feature map's longer side; larger ones are made smaller
 
 
 def heat(values: Tensor, strongest: float | None = None) -> str:
-    """Values as colour to lay over an image: warm where they are positive, cold where negative, clear where 0.
+    """Heat map to lay over an image: warm where values are positive, cold where negative, transparent where 0.
 
     Args:
         values: (height, width).
@@ -37,9 +39,9 @@ def heat(values: Tensor, strongest: float | None = None) -> str:
     return data_uri(pixels)
 
 
-def map_pictures(maps: Tensor) -> list[str]:
-    """Maps of one layer, (maps, height, width), on one scale: the smallest value black, the largest white."""
-    values = maps.detach().cpu().float()
+def feature_map_pictures(feature_maps: Tensor) -> list[str]:
+    """Feature maps of one layer, (channels, height, width), on one scale: smallest value black, largest white."""
+    values = feature_maps.detach().cpu().float()
     low, high = float(values.min()), float(values.max())
     pixels = ((values - low) / ((high - low) or 1.0) * 255).round().numpy().astype(np.uint8)
     return [data_uri(_small(each)[:, :, None]) for each in pixels]
@@ -50,19 +52,19 @@ def over(
     label: str,
     layer: str | None = None,
     frame: tuple[int, int, int, int] | None = None,
-    room: tuple[int, int] = (0, 0),
+    margin: tuple[int, int] = (0, 0),
 ) -> Markup:
-    """An image with what lies over it, as SVG that scales with its place on the page.
+    """An image with an optional heat map and frame, as SVG that scales with its place on the page.
 
     Args:
         pixels: uint8 (height, width, channels).
-        label: what it shows, for those who can't see it.
+        label: description for screen readers.
         layer: from `heat`; the image is then dimmed.
         frame: a rectangle: first row, first column, first row after, first column after.
-        room: rows and columns to leave free around the image, for a frame that is larger.
+        margin: rows and columns to leave free around the image, for a frame that is larger.
     """
     height, width = pixels.shape[:2]
-    down, right = room
+    down, right = margin
     kind = "fine" if max(height, width) > LARGEST else "coarse"
     size = f'width="{width}" height="{height}" preserveAspectRatio="none" class="{kind}"'
     dimmed = ' opacity=".55"' if layer else ""
@@ -76,7 +78,7 @@ def over(
 
 
 def _small(values: np.ndarray) -> np.ndarray:
-    """A map, uint8 (height, width), whose longer side is at most `LARGEST` pixels."""
+    """A feature map, uint8 (height, width), reduced to at most `LARGEST` pixels on its longer side."""
     longer = max(values.shape)
     if longer <= LARGEST:
         return values
@@ -85,7 +87,7 @@ def _small(values: np.ndarray) -> np.ndarray:
 
 
 def attribution(pixels: np.ndarray, found: evidence.Attribution) -> dict[str, Any]:
-    """An attribution over its image, uint8 (height, width, channels), with that of random weights."""
+    """An attribution over its image, uint8 (height, width, channels), and the same with random weights."""
     return {
         "learned": over(pixels, "the trained network", heat(found.values)),
         "untrained": over(pixels, "random weights", heat(found.untrained)),
@@ -94,50 +96,46 @@ def attribution(pixels: np.ndarray, found: evidence.Attribution) -> dict[str, An
     }
 
 
-def sights(model: nn.Module, images: Tensor, shown: Sequence[Call], pixels: np.ndarray) -> list[dict[str, Any]]:
-    """What layers can see and what they listen to in `images`, drawn over an image."""
-    found = evidence.sights(model, images, list(shown))
-    return [{"layer": name, "sight": sight, "picture": _sight(pixels, sight)} for name, sight in found]
+def unit_fields(model: nn.Module, images: Tensor, shown: Sequence[Call], pixels: np.ndarray) -> list[dict[str, Any]]:
+    """Receptive fields of layers, theoretical and effective in `images`, drawn over an image."""
+    found = evidence.unit_fields(model, images, list(shown))
+    return [{"layer": name, "fields": fields, "picture": _fields_picture(pixels, fields)} for name, fields in found]
 
 
-def maps(model: nn.Module, image: Tensor, shown: Sequence[Call]) -> list[dict[str, Any]]:
-    """What layers make of an image, (1, channels, height, width)."""
-    found = evidence.maps(model, image, list(shown))
-    return [{"maps": each, "pictures": map_pictures(each.strongest)} for each in found]
+def feature_maps(model: nn.Module, image: Tensor, shown: Sequence[Call]) -> list[dict[str, Any]]:
+    """Feature maps of layers for an image, (1, channels, height, width)."""
+    found = evidence.feature_maps(model, image, list(shown))
+    return [{"feature_maps": each, "pictures": feature_map_pictures(each.strongest)} for each in found]
 
 
 def example(each: Example) -> dict[str, Any]:
-    """An image with what is known of it."""
+    """An example image with its label, file and value."""
     return {"picture": data_uri(each.pixels), "label": each.label, "file": each.file, "value": each.value}
 
 
 def framed(each: Example, field: Field | None) -> dict[str, Any]:
-    """An image with a frame around what the excited unit sees of it."""
+    """An example image with a frame around the receptive field of the excited unit."""
     frame = field.of(*each.place) if field and each.place and all(field.stride) else None
     return {**example(each), "picture": over(each.pixels, f"an image of class {each.label}", frame=frame)}
 
 
-def _sight(pixels: np.ndarray, sight: evidence.Sight) -> str:
-    """The image with the frame of what a layer's middle units can see and the heat of what they listen to."""
+def _fields_picture(pixels: np.ndarray, fields: evidence.UnitFields) -> str:
+    """The image with the frame of a layer's theoretical field and the heat map of its effective field."""
     height, width = pixels.shape[:2]
-    top, left, bottom, right = sight.frame
-    room = (_room(-top, bottom - height, height), _room(-left, right - width, width))
-    label = f"field of {sight.effective.layer}"
-    return over(pixels, label, heat(sight.effective.influence), sight.frame, room)
+    top, left, bottom, right = fields.frame
+    margin = (_margin(-top, bottom - height, height), _margin(-left, right - width, width))
+    label = f"field of {fields.effective.layer}"
+    return over(pixels, label, heat(fields.effective.influence), fields.frame, margin)
 
 
-def _room(before: int, after: int, side: int) -> int:
-    """Pixels to leave free around a side for a frame that goes beyond it, up to a quarter of the side."""
+def _margin(before: int, after: int, side: int) -> int:
+    """Margin in pixels for a frame that goes beyond the image, up to a quarter of the side."""
     return min(max(before, after, 0), side // 4)
-
-
-MOST_FILTERS = 64
-MOST_FILTER_CELLS = 2**18  # of all filters together, so that a dense layer on large images does not fill megabytes
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """An image the model took for something else: its picture, what it is, what it was taken for, how surely."""
+    """A misclassified image: its picture, its true class, and the predicted class with its probability."""
 
     picture: str
     true: str
@@ -146,32 +144,32 @@ class Mistake:
     file: str
 
 
-def worst_mistakes(evaluation: Evaluation, split: Split, most: int = 24) -> list[Mistake]:
-    """The mistakes the model was surest of, surest first.
+def most_confident_mistakes(evaluation: Evaluation, split: Split, most: int = 24) -> list[Mistake]:
+    """The most confident mistakes, most confident first.
 
     Args:
         evaluation: of this split.
         split: the images, in the evaluation's order.
         most: how many at most.
     """
-    sureness = evaluation.probabilities.max(dim=1).values
-    sureness[evaluation.predicted == evaluation.labels] = -1
-    order = sureness.sort(descending=True, stable=True).indices[:most].tolist()
+    confidence = evaluation.probabilities.max(dim=1).values
+    confidence[evaluation.predicted == evaluation.labels] = -1
+    order = confidence.sort(descending=True, stable=True).indices[:most].tolist()
     return [
         Mistake(
             picture=data_uri(split.images[index].numpy()),
             true=evaluation.classes[int(evaluation.labels[index])],
             predicted=evaluation.classes[int(evaluation.predicted[index])],
-            probability=float(sureness[index]),
+            probability=float(confidence[index]),
             file=split.files[index] if split.files else "",
         )
         for index in order
-        if sureness[index] >= 0
+        if confidence[index] >= 0
     ]
 
 
 def first_filters(model: nn.Module, preprocess: Preprocess) -> list[str]:
-    """The first layer's filters as pictures: black is the most negative weight, mid-grey 0, white the most positive.
+    """Pictures of the first layer's filters: black is the most negative weight, mid-grey 0, white the most positive.
 
     They are the first 4-D weight that sees the image's channels or, in a dense network, the first 2-D weight with one
     column a pixel. Empty if the model has neither.

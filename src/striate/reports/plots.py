@@ -1,4 +1,4 @@
-"""The comparison's drawings, as SVG that takes its colours from the page around it."""
+"""Plots of comparisons and of training runs, as SVG that takes its colours from the page; and label placement."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from striate.comparison.result import Row
     from striate.reports.ilsvrc import Winner
 
+Box = tuple[float, float, float, float]  # left, bottom, right, top
+Point = tuple[float, float]
+GAP = 6.0  # between a point and its label, and half of it around a point
 _MARKS = "osD^vPX"
 
 
 def accuracy_by_time(rows: Sequence[Row]) -> Markup | None:
-    """Accuracy after each epoch against training time, and where each model ended with its 95 % interval.
+    """Plot accuracy after each epoch against training time, and each model's final accuracy with its 95 % interval.
 
     Args:
         rows: of a comparison; those without a training time are left out, and without any there is no drawing.
@@ -53,7 +56,7 @@ def accuracy_by_time(rows: Sequence[Row]) -> Markup | None:
 
 
 def accuracy_by_size(rows: Sequence[Row], quantity: str) -> Markup | None:
-    """Accuracy, with its 95 % interval, against a model's size.
+    """Plot accuracy, with its 95 % interval, against a model's size.
 
     Args:
         rows: of a comparison; those whose size is not known are left out, and without any there is no drawing.
@@ -73,7 +76,7 @@ def accuracy_by_size(rows: Sequence[Row], quantity: str) -> Markup | None:
 
 
 def errors_by_year(winners: Sequence[Winner]) -> Markup:
-    """The top-five errors of contest winners as bars, those that are convolutional networks in blue."""
+    """Plot the top-5 errors of contest winners as bars, those of convolutional networks in blue."""
     with style():
         figure, axes = blank(4.4, 2.8)
         for each in winners:
@@ -87,13 +90,61 @@ def errors_by_year(winners: Sequence[Winner]) -> Markup:
             )
         axes.set_xticks([each.year for each in winners])
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %", decimals=0))
-        axes.set_ylabel("top-five error")
+        axes.set_ylabel("top-5 error")
         axes.margins(y=0.1)
-        return svg(figure, "top-five error of the ILSVRC winners by year")
+        return svg(figure, "top-5 error of the ILSVRC winners by year")
+
+
+def curves(history: Sequence[dict[str, Any]], quantity: str) -> Markup:
+    """Plot a quantity over the epochs, on the training and, if there is one, the validation split.
+
+    Args:
+        history: one dictionary an epoch, as in metrics.jsonl; at least one.
+        quantity: "loss" or "accuracy".
+    """
+    with style():
+        figure, axes = blank(4.4, 2.8)
+        epochs = [metrics["epoch"] for metrics in history]
+        marker = "o" if len(epochs) <= 30 else None
+        for split, colour in (("train", BLUE), ("val", ORANGE)):
+            values = [metrics.get(f"{split}_{quantity}") for metrics in history]
+            if any(value is not None for value in values):
+                line = np.array([np.nan if value is None else value for value in values])
+                axes.plot(epochs, line, color=colour, marker=marker, markersize=3, label=split)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        if len(epochs) == 1:
+            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)  # else the ticks have three decimals
+        axes.grid(axis="y", color=LINE)
+        axes.set_axisbelow(True)
+        if quantity == "accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+        else:
+            axes.update_datalim([(1, 0)])
+            axes.autoscale_view()
+            axes.set_ylim(bottom=0)
+        axes.legend(frameon=False)
+        return svg(figure, f"{quantity} by epoch")
+
+
+def heat_map(confusion: Sequence[Sequence[int]]) -> Markup:
+    """Plot a confusion matrix of many classes: shares of each row as depth of colour, mistakes in orange."""
+    counts = np.asarray(confusion, dtype=np.float64)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    hit = np.eye(len(counts), dtype=bool)
+    pixels = np.empty((*share.shape, 4))
+    pixels[..., :3] = np.where(hit[..., None], (0.23, 0.51, 0.96), (0.92, 0.35, 0.05))
+    pixels[..., 3] = np.sqrt(share)  # so that one mistake in fifty can still be seen
+    with style():
+        figure, axes = blank(6, 6)
+        axes.imshow(pixels, interpolation="nearest")
+        axes.set_xlabel("predicted class, by number")
+        axes.set_ylabel("true class, by number")
+        return svg(figure, "confusion matrix")
 
 
 def _heights(points: Sequence[tuple[int, Row, float]], below: float) -> tuple[float, float]:
-    """The ends of the y axis: all the marks, and room under them in units of how far they lie apart."""
+    """Limits of the y axis: all the marks, and space under them in units of how far they lie apart."""
     heights = [row.accuracy for _, row, _ in points]
     apart = max(max(heights) - min(heights), 0.01)
     return max(-0.02, min(heights) - below * apart), min(max(heights) + 0.3 * apart, 1 + 0.05 * apart)
@@ -106,7 +157,7 @@ def _ends(
     lines: Sequence[NDArray[np.float64]],
     label: str,
 ) -> Markup:
-    """Finish a drawing of accuracies: a mark, an interval and a name for each model at its number and x.
+    """Finish a plot of accuracies: a mark, an interval and a name for each model at its number and x.
 
     The names keep clear of the lines, float64 (points, 2), that are drawn already.
     """
@@ -146,7 +197,7 @@ def _along(line: NDArray[np.float64], step: float = 3.0) -> NDArray[np.float64]:
 
 
 def _logarithmic(axes: Axes, low: float, high: float) -> None:
-    """A logarithmic x axis with a few round numbers on it, and some room on both sides."""
+    """Make the x axis logarithmic, with a few round numbers on it and some space on both sides."""
     decades = np.log10(high / low)
     axes.set_xscale("log")
     axes.set_xlim(low / 10 ** (0.1 + 0.08 * decades), high * 10 ** (0.1 + 0.08 * decades))
@@ -154,18 +205,12 @@ def _logarithmic(axes: Axes, low: float, high: float) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-Box = tuple[float, float, float, float]  # left, bottom, right, top
-Point = tuple[float, float]
-
-GAP = 6.0  # between a point and its label, and half of it around a point
-
-
 def place(points: Sequence[Point], sizes: Sequence[Point], frame: Box, lines: Sequence[Point] = ()) -> list[Point]:
-    """The lower left corner of each label.
+    """Place labels beside their points: the lower left corner of each.
 
     Each label takes, of twelve places around its point, the one that covers least of the labels placed before it, of
     points and lines, and of what is outside the frame; among equals the one named first: right, left, above, below,
-    the four corners, and farther off.
+    the four corners, and farther off. This is plain geometry; nothing is drawn.
 
     Args:
         points: what is labelled.
@@ -204,51 +249,3 @@ def _shared(first: Box, second: Box) -> float:
 def _outside(box: Box, frame: Box) -> float:
     """The area of a box that lies outside the frame."""
     return (box[2] - box[0]) * (box[3] - box[1]) - _shared(box, frame)
-
-
-def curves(history: Sequence[dict[str, Any]], quantity: str) -> Markup:
-    """What became of a quantity over the epochs, on the training and, if there is one, the validation split.
-
-    Args:
-        history: one dictionary an epoch, as in metrics.jsonl; at least one.
-        quantity: "loss" or "accuracy".
-    """
-    with style():
-        figure, axes = blank(4.4, 2.8)
-        epochs = [metrics["epoch"] for metrics in history]
-        marker = "o" if len(epochs) <= 30 else None
-        for split, colour in (("train", BLUE), ("val", ORANGE)):
-            values = [metrics.get(f"{split}_{quantity}") for metrics in history]
-            if any(value is not None for value in values):
-                line = np.array([np.nan if value is None else value for value in values])
-                axes.plot(epochs, line, color=colour, marker=marker, markersize=3, label=split)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
-        if len(epochs) == 1:
-            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)  # else the ticks have three decimals
-        axes.grid(axis="y", color=LINE)
-        axes.set_axisbelow(True)
-        if quantity == "accuracy":
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
-        else:
-            axes.update_datalim([(1, 0)])
-            axes.autoscale_view()
-            axes.set_ylim(bottom=0)
-        axes.legend(frameon=False)
-        return svg(figure, f"{quantity} by epoch")
-
-
-def heat_map(confusion: Sequence[Sequence[int]]) -> Markup:
-    """A confusion matrix of many classes: the share of each row's images as depth of colour, mistakes in orange."""
-    counts = np.asarray(confusion, dtype=np.float64)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    hit = np.eye(len(counts), dtype=bool)
-    pixels = np.empty((*share.shape, 4))
-    pixels[..., :3] = np.where(hit[..., None], (0.23, 0.51, 0.96), (0.92, 0.35, 0.05))
-    pixels[..., 3] = np.sqrt(share)  # so that one mistake in fifty can still be seen
-    with style():
-        figure, axes = blank(6, 6)
-        axes.imshow(pixels, interpolation="nearest")
-        axes.set_xlabel("predicted class, by number")
-        axes.set_ylabel("true class, by number")
-        return svg(figure, "confusion matrix")

@@ -1,4 +1,4 @@
-"""Pages from templates: one look, and the filters that write values for people."""
+"""Rendering of pages from Jinja templates, and the filters that format values."""
 
 import html
 import os
@@ -14,9 +14,9 @@ from striate.files import write_atomic
 
 
 def render(template: str, values: Mapping[str, Any]) -> bytes:
-    """The page that a template makes of the values, in UTF-8.
+    """Render a template with the values: a page in UTF-8.
 
-    Templates extend "base.html.j2": a page that holds all it needs and asks the network for nothing.
+    Templates extend "base.html.j2": a page in one file, without network requests.
     """
     environment = Environment(
         loader=PackageLoader("striate.reports"),
@@ -31,7 +31,7 @@ def render(template: str, values: Mapping[str, Any]) -> bytes:
 
 
 def file_to_write(path: str | Path, example: str) -> Path:
-    """The path itself.
+    """Return the path of a file to write, and refuse a folder.
 
     Raises:
         ArgumentError: if it is a folder; `example` is a name in it that would do.
@@ -43,7 +43,7 @@ def file_to_write(path: str | Path, example: str) -> Path:
 
 
 def _shown(value: Any) -> str:
-    """A value of a table for people: 48,120 and 5×5, and nothing where there is nothing."""
+    """A table value as text: 48,120 and 5×5, and nothing for `None`."""
     if value is None:
         return ""
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""One HTML file that shows what a run learned. It holds all it needs and asks the network for nothing."""
+"""HTML report of a training run: one file without network requests."""
 
 import json
 import shlex
@@ -14,12 +14,12 @@ from striate.data.loading import as_dataset
 from striate.errors import ArgumentError, DataError
 from striate.evaluation.evaluation import Evaluation, measured, most_confused
 from striate.evaluation.samples import Samples, samples_of
-from striate.inspection.invariances.classifier import rival
+from striate.inspection.invariances.classifier import other_network
 from striate.preprocess import Preprocess
-from striate.reports.pictures import first_filters, worst_mistakes
+from striate.reports.inspected_run import InspectedRun
+from striate.reports.pictures import first_filters, most_confident_mistakes
 from striate.reports.rendering import Page, file_to_write, write_page
 from striate.reports.sections import sections
-from striate.reports.subject import Subject
 from striate.runs import Run, Trained
 from striate.training import Recipe
 from striate.training import recipe as named
@@ -39,8 +39,7 @@ def report(
     preprocess: Preprocess | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Page:
-    """Write a run's report: what it reached, where it goes wrong, where it looks, how invariant it is, what its layers
-    see and make of images, what it is made of, and how to reproduce it.
+    """Write a run's report: accuracy, mistakes, attributions, invariance, architecture, features and recipe.
 
     Args:
         run: a run or its folder, or a module from (N, C, H, W) to logits (N, classes); of a run not finished, the
@@ -48,7 +47,7 @@ def report(
         out: the file; report.html in the run's folder, or in the working directory, if not given.
         data: what to measure the run on, see `evaluate`. Where the run's own data is gone or holds no images out, the
             report says so and shows the rest.
-        against: other runs on the same classes, whose shift consistency is shown beside this one's.
+        against: other runs on the same classes, to compare its shift consistency with.
         device: "auto", "cpu" or "cuda".
         model: for a run whose model Striate did not create, a module of the same structure.
         preprocess: for a module, how images become its input, see `evaluate`.
@@ -60,8 +59,8 @@ def report(
 
     Raises:
         ArgumentError: if `out` is a folder.
-        CheckpointError: if the run, or one it is set against, has no usable weights.
-        DataError: if a run it is set against tells other classes apart.
+        CheckpointError: if the run, or one to compare with, has no usable weights.
+        DataError: if a run to compare with has other classes.
         StorageError: if the file can't be written; what was there before stays.
     """
     whole = data is not None and not isinstance(data, Dataset)
@@ -71,13 +70,14 @@ def report(
     folder = trained.run.path if trained.run else Path()
     path = file_to_write(folder / "report.html" if out is None else out, "report.html")
     rivals = tuple(
-        rival(Run.of(each), trained.classes, str(trained.run.path if trained.run else trained.name)) for each in against
+        other_network(Run.of(each), trained.classes, str(trained.run.path if trained.run else trained.name))
+        for each in against
     )
-    samples, why = _samples(trained, data, whole)
+    samples, reason = _samples(trained, data, whole)
     evaluation = measured(trained, samples, device) if samples else None
-    subject = Subject(trained, samples, evaluation, rivals, device, progress)
-    page = {**_about(trained), **_measurements(trained, samples, evaluation, why), "sections": sections(subject)}
-    page |= _drawings(page["history"], evaluation)
+    inspected = InspectedRun(trained, samples, evaluation, rivals, device, progress)
+    page = {**_about(trained), **_measurements(trained, samples, evaluation, reason), "sections": sections(inspected)}
+    page |= _plots(page["history"], evaluation)
     return write_page(path, "report.html.j2", page)
 
 
@@ -111,17 +111,19 @@ def _about(trained: Trained) -> dict[str, Any]:
     }
 
 
-def _measurements(trained: Trained, samples: Samples | None, evaluation: Evaluation | None, why: str) -> dict[str, Any]:
-    """What the held-out images show, or why there is none of it."""
+def _measurements(
+    trained: Trained, samples: Samples | None, evaluation: Evaluation | None, reason: str
+) -> dict[str, Any]:
+    """Page values from the held-out images, or the reason why there are none."""
     if samples is None or evaluation is None:
         result = (trained.run.result if trained.run else None) or {}
         measured_then = result if "accuracy" in result else None
-        return {"evaluation": None, "measured": measured_then, "notes": [f"Not measured on images now: {why}"]}
+        return {"evaluation": None, "measured": measured_then, "notes": [f"Not measured on images now: {reason}"]}
     return {
         "evaluation": evaluation,
         "measured": evaluation,
         "notes": list(evaluation.notes),
-        "mistakes": worst_mistakes(evaluation, samples.split),
+        "mistakes": most_confident_mistakes(evaluation, samples.split),
         "wrong": int((evaluation.predicted != evaluation.labels).sum()),
         "confusion": _cells(evaluation) if len(trained.classes) <= MOST_CELLS else None,
         "confused": most_confused(evaluation),
@@ -129,7 +131,7 @@ def _measurements(trained: Trained, samples: Samples | None, evaluation: Evaluat
 
 
 def _cells(evaluation: Evaluation) -> list[tuple[str, list[dict[str, Any]]]]:
-    """For each true class its name and the row's cells: count, share of the row, whether right, and what it says."""
+    """Rows of the confusion matrix: the class name and each cell's count, share, correctness and tooltip."""
     rows = []
     for true, counts in enumerate(evaluation.confusion):
         name, total = evaluation.classes[true], max(sum(counts), 1)
@@ -141,7 +143,7 @@ def _cells(evaluation: Evaluation) -> list[tuple[str, list[dict[str, Any]]]]:
     return rows
 
 
-def _drawings(history: list[dict[str, Any]], evaluation: Evaluation | None) -> dict[str, Any]:
+def _plots(history: list[dict[str, Any]], evaluation: Evaluation | None) -> dict[str, Any]:
     from striate.reports import plots  # Matplotlib takes half a second that importing this package need not take
 
     large = evaluation is not None and len(evaluation.classes) > MOST_CELLS
@@ -158,7 +160,7 @@ _OPTIONS = {"epochs": "--epochs", "batch_size": "--batch-size", "seed": "--seed"
 def command(run: Run) -> str | None:
     """The shell command that trains a run like this one, or `None` for a model that has no name.
 
-    Every setting is spelled out in which the run differs from the named recipe, or which that takes from the data.
+    Every setting is included that differs from the named recipe, or that the recipe takes from the data.
     """
     if run.architecture is None or run.architecture.name not in models.names():
         return None
@@ -184,7 +186,7 @@ def command(run: Run) -> str | None:
 
 
 def _usual(recipe: str, model: str) -> tuple[str, list[dict[str, Any]]]:
-    """The recipe of this name, or where the model has none modern, with its settings for little and for much data."""
+    """The recipe's name and its settings for little and for much data; those of `modern` if the model has none."""
     try:
         return recipe, [named(recipe, model, samples).model_dump() for samples in (1, 10**9)]
     except ArgumentError:

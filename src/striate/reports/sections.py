@@ -1,7 +1,7 @@
-"""The parts of a report that inspect the network: each makes what its template shows, or says why it can't.
+"""Sections of a run's report that inspect the network: attributions, invariance, advice, architecture, features.
 
-A section is a function from a `Subject` to the values of its template, sections/NAME.html.j2, or to `None` where the
-report goes without it. The template finds them under the section's name. What it raises becomes a sentence there.
+A section is a function from an `InspectedRun` to the values of its template, sections/NAME.html.j2, or to `None` where
+the report goes without it. The template finds them under the section's name. An error becomes a sentence there.
 """
 
 from collections.abc import Callable
@@ -15,68 +15,71 @@ from striate.evaluation.metrics import wilson_interval
 from striate.inspection import Invariance, advise, evidence, receptive_fields
 from striate.inspection import invariance as measure
 from striate.inspection.advice import RULES
-from striate.inspection.advice.finding import listed, saving
+from striate.inspection.advice.finding import MOST_LAYERS, saving
 from striate.inspection.evidence import stages
 from striate.inspection.examples import Examples
-from striate.inspection.features import last_maps
+from striate.inspection.features import last_feature_maps
 from striate.inspection.invariances.classifier import counterpart, timed_in_turns
 from striate.inspection.structure.inputs import like
 from striate.reports import pictures
+from striate.reports.inspected_run import InspectedRun
 from striate.reports.invariance_page import curves, layers, side_by_side
 from striate.reports.pictures import over
-from striate.reports.subject import Subject
+from striate.units import listed
 
 ATTRIBUTION_IMAGES = 4  # images
 ATTRIBUTION_WORK = 10**12  # multiply-adds to spend: some seconds to a minute on a CPU core
 ATTRIBUTION_PASSES = 2 * 3 * evidence.STEPS  # of an image: the trained network and the random one, forward and back
 
 
-def attribution(subject: Subject) -> dict[str, Any] | None:
-    """Grad-CAM and integrated gradients of the surest right answers and the surest mistakes."""
-    if subject.samples is None or subject.evaluation is None:
+def attribution(inspected: InspectedRun) -> dict[str, Any] | None:
+    """Grad-CAM and integrated gradients of the most confident correct predictions and mistakes."""
+    if inspected.samples is None or inspected.evaluation is None:
         return None
-    positions = subject.telling(subject.affordable(ATTRIBUTION_WORK, 1, ATTRIBUTION_IMAGES, ATTRIBUTION_PASSES))
-    chosen = subject.samples.split.images[torch.tensor(positions)]
-    targets = subject.evaluation.predicted[positions]
-    layer, no_cam = _last_maps(subject)
-    ways = _ways(subject, chosen, targets, layer)
+    positions = inspected.most_confident(
+        inspected.affordable(ATTRIBUTION_WORK, 1, ATTRIBUTION_IMAGES, ATTRIBUTION_PASSES)
+    )
+    chosen = inspected.samples.split.images[torch.tensor(positions)]
+    targets = inspected.evaluation.predicted[positions]
+    layer, no_cam = _last_maps(inspected)
+    ways = _ways(inspected, chosen, targets, layer)
     rows = []
     for number, position in enumerate(positions):
-        pixels, true, predicted = chosen[number].numpy(), subject.evaluation.labels[position], targets[number]
+        pixels, true, predicted = chosen[number].numpy(), inspected.evaluation.labels[position], targets[number]
         rows.append(
             {
                 "seen": over(pixels, "the image"),
-                "true": subject.trained.classes[int(true)],
-                "predicted": subject.trained.classes[int(predicted)],
+                "true": inspected.trained.classes[int(true)],
+                "predicted": inspected.trained.classes[int(predicted)],
                 "right": bool(true == predicted),
-                "probability": float(subject.evaluation.probabilities[position].max()),
+                "probability": float(inspected.evaluation.probabilities[position].max()),
                 "ways": {name: pictures.attribution(pixels, found[number]) for name, found in ways.items()},
             }
         )
-    likeness = {name: _mean([each.correlation for each in found]) for name, found in ways.items()}
-    return {"rows": rows, "layer": layer, "no_cam": no_cam, "likeness": likeness, "alike": evidence.ALIKE}
+    similarities = {name: _mean([each.correlation for each in found]) for name, found in ways.items()}
+    return {"rows": rows, "layer": layer, "no_cam": no_cam, "similarities": similarities, "similar": evidence.SIMILAR}
 
 
 def _ways(
-    subject: Subject, chosen: Tensor, targets: Tensor, layer: str | None
+    inspected: InspectedRun, chosen: Tensor, targets: Tensor, layer: str | None
 ) -> dict[str, list[evidence.Attribution]]:
-    inputs, black = subject.inputs(chosen), subject.inputs(torch.zeros_like(chosen[:1]))
-    ways = {"Grad-CAM": evidence.cams(subject.model, inputs, targets, layer)} if layer else {}
-    ways["integrated gradients"] = evidence.pixels_for(subject.model, inputs, targets, black)
+    inputs, black = inspected.inputs(chosen), inspected.inputs(torch.zeros_like(chosen[:1]))
+    ways = {"Grad-CAM": evidence.grad_cams(inspected.model, inputs, targets, layer)} if layer else {}
+    ways["integrated gradients"] = evidence.pixel_attributions(inspected.model, inputs, targets, black)
     return ways
 
 
-def _last_maps(subject: Subject) -> tuple[str | None, str | None]:
-    """The last layer with maps, or why there is none."""
+def _last_maps(inspected: InspectedRun) -> tuple[str | None, str | None]:
+    """The last layer with feature maps, or the reason why there is none."""
     try:
-        return last_maps(subject.model, subject.shape), None
+        return last_feature_maps(inspected.model, inspected.shape), None
     except ArgumentError as error:
         return None, str(error)
 
 
 def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None
 
 
 INVARIANCE_IMAGES = 1000  # images
@@ -84,27 +87,30 @@ INVARIANCE_WORK = 3 * 10**12 // 2  # multiply-adds to spend on them: some ten se
 INVARIANCE_PASSES = 62  # of an image, through all curves
 
 
-def invariance(subject: Subject) -> dict[str, Any] | None:
-    """All curves and layers of the run's network; of the networks beside it the shift consistency."""
-    if subject.samples is None:
+def invariance(inspected: InspectedRun) -> dict[str, Any] | None:
+    """Shift consistency, all curves and all layers of the run's network; of the compared networks shift consistency.
+
+    The compared networks are the run's own with a blur or without, and other runs.
+    """
+    if inspected.samples is None:
         return None
-    trained, notes = subject.trained, []
-    images, labels = subject.samples.drawn(
-        subject.affordable(INVARIANCE_WORK, 64, INVARIANCE_IMAGES, INVARIANCE_PASSES)
+    trained, notes = inspected.trained, []
+    images, labels = inspected.samples.drawn(
+        inspected.affordable(INVARIANCE_WORK, 64, INVARIANCE_IMAGES, INVARIANCE_PASSES)
     )
-    settings: dict[str, Any] = {"device": subject.device, "progress": subject.progress}
-    own = (trained.name, subject.model, trained.preprocess)
-    first = measure(subject.model, images, labels, preprocess=trained.preprocess, name=trained.name, **settings)
-    others = list(subject.against)
+    settings: dict[str, Any] = {"device": inspected.device, "progress": inspected.progress}
+    own = (trained.name, inspected.model, trained.preprocess)
+    first = measure(inspected.model, images, labels, preprocess=trained.preprocess, name=trained.name, **settings)
+    others = list(inspected.against)
     try:
         twin = counterpart(trained.run) if trained.run else None
         others = [(*twin, trained.preprocess), *others] if twin else others
     except ArgumentError as error:
-        notes.append(f"No blurred network stands beside it: {error}")
+        notes.append(f"Not compared with a blurred network: {error}")
     found = [first]
     for name, model, preprocess in others:
         found.append(measure(model, images, labels, preprocess=preprocess, name=name, brief=True, **settings))
-    found = timed_in_turns(found, [own, *others], images, subject.device)
+    found = timed_in_turns(found, [own, *others], images, inspected.device)
     return {
         "n": first.n,
         "notes": notes,
@@ -117,71 +123,74 @@ def invariance(subject: Subject) -> dict[str, Any] | None:
 
 
 def _interval(found: Invariance) -> tuple[float, float]:
-    """Where the shift consistency on other such images lies with 95 % confidence."""
+    """95 % confidence interval of the shift consistency (Wilson), over such images."""
     return wilson_interval(round(found.shift_consistency().consistency * found.n), found.n)
 
 
-UNITS, EXCITING = 4, 6  # units of the last layer with maps, and images for each
-INSIDES_IMAGES = 1000  # images, at most, among which the exciting ones are
+UNITS, EXCITING = 4, 6  # units of the last layer with feature maps, and images for each
+INSIDES_IMAGES = 1000  # images, at most, among which the exciting ones are found
 INSIDES_WORK = 10**12  # multiply-adds to spend on these images: some seconds to a minute on a CPU core
 INSIDES_FIELD_WORK = 3 * 10**10  # and on the effective fields of one layer
 
 
-def insides(subject: Subject) -> dict[str, Any] | None:
-    """Fields drawn over an image, its feature maps layer by layer, and the images that excite units most."""
-    if subject.samples is None:
+def insides(inspected: InspectedRun) -> dict[str, Any] | None:
+    """Receptive fields over an image, its feature maps layer by layer, and the images that excite units most."""
+    if inspected.samples is None:
         return None
-    layer = last_maps(subject.model, subject.shape)
-    shown, split = stages(subject.model, subject.shape), subject.samples.split
-    positions = torch.tensor(subject.telling(UNITS))
+    layer = last_feature_maps(inspected.model, inspected.shape)
+    shown, split = stages(inspected.model, inspected.shape), inspected.samples.split
+    positions = torch.tensor(inspected.most_confident(UNITS))
     chosen = split.images[positions]
-    inputs = subject.inputs(chosen)
-    units = dict.fromkeys(unit for each in inputs for unit in evidence.strongest(subject.model, each[None], layer)[:2])
+    inputs = inspected.inputs(chosen)
+    units = dict.fromkeys(
+        unit for each in inputs for unit in evidence.strongest_units(inspected.model, each[None], layer)[:2]
+    )
     examples = Examples(
-        subject.model, split, subject.trained.classes, subject.trained.preprocess,
-        subject.affordable(INSIDES_WORK, 64, INSIDES_IMAGES), like(subject.model).device, layer, list(units)[:UNITS],
+        inspected.model, split, inspected.trained.classes, inspected.trained.preprocess,
+        inspected.affordable(INSIDES_WORK, 64, INSIDES_IMAGES), like(inspected.model).device,
+        layer, list(units)[:UNITS],
     )  # fmt: skip
-    measured = subject.inputs(examples.images[: subject.affordable(INSIDES_FIELD_WORK, 4, 32)])
-    field = receptive_fields(subject.model, subject.shape).get(layer)
+    measured = inspected.inputs(examples.images[: inspected.affordable(INSIDES_FIELD_WORK, 4, 32)])
+    field = receptive_fields(inspected.model, inspected.shape).get(layer)
     return {
         "layer": layer,
-        "sights": pictures.sights(subject.model, measured, shown, chosen[0].numpy()),
+        "fields": pictures.unit_fields(inspected.model, measured, shown, chosen[0].numpy()),
         "samples": len(measured),
-        "maps": pictures.maps(subject.model, inputs[:1], shown),
-        "most_maps": evidence.MOST_MAPS,
+        "feature_maps": pictures.feature_maps(inspected.model, inputs[:1], shown),
+        "most_feature_maps": evidence.MOST_FEATURE_MAPS,
         "examples": examples,
         "excited": [
             (unit, [pictures.framed(each, field) for each in examples.exciting(unit, EXCITING)])
             for unit in examples.units
         ],
-        "shown": subject.trained.classes[int(split.labels[positions[0]])],
+        "shown": inspected.trained.classes[int(split.labels[positions[0]])],
     }
 
 
-ADVICE_IMAGES = 1000  # images for the rules that look at what a trained network does
-ADVICE_RULES = tuple(rule for rule in RULES if rule != "slow-layer")  # measured times would make every report another
+ADVICE_IMAGES = 1000  # images for the rules that check activations
+ADVICE_RULES = tuple(rule for rule in RULES if rule != "slow-layer")  # measured times would differ in every report
 ADVICE_WORK = 10**12  # multiply-adds to spend on them: some seconds to a minute on a CPU core
 
 
-def advice(subject: Subject) -> dict[str, Any]:
-    """The findings in sentences, the rules that found nothing, and those that could not look, by their reasons."""
-    trained = subject.trained
+def advice(inspected: InspectedRun) -> dict[str, Any]:
+    """Findings as sentences, rules that found nothing, and skipped rules with their reasons."""
+    trained = inspected.trained
     found = advise(
-        subject.model,
+        inspected.model,
         None
-        if subject.samples is None
-        else subject.samples.drawn(subject.affordable(ADVICE_WORK, 64, ADVICE_IMAGES))[0],
-        input_shape=subject.shape,
+        if inspected.samples is None
+        else inspected.samples.drawn(inspected.affordable(ADVICE_WORK, 64, ADVICE_IMAGES))[0],
+        input_shape=inspected.shape,
         preprocess=trained.preprocess,
         recipe=trained.run.recipe if trained.run else None,
         rules=ADVICE_RULES,
-        device=subject.device,
+        device=inspected.device,
         name=trained.name,
     )
     findings = [
         {
             "rule": each.rule,
-            "layers": listed(each.layers),
+            "layers": listed(each.layers, MOST_LAYERS),
             "found": each.found,
             "change": each.change,
             "saves": saving(each.saves, found) if each.saves else "",
@@ -200,15 +209,15 @@ def advice(subject: Subject) -> dict[str, Any]:
 Values = dict[str, Any] | None
 
 
-def architecture(subject: Subject) -> Values:
-    """The table's columns, those that say nothing left out, its rows and its totals."""
-    values = subject.table.to_dict()
+def architecture(inspected: InspectedRun) -> Values:
+    """The architecture table: its non-empty columns, its rows and its totals."""
+    values = inspected.table.to_dict()
     layers = values["layers"]
     columns = [key for key in layers[0] if any(layer[key] not in (None, "", 0) for layer in layers)]
-    return {"columns": columns, "layers": layers, "totals": values["totals"]}
+    return {"columns": columns, "headers": {"maps": "channels"}, "layers": layers, "totals": values["totals"]}
 
 
-SECTIONS: dict[str, Callable[[Subject], Values]] = {
+SECTIONS: dict[str, Callable[[InspectedRun], Values]] = {
     "attribution": attribution,
     "invariance": invariance,
     "advice": advice,
@@ -217,14 +226,14 @@ SECTIONS: dict[str, Callable[[Subject], Values]] = {
 }
 
 
-def sections(subject: Subject) -> dict[str, Values]:
-    """All sections by their names. One that can't be made holds the reason, in a sentence, as "refused"."""
+def sections(inspected: InspectedRun) -> dict[str, Values]:
+    """Make all sections, by name. A section that fails holds the reason, in a sentence, as "refused"."""
     found: dict[str, Values] = {}
     for number, (name, make) in enumerate(SECTIONS.items()):
-        subject.progress("inspecting", number, len(SECTIONS))
+        inspected.progress("inspecting", number, len(SECTIONS))
         try:
-            found[name] = make(subject)
+            found[name] = make(inspected)
         except (StriateError, RuntimeError) as error:  # the latter where a foreign network meets what torch can't do
             found[name] = {"refused": str(error).split("\n", 1)[0]}
-    subject.progress("inspecting", len(SECTIONS), len(SECTIONS))
+    inspected.progress("inspecting", len(SECTIONS), len(SECTIONS))
     return found

@@ -1,4 +1,4 @@
-"""The page of what pooling does to a picture that moves."""
+"""HTML pages of the experiments on pooling: across pixels and across channels."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from striate.reports.rendering import file_to_write, render
 
 
 def report_pooling(study: PoolingStudy, out: str | Path) -> Path:
-    """Write the page of `pooling_effects`. It holds all it needs and asks the network for nothing.
+    """Write the page of `pooling_effects`: one file without network requests.
 
     Raises:
         ArgumentError: if `out` is a folder.
@@ -56,15 +56,15 @@ def report_pooling(study: PoolingStudy, out: str | Path) -> Path:
 
 
 def _masks() -> list[tuple[str, str]]:
-    """The ring as max pooling leaves it, moved along by a pixel; the same of the moved ring; and where they differ."""
+    """Pictures of the ring pooled and then moved by a pixel, moved and then pooled, and their difference."""
     pool, mask = layers.MaxPool2d(2), ring()
     wanted, got = segmented(pool, mask).roll(1, -1), segmented(pool, mask.roll(1, -1))
-    named = (("found, then moved", wanted), ("moved, then found", got), ("difference", wanted ^ got))
+    named = (("pooled, then moved", wanted), ("moved, then pooled", got), ("difference", wanted ^ got))
     return [(name, _picture(each[0, 0].float(), 6)) for name, each in named]
 
 
 def _picture(values: Tensor, size: int = 24) -> str:
-    """A map of 0 … 1 as dark on light, its cells `size` pixels wide and told apart by lines."""
+    """An array of values in 0 … 1 as dark on light, its cells `size` pixels wide and separated by lines."""
     cells = (255 * (1 - 0.85 * values)).repeat_interleave(size, 0).repeat_interleave(size, 1)
     line = torch.arange(len(cells)) % size == 0
     cells[line[:, None] | line] = 200
@@ -72,7 +72,7 @@ def _picture(values: Tensor, size: int = 24) -> str:
 
 
 def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
-    """Write the page of `depthwise_study`. It holds all it needs and asks the network for nothing.
+    """Write the page of `depthwise_study`: one file without network requests.
 
     Raises:
         ArgumentError: if `out` is a folder.
@@ -91,7 +91,7 @@ def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
             )
             for key, arm in enumerate(study.arms)
         ]
-        charts[what] = lines(drawn, x="turned by, in degrees", y=what, label=f"{what} by angle", legend=False)
+        charts[what] = lines(drawn, x="rotation, in degrees", y=what, label=f"{what} by angle", legend=False)
     groups = [
         {
             "filters": [data_uri(_filter_picture(each)) for each in filters],
@@ -107,7 +107,7 @@ def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
         "headline": headline(study),
         "verdicts": verdicts(study),
         "estimate": estimate,
-        "turn": ANGLES[-1],
+        "most_degrees": ANGLES[-1],
         **charts,
     }
     write_atomic(path, render("depthwise.html.j2", page))

@@ -43,10 +43,10 @@ def test_the_text_has_every_number_and_breaks_its_lines(advice: Advice) -> None:
     assert "1  large-kernel: 3" in rest
     saved = advice.findings[2].saves.parameters
     assert saved == 35 * 8 * 40
-    assert f"That takes away {saved:,} parameters ({saved / advice.parameters:.0%})".replace("%", " %") in text
+    assert f"That saves {saved:,} parameters ({saved / advice.parameters:.0%})".replace("%", " %") in text
     assert "adds" in text.partition("narrow-stage")[2].partition("flattened-head")[0]
-    assert "Nothing to say about: small-field, large-field, skipping-stride, memory." in text
-    assert "Skipped: dead-units, saturated-activation, because it takes a trained network and images." in text
+    assert "Passed: small-field, large-field, skipping-stride, memory." in text
+    assert "Skipped: dead-units, saturated-activation, because it needs a trained network and images." in text
     assert max(map(len, rest)) <= 110
 
 

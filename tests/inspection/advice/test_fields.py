@@ -50,8 +50,8 @@ def test_a_field_that_is_not_known_is_not_judged() -> None:
     model = nn.Sequential(nn.Conv2d(1, 4, 3), Sums(), nn.Conv2d(4, 4, 3), nn.Flatten())
     skipped = advise(model, input_shape=(1, 28, 28), rules=["small-field", "narrow-stage"], device="cpu").skipped
     assert skipped == {
-        "small-field": "it is not known which pixels its last maps see",
-        "narrow-stage": "it is not known which pixels all of its convolutions see",
+        "small-field": "the receptive field of its final feature maps is unknown",
+        "narrow-stage": "the receptive field of a convolution is unknown",
     }
 
 
@@ -107,7 +107,7 @@ def test_four_strides_are_taken_away_at_most() -> None:
     assert idle_by_gradient(found.apply(model, (1, 16, 16)), "5", (1, 16, 16)) == 0
     found = finding("large-field", dilated(pools=5, dilation=19), (1, 32, 32))  # 27 without five, and 14 without four
     assert found.surgery is None
-    assert found.manual == "taking away the first strides is not enough or not possible"
+    assert found.manual == "removing the first strides is not enough or not possible"
 
 
 def test_few_weights_may_stay_idle() -> None:
@@ -117,7 +117,7 @@ def test_few_weights_may_stay_idle() -> None:
     model = nn.Sequential(nn.Conv2d(1, 8, 1), nn.MaxPool2d(1, 1), nn.MaxPool2d(2), nn.MaxPool2d(2), *convs, *head)
     found = finding("large-field", model, (1, 4, 4))
     assert found.numbers["idle_weights"] == 8 * 8 * 8 + 8 * 8
-    assert "Keep the maps larger: 2 and 3 without a stride." in found.change
+    assert "Keep the feature maps larger: 2 and 3 without a stride." in found.change
 
 
 def test_the_smallest_maps_are_named() -> None:

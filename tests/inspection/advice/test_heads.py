@@ -72,7 +72,7 @@ def test_a_dense_layer_of_another_kind_is_found_and_not_changed() -> None:
     model = flat()
     model[3] = Mine(6 * 64, 32)
     found = finding("flattened-head", model, (1, 8, 8))
-    assert (found.surgery, found.manual) == (None, "the layer is of a kind of its own")
+    assert (found.surgery, found.manual) == (None, "the layer is of a custom type")
 
 
 class Longer(nn.Module):

@@ -52,7 +52,7 @@ def test_what_counts_is_the_time_beside_the_multiply_adds(monkeypatch: pytest.Mo
     found = finding("slow-layer", model, (1, 8, 8))
     assert found.layers == ("0",)
     assert found.numbers["multiply_adds_share"] == pytest.approx(work["0"] / sum(work.values()))
-    assert found.change.startswith("With 1 input map a group its time goes with the values that it writes")
+    assert found.change.startswith("With 1 input channel a group its time depends on the values that it writes")
 
 
 def test_a_quarter_of_the_time_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,4 +101,4 @@ def test_layers_of_one_type_without_multiply_adds_count_together(monkeypatch: py
 def test_a_pooling_may_leave_its_step_to_the_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
     model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 5))
     given(monkeypatch, {"0": 0.5, "1": 0.5, "3": 0})
-    assert "let the convolution in front take the step" in finding("slow-layer", model, (1, 8, 8)).change
+    assert "give the stride to the convolution before it" in finding("slow-layer", model, (1, 8, 8)).change

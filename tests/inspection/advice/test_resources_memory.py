@@ -42,7 +42,7 @@ def test_a_batch_beyond_the_machine_is_found_with_one_that_fits(monkeypatch: pyt
     monkeypatch.setattr(resources, "machine_memory", lambda device: fixed + 8 * EACH)
     assert findings("memory", network(), SHAPE) == []
     monkeypatch.setattr(resources, "machine_memory", lambda device: fixed)
-    assert finding("memory", network(), SHAPE).change == "Take a smaller network."
+    assert finding("memory", network(), SHAPE).change == "Use a smaller network."
 
 
 def test_measuring_teaches_the_network_nothing() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from striate import layers
 from striate.errors import ArgumentError
-from striate.inspection.advice.surgery import changed, put, redrawn, refit, rehearse, swapping
+from striate.inspection.advice.surgery import changed, dry_run, put, redrawn, refit, swapping
 
 SHAPE = (1, 6, 6)
 
@@ -84,6 +84,6 @@ def test_what_no_longer_works_is_refused(surgery, why: str) -> None:
 def test_a_rehearsal_leaves_no_trace() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout()).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    assert rehearse(model, SHAPE, 5).shape == (5, 2, 4, 4)
+    assert dry_run(model, SHAPE, 5).shape == (5, 2, 4, 4)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not model.training

@@ -161,11 +161,11 @@ def test_more_than_half_of_the_values_is_too_much() -> None:
 def test_a_hundred_images_are_enough() -> None:
     assert findings("dead-units", silenced(network(nn.ReLU()), 0, 0), SHAPE, IMAGES[:100]) == []
     advice = advise(network(nn.ReLU()), IMAGES[:99], input_shape=SHAPE, rules=["dead-units"], device="cpu")
-    assert advice.skipped["dead-units"] == "99 images tell too little, give 100 or more"
+    assert advice.skipped["dead-units"] == "99 images are too few, pass 100 or more"
 
 
 def test_without_enough_images_nothing_is_said() -> None:
-    for images, why in ((None, "it takes a trained network and images"), (IMAGES[:9], "9 images tell too little")):
+    for images, why in ((None, "it needs a trained network and images"), (IMAGES[:9], "9 images are too few")):
         advice = advise(network(nn.ReLU()), images, input_shape=SHAPE, rules=["dead-units"], device="cpu")
         assert why in advice.skipped["dead-units"]
         assert not advice.findings

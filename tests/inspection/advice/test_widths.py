@@ -31,7 +31,7 @@ def test_a_stage_that_is_no_wider_is_found_and_those_behind_keep_their_growth() 
     assert found.layers == ("4",)
     assert found.numbers == {"stages": 1, "maps_before": 8, "maps": 8}
     assert "from 8 to 8 where the stride grows to 2" in found.found
-    assert "8 → 16 → 24 maps" in found.change
+    assert "8 → 16 → 24 channels" in found.change
     changed, by_hand = found.apply(model, (1, 16, 16)), plain(8, 16, 24)
     assert [p.shape for p in changed.parameters()] == [p.shape for p in by_hand.parameters()]
     assert [b.shape for b in changed.buffers()] == [b.shape for b in by_hand.buffers()]
@@ -43,7 +43,7 @@ def test_a_stage_that_is_no_wider_is_found_and_those_behind_keep_their_growth() 
 def test_a_stage_that_shrinks_gets_twice_the_one_before() -> None:
     found = finding("narrow-stage", plain(8, 4, 12), (1, 16, 16))
     assert (found.numbers["maps_before"], found.numbers["maps"]) == (8, 4)
-    assert "8 → 16 → 48 maps" in found.change
+    assert "8 → 16 → 48 channels" in found.change
     changed = found.apply(plain(8, 4, 12), (1, 16, 16))
     assert [p.shape for p in changed.parameters()] == [p.shape for p in plain(8, 16, 48).parameters()]
 
@@ -138,7 +138,7 @@ def test_shortcuts_widen_too_where_they_can() -> None:
     stuck = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), Block(nn.MaxPool2d(2)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     found = finding("narrow-stage", stuck, (1, 16, 16))
     assert found.surgery is None
-    assert found.manual == "the maps of 0 and 1.conv, which lie in different stages, are added to each other"
+    assert found.manual == "the outputs of 0 and 1.conv, which belong to different stages, are added to each other"
 
 
 class Grown(nn.Module):
@@ -166,7 +166,7 @@ def test_what_is_added_is_widened_together(add: nn.Module | None) -> None:
     found = finding("narrow-stage", model, (1, 16, 16))
     assert found.layers == ("2.enter", "2.inside")
     assert "from 16 to 16 where the stride grows to 4" in found.found
-    assert "8 → 16 → 32 maps" in found.change
+    assert "8 → 16 → 32 channels" in found.change
     changed = found.apply(model, (1, 16, 16))
     assert [p.shape for p in changed.parameters()] == [p.shape for p in by_hand.parameters()]
     assert found.saves.parameters == parameters(model) - parameters(by_hand)
@@ -185,7 +185,7 @@ def test_depthwise_maps_are_those_that_enter_it() -> None:
 
     model = nn.Sequential(nn.Conv2d(1, 8, 3), Separable(), nn.Flatten())
     found = finding("narrow-stage", model, (1, 16, 16))
-    assert found.manual.startswith("the maps of 1.expand and 1.shortcut, which lie in different stages")
+    assert found.manual.startswith("the outputs of 1.expand and 1.shortcut, which belong to different stages")
 
 
 def test_maps_that_are_stacked_are_not_tied() -> None:
@@ -197,7 +197,7 @@ def test_what_is_added_counts_where_it_is_first_taken() -> None:
     model = nn.Sequential(nn.Conv2d(1, 8, 3), Grown(8, 8, None), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3), nn.Flatten())
     found = finding("narrow-stage", model, (1, 20, 20))
     assert found.layers == ("1.enter", "1.inside")
-    assert "8 → 16 → 32 maps" in found.change
+    assert "8 → 16 → 32 channels" in found.change
 
 
 def test_filters_that_double_before_the_pooling_are_left_alone() -> None:

@@ -146,7 +146,8 @@ def test_our_models_and_their_own_preprocessing():
     assert found.model == "mine"
     assert found.side == 12
     assert [layer.layer for layer in found.layers][:3] == ["field", "c1", "relu1"]
-    json.dumps(found.to_dict(), allow_nan=False)
+    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert list(values["layers"][0])[:4] == ["layer", "type", "maps", "size"]
     assert "translation, circular" in found.text()
     assert found.milliseconds > 0
 
@@ -155,7 +156,7 @@ def test_the_page_holds_every_network_and_loads_nothing(tmp_path: Path):
     model, images = networks()["plain"]
     found = [invariance(model, images[:8], torch.arange(8) % 5, name=name) for name in ("one & only", "other")]
     page = Page(report_invariance(found, tmp_path / "page.html", source="blots", notes=["a note"]))
-    assert page.headings == ["Translation", "Other changes", "Where it is made: one & only layer by layer"]
+    assert page.headings == ["Translation", "Other changes", "Layer by layer: one & only"]
     assert all(link.startswith(("data:", "#")) for link in page.links)
     assert page.tags.count("svg") == 3 + 5 + 2
     for words in ("a note", "one & only", "other", "Windows cut from the image enlarged"):
@@ -186,15 +187,15 @@ def known(consistency: dict[float, float], milliseconds: float = 1.0, errors: tu
     [
         (
             {1: 0.95, 2: 0.93},
-            "Nine in ten or more keep their class at every strength; the fewest, 93.0\N{NO-BREAK SPACE}%, at 2.",
+            "At least 90 % keep their class at every strength; lowest: 93.0\N{NO-BREAK SPACE}% at 2.",
         ),
         (
             {1: 0.95, 2: 0.5, 3: 0.91},
-            "Nine in ten or more keep their class at 1, 3; the fewest, 50.0\N{NO-BREAK SPACE}%, at 2.",
+            "At least 90 % keep their class at 1, 3; lowest: 50.0\N{NO-BREAK SPACE}% at 2.",
         ),
         (
             {-2: 0.4, 1: 0.5},
-            "At no strength do nine in ten keep their class; the fewest, 40.0\N{NO-BREAK SPACE}%, at −2.",
+            "Fewer than 90 % keep their class at every strength; lowest: 40.0\N{NO-BREAK SPACE}% at −2.",
         ),
     ],
 )
@@ -204,7 +205,7 @@ def test_a_curve_is_read_in_a_sentence(consistency: dict[float, float], says: st
 
 def test_the_sentence_names_the_first_of_several_networks():
     reads = curves([known({1: 0.95, 2: 0.93}, 3.0), known({1: 0.2, 2: 0.1}, 4.0)])["translations"][0]["reads"]
-    assert reads.startswith("3: nine in ten or more keep their class at every strength")
+    assert reads.startswith("3: at least 90 % keep their class at every strength")
 
 
 def test_a_curve_is_drawn_from_where_nothing_changes():
@@ -244,7 +245,7 @@ def test_times_to_be_compared_are_taken_in_turns(monkeypatch: pytest.MonkeyPatch
 def test_what_another_network_gains_and_costs():
     more, less = gains([known({1: 0.9}, 2.0), known({1: 0.95}, 5.0), known({1: 0.875}, 1.0)])
     points = "+5.00 points of shift consistency (crop), +0.00 points of accuracy"
-    assert more == f"5 against 2: {points}, 2.50 times the time for an image."
+    assert more == f"5 against 2: {points}, 2.50 times the time per image."
     assert "1 against 2: −2.50 points of shift consistency" in less
 
 

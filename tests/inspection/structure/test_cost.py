@@ -85,7 +85,7 @@ def test_padding_counts_and_has_a_name(layer: nn.Module, connections: int, paddi
 
 def test_other_ranks() -> None:
     tokens = describe(nn.Sequential(nn.Flatten(2), nn.Conv1d(2, 3, 5), nn.Linear(26, 7)), (2, 6, 5)).rows
-    assert [(row.maps, row.size, row.multiply_adds) for row in tokens[1:]] == [
+    assert [(row.channels, row.size, row.multiply_adds) for row in tokens[1:]] == [
         (2, (30,), 0),
         (3, (26,), 3 * 26 * 10),
         (7, (3,), 3 * 7 * 26),

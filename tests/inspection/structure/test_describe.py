@@ -44,7 +44,7 @@ def cells(row: LayerRow) -> list[str]:
     """A row in the notation of the tables above."""
     across = ["-" if axes is None else "×".join(map(str, axes)) for axes in (row.size, row.kernel)]
     stride = str(row.stride[0]) if row.stride else "-"
-    words = [row.layer, row.type, str(row.maps), *across, stride, row.padding or "-", row.activation or "-"]
+    words = [row.layer, row.type, str(row.channels), *across, stride, row.padding or "-", row.activation or "-"]
     numbers = [row.parameters, row.connections, row.multiply_adds]
     return [word.replace(" ", "_") for word in words] + [str(number) for number in numbers]
 
@@ -129,7 +129,7 @@ def test_where_activations_stand() -> None:
     assert activations(conv, nn.ReLU(), pool, nn.Sigmoid()) == ["input: ", "conv: ReLU", "max pool: sigmoid"]
     assert activations(nn.MaxPool2d(2), nn.ReLU()) == ["input: ", "max pool: ReLU"]
     dropped = activations(nn.Dropout(0.2), conv, nn.Identity(), nn.ReLU(inplace=True), nn.Dropout2d(0.25))
-    assert dropped == ["input: dropout 0.2", "conv: ReLU, map dropout 0.25"]
+    assert dropped == ["input: dropout 0.2", "conv: ReLU, channel dropout 0.25"]
     assert activations(conv, nn.PReLU()) == ["input: ", "conv: ", "PReLU: "]  # it has a parameter: it is a layer
 
 
@@ -178,7 +178,7 @@ class Odd(nn.Module):
 def test_every_parameter_is_counted_once_wherever_it_lives() -> None:
     model = Odd()
     described = describe(model, (1, 2, 3))
-    found = [(each.layer, each.type, each.maps, each.parameters, each.frozen) for each in described.rows[1:]]
+    found = [(each.layer, each.type, each.channels, each.parameters, each.frozen) for each in described.rows[1:]]
     assert found == [
         ("shared", "dense", 5, 30, 0),
         ("shared", "dense", 5, 0, 0),

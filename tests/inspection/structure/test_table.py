@@ -36,7 +36,7 @@ def test_wide_tables_go_without_connections() -> None:
 def test_text_of_lenet5() -> None:
     text = describe(striate.create("lenet5")).text()
     assert (
-        "c3       partial conv    16  10×10  5×5/1 valid  14×14  scaled tanh       1,516      151,600    150,000\n"
+        "c3       partial conv        16  10×10  5×5/1 valid  14×14  scaled tanh       1,516      151,600    150,000\n"
         in text
     )
     assert text.splitlines()[-1].split() == ["total", "60,000", "340,908", "328,096"]
@@ -46,7 +46,7 @@ def test_markdown_has_every_column_in_every_row() -> None:
     described = describe(striate.create("lenet5"))
     lines = described.markdown().splitlines()
     assert {line.count("|") for line in lines} == {13}
-    assert lines[0].startswith("| layer | type | maps | size | kernel | stride | padding | field | activation |")
+    assert lines[0].startswith("| layer | type | channels | size | kernel | stride | padding | field | activation |")
     assert lines[1].count("---:") == 4
     assert "| s2 | subsample | 6 | 14×14 | 2×2 | 2 | valid | 6×6 | scaled tanh | 12 | 5,880 | 1,176 |" in lines
     assert len(lines) == 2 + len(described.rows) + 1
@@ -69,7 +69,7 @@ def test_what_is_not_known_is_not_hidden() -> None:
     described = describe(nn.Sequential(nn.Flatten(2), nn.GRU(4, 2)), (3, 2, 2))
     text = described.text()
     assert "≥ 0" in text
-    assert text.splitlines()[-1].startswith("?: not known")
+    assert text.splitlines()[-1].startswith("?: unknown")
     assert described.to_dict()["unknown"] == ["1"]
     frozen = describe(nn.Conv2d(1, 1, 3).requires_grad_(False), (1, 3, 3))
     assert frozen.markdown().endswith("\n\n10 more parameters are not trainable.")

@@ -56,14 +56,14 @@ def test_the_filter_that_points_that_way_wins():
 
 
 def test_turned_copies_are_alike_and_chance_is_less():
-    within, across = study._alike(bars())
+    within, across = study._similarity(bars())
     assert within > 0.9
     assert across > 0.9, "every group holds the same"
     noise = torch.randn(32, 1, 5, 5, generator=torch.Generator().manual_seed(0))
-    assert max(study._alike(noise)) < 0.6
+    assert max(study._similarity(noise)) < 0.6
     one_sided = bars().clone()
     one_sided[4:] = noise[4:]
-    assert study._alike(one_sided)[1] < 0.7
+    assert study._similarity(one_sided)[1] < 0.7
 
 
 def test_turning_is_to_the_left():
@@ -95,7 +95,7 @@ def test_text_page_and_json(short: DepthwiseStudy, tmp_path: Path):
     assert len(verdicts(short)) == 6
     json.dumps(depthwise_dict(short), allow_nan=False)
     page = Page(report_depthwise(short, tmp_path / "depthwise.html"))
-    assert page.headings == ["What it changes", "The groups it learned"]
+    assert page.headings == ["Results", "Learned groups of filters"]
     assert page.tags.count("img") == GROUPS * GROUP
     for group in range(1, GROUPS + 1):
         assert all(f'alt="filter {n} of group {group}"' in page.html for n in range(1, GROUP + 1))
@@ -104,7 +104,7 @@ def test_text_page_and_json(short: DepthwiseStudy, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"), [((0.1, 0.1001), "beyond luck"), ((0.1, -0.1), "could be luck"), ((0.3,), "one seed")]
+    ("values", "said"), [((0.1, 0.1001), "significant"), ((0.1, -0.1), "not significant"), ((0.3,), "one seed")]
 )
 def test_what_is_said_follows_the_interval(values: tuple[float, ...], said: str):
     from striate.inspection.studies.depthwise_text import _real
@@ -121,7 +121,7 @@ def arm(name: str, *consistency: float) -> study.Arm:
     [
         ((0.92, 0.93, 0.94), "makes the network 2.00 points more consistent"),
         ((0.88, 0.89, 0.90), "makes the network 2.00 points less consistent"),
-        ((0.80, 0.91, 0.99), "makes no difference to rotation that is beyond luck"),
+        ((0.80, 0.91, 0.99), "has no significant effect on rotation"),
     ],
 )
 def test_the_headline_says_what_was_found(short: DepthwiseStudy, mine: tuple[float, ...], said: str):

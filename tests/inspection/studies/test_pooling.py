@@ -65,4 +65,4 @@ def test_text_page_and_json(study: PoolingStudy, tmp_path: Path) -> None:
     json.dumps(study.to_dict(), allow_nan=False)
     page = Page(report_pooling(study, tmp_path / "pooling.html"))
     assert all(link.startswith(("data:", "#")) for link in page.links)
-    assert "75 % of 16 values as A’s" in page.text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "75 % of 16 values equal A’s" in page.text.replace("\N{NO-BREAK SPACE}", " ")

@@ -1,4 +1,4 @@
-"""Advice: a linter for networks, each finding with the number that supports it and the change that it proposes."""
+"""Advice on architectures: a linter for networks, each finding with its numbers and a proposed change."""
 
 from striate.inspection.advice.check import RULES, advise
 from striate.inspection.advice.finding import Advice, Finding, Saving

@@ -1,4 +1,4 @@
-"""`advise`: all rules on one network."""
+"""The `advise` function: all rules applied to one network."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -14,11 +14,11 @@ from striate.inspection.advice.finding import Advice, Finding, Saving
 from striate.inspection.advice.heads import flattened_head
 from striate.inspection.advice.kernels import large_kernels
 from striate.inspection.advice.network import Network, Rule, SkippedError
-from striate.inspection.advice.resources import much_memory, slow_layers, training_memory
+from striate.inspection.advice.resources import slow_layers, too_much_memory, training_memory
 from striate.inspection.advice.strides import skipping_strides
 from striate.inspection.advice.units import dead_units, saturated_activations
 from striate.inspection.advice.widths import narrow_stages
-from striate.inspection.invariances.classifier import Answers
+from striate.inspection.invariances.classifier import Classifier
 from striate.inspection.structure.describe import describe
 from striate.inspection.structure.inputs import architecture_of, input_shape_of, module_of, named
 from striate.preprocess import Preprocess
@@ -35,7 +35,7 @@ RULES: Mapping[str, Rule] = {
     "dead-units": dead_units,
     "saturated-activation": saturated_activations,
     "slow-layer": slow_layers,
-    "memory": much_memory,
+    "memory": too_much_memory,
 }
 
 
@@ -50,11 +50,11 @@ def advise(
     device: str = "auto",
     name: str | None = None,
 ) -> Advice:
-    """Look at a network with the textbooks' rules, and say with numbers what could be better.
+    """Check a network against textbook design rules and propose changes, with numbers.
 
     Args:
         model: any module from float (N, C, H, W) to logits, a model's name, or a run or its folder.
-        images: uint8 (N, H, W, C), such as it is made for: two rules look at what a trained network does with them.
+        images: uint8 (N, H, W, C), for two rules that check the activations of a trained network.
         input_shape: channels, height, width; known with images, for runs, and for models that Striate made.
         preprocess: how pixels become input; a run has its own, and for a module it is pixel / 255 if not given.
         recipe: how it is trained, for the memory: batch size and optimiser; a run has its own.
@@ -92,7 +92,7 @@ def advise(
             f"{name or _name(module)} has no convolutions to advise on; its layers are "
             f"{named(dict.fromkeys(call.name for call in network.calls))}."
         )
-    return _looked_at(network, chosen, name or _name(module))
+    return _advice(network, chosen, name or _name(module))
 
 
 def _network(module: nn.Module, shape: tuple[int, int, int], device: torch.device, recipe: Recipe) -> Network:
@@ -104,11 +104,11 @@ def _with_images(network: Network, images: Tensor, preprocess: Preprocess | None
     channels, height, width = network.shape
     plain = Preprocess(height, width, channels, mean=(0.0,) * channels, std=(1.0,) * channels)
     preprocess = preprocess or plain
-    inputs = Answers(network.module, preprocess, network.device).inputs
+    inputs = Classifier(network.module, preprocess, network.device).inputs
     return replace(network, images=preprocess.conform_all(images), inputs=inputs)
 
 
-def _looked_at(network: Network, rules: list[str], name: str) -> Advice:
+def _advice(network: Network, rules: list[str], name: str) -> Advice:
     findings: list[Finding] = []
     passed, skipped = [], {}
     for rule in rules:
@@ -135,7 +135,7 @@ def _looked_at(network: Network, rules: list[str], name: str) -> Advice:
 
 
 def _tried(network: Network, finding: Finding) -> Finding:
-    """The finding with what its change saves, counted on the changed network; or without, if it can't be made."""
+    """Add to a finding the saving of its change, counted on the changed network, or the reason why it can't be made."""
     if finding.surgery is None:
         return finding
     try:

@@ -1,9 +1,9 @@
-"""What `advise` finds: findings, and all of them as advice."""
+"""Findings of the advice rules, the advice made of them, and its text."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,15 @@ from striate.drawing import percent
 from striate.errors import ArgumentError
 from striate.inspection.advice.surgery import Surgery, changed
 from striate.inspection.structure.inputs import input_shape_of
-from striate.units import by
+from striate.units import by, listed, readable
+
+WIDTH = 110  # characters of a line
+MOST_LAYERS = 4  # that are listed by name
 
 
 @dataclass(frozen=True)
 class Saving:
-    """What a change takes away, for one image; below 0 where it adds.
+    """Reduction of parameters and multiply-adds by a change, for one image; negative where it adds.
 
     Args:
         parameters: trainable ones.
@@ -31,16 +34,16 @@ class Saving:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a rule found.
+    """One finding of a rule.
 
     Args:
         rule: its name, a key of `RULES`.
         layers: paths of the layers it is about, in the order they are called.
-        found: what was found, a sentence with its numbers.
+        found: the finding, a sentence with its numbers.
         numbers: the same numbers by name. Times are in seconds, memory is in bytes, shares lie in [0, 1].
-        change: what is proposed, a sentence.
-        saves: what the change takes away, counted on the changed network; `None` where the change is not automatic.
-        manual: why the change is not automatic; empty where it is.
+        change: the proposed change, a sentence.
+        saves: savings of the change, counted on the changed network; `None` where the change is not automatic.
+        manual: reason why the change is not automatic; empty where it is.
         surgery: makes the change on a network; `None` where it is not automatic.
     """
 
@@ -54,9 +57,9 @@ class Finding:
     surgery: Surgery | None = field(default=None, repr=False, compare=False)
 
     def apply(self, model: nn.Module, input_shape: tuple[int, int, int] | None = None, seed: int = 0) -> nn.Module:
-        """A copy of the network, or of another of the same architecture, with the change made.
+        """Make the change on a copy of the network, or of another of the same architecture.
 
-        What the change leaves alone keeps its weights; the new ones are drawn, as widely as those in their place were.
+        Unchanged layers keep their weights; new weights are drawn with the same spread as those that they replace.
 
         Args:
             model: it stays as it is.
@@ -85,7 +88,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Advice:
-    """What the rules say of a network, made by `advise`.
+    """Advice on a network, made by `advise`.
 
     Args:
         model: its name.
@@ -93,10 +96,10 @@ class Advice:
         parameters, multiply_adds: all of its trainable parameters, and its multiply-adds for one image.
         batch_size: how many images a step of training takes.
         memory: bytes that such a step needs; `None` if that could not be measured.
-        images: how many images the rules looked at that need some.
+        images: number of images for the rules that need some.
         findings: in the order of the rules.
         passed: rules that found nothing.
-        skipped: rules that could not look, and why.
+        skipped: reasons of the rules that could not check the network, by name.
     """
 
     model: str
@@ -121,24 +124,20 @@ class Advice:
         }
 
     def text(self) -> str:
-        """Sentences for people."""
+        """The advice as text for a terminal."""
         return advice_text(self)
 
 
-WIDTH = 110
-MOST_LAYERS = 4  # that are listed by name
-
-
 def advice_text(advice: Advice) -> str:
-    """The network in one line, the findings, and what the rules passed or could not look at."""
+    """The network in one line, the findings, and the rules that passed or were skipped."""
     count = len(advice.findings)
     about = [f"{advice.model}, {by(advice.input_shape)}: {advice.parameters:,} parameters"]
     about.append(f"{short(advice.multiply_adds)} multiply-adds an image")
     if advice.memory is not None:
-        about.append(f"{size(advice.memory)} to train on {advice.batch_size} images a step")
+        about.append(f"{readable(advice.memory)} to train on {advice.batch_size} images a step")
     parts = [f"{', '.join(about)}; {count or 'no'} finding{'s' if count != 1 else ''}"]
     parts += [_finding(number, finding, advice) for number, finding in enumerate(advice.findings, start=1)]
-    rest = [f"Nothing to say about: {', '.join(advice.passed)}."] if advice.passed else []
+    rest = [f"Passed: {', '.join(advice.passed)}."] if advice.passed else []
     reasons: dict[str, list[str]] = {}
     for rule, reason in advice.skipped.items():
         reasons.setdefault(reason, []).append(rule)
@@ -148,53 +147,42 @@ def advice_text(advice: Advice) -> str:
 
 
 def _finding(number: int, finding: Finding, advice: Advice) -> str:
-    lines = [f"{number}  {finding.rule}: {listed(finding.layers)}" if finding.layers else f"{number}  {finding.rule}"]
-    says = [finding.found, f"→ {finding.change}"]
+    layers = f": {listed(finding.layers, MOST_LAYERS)}" if finding.layers else ""
+    lines = [f"{number}  {finding.rule}{layers}"]
+    sentences = [finding.found, f"→ {finding.change}"]
     if finding.saves is not None:
-        says[-1] += f" {saving(finding.saves, advice)}"
+        sentences[-1] += f" {saving(finding.saves, advice)}"
     if finding.manual:
-        says.append(f"(Not automatic: {finding.manual}.)")
+        sentences.append(f"(Not automatic: {finding.manual}.)")
     indent = {"width": WIDTH, "initial_indent": "   ", "subsequent_indent": "   "}
-    return "\n".join([*lines, *(line for each in says for line in textwrap.wrap(each, **indent))])  # type: ignore[arg-type]
+    return "\n".join([*lines, *(line for each in sentences for line in textwrap.wrap(each, **indent))])  # type: ignore[arg-type]
 
 
 def saving(saves: Saving, advice: Advice) -> str:
-    """ "That takes away 36,700,160 parameters (59 %) and adds 85M multiply-adds (7.5 %)." """
+    """A saving as a sentence: "That saves 36,700,160 parameters (59 %) and adds 85M multiply-adds (7.5 %)." """
     counts = (
         (saves.parameters, f"{abs(saves.parameters):,} parameters", advice.parameters),
         (saves.multiply_adds, f"{short(abs(saves.multiply_adds))} multiply-adds", advice.multiply_adds),
     )
-    said: dict[str, list[str]] = {"takes away": [], "adds": []}
+    changes: dict[str, list[str]] = {"saves": [], "adds": []}
     for value, words, total in counts:
         if value:
-            said["takes away" if value > 0 else "adds"].append(f"{words} ({share(abs(value), total)})")
-    verbs = [f"{verb} {' and '.join(objects)}" for verb, objects in said.items() if objects]
+            changes["saves" if value > 0 else "adds"].append(f"{words} ({share(abs(value), total)})")
+    verbs = [f"{verb} {' and '.join(objects)}" for verb, objects in changes.items() if objects]
     if not verbs:
         return "That changes neither the parameters nor the multiply-adds."
     return f"That {' and '.join(verbs)}."
 
 
 def share(part: float, whole: float) -> str:
-    """One number as percents of another, with a digit more where there are few."""
+    """One number as a percentage of another, with one decimal below 10 %."""
     fraction = part / whole if whole else 0.0
     return percent(fraction, 0 if fraction >= 0.1 else 1)
 
 
 def short(count: float) -> str:
-    """1,135,256,096 as "1.14G", and 360 as it is."""
+    """A count with a unit prefix: 1,135,256,096 as "1.14G", and 360 as it is."""
     for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if count >= factor:
             return f"{count / factor:.3g}{unit}" if count < 999.5 * factor else f"{count / factor:,.0f}{unit}"
     return f"{count:,.0f}"
-
-
-def size(memory: float) -> str:
-    """Bytes as people write them: "312 MB", "1.4 GB"."""
-    return f"{memory / 1e9:.1f} GB" if memory >= 1e9 else f"{max(memory / 1e6, 0.1):.{0 if memory >= 1e7 else 1}f} MB"
-
-
-def listed(layers: Sequence[str]) -> str:
-    """The layers' names, of many the first ones."""
-    shown = list(layers[:MOST_LAYERS]) if len(layers) > MOST_LAYERS + 1 else list(layers)
-    more = len(layers) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -1,7 +1,7 @@
-"""A head that flattens the maps: dense weights for every place of every map.
+"""Flattened heads: dense weights for every cell of every feature map.
 
-Source: Lin, Chen and Yan, "Network In Network", 2013, section 3.2: the mean of each map instead, which has no weights
-to overfit; Szegedy et al. (2014) and He et al. (2015) follow it.
+Source: Lin, Chen and Yan, "Network In Network", 2013, section 3.2: the mean of each feature map instead, which has no
+weights to overfit; Szegedy et al. (2014) and He et al. (2015) follow it.
 """
 
 import math
@@ -14,59 +14,60 @@ from striate.inspection.advice.network import Network, own_parameters
 from striate.inspection.advice.surgery import Surgery, convolution, put, redrawn
 from striate.inspection.structure.trace import Call
 
-MOST = 0.5  # of the network's parameters
+LARGE_SHARE = 0.5  # of the network's parameters
 
 
 def flattened_head(network: Network) -> list[Finding]:
-    """The dense layer on flattened maps, if it holds more than half of all parameters.
+    """Find a dense layer on flattened feature maps that holds more than half of all parameters.
 
-    A convolution whose kernel is as large as the map is such a layer too.
+    A convolution whose kernel is as large as its feature map is such a layer too.
     """
     found = _flattening(network)
-    if found is None or own_parameters(found[0].module) <= MOST * network.parameters:
+    if found is None or own_parameters(found[0].module) <= LARGE_SHARE * network.parameters:
         return []
-    call, maps, cells = found
+    call, channels, cells = found
     own = own_parameters(call.module)
     plain = type(call.module) in (nn.Linear, nn.Conv2d)
     return [
         Finding(
             rule="flattened-head",
             layers=(call.name,),
-            found=f"Takes {maps} maps of {cells} cells each as {maps * cells:,} separate inputs: {own:,} of "
-            f"{network.parameters:,} parameters ({share(own, network.parameters)}).",
-            numbers={"parameters": own, "share": own / network.parameters, "maps": maps, "cells": cells},
-            change=f"Average each map first (global average pooling), and give the layer those {maps} means.",
-            manual="" if plain else "the layer is of a kind of its own",
-            surgery=_averaging(call.name, maps, cells) if plain else None,
+            found=f"Takes {channels} feature maps of {cells} cells each as {channels * cells:,} separate inputs: "
+            f"{own:,} of {network.parameters:,} parameters ({share(own, network.parameters)}).",
+            numbers={"parameters": own, "share": own / network.parameters, "maps": channels, "cells": cells},
+            change=f"Average each feature map first (global average pooling): the layer then takes {channels} means.",
+            manual="" if plain else "the layer is of a custom type",
+            surgery=_averaging(call.name, channels, cells) if plain else None,
         )
     ]
 
 
 def _flattening(network: Network) -> tuple[Call, int, int] | None:
-    """The first dense layer, if it takes whole maps, how many maps, and how many cells each has."""
-    maps = None
+    """The first dense layer, if it takes whole feature maps, with the number of channels and of cells of each."""
+    channels = None
     for call in network.calls:
         if isinstance(call.module, nn.Linear):
-            cells, rest = divmod(call.module.in_features, maps) if maps else (0, 1)
-            return (call, maps, cells) if maps and not rest and cells > 1 and len(call.received) == 2 else None
-        whole = isinstance(call.module, nn.Conv2d) and call.received[2:] == call.module.kernel_size
-        if whole and call.made[2:] == (1, 1) and math.prod(call.received[2:]) > 1:
-            return call, call.received[1], math.prod(call.received[2:])
-        if len(call.made) == 4:
-            maps = call.made[1]
+            cells, rest = divmod(call.module.in_features, channels) if channels else (0, 1)
+            flattened = channels and not rest and cells > 1 and len(call.input_shape) == 2
+            return (call, channels, cells) if channels and flattened else None
+        whole = isinstance(call.module, nn.Conv2d) and call.input_shape[2:] == call.module.kernel_size
+        if whole and call.output_shape[2:] == (1, 1) and math.prod(call.input_shape[2:]) > 1:
+            return call, call.input_shape[1], math.prod(call.input_shape[2:])
+        if len(call.output_shape) == 4:
+            channels = call.output_shape[1]
     return None
 
 
-def _averaging(path: str, maps: int, cells: int) -> Surgery:
+def _averaging(path: str, channels: int, cells: int) -> Surgery:
     def average(model: nn.Module, shape: tuple[int, int, int]) -> None:
         old = model.get_submodule(path)
         if isinstance(old, nn.Conv2d):
             new = convolution(old, old.in_channels, old.out_channels, kernel_size=1, padding=0)
             put(model, path, nn.Sequential(nn.AdaptiveAvgPool2d(1), new))
         elif isinstance(old, nn.Linear):
-            dense = nn.Linear(maps, old.out_features, bias=old.bias is not None, device="meta")
-            dense.weight = redrawn(old.weight, (old.out_features, maps), (old.in_features, maps))
+            dense = nn.Linear(channels, old.out_features, bias=old.bias is not None, device="meta")
+            dense.weight = redrawn(old.weight, (old.out_features, channels), (old.in_features, channels))
             dense.bias = old.bias
-            put(model, path, nn.Sequential(nn.Unflatten(1, (maps, cells, 1)), layers.GlobalAvgPool2d(), dense))
+            put(model, path, nn.Sequential(nn.Unflatten(1, (channels, cells, 1)), layers.GlobalAvgPool2d(), dense))
 
     return average

@@ -1,8 +1,8 @@
-"""Large kernels: whether stacked 3×3 convolutions would be cheaper.
+"""Large kernels that a stack of 3×3 convolutions would replace more cheaply.
 
 Source: Simonyan and Zisserman (2014, section 2.3): a stack of 3×3 sees as much as one large kernel, with fewer weights.
-Szegedy et al., "Rethinking the Inception Architecture", 2015, section 3.1: where the number of maps grows by a factor,
-it grows by equal factors from layer to layer of the stack.
+Szegedy et al., "Rethinking the Inception Architecture", 2015, section 3.1: where the number of channels grows by a
+factor, it grows by equal factors from layer to layer of the stack.
 """
 
 import copy
@@ -15,15 +15,15 @@ from torch import nn
 from striate.inspection.advice.finding import Finding, short
 from striate.inspection.advice.network import Network, own_parameters
 from striate.inspection.advice.surgery import Surgery, convolution, put
-from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.trace import Call
 from striate.units import plural
 
-MATERIAL = 0.05  # of the network's parameters or multiply-adds: less is not worth a finding
+MATERIAL_SHARE = 0.05  # of the network's parameters or multiply-adds: less is not worth a finding
 
 
 class _Costs(NamedTuple):
-    """Of one kernel and of its stack: weights, and multiply-adds for one image."""
+    """Weights, and multiply-adds for one image, of one kernel and of its stack."""
 
     weights: int
     stacked_weights: int
@@ -32,10 +32,10 @@ class _Costs(NamedTuple):
 
 
 def large_kernels(network: Network) -> list[Finding]:
-    """Kernels larger than 3×3 after the first layer whose stacks would be cheaper, all of them together.
+    """Find kernels larger than 3×3 after the first layer whose stacks would be cheaper, all of them together.
 
-    Looked at are square kernels of odd size without dilation; not those as large as the map they see, which are dense
-    layers. The stack of a k×k kernel is (k − 1) / 2 layers of 3×3, and has its stride in the last one.
+    Only square kernels of odd size without dilation are considered; not those as large as their feature map, which are
+    dense layers. The stack of a k×k kernel is (k − 1) / 2 layers of 3×3, and has its stride in the last one.
     """
     first = next((call.module for call in network.convolutions), None)
     found: dict[str, _Costs] = {}
@@ -49,7 +49,7 @@ def large_kernels(network: Network) -> list[Finding]:
     if not found:
         return []
     before, after, work, stacked_work = (sum(column) for column in zip(*found.values(), strict=True))
-    material = MATERIAL * network.parameters, MATERIAL * network.table.multiply_adds
+    material = MATERIAL_SHARE * network.parameters, MATERIAL_SHARE * network.table.multiply_adds
     if before - after < material[0] and work - stacked_work < material[1]:
         return []
     calls = [call for call in network.convolutions if call.name in found]
@@ -61,7 +61,8 @@ def large_kernels(network: Network) -> list[Finding]:
             layers=tuple(found),
             found=f"{plural(len(calls), 'kernel')} of {' and '.join(f'{size}×{size}' for size in sizes)} after "
             f"the first layer: {before:,} weights, "
-            f"{short(work)} multiply-adds; as 3×3 kernels that see as much, {after:,} and {short(stacked_work)}.",
+            f"{short(work)} multiply-adds; as 3×3 kernels with the same receptive field, {after:,} and "
+            f"{short(stacked_work)}.",
             numbers={
                 "weights": before,
                 "stacked_weights": after,
@@ -77,12 +78,12 @@ def large_kernels(network: Network) -> list[Finding]:
 
 def _stackable(conv: nn.Conv2d, call: Call) -> bool:
     tall, wide = conv.kernel_size
-    whole = call.received[2:] == (tall, wide) and call.made[2:] == (1, 1)
+    whole = call.input_shape[2:] == (tall, wide) and call.output_shape[2:] == (1, 1)
     return tall == wide and tall > 3 and tall % 2 == 1 and set(conv.dilation) == {1} and not whole
 
 
-def _maps(conv: nn.Conv2d) -> list[int]:
-    """Maps before, between and behind the layers of the stack, divisible by the groups."""
+def _channels(conv: nn.Conv2d) -> list[int]:
+    """Channels before, between and behind the layers of the stack, divisible by the groups."""
     layers = (conv.kernel_size[0] - 1) // 2
     growth = (conv.out_channels / conv.in_channels) ** (1 / layers)
     between = [conv.in_channels * growth**number for number in range(1, layers)]
@@ -92,17 +93,17 @@ def _maps(conv: nn.Conv2d) -> list[int]:
 
 def _stacked_weights(conv: nn.Conv2d) -> list[int]:
     """Weights of each layer of the stack."""
-    return [9 * before * after // conv.groups for before, after in pairwise(_maps(conv))]
+    return [9 * before * after // conv.groups for before, after in pairwise(_channels(conv))]
 
 
 def _work(conv: nn.Conv2d, call: Call, weights: list[int]) -> int:
-    """Multiply-adds of layers with so many weights in the call's place; the last one makes what the call made."""
-    height, width = call.received[2:]
+    """Multiply-adds of layers with these numbers of weights; the last one has the call's output size."""
+    height, width = call.input_shape[2:]
     total = 0
     for count, (top, left) in zip(weights[:-1], _paddings(conv), strict=False):
         height, width = height + 2 * top - 2, width + 2 * left - 2
         total += count * height * width
-    return total + weights[-1] * math.prod(call.made[2:])
+    return total + weights[-1] * math.prod(call.output_shape[2:])
 
 
 def _paddings(conv: nn.Conv2d) -> list[tuple[int, int]]:
@@ -123,13 +124,15 @@ def _stacking(behind: dict[str, list[nn.Module]]) -> Surgery:
 
 
 def _stack(conv: nn.Conv2d, followers: list[nn.Module]) -> nn.Sequential:
-    """3×3 convolutions in the place of one; between them what stands behind it: its normalisation and activation."""
+    """Replace a convolution by 3×3 ones, with its own normalisation and activation between them."""
     norm = next((each for each in followers[:1] if isinstance(each, nn.BatchNorm2d)), None)
-    activation = next((each for each in followers if words.activation(each) and not own_parameters(each)), nn.ReLU())
+    activation = next(
+        (each for each in followers if layer_kinds.activation(each) and not own_parameters(each)), nn.ReLU()
+    )
     stack: list[nn.Module] = []
-    maps, paddings = _maps(conv), _paddings(conv)
-    for number, (before, after) in enumerate(pairwise(maps)):
-        last = number == len(maps) - 2
+    channels, paddings = _channels(conv), _paddings(conv)
+    for number, (before, after) in enumerate(pairwise(channels)):
+        last = number == len(channels) - 2
         options = {"kernel_size": 3, "padding": paddings[number], "stride": conv.stride if last else 1}
         stack.append(convolution(conv, before, after, **options))
         if not last:
@@ -141,4 +144,4 @@ def _stack(conv: nn.Conv2d, followers: list[nn.Module]) -> nn.Sequential:
 def _stack_text(size: int) -> str:
     layers = (size - 1) // 2
     counts = {2: "two", 3: "three", 4: "four", 5: "five"}
-    return f"{counts.get(layers, layers)} 3×3 convolutions in the place of each {size}×{size}"
+    return f"{counts.get(layers, layers)} 3×3 convolutions instead of each {size}×{size}"

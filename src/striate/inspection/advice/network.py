@@ -1,4 +1,4 @@
-"""The network that the rules look at: its layers as they are called, its totals, and images if there are any."""
+"""The network under advice: its layer calls, architecture table and totals, and images if there are any."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from striate import layers
-from striate.inspection.advice.surgery import Ties, ties_of
+from striate.inspection.advice.surgery import ChannelTies, channel_ties
 from striate.inspection.structure.describe import describe
 from striate.inspection.structure.table import ArchitectureTable
 from striate.inspection.structure.trace import Call, trace
@@ -21,12 +21,12 @@ CONVOLUTIONS = (nn.Conv2d, layers.PartialConv2d)
 
 
 class SkippedError(Exception):
-    """A rule can't look at this network; the text says why, and goes on from "because"."""
+    """Raised by a rule that can't check this network; the text is the reason, a clause after "because"."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """What a rule is given.
+    """Input of the advice rules.
 
     Args:
         module: on `device`.
@@ -36,7 +36,7 @@ class Network:
         moments: values that the optimiser keeps for each parameter.
         inputs: makes what the network takes of images; `None` without images.
         images: uint8 (N, H, W, C), or `None`.
-        kept: what one rule has measured for others.
+        cache: what one rule has measured for others.
     """
 
     module: nn.Module
@@ -46,7 +46,7 @@ class Network:
     moments: int = 1
     inputs: Callable[[Tensor], Tensor] | None = None
     images: Tensor | None = None
-    kept: dict[str, Any] = field(default_factory=dict)
+    cache: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def calls(self) -> list[Call]:
@@ -55,23 +55,23 @@ class Network:
 
     @cached_property
     def blocks(self) -> list[Call]:
-        """The calls of all modules below the network, those that layers stand in among them."""
+        """The calls of all modules below the network, layers and containers."""
         return trace(self.module, self.shape, every=True)
 
     @cached_property
     def table(self) -> ArchitectureTable:
-        """As `describe` prints it."""
+        """The architecture table, as `describe` makes it."""
         return describe(self.module, self.shape)
 
     @cached_property
     def convolutions(self) -> list[Call]:
-        """The calls of convolutions, LeNet-5's partial ones among them."""
+        """The calls of convolutions, including LeNet-5's partial ones."""
         return [call for call in self.calls if isinstance(call.module, CONVOLUTIONS)]
 
     @cached_property
-    def ties(self) -> Ties:
-        """Which maps are added to each other."""
-        return ties_of(self.module, self.shape)
+    def ties(self) -> ChannelTies:
+        """Layers whose outputs are added together."""
+        return channel_ties(self.module, self.shape)
 
     @property
     def parameters(self) -> int:
@@ -79,7 +79,7 @@ class Network:
         return self.table.parameters + self.table.frozen
 
     def followers(self, call: Call, most: int = 4) -> list[nn.Module]:
-        """The layers behind a call's, each taking what the one before made, as far as only one takes it."""
+        """The chain of layers behind a call's, as long as only one takes the output of the one before."""
         chain: list[nn.Module] = []
         position = next(number for number, other in enumerate(self.calls) if other is call)
         while len(chain) < most:
@@ -95,5 +95,5 @@ Rule = Callable[[Network], "list[Finding]"]
 
 
 def own_parameters(module: nn.Module) -> int:
-    """How many parameters a layer has."""
+    """Number of parameters of a module."""
     return sum(parameter.numel() for parameter in module.parameters())

@@ -1,7 +1,7 @@
-"""Strides larger than their kernels: what lies between the windows is not read.
+"""Strides larger than their kernels, which skip the cells between the windows.
 
 Source of the change: He, T. et al., "Bag of Tricks for Image Classification with Convolutional Neural Networks", 2018,
-section 4.2 (ResNet-D): an average pooling does the step of a 1×1 convolution, which then reads everything.
+section 4.2 (ResNet-D): an average pooling takes over the stride of a 1×1 convolution, which then reads everything.
 """
 
 import math
@@ -14,21 +14,21 @@ from striate.inspection.advice.finding import Finding, share
 from striate.inspection.advice.network import Network
 from striate.inspection.advice.surgery import Surgery, convolution, put
 from striate.inspection.attribution import randomised
-from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.inputs import like
 from striate.inspection.structure.trace import Call
 from striate.models import evaluating
 from striate.units import by
 
-PROBES = 4  # images of noise that are followed
+PROBES = 4  # images of noise
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 
 
 def skipping_strides(network: Network) -> list[Finding]:
-    """Windows with a stride larger than their kernel, where no other path of the network reads what they skip.
+    """Find windows with a stride larger than their kernel whose skipped cells no other path of the network reads.
 
-    The shortcut of a residual block may skip what the block's other branch reads. So the gradient decides: of the cells
-    between the windows those count by which, on a copy with random weights, the output has no derivative.
+    The shortcut of a residual block may skip cells that the block's other branch reads. So the gradient decides: a cell
+    between the windows counts if, on a copy with random weights, the output's derivative with respect to it is 0.
     """
     calls = {call.name: call for call in network.calls if _skips(call)}
     unread = {name: part for name, part in _unread(network, calls).items() if part > 0}
@@ -41,33 +41,33 @@ def skipping_strides(network: Network) -> list[Finding]:
         Finding(
             rule="skipping-stride",
             layers=tuple(unread),
-            found=f"{' and '.join(kinds)}: {share(worst, 1)} of the cells that come in are read by nothing.",
+            found=f"{' and '.join(kinds)}: {share(worst, 1)} of the input cells are read by nothing.",
             numbers={"unread": worst, "layers": len(unread)},
             change=f"{_proposal([calls[name] for name in unread])}.",
-            manual="" if plain else "a layer is of a kind of its own",
+            manual="" if plain else "a layer is of a custom type",
             surgery=_covering(list(unread)) if plain else None,
         )
     ]
 
 
 def _text(call: Call) -> str:
-    window = words.window(call.module, 2)
+    window = layer_kinds.window(call.module, 2)
     return f"{by(window.kernel or ())} with stride {by(window.stride or (), shorten=True)}"
 
 
 def _skips(call: Call) -> bool:
-    window = words.window(call.module, 2)
-    if len(call.made) != 4 or window.kernel is None or window.stride is None or len(window.kernel) != 2:
+    window = layer_kinds.window(call.module, 2)
+    if len(call.output_shape) != 4 or window.kernel is None or window.stride is None or len(window.kernel) != 2:
         return False
     return any(step > kernel for kernel, step in zip(window.kernel, window.stride, strict=True))
 
 
 def _between(call: Call) -> Tensor:
     """The cells that no window of the layer covers: bool (height, width)."""
-    window, given = words.window(call.module, 2), getattr(call.module, "padding", 0)
+    window, given = layer_kinds.window(call.module, 2), getattr(call.module, "padding", 0)
     padding = (given, given) if isinstance(given, int) else (0, 0) if isinstance(given, str) else given
     covered = []
-    for axis, (cells, windows) in enumerate(zip(call.received[2:], call.made[2:], strict=True)):
+    for axis, (cells, windows) in enumerate(zip(call.input_shape[2:], call.output_shape[2:], strict=True)):
         kernel, stride = (window.kernel or (1, 1))[axis], (window.stride or (1, 1))[axis]
         read = torch.arange(windows)[:, None] * stride - padding[axis] + torch.arange(kernel)
         covered.append(torch.isin(torch.arange(cells), read))
@@ -75,7 +75,7 @@ def _between(call: Call) -> Tensor:
 
 
 def _unread(network: Network, calls: dict[str, Call]) -> dict[str, float]:
-    """Of what each of these layers takes, the share of cells that it skips and that the output does not depend on."""
+    """Share of the input cells of each layer that it skips and that the output does not depend on."""
     if not calls:
         return {}
     copied = randomised(network.module)
@@ -90,12 +90,12 @@ def _unread(network: Network, calls: dict[str, Call]) -> dict[str, float]:
     noise = torch.randn(PROBES, *network.shape, generator=seeding.generator(0, "probe")).to(like(copied))
     try:
         with evaluating(copied), torch.enable_grad():
-            answer = copied(noise.requires_grad_())
+            output = copied(noise.requires_grad_())
     finally:
         for handle in handles:
             handle.remove()
-    weights = torch.randn(answer.shape, generator=seeding.generator(0, "probe weights")).to(answer)
-    slopes = torch.autograd.grad(answer, list(taken.values()), weights)
+    weights = torch.randn(output.shape, generator=seeding.generator(0, "probe weights")).to(output)
+    slopes = torch.autograd.grad(output, list(taken.values()), weights)
     silent = {path: (slope == 0).all(1).all(0).cpu() for path, slope in zip(taken, slopes, strict=True)}
     return {path: float((silent[path] & _between(call)).double().mean()) for path, call in calls.items()}
 
@@ -103,8 +103,8 @@ def _unread(network: Network, calls: dict[str, Call]) -> dict[str, float]:
 def _proposal(calls: list[Call]) -> str:
     pointwise = all(_pointwise(call.module) for call in calls)
     if pointwise:
-        return "Let an average pooling do the step before each of them (ResNet-D)"
-    return "Enlarge the kernels until they meet, with as much more padding"
+        return "Put an average pooling with the stride before each of them (ResNet-D)"
+    return "Enlarge the kernels until they meet, and the padding with them"
 
 
 def _pointwise(module: nn.Module) -> bool:
@@ -121,14 +121,14 @@ def _covering(paths: list[str]) -> Surgery:
 
 
 def _averaged(conv: nn.Conv2d) -> nn.Sequential:
-    """The same weights behind a pooling that takes the step."""
+    """The same weights behind an average pooling that takes over the stride."""
     stride, conv.stride = conv.stride, (1, 1)
     return nn.Sequential(nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False), conv)  # type: ignore[arg-type]
 
 
 def _enlarged(old: nn.Module) -> nn.Module:
-    """The same layer with a kernel at least as large as its stride, and padding so that it makes as many cells."""
-    window = words.window(old, 2)
+    """The same layer with a kernel at least as large as its stride, padded so that its output keeps its size."""
+    window = layer_kinds.window(old, 2)
     kernel, stride = window.kernel or (1, 1), window.stride or (1, 1)
     padding = getattr(old, "padding", 0)
     padding = (padding, padding) if isinstance(padding, int) else (0, 0) if isinstance(padding, str) else padding

@@ -1,8 +1,8 @@
-"""Filters that don't grow where the maps shrink.
+"""Narrow stages: numbers of channels that don't grow where the feature maps shrink.
 
-Source: Géron, Hands-On Machine Learning, chapter 14: a pooling halves both sides of the maps, so that their number can
-be doubled and the work still falls; He et al. (2015) build all their networks so, and Simonyan and Zisserman (2014)
-theirs up to 512 maps.
+Source: Géron, Hands-On Machine Learning, chapter 14: a pooling halves both sides of the feature maps, so that their
+number can be doubled and the work still falls; He et al. (2015) build all their networks so, and Simonyan and Zisserman
+(2014) theirs up to 512 channels.
 """
 
 import math
@@ -19,9 +19,9 @@ Stride = tuple[float, float]
 
 
 def narrow_stages(network: Network) -> list[Finding]:
-    """Stages that have no more maps than the one before, though a pooling or a stride has made the maps smaller.
+    """Find stages with no more channels than the one before, though their feature maps are smaller.
 
-    A stage is what lies on maps of one stride, and its width the most maps that one layer or block makes there, so that
+    A stage is all layers at one stride, and its width the most channels that one layer or block makes there, so that
     the branches of a block count together. Only stages with convolutions count; a first layer with a stride is none,
     since it brings large images down to a size for the stages, together with the pooling behind it.
 
@@ -29,7 +29,7 @@ def narrow_stages(network: Network) -> list[Finding]:
         SkippedError: if the stride of a convolution is not known.
     """
     if any(call.field is None for call in network.convolutions):
-        raise SkippedError("it is not known which pixels all of its convolutions see")
+        raise SkippedError("the receptive field of a convolution is unknown")
     own = _own(network)
     taken = _taken(network, own)
     stages = _stages(network, own, taken)
@@ -48,10 +48,10 @@ def narrow_stages(network: Network) -> list[Finding]:
         Finding(
             rule="narrow-stage",
             layers=tuple(dict.fromkeys(call.name for call in network.convolutions if call.name in there)),
-            found=f"The maps become smaller and not more: {shown}.",
+            found=f"The feature maps become smaller but not more: {shown}.",
             numbers={"stages": len(narrow), "maps_before": widths[before], "maps": widths[after]},
-            change="Double them there, and keep the proportions behind it: "
-            f"{' → '.join(str(round(width * factors[stride])) for stride, width in widths.items())} maps.",
+            change="Double the channels there, and keep the proportions behind it: "
+            f"{' → '.join(str(round(width * factors[stride])) for stride, width in widths.items())} channels.",
             manual=manual,
             surgery=None if manual else _widening(wider),
         )
@@ -59,28 +59,28 @@ def narrow_stages(network: Network) -> list[Finding]:
 
 
 def _stages(network: Network, own: dict[str, Stride], taken: dict[str, Stride]) -> dict[str, Stride]:
-    """The stride of what each module makes; of maps that are added to others, that at which a convolution takes them.
+    """The stride of each module's output; of outputs that are added to others, that at which a convolution takes them.
 
-    A layer in front of a pooling has to make as many maps as the residual block behind it adds to them.
+    A layer in front of a pooling has to make as many channels as the residual block behind it adds to them.
     """
     return {path: taken[path] if len(network.ties.tied(path)) > 1 else stride for path, stride in own.items()}
 
 
 def _counted(network: Network, stages: dict[str, Stride], taken: dict[str, Stride]) -> dict[str, Stride]:
-    """The stage that each module counts for: a layer among others, whose maps are pooled at once, for the next one."""
+    """The stage that each module counts for: the next one, for a layer among others whose output is pooled at once."""
     made = {call.name for call in network.convolutions if call.name in stages}
     busy = {stages[path] for path in made if taken[path] == stages[path]}
     return {path: taken[path] if stage in busy else stage for path, stage in stages.items()}
 
 
 def _own(network: Network) -> dict[str, Stride]:
-    """The stride of what each module makes, where it has one."""
+    """The stride of each module's output, where it has one."""
     return {call.name: stride for call in network.blocks if (stride := _stride(call)) is not None}
 
 
 def _taken(network: Network, own: dict[str, Stride]) -> dict[str, Stride]:
-    """The stride at which what each module makes, or a sum with it, first enters a convolution; or else its own."""
-    at = {call.made[2:]: own[call.name] for call in network.blocks if call.name in own}
+    """The stride at which each module's output, or a sum with it, first enters a convolution; or else its own."""
+    at = {call.output_shape[2:]: own[call.name] for call in network.blocks if call.name in own}
     found = {}
     for path, stride in own.items():
         places = [at[size] for size in network.ties.taken(path) if size in at]
@@ -90,24 +90,24 @@ def _taken(network: Network, own: dict[str, Stride]) -> dict[str, Stride]:
 
 
 def _widths(network: Network, stages: dict[str, Stride]) -> dict[Stride, int]:
-    """The most maps made in each stage that has convolutions, in the order in which the stages are met."""
+    """The most channels of each stage that has convolutions, in the order in which the stages are met."""
     first, *others = network.convolutions
     calls = others if first.module.stride not in (1, (1, 1)) and others else network.convolutions
     widths = {stages[call.name]: 0 for call in calls if call.name in stages}
     for call in network.blocks:
         stage = stages.get(call.name)
-        if stage in widths and len(call.made) == 4 and _makes_maps(call.module):
-            widths[stage] = max(widths[stage], call.made[1])
+        if stage in widths and len(call.output_shape) == 4 and _sets_channels(call.module):
+            widths[stage] = max(widths[stage], call.output_shape[1])
     return widths
 
 
-def _makes_maps(module: nn.Module) -> bool:
-    """Whether the number of maps is the module's own doing: not in poolings, nor in what only stands one by one."""
+def _sets_channels(module: nn.Module) -> bool:
+    """Tell whether the module determines its number of channels: not a pooling, nor a plain sequence."""
     return any(True for _ in module.parameters()) and not isinstance(module, nn.Sequential)
 
 
 def _factors(widths: dict[Stride, int], steps: list[tuple[Stride, Stride]]) -> dict[Stride, float]:
-    """By how much each stage is widened: one that grew keeps its growth, one that did not gets twice the one before."""
+    """Widening factor of each stage: one that grew keeps its growth, one that did not gets twice the one before."""
     factors = dict.fromkeys(widths, 1.0)
     for before, after in steps:
         growth = widths[after] / widths[before]
@@ -116,14 +116,14 @@ def _factors(widths: dict[Stride, int], steps: list[tuple[Stride, Stride]]) -> d
 
 
 def _manual(network: Network, wider: dict[str, float]) -> str:
-    """Why the stages can't be widened, if they can't."""
+    """The reason why the stages can't be widened automatically; empty if they can."""
     if any(type(call.module) is not nn.Conv2d for call in network.convolutions):
         return "a layer is not a plain convolution"
     for path, factor in wider.items():
         tied = network.ties.tied(path)
         for other in sorted(tied) if path in tied else ():
             if wider.get(other, factor) != factor:
-                return f"the maps of {path} and {other}, which lie in different stages, are added to each other"
+                return f"the outputs of {path} and {other}, which belong to different stages, are added to each other"
     return ""
 
 

@@ -1,1 +1,1 @@
-"""Which pixels of the image every unit sees: interval arithmetic through any network."""
+"""Receptive fields by interval arithmetic through any network."""

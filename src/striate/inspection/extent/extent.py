@@ -1,4 +1,4 @@
-"""What every cell of a tensor sees of the image: interval arithmetic, exact and cell by cell."""
+"""Image extents: the rectangle of pixels that each cell of a tensor depends on, by exact interval arithmetic."""
 
 import math
 from collections.abc import Sequence
@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 NOTHING = math.inf  # the edges of a cell that sees no pixel: they lose every minimum
-MISSING = torch.iinfo(torch.int64).min  # stands for a cell that does not exist, not even as padding
+MISSING = torch.iinfo(torch.int64).min  # index of a cell that does not exist, not even as padding
 
 
 @dataclass(frozen=True)
-class Sight:
-    """For every cell of a tensor the smallest rectangle that holds all pixels it depends on.
+class Extent:
+    """Extent of every cell of a tensor: the smallest rectangle that holds all pixels it depends on.
 
     The rectangle goes on beyond the image where a window lies over padding, as if the image did.
 
     Args:
         shape: the tensor's.
-        edges: top, minus bottom, left, minus right: float64, each of a shape that broadcasts to `shape`. With the signs
-            turned so, a union is always a minimum. Top and left are pixels inside, bottom and right the first outside.
+        edges: top, minus bottom, left, minus right: float64, each of a shape that broadcasts to `shape`. With these
+            signs, a union is always a minimum. Top and left are pixels inside, bottom and right the first outside.
         steps: pixels from a cell to the next along the last two axes, down and to the right; `None` where that is not
             one number. Needed where an axis has one cell only, whose neighbours in the padding can't be read off.
     """
@@ -31,34 +31,34 @@ class Sight:
     steps: tuple[float | None, float | None]
 
     @classmethod
-    def image(cls, shape: Sequence[int]) -> "Sight":
-        """Of the image itself, (N, C, H, W): each pixel sees itself."""
+    def image(cls, shape: Sequence[int]) -> "Extent":
+        """The extent of the image itself, (N, C, H, W): each pixel depends on itself."""
         rows = torch.arange(shape[-2], dtype=torch.float64)[:, None]
         columns = torch.arange(shape[-1], dtype=torch.float64)[None, :]
         return cls(tuple(shape), (rows, -rows - 1, columns, -columns - 1), (1, 1))
 
     @classmethod
-    def nothing(cls, shape: Sequence[int]) -> "Sight":
-        """Of a constant, which depends on no pixel."""
+    def nothing(cls, shape: Sequence[int]) -> "Extent":
+        """The extent of a constant, which depends on no pixel."""
         edge = torch.full((1,), NOTHING, dtype=torch.float64)
         return cls(tuple(shape), (edge,) * 4, (None, None))
 
     @classmethod
-    def of(cls, edges: Sequence[Tensor], steps: tuple[float | None, float | None]) -> "Sight":
-        """From edges that are given at every cell."""
+    def of(cls, edges: Sequence[Tensor], steps: tuple[float | None, float | None]) -> "Extent":
+        """The extent made of edges that are given at every cell."""
         return cls(tuple(edges[0].shape), tuple(map(_compact, edges)), steps)
 
     @property
     def blind(self) -> bool:
-        """Whether no cell sees any pixel."""
+        """True if no cell depends on any pixel."""
         return all(bool(edge.isinf().all()) for edge in self.edges)
 
     def full(self, edge: int) -> Tensor:
         """One of the edges at every cell: float64 of the tensor's shape; not to be written to."""
         return self.edges[edge].expand(self.shape)
 
-    def hull(self, axes: Sequence[int], keep: bool, shape: Sequence[int]) -> "Sight":
-        """What a cell sees that depends on all cells along `axes`, as a sum over them or a normalisation does.
+    def hull(self, axes: Sequence[int], keep: bool, shape: Sequence[int]) -> "Extent":
+        """Extent of cells that depend on all cells along `axes`, as a sum over them or a normalisation does.
 
         Args:
             axes: of this tensor; all of them if empty.
@@ -69,10 +69,10 @@ class Sight:
         gone = [axis % count for axis in axes] or list(range(count))
         edges = tuple(_padded(edge, count).amin(gone, keepdim=keep) for edge in self.edges)
         down, right = (None if count + own in gone else step for own, step in zip((-2, -1), self.steps, strict=True))
-        return Sight(tuple(shape), edges, (down, right))
+        return Extent(tuple(shape), edges, (down, right))
 
-    def windows(self, axis: int, index: Tensor, stride: float | None) -> "Sight":
-        """What cells see that look through windows along one axis.
+    def windows(self, axis: int, index: Tensor, stride: float | None) -> "Extent":
+        """Extent of cells that look through windows along one axis.
 
         Args:
             axis: negative, counted from the last.
@@ -87,10 +87,10 @@ class Sight:
             _through(_padded(edge, len(shape)), axis, cells, index, self._continuation(number, axis))
             for number, edge in enumerate(self.edges)
         ]
-        return Sight(tuple(shape), tuple(edges), self.stepped(axis, stride).steps)
+        return Extent(tuple(shape), tuple(edges), self.stepped(axis, stride).steps)
 
-    def stepped(self, axis: int, stride: float | None) -> "Sight":
-        """The same where only every `stride`-th cell along an axis, counted from the last, is a cell still."""
+    def stepped(self, axis: int, stride: float | None) -> "Extent":
+        """The same extent where only every `stride`-th cell along an axis, counted from the last, remains."""
         steps = list(self.steps)
         if axis >= -2:
             step = steps[axis]
@@ -98,24 +98,24 @@ class Sight:
         down, right = steps
         return replace(self, steps=(down, right))
 
-    def broadcast(self, shape: Sequence[int]) -> "Sight":
-        """The same for the shape that this one's broadcasts to."""
+    def broadcast(self, shape: Sequence[int]) -> "Extent":
+        """The same extent, broadcast to a shape."""
         return replace(self, shape=tuple(shape))
 
-    def grouped(self, axis: int, groups: int, maps: int) -> "Sight":
-        """What the `maps` maps of a convolution see of each place: all old maps of their group, along `axis`."""
+    def grouped(self, axis: int, groups: int, channels: int) -> "Extent":
+        """Extent of a convolution's `channels` output channels: all input channels of their group, along `axis`."""
         edges = []
         for edge in self.edges:
             edge = _padded(edge, len(self.shape))
             if edge.shape[axis] > 1:
-                edge = edge.unflatten(axis, (groups, -1)).amin(axis).repeat_interleave(maps // groups, axis)
+                edge = edge.unflatten(axis, (groups, -1)).amin(axis).repeat_interleave(channels // groups, axis)
             edges.append(edge)
         shape = list(self.shape)
-        shape[axis] = maps
-        return Sight(tuple(shape), tuple(map(_compact, edges)), self.steps)
+        shape[axis] = channels
+        return Extent(tuple(shape), tuple(map(_compact, edges)), self.steps)
 
     def _continuation(self, edge: int, axis: int) -> float | None:
-        """How an edge goes on in the padding: its step along its own axis, and not at all along the others."""
+        """Step of an edge into the padding: its own along its own axis, and 0 along the others."""
         own = -2 if edge < 2 else -1
         if axis != own:
             return None if axis < -2 else 0.0
@@ -123,25 +123,25 @@ class Sight:
         return None if step is None else step * (1 if edge % 2 == 0 else -1)
 
 
-def union(sights: Sequence[Sight], shape: Sequence[int]) -> Sight:
-    """What cells see that are computed, place by place, from several tensors that broadcast to `shape`."""
-    together = tuple(reduce(torch.minimum, (sight.edges[number] for sight in sights)) for number in range(4))
-    seeing = [sight.steps for sight in sights if not sight.blind]
+def union(extents: Sequence[Extent], shape: Sequence[int]) -> Extent:
+    """Extent of cells that are computed, place by place, from several tensors that broadcast to `shape`."""
+    together = tuple(reduce(torch.minimum, (extent.edges[number] for extent in extents)) for number in range(4))
+    seeing = [extent.steps for extent in extents if not extent.blind]
     down, right = ({steps[axis] for steps in seeing} for axis in (0, 1))
-    return Sight(
+    return Extent(
         tuple(shape), together, (down.pop() if len(down) == 1 else None, right.pop() if len(right) == 1 else None)
     )
 
 
 def even_step(edge: Tensor, axis: int) -> float | None:
-    """How much an edge grows from each cell to the next along an axis, if it is the same everywhere."""
+    """Growth of an edge from each cell to the next along an axis, if it is the same everywhere."""
     differences = edge.diff(dim=axis)
     first = float(differences.flatten()[0])
     return first if bool((differences == first).all()) else None
 
 
 def _through(edge: Tensor, axis: int, cells: int, index: Tensor, continuation: float | None) -> Tensor:
-    """An edge behind windows. Padding goes on evenly; where that can't be, or must not be, it sees nothing."""
+    """An edge behind windows. Padding continues evenly; where that can't be, or must not be, it is `NOTHING`."""
     if edge.shape[axis] == 1 and (cells > 1 or continuation in (None, 0.0)):
         return edge  # it is the same all along the axis, padding included
     if cells > 1:
@@ -159,12 +159,12 @@ def _through(edge: Tensor, axis: int, cells: int, index: Tensor, continuation: f
 
 
 def _padded(edge: Tensor, axes: int) -> Tensor:
-    """With as many axes as the tensor has."""
+    """An edge with as many axes as the tensor has."""
     return edge.reshape((1,) * (axes - edge.dim()) + tuple(edge.shape))
 
 
 def _compact(edge: Tensor) -> Tensor:
-    """Axes along which all cells are alike shortened to one cell: what follows is then cheap."""
+    """Shorten axes along which all cells are equal to one cell: the operations that follow are then cheap."""
     for axis, cells in enumerate(edge.shape):
         if cells > 1:
             first = edge.narrow(axis, 0, 1)

@@ -1,4 +1,4 @@
-"""Receptive fields: which pixels the units of a layer can see."""
+"""Receptive field of a layer's units, as rectangles of pixels."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from striate.inspection.extent.extent import Sight
+from striate.inspection.extent.extent import Extent
 from striate.units import by
 
 Interval = tuple[int, int]
@@ -18,10 +18,10 @@ _LAYOUTS = ((-2, -1), (-3, -2))  # where rows and columns lie: (N, C, H, W) and 
 
 @dataclass(frozen=True)
 class Field:
-    """The receptive field of a layer's units, in pixels: what their values can depend on, through whatever path.
+    """Receptive field of a layer's units, in pixels: all that their values can depend on, through any path.
 
-    Fields are rectangles, and go on beyond the image where windows lie over padding. Of maps that see differently, as
-    behind parallel branches, it is what they see together.
+    Fields are rectangles, and go on beyond the image where windows lie over padding. Where channels see differently, as
+    behind parallel branches, it is the union.
 
     Args:
         image: height and width of the image.
@@ -50,7 +50,7 @@ class Field:
 
     @property
     def whole(self) -> bool:
-        """Whether every unit sees the whole image, because what it computes ranges over all of it."""
+        """True if every unit sees the whole image, because what it computes ranges over all of it."""
         sides = zip(self.image, (self.rows, self.columns), self.stride, strict=True)
         return all(not step and all(first <= 0 and last >= side for first, last in seen) for side, seen, step in sides)
 
@@ -60,7 +60,7 @@ class Field:
         return "all" if self.whole else by(self.size)
 
     def of(self, row: int, column: int) -> tuple[int, int, int, int]:
-        """What one unit sees: first row, first column, first row after, first column after."""
+        """The field of one unit: first row, first column, first row after, first column after."""
         (top, bottom), (left, right) = self.rows[row], self.columns[column]
         return top, left, bottom, right
 
@@ -75,20 +75,20 @@ class Field:
         }
 
 
-def field_of(sight: Sight, image: tuple[int, int]) -> Field:
-    """The receptive field of units that see `sight` of an image of this height and width."""
-    edges = tuple(edge.reshape((1,) * (len(sight.shape) - edge.dim()) + tuple(edge.shape)) for edge in sight.edges)
-    layout = _layout(sight.shape, edges)
+def field_of(extent: Extent, image: tuple[int, int]) -> Field:
+    """Make the receptive field of units with the extent `extent` in an image of this height and width."""
+    edges = tuple(edge.reshape((1,) * (len(extent.shape) - edge.dim()) + tuple(edge.shape)) for edge in extent.edges)
+    layout = _layout(extent.shape, edges)
     if layout is None:
         rows, columns = (tuple(sorted(set(_intervals(*edges[2 * side : 2 * side + 2])))) for side in (0, 1))
         strides: list[float | None] = [None, None]
     else:
         rows, columns = (
-            _intervals(*(_along(edge, axis, sight.shape[axis]) for edge in edges[2 * side : 2 * side + 2]))
+            _intervals(*(_along(edge, axis, extent.shape[axis]) for edge in edges[2 * side : 2 * side + 2]))
             for side, axis in enumerate(layout)
         )
-        known = sight.steps if layout == _LAYOUTS[0] else (None, None)
-        strides = [_stride(seen, step) for seen, step in zip((rows, columns), known, strict=True)]
+        steps = extent.steps if layout == _LAYOUTS[0] else (None, None)
+        strides = [_stride(seen, step) for seen, step in zip((rows, columns), steps, strict=True)]
     height, width = (max(stop - start for start, stop in seen) for seen in (rows, columns))
     return Field(image, rows, columns, (height, width), (strides[0], strides[1]))
 
@@ -109,20 +109,20 @@ def _varies(edge: Tensor, axis: int) -> bool:
 
 
 def _along(edge: Tensor, axis: int, units: int) -> Tensor:
-    """An edge of all units at the same place on an axis together: (units,)."""
+    """An edge, combined over all units at the same place on an axis: (units,)."""
     return edge.amin([each for each in range(edge.dim()) if each != edge.dim() + axis]).expand(units)
 
 
 def _intervals(starts: Tensor, minus_stops: Tensor) -> tuple[Interval, ...]:
-    """First pixel and the first one after, for every cell; (0, 0) for a cell that sees nothing."""
+    """First pixel and the first one after, for every cell; (0, 0) for a cell that depends on no pixel."""
     pairs = zip(*(each.flatten().tolist() for each in torch.broadcast_tensors(starts, minus_stops)), strict=True)
     return tuple((int(start), int(-minus_stop)) if math.isfinite(start) else (0, 0) for start, minus_stop in pairs)
 
 
-def _stride(seen: tuple[Interval, ...], known: float | None) -> float | None:
+def _stride(seen: tuple[Interval, ...], step: float | None) -> float | None:
     """Pixels from each unit to the next, if it is one number: counted where there are several units."""
     if len(seen) > 1:
         steps = {(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(seen)}
         first = steps.pop()
         return first[0] if not steps and first[0] == first[1] else None
-    return int(known) if known is not None and known == int(known) else known
+    return int(step) if step is not None and step == int(step) else step

@@ -1,1 +1,1 @@
-"""Invariance of a network under shifts, rotations and other changes of its images, measured."""
+"""Invariance of a network under shifts, rotations and other changes of its images."""

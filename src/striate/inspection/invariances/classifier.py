@@ -1,4 +1,7 @@
-"""What a classifier says of images, whoever made it."""
+"""Classifiers whose invariance is measured: their probabilities, their speed, and networks to compare a run with.
+
+A run is compared with its own network with a blur or without, and with other runs.
+"""
 
 import time
 from collections.abc import Sequence
@@ -14,12 +17,12 @@ from striate.layers import DEFAULT_FILTER
 from striate.preprocess import Preprocess
 from striate.runs import Run
 
-CHUNK = 64  # images that are answered at once
-TIMED = 9  # passes over a chunk, the quickest of which tells the time: whatever else runs only slows
+CHUNK = 64  # images at once
+TIMED = 9  # passes over a chunk, of which the quickest counts: other load only slows them down
 
 
-class Answers:
-    """From images, uint8 (N, H, W, C), to probabilities, float64 (N, classes)."""
+class Classifier:
+    """Classifier from images, uint8 (N, H, W, C), to probabilities, float64 (N, classes)."""
 
     def __init__(self, model: nn.Module, preprocess: Preprocess, device: torch.device):
         self.model, self.preprocess, self.device = model, preprocess, device
@@ -27,14 +30,16 @@ class Answers:
         self.dtype = weight.dtype
 
     def inputs(self, images: Tensor) -> Tensor:
-        """What the network takes."""
+        """The network's input for images."""
         return self.preprocess.normalize(images.to(self.device)).to(self.dtype)
 
     def __call__(self, images: Tensor) -> Tensor:
         with torch.inference_mode():
             logits = self._logits(self.inputs(images))
         if not torch.isfinite(logits).all():
-            raise ArgumentError(f"{type(self.model).__name__} gives values that are not finite; it can't be measured.")
+            raise ArgumentError(
+                f"{type(self.model).__name__} gives values that are not finite; its invariance can't be measured."
+            )
         return logits.double().softmax(1).cpu()
 
     def _logits(self, inputs: Tensor) -> Tensor:
@@ -49,8 +54,8 @@ class Answers:
         return logits
 
 
-def milliseconds(networks: Sequence[Answers], images: Tensor) -> list[float]:
-    """Each network's time for one image, preprocessing left out; they take turns, so that what else runs slows all."""
+def milliseconds(networks: Sequence[Classifier], images: Tensor) -> list[float]:
+    """Measure each network's time for one image, without preprocessing; interleaved, so that load slows all alike."""
     inputs = [each.inputs(each.preprocess.conform_all(images[:CHUNK])) for each in networks]
     seconds: list[list[float]] = [[] for _ in networks]
     with torch.inference_mode():
@@ -79,7 +84,7 @@ Network = tuple[str, nn.Module, Preprocess]  # its name, itself in evaluation mo
 
 
 def counterpart(run: Run) -> tuple[str, nn.Module] | None:
-    """A run's network with its trained weights and without its blur; if it has none, with one. In evaluation mode.
+    """Return a run's network with its trained weights but without its blur; if it has none, with one.
 
     Returns:
         A name and the network, or `None` for a run whose model Striate did not make.
@@ -97,8 +102,8 @@ def counterpart(run: Run) -> tuple[str, nn.Module] | None:
     return name, run.model(replace(run.architecture, options=options).make())
 
 
-def rival(other: Run, classes: tuple[str, ...], owner: str) -> Network:
-    """Another run's name, network and preprocessing.
+def other_network(other: Run, classes: tuple[str, ...], owner: str) -> Network:
+    """Return another run's name, network and preprocessing.
 
     Args:
         classes, owner: the classes of the network it is compared with, and what to call that network in an error.
@@ -107,14 +112,14 @@ def rival(other: Run, classes: tuple[str, ...], owner: str) -> Network:
         DataError: if it was trained on other classes.
     """
     if other.classes != classes:
-        raise DataError(f"{other.path} tells other classes apart than {owner}: compare runs on the same data.")
+        raise DataError(f"{other.path} has other classes than {owner}: compare runs on the same data.")
     return f"{other.name} ({other.path.absolute().name})", other.model(), other.preprocess
 
 
 def timed_in_turns(
     found: Sequence[Invariance], networks: Sequence[Network], images: Tensor, device: str = "auto"
 ) -> list[Invariance]:
-    """The same, with times that can be compared: minutes apart, a machine may be as busy as another one.
+    """Return the results with times measured anew, interleaved: minutes apart, a machine's load may differ.
 
     Args:
         found: what `invariance` measured of each network.
@@ -123,6 +128,6 @@ def timed_in_turns(
         device: "auto", "cpu" or "cuda".
     """
     target = pick(device)
-    answers = [Answers(model.to(target), preprocess, target) for _, model, preprocess in networks]
-    times = milliseconds(answers, images)
+    classifier = [Classifier(model.to(target), preprocess, target) for _, model, preprocess in networks]
+    times = milliseconds(classifier, images)
     return [replace(each, milliseconds=time) for each, time in zip(found, times, strict=True)]

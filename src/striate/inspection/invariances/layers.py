@@ -1,8 +1,9 @@
-"""Layer by layer: whether a shift of the image shifts the maps or changes nothing, and which values get through.
+"""Shift equivariance and invariance of each layer, and the share of values that gets through it.
 
-Zhang (ICML 2019, section 3.1) calls a layer equivariant if its map of the shifted image is the shifted map of the
-image, and invariant if it is the map itself. Distances are told as shares of that between two different images, so that
-0 is perfect and 1 no likeness at all. They leave out the edge of maps that are large enough, where the content changes.
+Zhang (ICML 2019, section 3.1) calls a layer equivariant if its feature map of the shifted image is the shifted feature
+map of the image, and invariant if it is the feature map itself. Distances are relative to those between two different
+images, so that 0 is perfect and 1 no likeness at all. They leave out the edge of feature maps that are large enough,
+where the content changes.
 """
 
 import math
@@ -17,34 +18,35 @@ from torch import Tensor, nn
 
 from striate import seeding
 from striate.inspection.invariances.perturbations import circular, offsets
-from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.trace import layers_of
 
 MOST_IMAGES = 128  # that layers are compared on
-BATCH, PIXELS = 32, 2**18  # images at once, and pixels: all maps of a batch are kept
+BATCH, PIXELS = 32, 2**18  # images at once, and pixels: all feature maps of a batch are kept
 PROBED = 8  # images whose values are followed through each layer
 GROWTH = 64  # pixels by which an image grows to show a layer's stride
 
 
 @dataclass(frozen=True)
 class LayerShift:
-    """One call of a layer under circular shifts of the image.
+    """Equivariance and invariance of one layer call under circular shifts of the image.
 
     Args:
         layer: the module's path.
-        type: the textbook's word.
-        maps: how many maps or units it makes.
-        size: height and width of its maps; `None` where there are none.
+        type: the textbook's name.
+        channels: channels or units of its output.
+        size: height and width of its feature maps; `None` where there are none.
         stride: pixels of the image from one cell to the next, down and to the right; `None` where cells have no place.
-        equivariance: the distance between the map of the shifted image and the shifted map; `None` without a place.
-        invariance: the distance between the map of the shifted image and the map of the image.
-        kept: numbers it gives for each that it takes.
-        reached: of the values it takes, the share that its output depends on; `None` where it takes several tensors.
+        equivariance: the distance between the feature map of the shifted image and the shifted feature map; `None`
+            without a place.
+        invariance: the distance between the feature maps of the shifted image and of the image.
+        kept: number of output values for each input value.
+        reached: share of the input values that its output depends on; `None` where it takes several tensors.
     """
 
     layer: str
     type: str
-    maps: int
+    channels: int
     size: tuple[int, int] | None
     stride: tuple[float, float] | None
     equivariance: float | None
@@ -55,7 +57,7 @@ class LayerShift:
 
 @dataclass(frozen=True)
 class _Call:
-    """What a layer took, if that was asked for, and made: copies, as a later layer may write there."""
+    """Input, if it was asked for, and output of a layer call: copies, as a later layer may write there."""
 
     name: str
     module: nn.Module
@@ -66,7 +68,7 @@ class _Call:
 def layer_shifts(
     model: nn.Module, inputs: Callable[[Tensor], Tensor], images: Tensor, greatest: int, seed: int
 ) -> tuple[LayerShift, ...]:
-    """Follow images and their shifts through a network in evaluation mode.
+    """Measure equivariance and invariance of every layer of a network.
 
     Args:
         model: the network, in evaluation mode.
@@ -99,8 +101,8 @@ def _row(call: _Call, stride: tuple[float, float] | None, distances: Sequence[fl
     has_maps = call.made.ndim == 4
     return LayerShift(
         layer=call.name,
-        type=words.activation(call.module) or words.kind(call.module),
-        maps=call.made.shape[1] if call.made.ndim > 1 else 1,
+        type=layer_kinds.activation(call.module) or layer_kinds.kind(call.module),
+        channels=call.made.shape[1] if call.made.ndim > 1 else 1,
         size=(call.made.shape[2], call.made.shape[3]) if has_maps else None,
         stride=stride,
         equivariance=follows / apart if stride and apart else None,
@@ -113,7 +115,7 @@ def _row(call: _Call, stride: tuple[float, float] | None, distances: Sequence[fl
 def _distances(
     plain: Tensor, moved: Tensor, other: Tensor, by: Tensor, stride: tuple[float, float] | None, greatest: int
 ) -> Tensor:
-    """Squared distances, summed over the batch: to the shifted map, to the map, and from the map to another image's."""
+    """Squared distances, summed over the batch: to the shifted feature map, to the feature map, to another image's."""
     plain, moved, other = plain.double(), moved.double(), other.double()
     differences = [moved - moved, moved - plain, other - plain]
     if stride is not None:
@@ -125,13 +127,13 @@ def _distances(
 
 
 def _inside(cells: int, stride: float, greatest: int) -> slice:
-    """The cells that what comes in at the other side does not reach by the move alone; all, if few would be left."""
+    """The cells that wrapped-around content does not reach by the move alone; all, if few would be left."""
     margin = math.ceil(greatest / stride) + 1
     return slice(margin, cells - margin) if cells > 2 * margin + 1 else slice(None)
 
 
 def shifted_map(maps: Tensor, by: Tensor) -> Tensor:
-    """Each image's maps moved around their edge by a number of cells that need not be whole.
+    """Shift each image's feature maps around their edge by a number of cells that need not be whole.
 
     Between cells the value is that of the trigonometric polynomial through them, which a map without aliasing has.
 
@@ -148,7 +150,7 @@ def shifted_map(maps: Tensor, by: Tensor) -> Tensor:
 
 
 def _reached(call: _Call) -> float | None:
-    """The share of what a layer takes that a random sum of its outputs has a derivative by."""
+    """Share of a layer's input values with respect to which a random sum of its outputs has a derivative."""
     if len(call.taken) != 1 or not call.taken[0].is_floating_point():
         return None
     taken = call.taken[0].requires_grad_()
@@ -162,9 +164,9 @@ def _reached(call: _Call) -> float | None:
 
 
 def _strides(model: nn.Module, inputs: Tensor, calls: int) -> list[tuple[float, float] | None]:
-    """Pixels from one cell to the next, of each call: the image's growth over that of the maps.
+    """Pixels from one cell to the next, of each call: the image's growth over that of the feature maps.
 
-    Receptive fields tell it too, but not of maps whose borders wrap around, which are what circular shifts are for.
+    Receptive fields give it too, but not where borders wrap around, which are what circular shifts are for.
     """
     sizes = []
     for more in (0, GROWTH):
@@ -193,7 +195,7 @@ def _calls(model: nn.Module, inputs: Tensor, taken: bool = False) -> list[_Call]
 
 @contextmanager
 def _recording(model: nn.Module, taken: bool = False) -> Iterator[list[_Call]]:
-    """The calls of all layers that give one tensor, for as long as the block lasts; with what they took, or without."""
+    """Context that records the calls of all layers that return one tensor, with their inputs if `taken`."""
     record: list[_Call] = []
     before: dict[nn.Module, tuple[Tensor, ...]] = {}
     handles = []

@@ -1,4 +1,4 @@
-"""How much of what a network says survives when the image is moved, turned, scaled, mirrored, relit or noisy."""
+"""Measurement of a classifier's invariance under shifts, rotation, scale, mirroring, brightness, contrast and noise."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.hardware import pick
-from striate.inspection.invariances.classifier import CHUNK, Answers, check_images, milliseconds
+from striate.inspection.invariances.classifier import CHUNK, Classifier, check_images, milliseconds
 from striate.inspection.invariances.layers import layer_shifts
 from striate.inspection.invariances.perturbations import (
     PERTURBATIONS,
@@ -27,7 +27,7 @@ from striate.preprocess import Preprocess
 from striate.runs import Run, opened
 from striate.types import Progress
 
-WHAT = "measuring invariance"
+ACTIVITY = "measuring invariance"
 
 
 def invariance(
@@ -49,18 +49,18 @@ def invariance(
         images: uint8 (N, H, W, 1 or 3), two or more.
         labels: int64 (N,), positions in the outputs; without them accuracies are left out.
         preprocess: how pixels become input; a run has its own, and for a module it is pixel / 255 if not given.
-        seed: what moves, turning directions and noise are drawn from.
+        seed: seed of shifts, rotation directions and noise.
         device: "auto", "cpu" or "cuda".
         name: what to call the model.
         progress: called with what is being measured, how much of it is done, and how much there is.
-        brief: measure only what `shift_consistency` tells: translations by Zhang's greatest move; and no layers.
+        brief: measure only what `shift_consistency` needs: translations by Zhang's greatest shift; and no layers.
 
     Returns:
         Curves, layers and text; the model stays as it was.
 
     Raises:
-        ShapeError: if images, labels or the model's answers have another shape.
-        ArgumentError: if the answers are not finite.
+        ShapeError: if images, labels or the model's classifier have another shape.
+        ArgumentError: if the classifier are not finite.
         DataError: for fewer than two images.
     """
     model = opened(model)
@@ -72,16 +72,16 @@ def invariance(
     height, width, channels = images.shape[1:]
     preprocess = preprocess or Preprocess(height, width, channels, mean=(0.0,) * channels, std=(1.0,) * channels)
     images, target = preprocess.conform_all(images), pick(device)
-    answers = Answers(model.to(target), preprocess, target)
+    classifier = Classifier(model.to(target), preprocess, target)
     with evaluating(model):
-        return _measured(name or type(model).__name__, answers, images, labels, seed, progress, brief)
+        return _measured(name or type(model).__name__, classifier, images, labels, seed, progress, brief)
 
 
 def _measured(
-    name: str, answers: Answers, images: Tensor, labels: Tensor | None, seed: int, progress: Progress, brief: bool
+    name: str, classifier: Classifier, images: Tensor, labels: Tensor | None, seed: int, progress: Progress, brief: bool
 ) -> Invariance:
-    usual = torch.cat([answers(chunk) for chunk in images.split(CHUNK)])
-    right = None if labels is None else usual.argmax(1) == labels
+    original = torch.cat([classifier(chunk) for chunk in images.split(CHUNK)])
+    right = None if labels is None else original.argmax(1) == labels
     side = min(images.shape[1:3])
     greatest = [published(side)] if brief else distances(side)
     changes = [*_translations(greatest, seed), *([] if brief else _perturbations(seed))]
@@ -90,20 +90,20 @@ def _measured(
     for change in changes:
         points = []
         for strength in change.strengths:
-            progress(WHAT, done, total)
-            one, other = change.answered(answers, images, strength)
-            points.append(_point(strength, one, usual if other is None else other, labels, right, other is not None))
+            progress(ACTIVITY, done, total)
+            one, other = change.probabilities(classifier, images, strength)
+            points.append(_point(strength, one, original if other is None else other, labels, right, other is not None))
             done += 1
         curves.append(Curve(change.name, change.unit, change.compared, tuple(points), change.unchanged))
-    progress(WHAT, done, total)
-    layers = () if brief else layer_shifts(answers.model, answers.inputs, images, published(side), seed)
+    progress(ACTIVITY, done, total)
+    layers = () if brief else layer_shifts(classifier.model, classifier.inputs, images, published(side), seed)
     accuracy = None if right is None else float(right.double().mean())
-    return Invariance(name, len(images), accuracy, side, tuple(curves), layers, milliseconds([answers], images)[0])
+    return Invariance(name, len(images), accuracy, side, tuple(curves), layers, milliseconds([classifier], images)[0])
 
 
 @dataclass(frozen=True)
 class _Change:
-    """A curve before it is measured: `views` makes of images, strength and indices one or two changed versions."""
+    """Specification of a curve: `views` makes one or two changed versions from images, strength and indices."""
 
     name: str
     unit: str
@@ -112,14 +112,14 @@ class _Change:
     views: Callable[[Tensor, float, np.ndarray], tuple[Tensor, ...]]
     unchanged: float | None
 
-    def answered(self, answers: Answers, images: Tensor, strength: float) -> tuple[Tensor, Tensor | None]:
-        """What the network says of one version of every image, and of the other, if there are two."""
-        said: list[list[Tensor]] = []
+    def probabilities(self, classifier: Classifier, images: Tensor, strength: float) -> tuple[Tensor, Tensor | None]:
+        """Probabilities for one version of every image, and for the other, if there are two."""
+        parts: list[list[Tensor]] = []
         for start in range(0, len(images), CHUNK):
             chunk = images[start : start + CHUNK]
             index = np.arange(start, start + len(chunk))
-            said.append([answers(view) for view in self.views(chunk, strength, index)])
-        one, *other = (torch.cat(each) for each in zip(*said, strict=True))
+            parts.append([classifier(view) for view in self.views(chunk, strength, index)])
+        one, *other = (torch.cat(each) for each in zip(*parts, strict=True))
         return one, other[0] if other else None
 
 
@@ -127,11 +127,11 @@ def _translations(greatest: Sequence[int], seed: int) -> Iterator[_Change]:
     def pair(protocol: Protocol, images: Tensor, greatest: float, index: np.ndarray) -> tuple[Tensor, ...]:
         return tuple(protocol(images, by, int(greatest)) for by in offsets(seed, int(greatest), index))
 
-    for name, (protocol, says) in PROTOCOLS.items():
+    for name, (protocol, description) in PROTOCOLS.items():
         yield _Change(
             f"translation, {name}",
-            "d, the greatest move in pixels",
-            f"two shifts of one image, each drawn evenly from 0 … d pixels down and right: {says}",
+            "d, the greatest shift in pixels",
+            f"two shifts of one image, each drawn evenly from 0 … d pixels down and right: {description}",
             tuple(map(float, greatest)),
             partial(pair, protocol),
             None if name == "crop" else 0.0,  # crop enlarges the image by a pixel even for no move
@@ -148,7 +148,7 @@ def _perturbations(seed: int) -> Iterator[_Change]:
 
 
 def _point(strength: float, p: Tensor, q: Tensor, labels: Tensor | None, right: Tensor | None, both: bool) -> Point:
-    """From the probabilities of two views, (N, classes) each: `both` are changed, or only the first is."""
+    """Compare the probabilities of two views, (N, classes) each; `both` are changed, or only the first is."""
     first, second = p.argmax(1), q.argmax(1)
     same = (first == second).double()
     accuracy = None

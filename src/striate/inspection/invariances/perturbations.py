@@ -1,4 +1,9 @@
-"""Changes of an image that leave what it shows, in steps of growing strength."""
+"""Perturbations of an image that keep its class, in steps of growing strength, and shifts under three protocols.
+
+Zhang, "Making Convolutional Networks Shift-Invariant Again", ICML 2019, section 4, defines shift consistency: how often
+two shifts of one image, each drawn evenly from 0 to d pixels down and to the right, get the same top class. His
+ImageNet figures are of the protocol "crop" with images of 224 pixels and d = 31; those for CIFAR-10 are circular.
+"""
 
 import math
 from collections.abc import Callable
@@ -15,7 +20,7 @@ from striate.augmentation.geometry import affine
 
 @dataclass(frozen=True)
 class Perturbation:
-    """One kind of change.
+    """One kind of perturbation.
 
     Args:
         name: one word.
@@ -77,7 +82,7 @@ PERTURBATIONS = (
 
 
 def crop(images: Tensor, by: Tensor, greatest: int) -> Tensor:
-    """Windows of the images' size from the same images made `greatest` + 1 pixels larger, `by` from the corner."""
+    """Cut windows of the images' size, `by` from the corner, from the images enlarged by `greatest` + 1 pixels."""
     _, height, width, _ = images.shape
     size = (height + greatest + 1, width + greatest + 1)
     larger = F.interpolate(images.permute(0, 3, 1, 2).float(), size, mode="bilinear", align_corners=False)
@@ -85,7 +90,7 @@ def crop(images: Tensor, by: Tensor, greatest: int) -> Tensor:
 
 
 def zero(images: Tensor, by: Tensor, greatest: int) -> Tensor:
-    """The images moved by `by` less half of `greatest`, so that they stay about the middle; black moves in."""
+    """Shift the images by `by` less half of `greatest`, so that they stay about the middle; black moves in."""
     _, height, width, _ = images.shape
     framed = F.pad(images, (0, 0, *(greatest,) * 4))
     corner = greatest + greatest // 2 - by
@@ -93,7 +98,7 @@ def zero(images: Tensor, by: Tensor, greatest: int) -> Tensor:
 
 
 def circular(images: Tensor, by: Tensor, greatest: int) -> Tensor:
-    """The images moved by `by`; what leaves at one side comes in at the other."""
+    """Shift the images by `by`; what leaves at one side comes in at the other."""
     _, height, width, _ = images.shape
     return _taken(images, -by[:, :1], -by[:, 1:], height, width)
 
@@ -101,14 +106,14 @@ def circular(images: Tensor, by: Tensor, greatest: int) -> Tensor:
 Protocol = Callable[[Tensor, Tensor, int], Tensor]
 # Each from images, uint8 (N, H, W, C), moves `by`, int64 (N, 2) in 0 … greatest, to uint8 (N, H, W, C).
 PROTOCOLS: dict[str, tuple[Protocol, str]] = {
-    "crop": (crop, "windows cut from the image enlarged by one pixel more than the greatest move"),
-    "zero": (zero, "the image moved about its middle, black moving in"),
-    "circular": (circular, "the image moved, what leaves at one side coming in at the other"),
+    "crop": (crop, "windows cut from the image enlarged by one pixel more than the greatest shift"),
+    "zero": (zero, "the image shifted about its middle, with black moving in"),
+    "circular": (circular, "the image shifted, with what leaves at one side coming in at the other"),
 }
 
 
 def offsets(seed: int, greatest: int, index: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Two independent moves for each image: int64 (N, 2) each, down and to the right, drawn evenly from 0 … greatest.
+    """Draw two independent shifts for each image: int64 (N, 2) each, down and right, uniform in 0 … greatest.
 
     Args:
         seed: what they are drawn from, together with each image's index, int64 (N,); all protocols have the same ones.
@@ -118,17 +123,17 @@ def offsets(seed: int, greatest: int, index: np.ndarray) -> tuple[Tensor, Tensor
 
 
 def distances(side: int) -> list[int]:
-    """The greatest moves to measure for images with this shorter side, in pixels; `published(side)` is among them."""
+    """The greatest shifts to measure for images with this shorter side, in pixels; `published(side)` is among them."""
     return sorted({max(1, -(-side * share // 28) - 1) for share in (1, 2, 4, 6, 8)})
 
 
 def published(side: int) -> int:
-    """The greatest move that has the same share of the side as Zhang's on ImageNet: 31 of 224 pixels."""
+    """The greatest shift with the same share of the side as Zhang's on ImageNet: 31 of 224 pixels."""
     return max(1, -(-side // 7) - 1)
 
 
 def _taken(images: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
-    """The window of each image that begins at `top` and `left`, int64 (N, 1), around the edge where it must."""
+    """Window of each image that begins at `top` and `left`, int64 (N, 1), around the edge where it must."""
     rows = (top + torch.arange(height)) % images.shape[1]
     columns = (left + torch.arange(width)) % images.shape[2]
     return images[torch.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]]

@@ -1,4 +1,4 @@
-"""How invariant a network is: the measured curves, and their tables as text."""
+"""Results of invariance measurements: curves, layers, and their tables as text."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,15 +13,17 @@ from striate.inspection.invariances.perturbations import (
 )
 from striate.units import by
 
+_JSON_KEYS = {"channels": "maps"}  # of attributes that have another name in JSON
+
 
 @dataclass(frozen=True)
 class Point:
-    """What happens at one strength. Shares of the images, in [0, 1].
+    """Consistency and accuracy at one strength. Shares of the images, in [0, 1].
 
     Args:
         strength: see the curve's unit.
         consistency: of the images, how many keep their top class.
-        steady: the same, of those that are right unchanged; `None` without labels or if none is.
+        steady: the same, of those that are classified correctly when unchanged; `None` without labels or if none is.
         accuracy: of the changed images; `None` without labels.
         moved: the total variation distance of the probabilities, half the sum of their differences, mean over images.
     """
@@ -35,10 +37,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """One kind of change at growing strength.
+    """One kind of perturbation at growing strength.
 
     Args:
-        name: what it is; translations are named by their protocol, "translation, crop".
+        name: of the perturbation; translations are named by their protocol, "translation, crop".
         unit: what a strength means.
         compared: what is compared with what.
         points: least strength first.
@@ -54,7 +56,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Invariance:
-    """What `invariance` measured.
+    """Invariance of one network, as `invariance` measured it.
 
     Args:
         model: its name.
@@ -62,7 +64,7 @@ class Invariance:
         accuracy: on the images unchanged; `None` without labels.
         side: the shorter side of the images, in pixels.
         curves: one for each kind of change.
-        layers: where in the network it is made, under circular shifts.
+        layers: invariance of each layer, under circular shifts.
         milliseconds: for one image, in batches of 64, on this machine.
     """
 
@@ -75,7 +77,7 @@ class Invariance:
     milliseconds: float = field(default=0.0, compare=False)
 
     def curve(self, name: str) -> Curve:
-        """The curve of this name.
+        """Find a curve by its name.
 
         Raises:
             ArgumentError: naming those there are.
@@ -86,16 +88,17 @@ class Invariance:
         return found
 
     def shift_consistency(self, protocol: str = "crop") -> Point:
-        """Zhang's figure: two moves of up to a seventh of the side, as on ImageNet (31 of 224 pixels)."""
+        """Shift consistency (Zhang 2019): two shifts of up to a seventh of the side, as on ImageNet."""
         points = self.curve(f"translation, {protocol}").points
         return next(point for point in points if point.strength == published(self.side))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        layers = tuple({_JSON_KEYS.get(key, key): value for key, value in asdict(each).items()} for each in self.layers)
+        return {**asdict(self), "layers": layers}
 
     def text(self) -> str:
-        """Tables for people."""
+        """The result as tables for a terminal."""
         return invariance_text(self)
 
 
@@ -104,15 +107,15 @@ def invariance_text(found: Invariance) -> str:
     accuracy = "" if found.accuracy is None else f", accuracy {percent(found.accuracy)}"
     parts = [f"{found.model}: {found.n:,} images{accuracy}; {found.milliseconds:.2f} ms an image"]
     parts.append("\n".join(_protocols()))
-    rows: list[tuple[str, ...]] = [("change", "strength", "consistency", "of the right", "accuracy", "moved")]
+    rows: list[tuple[str, ...]] = [("change", "strength", "consistency", "of correct", "accuracy", "moved")]
     for curve in found.curves:
         for number, point in enumerate(curve.points):
             shares = (percent(value, 1) for value in (point.consistency, point.steady, point.accuracy))
             rows.append((curve.name if number == 0 else "", f"{point.strength:g}", *shares, f"{point.moved:.3f}"))
     parts.append(aligned(rows, "<>>>>>"))
     parts.append(
-        "consistency: the top class stays; of the right: among images that are right unchanged; moved: total\n"
-        "variation distance of the probabilities"
+        "consistency: share of images that keep their top class; of correct: among those classified correctly when\n"
+        "unchanged; moved: total variation distance of the probabilities"
     )
     if found.layers:
         parts += [_layers(found.layers), LAYERS]
@@ -120,19 +123,19 @@ def invariance_text(found: Invariance) -> str:
 
 
 LAYERS = (
-    "equivariance: how far the map of the image, shifted around its edge, is from the shifted map; invariance: from\n"
-    "the map itself; 0 is perfect, 1 as far as another image's. kept: numbers given for each taken; reached: share of\n"
-    "the values taken that the output depends on"
+    "equivariance: distance of the shifted image's feature map from the shifted feature map; invariance: from the\n"
+    "feature map of the image itself; 0 is perfect, 1 as far as another image's. kept: number of outputs for each\n"
+    "input; reached: share of the inputs that the output depends on"
 )
 
 
 def _protocols() -> list[str]:
-    says = ["translation: two shifts of one image, each drawn evenly from 0 … d pixels down and right, are compared"]
-    return [*says, *(f"  {name}: {what}" for name, (_, what) in PROTOCOLS.items())]
+    lines = ["translation: two shifts of one image, each drawn evenly from 0 … d pixels down and right, are compared"]
+    return [*lines, *(f"  {name}: {what}" for name, (_, what) in PROTOCOLS.items())]
 
 
 def comparison_text(found: Sequence[Invariance]) -> str:
-    """The networks side by side: accuracy, shift consistency under each protocol, time."""
+    """The networks in one table: accuracy, shift consistency under each protocol, time."""
     rows: list[tuple[str, ...]] = [("network", "accuracy", *(f"shift, {name}" for name in PROTOCOLS), "ms an image")]
     for each in found:
         shares = (each.accuracy, *(each.shift_consistency(name).consistency for name in PROTOCOLS))
@@ -142,17 +145,19 @@ def comparison_text(found: Sequence[Invariance]) -> str:
 
 
 def gains(found: Sequence[Invariance]) -> list[str]:
-    """What each of the other networks has over the first one, and what it costs: a sentence each."""
+    """Gains of each of the other networks over the first one, and their cost: a sentence each."""
     first, *others = found
-    said = []
+    sentences = []
     for each in others:
         more = each.shift_consistency().consistency - first.shift_consistency().consistency
         parts = [f"{_points(more)} of shift consistency (crop)"]
         if first.accuracy is not None and each.accuracy is not None:
             parts.append(f"{_points(each.accuracy - first.accuracy)} of accuracy")
         time = each.milliseconds / first.milliseconds
-        said.append(f"{each.model} against {first.model}: {', '.join(parts)}, {time:.2f} times the time for an image.")
-    return said
+        sentences.append(
+            f"{each.model} against {first.model}: {', '.join(parts)}, {time:.2f} times the time per image."
+        )
+    return sentences
 
 
 def _points(difference: float) -> str:
@@ -162,7 +167,7 @@ def _points(difference: float) -> str:
 def _layers(layers: tuple[LayerShift, ...]) -> str:
     rows: list[tuple[str, ...]] = [("layer", "type", "size", "stride", "equivariance", "invariance", "kept", "reached")]
     for each in layers:
-        size = by((each.maps, *each.size)) if each.size else str(each.maps)
+        size = by((each.channels, *each.size)) if each.size else str(each.channels)
         stride = "–" if each.stride is None else by_stride(each.stride)
         errors = ("–" if value is None else f"{value:.3f}" for value in (each.equivariance, each.invariance))
         rows.append((each.layer, each.type, size, stride, *errors, percent(each.kept, 0), percent(each.reached, 0)))
@@ -170,6 +175,6 @@ def _layers(layers: tuple[LayerShift, ...]) -> str:
 
 
 def by_stride(stride: tuple[float, float]) -> str:
-    """(2.0, 2.0) as "2", (2.0, 4.0) as "2×4"."""
+    """A stride as text: (2.0, 2.0) as "2", (2.0, 4.0) as "2×4"."""
     down, right = stride
     return f"{down:g}" if down == right else f"{down:g}×{right:g}"

@@ -1,1 +1,1 @@
-"""What a network is made of, layer by layer."""
+"""The architecture of a network, layer by layer."""

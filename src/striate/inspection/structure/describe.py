@@ -1,4 +1,7 @@
-"""From a network to the table that its paper would print."""
+"""The architecture table of a network, from the calls of its layers.
+
+Each call becomes a row; activations and dropout are noted in the row of the layer that they follow.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,94 +9,26 @@ from pathlib import Path
 
 from torch import nn
 
-from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.cost import count
 from striate.inspection.structure.inputs import architecture_of, input_shape_of, module_of
 from striate.inspection.structure.table import ArchitectureTable, LayerRow
 from striate.inspection.structure.trace import INPUT, Call, layers_of, trace
 from striate.runs import Run, opened
 
-
-@dataclass
-class Draft:
-    """A row while activations may still be added to it.
-
-    Args:
-        call: the layer's.
-        before: the row that made its input, if it took that row's last output.
-        last: the position of the call that made what leaves this row, activations included.
-        notes: its activations and dropout, in order.
-    """
-
-    call: Call
-    before: "Draft | None"
-    last: int
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        """What stands in the column "activation"."""
-        return ", ".join(self.notes)
-
-
-def fold(calls: list[Call]) -> list[Draft]:
-    """The rows, that of the input first.
-
-    A row takes in what is called on its last output: parameterless activations, dropout, and modules that hand on their
-    input as it is (these without a word). An increasing activation on the output of a max pooling or of flattening goes
-    to the weighted layer before that, if this has no activation yet, because either order gives the same.
-    """
-    first = Draft(Call("input", nn.Identity(), (), (), None, True), None, INPUT)
-    drafts = [first]
-    holder = {INPUT: first}  # which row the output of a call belongs to
-    for position, call in enumerate(calls):
-        draft = holder.get(call.source) if call.source is not None else None
-        if draft is not None and draft.last != call.source:
-            draft = (
-                None  # an activation has been applied elsewhere to what this one takes: they don't follow each other
-            )
-        if draft is None or not _melts(call):
-            draft = Draft(call, draft, position)
-            drafts.append(draft)
-        else:
-            note = words.dropout(call.module) or words.activation(call.module)
-            if note:
-                _home(draft, call.module).notes.append(note)
-            draft.last = position
-        holder[position] = draft
-    return drafts
-
-
-def _melts(call: Call) -> bool:
-    """Whether the call needs no row of its own."""
-    if any(True for _ in call.module.parameters()):
-        return False
-    return call.unchanged or words.activation(call.module) is not None or words.dropout(call.module) is not None
-
-
-def _home(draft: Draft, module: nn.Module) -> Draft:
-    """The row in which an activation is named: that of the weighted layer before poolings it commutes with."""
-    home: Draft | None = draft
-    if words.increasing(module):
-        while home is not None and not home.notes and words.commutes(home.call.module):
-            home = home.before
-    weighted = home is not None and not home.notes and any(True for _ in home.call.module.parameters())
-    return home if home is not None and weighted else draft
-
-
 MODEL = "(model)"  # the layer's name where the model itself is the layer
 
 
 def describe(model: nn.Module | Run | str | Path, input_shape: tuple[int, int, int] | None = None) -> ArchitectureTable:
-    """The architecture of any network as a table: one image of zeros goes through it, and every layer is written down.
+    """Describe the architecture of any network as a table, by tracing one image of zeros through its layers.
 
-    Rows are the layers in the order they are called. Activations and dropout stand in the row of the layer whose output
-    they take; an activation behind a max pooling stands with the layer before it, where papers print it, if both
-    commute. One whose input no layer made (a sum of two branches) has a row of its own. What is computed outside
-    modules (`x + y`, `F.relu`) has no row, but receptive fields know of it.
+    Rows are the layers in the order they are called. Activations and dropout are in the row of the layer whose output
+    they take; an activation behind a max pooling is listed with the layer before it, where papers print it, if both
+    commute. One whose input no layer made (a sum of two branches) has a row of its own. Operations outside modules
+    (`x + y`, `F.relu`) have no row, but receptive fields include them.
 
     Args:
-        model: any module, a model's name, or a run or its folder, whose model is then made afresh.
+        model: any module, a model's name, or a run or its folder, of whose model a new instance is made.
         input_shape: channels, height, width; known for models that Striate made.
 
     Returns:
@@ -109,33 +44,106 @@ def describe(model: nn.Module | Run | str | Path, input_shape: tuple[int, int, i
     architecture = architecture_of(module)
     first, *drafts = fold(trace(module, shape))
     seen: set[int] = set()
-    maps, size = _extent(None, (1, *shape))
-    rows = [LayerRow("input", "input", maps, size, activation=first.text)]
+    channels, size = _channels_and_size(None, (1, *shape))
+    rows = [LayerRow("input", "input", channels, size, activation=first.text)]
     rows += [_row(draft, seen) for draft in drafts]
-    rows += _left_over(module, seen)
+    rows += _uncalled_rows(module, seen)
     return ArchitectureTable(architecture.text if architecture else type(module).__name__, shape, tuple(rows))
 
 
-def _extent(module: nn.Module | None, made: tuple[int, ...]) -> tuple[int | None, tuple[int, ...] | None]:
-    """Maps and size of an output with a batch axis; the features of dense layers lie last."""
-    if len(made) < 2:
+@dataclass
+class Draft:
+    """A table row under construction, to which activations may still be added.
+
+    Args:
+        call: the layer's.
+        before: the row that made its input, if it took that row's last output.
+        last: the position of the call that made this row's output, activations included.
+        notes: its activations and dropout, in order.
+    """
+
+    call: Call
+    before: "Draft | None"
+    last: int
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The text in the column "activation"."""
+        return ", ".join(self.notes)
+
+
+def fold(calls: list[Call]) -> list[Draft]:
+    """Fold layer calls into rows; the input's row comes first.
+
+    A row takes in what is called on its last output: parameterless activations, dropout, and modules that return their
+    input unchanged (these without a note). An increasing activation on the output of a max pooling or of flattening
+    goes to the weighted layer before that, if this has no activation yet, because either order gives the same.
+    """
+    first = Draft(Call("input", nn.Identity(), (), (), None, True), None, INPUT)
+    drafts = [first]
+    holder = {INPUT: first}  # which row the output of a call belongs to
+    for position, call in enumerate(calls):
+        draft = holder.get(call.source) if call.source is not None else None
+        if draft is not None and draft.last != call.source:
+            draft = (
+                None  # an activation has been applied elsewhere to what this one takes: they don't follow each other
+            )
+        if draft is None or not _needs_no_row(call):
+            draft = Draft(call, draft, position)
+            drafts.append(draft)
+        else:
+            note = layer_kinds.dropout(call.module) or layer_kinds.activation(call.module)
+            if note:
+                _weighted_row(draft, call.module).notes.append(note)
+            draft.last = position
+        holder[position] = draft
+    return drafts
+
+
+def _needs_no_row(call: Call) -> bool:
+    """Tell whether the call needs no row of its own."""
+    if any(True for _ in call.module.parameters()):
+        return False
+    return (
+        call.unchanged
+        or layer_kinds.activation(call.module) is not None
+        or layer_kinds.dropout(call.module) is not None
+    )
+
+
+def _weighted_row(draft: Draft, module: nn.Module) -> Draft:
+    """The row that names an activation: that of the weighted layer, through poolings that commute with it."""
+    row: Draft | None = draft
+    if layer_kinds.increasing(module):
+        while row is not None and not row.notes and layer_kinds.commutes(row.call.module):
+            row = row.before
+    weighted = row is not None and not row.notes and any(True for _ in row.call.module.parameters())
+    return row if row is not None and weighted else draft
+
+
+def _channels_and_size(
+    module: nn.Module | None, output_shape: tuple[int, ...]
+) -> tuple[int | None, tuple[int, ...] | None]:
+    """Channels and spatial size of an output with a batch axis; the features of dense layers lie last."""
+    if len(output_shape) < 2:
         return None, None
-    if isinstance(module, words.FEATURES_LAST):
-        return made[-1], made[1:-1] or None
-    return made[1], made[2:] or None
+    if isinstance(module, layer_kinds.FEATURES_LAST):
+        return output_shape[-1], output_shape[1:-1] or None
+    return output_shape[1], output_shape[2:] or None
 
 
 def _row(draft: Draft, seen: set[int]) -> LayerRow:
-    """The finished row. Parameters in `seen` are not counted again; its own are added there."""
-    module, made = draft.call.module, draft.call.made
-    maps, size = _extent(module, made)
-    window = words.window(module, len(made) - 2)
-    connections, multiply_adds = count(module, draft.call.received, made)
+    """Make the finished row. Parameters in `seen` are not counted again; its own are added there."""
+    module, output_shape = draft.call.module, draft.call.output_shape
+    channels, size = _channels_and_size(module, output_shape)
+    window = layer_kinds.window(module, len(output_shape) - 2)
+    connections, multiply_adds = count(module, draft.call.input_shape, output_shape)
     trainable, frozen = _parameters(module.parameters(), seen)
     return LayerRow(
         layer=draft.call.name or MODEL,
-        type=words.kind(module),
-        maps=maps,
+        type=layer_kinds.kind(module),
+        channels=channels,
         size=size,
         kernel=window.kernel,
         stride=window.stride,
@@ -150,15 +158,15 @@ def _row(draft: Draft, seen: set[int]) -> LayerRow:
     )
 
 
-def _left_over(model: nn.Module, seen: set[int]) -> list[LayerRow]:
-    """Rows for parameters that no called layer owns: a container's own, and those of layers that were not called."""
+def _uncalled_rows(model: nn.Module, seen: set[int]) -> list[LayerRow]:
+    """Rows for parameters that no called layer owns: a container's own, and those of uncalled layers."""
     leaves = {id(layer) for _, layer in layers_of(model)}
     rows = []
     for name, module in model.named_modules():
         trainable, frozen = _parameters(module.parameters(recurse=False), seen)
         if trainable or frozen:
             lists = isinstance(module, nn.ParameterList | nn.ParameterDict)
-            kind = f"{words.kind(module)}, not called" if id(module) in leaves and not lists else "own parameters"
+            kind = f"{layer_kinds.kind(module)}, not called" if id(module) in leaves and not lists else "own parameters"
             # What a container does with its parameters is nobody's guess; what is not called does nothing.
             does = 0 if "not called" in kind else None
             rows.append(
@@ -168,7 +176,7 @@ def _left_over(model: nn.Module, seen: set[int]) -> list[LayerRow]:
 
 
 def _parameters(parameters: Iterable[nn.Parameter], seen: set[int]) -> tuple[int, int]:
-    """How many are trainable and how many are not, of those that are not in `seen` yet."""
+    """Numbers of trainable and of frozen parameters, among those that are not in `seen` yet."""
     new = [parameter for parameter in parameters if id(parameter) not in seen]
     seen.update(map(id, new))
     trainable = sum(parameter.numel() for parameter in new if parameter.requires_grad)

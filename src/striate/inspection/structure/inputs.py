@@ -1,4 +1,4 @@
-"""The network that is asked about, and what it takes."""
+"""The inspected network and its inputs: unwrapping, shapes, devices and error messages."""
 
 import difflib
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ MOST_NAMES = 30  # of the layers that an error lists
 
 
 def module_of(model: nn.Module | Run) -> nn.Module:
-    """The module itself, or of a run its model made afresh.
+    """Return the module itself, or for a run a new instance of its model.
 
     Raises:
         ArgumentError: for TorchScript, lazy modules without a shape, and runs whose model Striate did not make.
@@ -40,13 +40,13 @@ def module_of(model: nn.Module | Run) -> nn.Module:
 
 
 def architecture_of(module: nn.Module) -> Architecture | None:
-    """How Striate made the module, if it did."""
+    """The Architecture that Striate made the module from, or `None` for a foreign module."""
     made = getattr(module, "architecture", None)
     return made if isinstance(made, Architecture) else None
 
 
 def input_shape_of(module: nn.Module, given: tuple[int, int, int] | None) -> tuple[int, int, int]:
-    """Channels, height and width of its images: as given, or for a model that Striate made, its own.
+    """Channels, height and width of the images: as given, or those of a model that Striate made.
 
     Raises:
         ArgumentError: if they are neither given nor known.
@@ -56,7 +56,7 @@ def input_shape_of(module: nn.Module, given: tuple[int, int, int] | None) -> tup
     if given is None:
         if architecture is None:
             raise ArgumentError(
-                f"{type(module).__name__} does not say what it takes: pass input_shape=(channels, height, width)."
+                f"{type(module).__name__} has no known input shape: pass input_shape=(channels, height, width)."
             )
         return (architecture.channels, *architecture.image_size)
     if len(given) != 3 or min(given) < 1:
@@ -85,7 +85,7 @@ def like(module: nn.Module) -> Tensor:
 
 @contextmanager
 def taking(module: nn.Module, shape: tuple[int, ...]) -> Iterator[None]:
-    """While the module is called with images of this shape, (channels, height, width): a failure is a ShapeError."""
+    """Context for calling the module on images of this shape, (channels, height, width): failures raise ShapeError."""
     try:
         yield
     except Exception as error:
@@ -100,7 +100,7 @@ def taking(module: nn.Module, shape: tuple[int, ...]) -> Iterator[None]:
 
 
 def layer_at(module: nn.Module, layer: str) -> nn.Module:
-    """The layer, or block of layers, with this path.
+    """The layer, or block of layers, at this path.
 
     Raises:
         ArgumentError: naming the layers there are, the nearest names first.
@@ -112,7 +112,7 @@ def layer_at(module: nn.Module, layer: str) -> nn.Module:
 
 
 def named(layers: Iterable[str], near: str = "") -> str:
-    """Layers for an error message: those whose names are like `near` first, and not too many."""
+    """Layer names for an error message: the most similar to `near` first, and at most `MOST_NAMES`."""
     names = list(layers)
     if near:
         names.sort(key=lambda name: -difflib.SequenceMatcher(None, near, name).ratio())

@@ -1,4 +1,4 @@
-"""The words that textbooks use for modules, and how their windows lie."""
+"""Layer kinds: textbook names of modules, and their kernel, stride and padding."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -84,20 +84,20 @@ _OTHER_ACTIVATIONS: tuple[tuple[str, type[nn.Module]], ...] = (
 
 @dataclass(frozen=True)
 class Window:
-    """Where a layer looks: cells along each axis, step along each axis, and "valid", "same" or cells added a side."""
+    """Window of a layer: kernel and stride along each axis, and "valid", "same" or the cells added on each side."""
 
     kernel: tuple[int, ...] | None = None
     stride: tuple[int, ...] | None = None
     padding: str = ""
 
 
-def known(module: nn.Module) -> bool:
-    """Whether the module is a layer of its own, even where it has children (as a parametrised convolution has)."""
+def is_layer(module: nn.Module) -> bool:
+    """Tell whether the module counts as one layer, even where it has children (as a parametrised convolution has)."""
     return _word(module) is not None or activation(module) is not None or isinstance(module, DROPOUTS)
 
 
 def kind(module: nn.Module) -> str:
-    """The textbook's word for a layer; its class name where there is none."""
+    """The textbook name of a layer; its class name where there is none."""
     word = _word(module)
     if word is None:
         return dropout(module) or activation(module) or type(module).__name__.lstrip("_")
@@ -118,22 +118,22 @@ def activation(module: nn.Module) -> str | None:
 
 
 def increasing(module: nn.Module) -> bool:
-    """Whether the module is an activation that commutes with the maximum."""
+    """Tell whether the module is an activation that commutes with the maximum."""
     return isinstance(module, tuple(cls for _, cls in _INCREASING))
 
 
 def commutes(module: nn.Module) -> bool:
-    """Whether an increasing function may as well be applied before this layer: maxima and flattening."""
+    """Tell whether an increasing function may be applied before this layer instead: maxima and flattening."""
     maxima = (*MAX_POOLS, *ADAPTIVE_MAX, layers.GlobalMaxPool2d, layers.DepthwiseMaxPool2d)
     return isinstance(module, (*maxima, nn.Flatten))
 
 
 def dropout(module: nn.Module) -> str | None:
-    """ "dropout 0.5", or `None` for another module."""
+    """The kind and rate of dropout, as in "dropout 0.5", or `None` for another module."""
     if not isinstance(module, DROPOUTS):
         return None
-    names = {nn.Dropout: "dropout", nn.AlphaDropout: "alpha dropout", nn.FeatureAlphaDropout: "alpha map dropout"}
-    return f"{names.get(type(module), 'map dropout')} {module.p:g}"
+    names = {nn.Dropout: "dropout", nn.AlphaDropout: "alpha dropout", nn.FeatureAlphaDropout: "alpha channel dropout"}
+    return f"{names.get(type(module), 'channel dropout')} {module.p:g}"
 
 
 def window(module: nn.Module, axes: int) -> Window:
@@ -164,12 +164,16 @@ def _word(module: nn.Module) -> str | None:
 
 
 def _named(
-    padding: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...], turned: bool
+    padding: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    transposed: bool,
 ) -> str:
     if not any(padding):
         return "valid"
     keeps = all(2 * p == d * (k - 1) for p, d, k in zip(padding, dilation, kernel, strict=True))
-    return "same" if keeps and set(stride) == {1} and not turned else by(padding, shorten=True)
+    return "same" if keeps and set(stride) == {1} and not transposed else by(padding, shorten=True)
 
 
 def _tuple(value: Any, axes: int) -> tuple[int, ...]:

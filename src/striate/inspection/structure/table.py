@@ -1,4 +1,4 @@
-"""The architecture table: its rows, its totals, and how it is written."""
+"""The architecture table: rows, totals, and its text, Markdown and JSON forms."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -6,23 +6,24 @@ from typing import Any
 from striate.inspection.extent.field import Field
 from striate.units import by
 
-_NUMBERS = ("maps", "parameters", "connections", "multiply-adds", "mult-adds")
+_JSON_KEYS = {"channels": "maps"}  # of attributes that have another name in JSON
+_NUMBERS = ("channels", "parameters", "connections", "multiply-adds", "mult-adds")
 WIDEST = 120  # characters of a table for terminals
 
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One line of the table: the input, one call of a layer, or parameters that belong to no called layer.
+    """One row of the table: the input, one layer call, or parameters that belong to no called layer.
 
     Args:
         layer: the module's path; "(model)" for the model itself.
         type: the textbook's word, or the class name.
-        maps: maps or units of the output.
-        size: cells of the output along each axis, (height, width) for maps; `None` for units.
+        channels: channels or units of the output.
+        size: cells of the output along each axis, (height, width) for feature maps; `None` for units.
         kernel, stride: along each axis, `None` where there is no window; across channels for depthwise pooling.
         padding: "valid", "same" or the cells added on each side; empty where there is no window.
         field: height and width of the receptive field in pixels of the image, "all" where every unit sees all of it,
-            "?" where it is not known.
+            "?" where it is unknown.
         activation: what is applied to the output, and dropout.
         parameters: trainable ones, counted at the first row that has them.
         frozen: parameters that are not trainable, counted likewise.
@@ -33,7 +34,7 @@ class LayerRow:
 
     layer: str
     type: str
-    maps: int | None = None
+    channels: int | None = None
     size: tuple[int, ...] | None = None
     kernel: tuple[int, ...] | None = None
     stride: tuple[int, ...] | None = None
@@ -49,7 +50,7 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class ArchitectureTable:
-    """A network as textbooks print it, made by `describe`. The first row is the input."""
+    """The architecture of a network as a table, made by `describe`. The first row is the input."""
 
     name: str
     input_shape: tuple[int, int, int]
@@ -84,7 +85,7 @@ class ArchitectureTable:
         """Plain values for JSON; what does not apply or is unknown is `None`. "fields" has an entry for each layer."""
         totals = {key: getattr(self, key) for key in ("parameters", "frozen", "connections", "multiply_adds")}
         columns = [column.name for column in fields(LayerRow) if column.name != "receptive"]
-        layers = [{name: _plain(getattr(row, name)) for name in columns} for row in self.rows]
+        layers = [{_JSON_KEYS.get(name, name): _plain(getattr(row, name)) for name in columns} for row in self.rows]
         return {
             "name": self.name,
             "input_shape": list(self.input_shape),
@@ -96,7 +97,7 @@ class ArchitectureTable:
 
     def markdown(self) -> str:
         """A Markdown table with the totals in its last row."""
-        header = ["layer", "type", "maps", "size", "kernel", "stride", "padding", "field", "activation"]
+        header = ["layer", "type", "channels", "size", "kernel", "stride", "padding", "field", "activation"]
         header += ["parameters", "connections", "multiply-adds"]
         rows = [[*_place(row), *_window(row), row.field, row.activation, *_counts(row)] for row in self.rows]
         rows.append(["total", *[""] * 8, *self._totals()])
@@ -107,8 +108,8 @@ class ArchitectureTable:
     def text(self) -> str:
         """An aligned table for terminals. Kernel, stride and padding share a column, as in "3×3/1 same".
 
-        Where it would be wider than `WIDEST`, it goes without the connections, which deep networks have about as many
-        of as multiply-adds.
+        Where it would be wider than `WIDEST`, the connections are left out: in deep networks they are about as many as
+        the multiply-adds.
         """
         columns = self._columns()
         without = [column for column in columns if column[0] != "connections"]
@@ -118,8 +119,8 @@ class ArchitectureTable:
         return "\n".join([*lines, *notes])
 
     def _columns(self) -> list[list[str]]:
-        """For each column its title, its cells and its total."""
-        header = ["layer", "type", "maps", "size", "window", "field", "activation"]
+        """The title, cells and total of each column."""
+        header = ["layer", "type", "channels", "size", "window", "field", "activation"]
         header += ["parameters", "connections", "mult-adds"]
         rows = [[*_place(row), _joined(row), row.field, row.activation, *_counts(row)] for row in self.rows]
         totals = ["total", *[""] * 6, *self._totals()]
@@ -134,9 +135,9 @@ class ArchitectureTable:
         if self.frozen:
             notes.append(f"{before}{self.frozen:,} more parameters are not trainable.")
         if any(row.field == "?" for row in self.rows):
-            notes.append(f"{before}field ?: behind an operation of which it is not known what it looks at.")
+            notes.append(f"{before}field ?: behind an operation whose receptive field is unknown.")
         if self.unknown:
-            notes.append(f"{before}?: not known for a layer of this type; the totals leave it out.")
+            notes.append(f"{before}?: unknown for this type of layer; left out of the totals.")
         return notes
 
 
@@ -145,7 +146,7 @@ def _width(columns: list[list[str]]) -> int:
 
 
 def _aligned(columns: list[list[str]]) -> list[str]:
-    """Title, rows and totals as lines, with rules between them."""
+    """Title, rows and totals as aligned lines, with rules between them."""
     padded = []
     for name, *cells in columns:
         width = max(map(len, [name, *cells]))
@@ -159,8 +160,8 @@ def _plain(value: Any) -> Any:
 
 
 def _place(row: LayerRow) -> list[str]:
-    maps = "" if row.maps is None else f"{row.maps:,}"
-    return [row.layer, row.type, maps, by(row.size) if row.size else ""]
+    channels = "" if row.channels is None else f"{row.channels:,}"
+    return [row.layer, row.type, channels, by(row.size) if row.size else ""]
 
 
 def _window(row: LayerRow) -> list[str]:

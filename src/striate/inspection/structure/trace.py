@@ -1,4 +1,4 @@
-"""One image through a network, and every layer it meets on the way."""
+"""Trace of one image through a network: every layer call, with its input, output and receptive field."""
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from striate.inspection.extent.dispatch import Follower
+from striate.inspection.extent.dispatch import ExtentTracker
 from striate.inspection.extent.field import Field, field_of
-from striate.inspection.structure import layer_kinds as words
+from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.inputs import like, taking
 from striate.models import evaluating
 
-INPUT = -1  # stands for the network's input where a call's source is named
+INPUT = -1  # the source of a call that takes the network's input
 
 
 @dataclass(frozen=True)
@@ -24,34 +24,37 @@ class Call:
 
     Args:
         name: the module's path; empty for the network itself.
-        received, made: shapes of the first tensor it took and of the first it returned; empty where there is none.
+        input_shape, output_shape: shapes of its first input and output tensor; empty without one.
         source: the position of the call that made its input, `INPUT`, or `None` where something else came between.
         unchanged: its output is its input.
-        field: what its output's units see of the image, or `None` where that is not known.
+        field: receptive field of its output's units, or `None` where it is unknown.
     """
 
     name: str
     module: nn.Module
-    received: tuple[int, ...]
-    made: tuple[int, ...]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
     source: int | None
     unchanged: bool
     field: Field | None = None
 
 
 class Trace:
-    """Collects calls through hooks. Who made a tensor is told by the tensor itself, kept alive, and its version."""
+    """Collector of layer calls, through hooks.
+
+    The call that made a tensor is found by the tensor itself, kept alive, and its version.
+    """
 
     def __init__(self, image: Tensor):
         self.calls: list[Call] = []
-        self.follower = Follower(image)
+        self.tracker = ExtentTracker(image)
         self._size = (image.shape[-2], image.shape[-1])
         self._made: dict[int, tuple[Tensor, int, int]] = {}  # id -> the tensor, its version, the call that made it
         self._open: dict[int, tuple[Tensor | None, int | None, int]] = {}
         self._keep(image, INPUT)
 
     def hook(self, name: str, module: nn.Module) -> list[RemovableHandle]:
-        """Watch a layer until the handles are removed."""
+        """Record a layer's calls until the handles are removed."""
 
         def begin(module: nn.Module, args: Any, kwargs: Any) -> None:
             taken = first_tensor((args, kwargs))
@@ -61,8 +64,8 @@ class Trace:
             taken, source, version = self._open.pop(id(module))
             given = first_tensor(output)
             unchanged = given is taken and _version(given) == version
-            sight = None if given is None else self.follower.sight(given)
-            field = None if sight is None else field_of(sight, self._size)
+            extent = None if given is None else self.tracker.extent(given)
+            field = None if extent is None else field_of(extent, self._size)
             self.calls.append(Call(name, module, _shape(taken), _shape(given), source, unchanged, field))
             if given is not None:
                 self._keep(given, len(self.calls) - 1)
@@ -82,11 +85,11 @@ class Trace:
 
 
 def trace(model: nn.Module, input_shape: tuple[int, int, int], every: bool = False) -> list[Call]:
-    """The calls of all layers, in the order they end, for one image of zeros; the model stays as it was.
+    """Trace all layer calls, in the order they end, for one image of zeros; the model stays as it was.
 
     Args:
         input_shape: channels, height, width.
-        every: also those of the modules that layers stand in, the network's own left out.
+        every: trace the modules that contain layers, too, but for the network itself.
 
     Raises:
         ShapeError: if the model can't take such an image.
@@ -100,7 +103,7 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int], every: bool = Fal
             modules = [(name, module) for name, module in model.named_modules() if name] if every else []
             for name, layer in modules or layers_of(model):
                 handles += record.hook(name, layer)
-            with taking(model, input_shape), uncompiled(), record.follower:
+            with taking(model, input_shape), uncompiled(), record.tracker:
                 model(image)
         finally:
             for handle in handles:
@@ -109,12 +112,12 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int], every: bool = Fal
 
 
 def layers_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Path and module of every layer: what has a word of its own or no children, each once, by its first path."""
+    """Path and module of every layer: a known layer kind or a module without children, each once, by its first path."""
     found: dict[int, tuple[str, nn.Module]] = {}
 
     def visit(path: str, module: nn.Module) -> None:
         children = list(module.named_children())
-        if words.known(module) or not children:
+        if layer_kinds.is_layer(module) or not children:
             found.setdefault(id(module), (path, module))
             return
         for name, child in children:
@@ -136,7 +139,7 @@ def first_tensor(value: Any) -> Tensor | None:
 
 
 def uncompiled() -> AbstractContextManager[Any]:
-    """Inside it, compiled parts run as they were written, so that their operations are met."""
+    """Context in which compiled parts run as they were written, so that their operations are seen."""
     used = "torch._dynamo" in sys.modules  # else nothing is compiled, and importing the compiler would take seconds
     return torch.compiler.set_stance("force_eager") if used else nullcontext()
 

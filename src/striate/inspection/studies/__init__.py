@@ -1,1 +1,1 @@
-"""Experiments that show what pooling does."""
+"""Experiments on pooling: across pixels and across channels."""

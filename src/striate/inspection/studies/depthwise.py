@@ -1,9 +1,9 @@
-"""Invariance that is learned: a network whose first layer takes the largest of four filters at every pixel.
+"""Experiment on learned invariance: max pooling across groups of four filters, at every pixel.
 
 The textbook's idea (Géron, Hands-On Machine Learning, chapter 14): pooling across channels lets a network learn any
 invariance, say to rotation, if the filters of a group come to see the same thing turned. Here three networks learn
 handwritten digits under rotation: with DepthwiseMaxPool2d, the same without it, and one without it that has as many
-parameters; and the filters are compared with each other, turned.
+parameters; and the filters are compared with each other, rotated.
 """
 
 import math
@@ -24,15 +24,20 @@ from striate.preprocess import Preprocess
 from striate.training import Recipe, Training
 from striate.types import Progress
 
-SIDE = 16  # pixels: the digits, of 8, drawn twice as large so that they can be turned
+SIDE = 16  # pixels: the digits, of 8, drawn twice as large so that they can be rotated
 GROUPS, GROUP = 8, 4  # of filters, and filters in each
-MAPS = 20  # of the second layer
-EQUAL = 11  # filters that give the network without groups as many parameters, but for 6 of 5,502
-TURN = 90  # degrees to either side; further, a 6 is a 9
-ANGLES = tuple(range(-TURN, TURN + 1, 15))
+CHANNELS = 20  # of the second layer
+EQUAL_FILTERS = 11  # filters that give the network without groups as many parameters, but for 6 of 5,502
+MOST_DEGREES = 90  # to either side; further, a 6 is a 9
+ANGLES = tuple(range(-MOST_DEGREES, MOST_DEGREES + 1, 15))
 STROKES = tuple(range(0, 180, 5))  # degrees at which the groups are shown a line
 RECIPE = Recipe(
-    name="depthwise", epochs=40, batch_size=32, learning_rate=0.02, augment=f"rotate={TURN}", loss="cross-entropy"
+    name="depthwise",
+    epochs=40,
+    batch_size=32,
+    learning_rate=0.02,
+    augment=f"rotate={MOST_DEGREES}",
+    loss="cross-entropy",
 )
 # Student's t for a 95 % interval, by the number of seeds.
 _T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
@@ -41,7 +46,7 @@ MOST_SEEDS = max(_T)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds, and where the mean over all seeds lies with 95 % confidence (Student's t).
+    """A mean over seeds, and its 95 % confidence interval (Student's t).
 
     `interval` is `None` for a single seed.
     """
@@ -50,12 +55,12 @@ class Estimate:
 
     @property
     def mean(self) -> float:
-        """Over the seeds."""
+        """Mean over the seeds."""
         return sum(self.values) / len(self.values)
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Its lower and its upper end."""
+        """Lower and upper end of the interval."""
         n = len(self.values)
         if n == 1:
             return None
@@ -69,13 +74,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Arm:
-    """One of the networks.
+    """Result of one of the three networks.
 
     Args:
-        name: what it is.
-        parameters: how many it learns.
-        accuracy: on the test images turned by every angle of `ANGLES`, mean over these.
-        consistency: how often a turned image gets the class of the upright one, mean over all angles but 0.
+        name: of the network.
+        parameters: number of trainable parameters.
+        accuracy: on the test images rotated by every angle of `ANGLES`, mean over these.
+        consistency: how often a rotated image gets the class of the upright one, mean over all angles but 0.
         by_angle: accuracy and consistency at each angle, mean over seeds.
     """
 
@@ -88,16 +93,16 @@ class Arm:
 
 @dataclass(frozen=True)
 class DepthwiseStudy:
-    """What `depthwise_study` found.
+    """Results of `depthwise_study`.
 
     Args:
         arms: with depthwise pooling; without; without, and with as many parameters.
         images: how many test images.
         filters: those of the first seed: float32 (groups, filters, 5, 5).
-        winners: for each group and each of `STROKES`, the filter that answers most to a line at that angle; -1 where
-            none answers: int64 (groups, angles), of the first seed.
-        alike: of filters of one group, how like one is another turned (the largest correlation over all angles), mean
-            over pairs.
+        winners: for each group and each of `STROKES`, the filter with the largest response to a line at that angle; -1
+            where none responds: int64 (groups, angles), of the first seed.
+        alike: of filters of one group, similarity of one to another rotated (the largest correlation over all
+            angles), mean over pairs.
         alike_untrained: the same before training.
         alike_across: the same of filters of different groups, trained.
     """
@@ -112,19 +117,19 @@ class DepthwiseStudy:
 
 
 class RotationNet(nn.Module):
-    """Images (N, 1, 16, 16) to logits (N, 10), through two convolutions; in groups, if `group` is more than 1."""
+    """Network of two convolutions, images (N, 1, 16, 16) to logits (N, 10), with grouped pooling if `group` > 1."""
 
     def __init__(self, filters: int, group: int):
         super().__init__()
         self.conv1 = nn.Conv2d(1, filters, 5, padding="same")
         self.group = DepthwiseMaxPool2d(group) if group > 1 else nn.Identity()
         self.relu1, self.pool1 = nn.ReLU(), MaxPool2d(2)
-        self.conv2 = nn.Conv2d(filters // group, MAPS, 3, padding="same")
+        self.conv2 = nn.Conv2d(filters // group, CHANNELS, 3, padding="same")
         self.relu2, self.pool2 = nn.ReLU(), MaxPool2d(2)
-        self.flatten, self.output = nn.Flatten(), nn.Linear(MAPS * (SIDE // 4) ** 2, 10)
+        self.flatten, self.output = nn.Flatten(), nn.Linear(CHANNELS * (SIDE // 4) ** 2, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of a batch."""
+        """Compute the logits of a batch."""
         x = self.pool1(self.relu1(self.group(self.conv1(x))))  # (N, filters / group, 8, 8)
         x = self.pool2(self.relu2(self.conv2(x)))  # (N, 20, 4, 4)
         return self.output(self.flatten(x))
@@ -133,14 +138,14 @@ class RotationNet(nn.Module):
 ARMS = (
     ("with depthwise max pooling", GROUPS * GROUP, GROUP),
     ("the same without", GROUPS * GROUP, 1),
-    ("without, equal parameters", EQUAL, 1),
+    ("without, equal parameters", EQUAL_FILTERS, 1),
 )
 
 
 def depthwise_study(
     seeds: int = 3, recipe: Recipe = RECIPE, progress: Progress = lambda what, done, total: None
 ) -> DepthwiseStudy:
-    """Train each network with each seed on scikit-learn's digits, turned by up to 90° to either side.
+    """Train each network with each seed on scikit-learn's digits, rotated by up to 90° to either side.
 
     Args:
         seeds: how many, 1 to 10.
@@ -172,15 +177,15 @@ def depthwise_study(
         arms.append(_arm(name, sum(p.numel() for p in model.parameters()), torch.stack(found)))
     progress("training networks", done, total)
     first = grouped[0][0]
-    likes = [(_alike(model.conv1.weight), _alike(before)) for model, before in grouped]
+    similarities = [(_similarity(model.conv1.weight), _similarity(before)) for model, before in grouped]
     return DepthwiseStudy(
         arms=(arms[0], arms[1], arms[2]),
         images=len(test),
         filters=first.conv1.weight.detach().reshape(GROUPS, GROUP, 5, 5),
         winners=_winners(first, preprocess),
-        alike=Estimate(tuple(trained[0] for trained, _ in likes)),
-        alike_untrained=Estimate(tuple(untrained[0] for _, untrained in likes)),
-        alike_across=Estimate(tuple(trained[1] for trained, _ in likes)),
+        alike=Estimate(tuple(trained[0] for trained, _ in similarities)),
+        alike_untrained=Estimate(tuple(untrained[0] for _, untrained in similarities)),
+        alike_across=Estimate(tuple(trained[1] for trained, _ in similarities)),
     )
 
 
@@ -192,14 +197,14 @@ def _train(model: nn.Module, train: Split, preprocess: Preprocess, recipe: Recip
 
 def _by_angle(model: nn.Module, test: Split, preprocess: Preprocess) -> Tensor:
     """Accuracy and consistency at each angle: float64 (angles, 2)."""
-    said = {angle: logits_of(model, turned(test.images[:], angle), preprocess).argmax(1) for angle in ANGLES}
-    right = [(each == test.labels).double().mean() for each in said.values()]
-    same = [(each == said[0]).double().mean() for each in said.values()]
+    predicted = {angle: logits_of(model, turned(test.images[:], angle), preprocess).argmax(1) for angle in ANGLES}
+    right = [(each == test.labels).double().mean() for each in predicted.values()]
+    same = [(each == predicted[0]).double().mean() for each in predicted.values()]
     return torch.stack([torch.stack(right), torch.stack(same)], 1)
 
 
 def _arm(name: str, parameters: int, found: Tensor) -> Arm:
-    """From float64 (seeds, angles, 2)."""
+    """Make an arm from its measurements, float64 (seeds, angles, 2)."""
     turned_only = [number for number, angle in enumerate(ANGLES) if angle]
     return Arm(
         name,
@@ -211,26 +216,26 @@ def _arm(name: str, parameters: int, found: Tensor) -> Arm:
 
 
 def turned(images: Tensor, degrees: float) -> Tensor:
-    """Images, uint8 (N, H, W, C), turned to the left about their middle."""
+    """Rotate images, uint8 (N, H, W, C), to the left about their middle."""
     angle = math.radians(degrees)
     matrix = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
     return affine(images, torch.tensor(matrix, dtype=torch.float64).expand(len(images), 2, 2))
 
 
 def _winners(model: RotationNet, preprocess: Preprocess) -> Tensor:
-    """Which filter of each group answers most to a line, two pixels wide, at each of the angles."""
+    """The filter of each group with the largest response to a line, two pixels wide, at each of the angles."""
     line = torch.zeros(1, 4 * SIDE, 4 * SIDE, 1, dtype=torch.uint8)
     line[:, :, 2 * SIDE - 4 : 2 * SIDE + 4] = 255  # upright, four times as fine, so that turning does not fray it
     lines = torch.cat([turned(line, angle) for angle in STROKES]).float().permute(0, 3, 1, 2)
     shown = nn.functional.avg_pool2d(lines, 4).permute(0, 2, 3, 1)
     with torch.no_grad():
-        answers = model.conv1(preprocess.normalize(shown))[:, :, 4:-4, 4:-4].amax((2, 3))  # (angles, filters)
-    strongest, winner = answers.reshape(len(STROKES), GROUPS, GROUP).max(2)
+        responses = model.conv1(preprocess.normalize(shown))[:, :, 4:-4, 4:-4].amax((2, 3))  # (angles, filters)
+    strongest, winner = responses.reshape(len(STROKES), GROUPS, GROUP).max(2)
     return torch.where(strongest > 0, winner, -1).T
 
 
-def _alike(weight: Tensor) -> tuple[float, float]:
-    """How like one filter is another turned: mean over pairs of one group, and over pairs of different groups.
+def _similarity(weight: Tensor) -> tuple[float, float]:
+    """Similarity of filters up to rotation: mean over pairs of one group, and over pairs of different groups.
 
     The largest correlation over turns of 15°, over the disc that every turn leaves in the filter.
     """
@@ -241,11 +246,11 @@ def _alike(weight: Tensor) -> tuple[float, float]:
     grid = nn.functional.affine_grid(theta, [len(angles), 1, 5, 5], align_corners=True)
     place = torch.arange(5.0) - 2
     disc = (place[:, None].square() + place.square()) <= 5
-    turns = torch.stack(
+    rotations = torch.stack(
         [nn.functional.grid_sample(each.expand(len(angles), 1, 5, 5), grid, align_corners=True) for each in filters]
     )[:, :, 0, disc]  # (filters, angles, cells)
-    turns = nn.functional.normalize(turns - turns.mean(-1, keepdim=True), dim=-1)
-    likeness = torch.einsum("ic,jac->ija", turns[:, 0], turns).amax(2)
+    rotations = nn.functional.normalize(rotations - rotations.mean(-1, keepdim=True), dim=-1)
+    similarity = torch.einsum("ic,jac->ija", rotations[:, 0], rotations).amax(2)
     group = torch.arange(len(filters)) // GROUP
     same, self_ = group[:, None] == group, torch.eye(len(filters), dtype=torch.bool)
-    return float(likeness[same & ~self_].mean()), float(likeness[~same].mean())
+    return float(similarity[same & ~self_].mean()), float(similarity[~same].mean())

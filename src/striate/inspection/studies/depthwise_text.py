@@ -1,4 +1,4 @@
-"""The experiment with pooling across channels as text."""
+"""Results of the experiment on pooling across channels, as text and JSON."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from striate.inspection.studies.depthwise import ANGLES, STROKES, DepthwiseStudy
 
 
 def estimate(value: Estimate, points: bool = False) -> str:
-    """ "94.12 % (93.50 to 94.74)", or a difference in percentage points, with its sign."""
+    """An estimate as text: "94.12 % (93.50 to 94.74)", or a difference in percentage points, with its sign."""
     low_high = value.interval
     mean = _signed(100 * value.mean) if points else percent(value.mean)
     if low_high is None:
@@ -21,40 +21,42 @@ def _signed(value: float, digits: int = 2) -> str:
 
 
 def headline(study: DepthwiseStudy) -> str:
-    """What it did for rotation consistency, against the network with as many parameters."""
+    """The effect on rotation consistency, against the network with as many parameters, in a sentence."""
     with_, _, equal = study.arms
     difference = with_.consistency.minus(equal.consistency)
-    if not _real(difference).startswith("beyond"):
-        return "With as many parameters, pooling across channels makes no difference to rotation that is beyond luck."
+    if not _real(difference).startswith("significant"):
+        return "With as many parameters, pooling across channels has no significant effect on rotation."
     much, way = f"{100 * abs(difference.mean):.2f} points", "more" if difference.mean > 0 else "less"
     return f"With as many parameters, pooling across channels makes the network {much} {way} consistent under rotation."
 
 
 def verdicts(study: DepthwiseStudy) -> list[str]:
-    """What pooling across channels changed, in percentage points, seed by seed, and whether that is beyond luck."""
+    """Effects of pooling across channels, in percentage points, seed by seed, and whether they are significant."""
     with_, *others = study.arms
-    said = []
+    sentences = []
     for other in others:
         for what in ("consistency", "accuracy"):
             difference: Estimate = getattr(with_, what).minus(getattr(other, what))
-            said.append(
+            sentences.append(
                 f"rotation {what} against {other.name}: {estimate(difference, True)} points, {_real(difference)}"
             )
     like = study.alike.minus(study.alike_untrained)
     across = study.alike.minus(study.alike_across)
-    said.append(f"likeness of a group's filters, turned, by training: {_signed(like.mean, 3)}, {_real(like)}")
-    said.append(f"likeness within a group against across groups: {_signed(across.mean, 3)}, {_real(across)}")
-    return said
+    sentences.append(
+        f"similarity of a group's filters, rotated, gained by training: {_signed(like.mean, 3)}, {_real(like)}"
+    )
+    sentences.append(f"similarity within a group against across groups: {_signed(across.mean, 3)}, {_real(across)}")
+    return sentences
 
 
 def depthwise_text(study: DepthwiseStudy) -> str:
-    """The networks in a table, and what can be said of them."""
+    """The networks in a table, and the verdicts."""
     seeds = len(study.alike.values)
-    rows = [("network", "parameters", "accuracy when turned", "rotation consistency")]
+    rows = [("network", "parameters", "accuracy when rotated", "rotation consistency")]
     for arm in study.arms:
         rows.append((arm.name, f"{arm.parameters:,}", estimate(arm.accuracy), estimate(arm.consistency)))
     title = (
-        f"digits turned by up to {ANGLES[-1]}° to either side, {study.images} test images; "
+        f"digits rotated by up to {ANGLES[-1]}° to either side, {study.images} test images; "
         f"{seeds} seed{'s'[: seeds > 1]}{', mean and 95 % interval' if seeds > 1 else ''}"
     )
     return "\n\n".join([title, aligned(rows, "<>>>"), headline(study), "\n".join(verdicts(study))])
@@ -88,6 +90,6 @@ def depthwise_dict(study: DepthwiseStudy) -> dict[str, Any]:
 
 def _real(difference: Estimate) -> str:
     if difference.interval is None:
-        return "one seed, so it may be luck"
+        return "one seed, no significance test"
     low, high = difference.interval
-    return "beyond luck" if low > 0 or high < 0 else "which could be luck"
+    return "significant" if low > 0 or high < 0 else "not significant"

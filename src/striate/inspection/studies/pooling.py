@@ -1,4 +1,4 @@
-"""What pooling does to a picture that moves: how much of its output stays, and what it destroys.
+"""Experiment on pooling and shifts: how much of the output stays when the picture moves, and how much is lost.
 
 The example is the textbook's (Géron, Hands-On Machine Learning, chapter 14): a figure, moved to the right by one pixel
 and by two, before and after max pooling.
@@ -44,11 +44,11 @@ POOLS: tuple[tuple[str, nn.Module], ...] = (
 
 @dataclass(frozen=True)
 class PoolingEffect:
-    """One kind of pooling. Shares in [0, 1].
+    """Effect of one kind of pooling. Shares in [0, 1].
 
     Args:
-        name: what it is.
-        output: height and width of what it makes of the 8×8 figure.
+        name: of the kind of pooling.
+        output: height and width of its output for the 8×8 figure.
         destroyed: the share of numbers that are lost.
         equal: for every move of the figure to the right, without one down, the share of equal outputs.
         equal_all: the same, mean over all moves, right and down, but none.
@@ -69,14 +69,14 @@ class PoolingEffect:
 
     @property
     def mean_overlap(self) -> float | None:
-        """The overlap, mean over all moves but none."""
+        """Mean overlap over all moves but 0."""
         moved = [value for by, value in (self.overlap or {}).items() if by]
         return sum(moved) / len(moved) if moved else None
 
 
 @dataclass(frozen=True)
 class PoolingStudy:
-    """What `pooling_effects` computed.
+    """Results of `pooling_effects`.
 
     Args:
         pictures: the figure A, and B and C, moved to the right by one pixel and by two: float32 (3, 8, 8) of 0 and 1.
@@ -105,7 +105,7 @@ class PoolingStudy:
 
 
 def pooling_effects() -> PoolingStudy:
-    """Move a figure and a mask by every number of pixels, and see what each kind of pooling keeps of that."""
+    """Move a figure and a mask by every number of pixels, and measure what each kind of pooling keeps."""
     lines = FIGURE.split()
     figure = torch.tensor([[float(cell == "#") for cell in line] for line in lines])
     pictures = torch.stack([figure.roll(by, 1) for by in range(3)])
@@ -115,7 +115,7 @@ def pooling_effects() -> PoolingStudy:
 
 
 def ring() -> Tensor:
-    """A mask to segment: float32 (1, 1, 32, 32) of 0 and 1."""
+    """A ring-shaped mask for segmentation: float32 (1, 1, 32, 32) of 0 and 1."""
     place = torch.arange(SIDE) - (SIDE - FURTHEST - 1) / 2
     distance = (place[None, :].square() + (torch.arange(SIDE)[:, None] - (SIDE - 1) / 2).square()).sqrt()
     return ((distance < RADIUS) & (distance > RADIUS - 4)).float()[None, None]
@@ -158,7 +158,7 @@ def _overlap(pool: nn.Module) -> dict[int, float]:
 
 
 def segmented(pool: nn.Module, mask: Tensor) -> Tensor:
-    """The mask as a network that pools sees it: at half the resolution, then every value repeated over its pixels."""
+    """The mask through a pooling network: at half the resolution, then every value repeated over its pixels."""
     return nn.functional.interpolate(pool(mask), scale_factor=2) >= 0.5
 
 

@@ -1,4 +1,4 @@
-"""The network that a report is about, as its sections see it."""
+"""The network that a report is about, with its held-out images."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +17,13 @@ from striate.types import Progress
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A trained network, and images to measure and explain it on.
+class InspectedRun:
+    """A trained network with held-out images and its evaluation.
 
     Args:
         trained: the network, in evaluation mode, on the device.
-        samples, evaluation: the held-out images and what the network says of them; `None` both where there are none.
-        against: name, network and preprocessing of each run to set beside it.
+        samples, evaluation: the held-out images and the network's predictions for them; both `None` without any.
+        against: name, network and preprocessing of each run to compare it with.
         device: "auto", "cpu" or "cuda".
         progress: called with what is being done, how much of it is done, and how much there is.
     """
@@ -47,35 +47,35 @@ class Subject:
 
     @cached_property
     def table(self) -> ArchitectureTable:
-        """The network, layer by layer."""
+        """The architecture table."""
         return describe(self.model, self.shape)
 
     def affordable(self, multiply_adds: int, least: int, most: int, passes: int = 1) -> int:
-        """How many images so many multiply-adds are enough for, if each goes through the network `passes` times."""
+        """Number of images that a budget of multiply-adds allows, with `passes` through the network for each."""
         return max(least, min(most, multiply_adds // (passes * max(self.table.multiply_adds, 1))))
 
     def inputs(self, images: Tensor) -> Tensor:
-        """What the network takes of images, uint8 (N, H, W, C)."""
+        """The network's input for images, uint8 (N, H, W, C)."""
         return self.trained.preprocess.normalize(images.to(like(self.model).device))
 
-    def telling(self, most: int) -> list[int]:
-        """Positions of telling images: the surest right answers, then the surest mistakes, each of another class.
+    def most_confident(self, most: int) -> list[int]:
+        """Positions of the most confident correct predictions, then of the most confident mistakes, one for each class.
 
         Raises:
-            ArgumentError: if what the network says is not finite.
+            ArgumentError: if the probabilities are not finite.
         """
         if self.evaluation is None:
             return []
         found = self.evaluation
         if not bool(found.probabilities.isfinite().all()):
-            raise ArgumentError("What the network says of these images is not finite.")
+            raise ArgumentError("The probabilities for these images are not finite.")
         order = found.probabilities.max(dim=1).values.sort(descending=True, stable=True).indices
         right = (found.predicted == found.labels)[order]
-        hits, misses = (self._of_different_classes(order[each]) for each in (right, ~right))
+        hits, misses = (self._one_per_class(order[each]) for each in (right, ~right))
         wrong = min(len(misses), max(most // 2, most - len(hits)))
         return hits[: most - wrong] + misses[:wrong]
 
-    def _of_different_classes(self, positions: Tensor) -> list[int]:
+    def _one_per_class(self, positions: Tensor) -> list[int]:
         labels = self.evaluation.labels if self.evaluation else torch.empty(0)
         first: dict[int, int] = {}
         for position in positions.tolist():
