@@ -4,10 +4,10 @@
 #   make test      run the tests                                         (ARGS="-k pooling" picks some)
 #   make check     check format, lint and types
 #   make all       check, then test
-#   make format    put the code into shape
+#   make format    format the code, fix lint
 #   make install   only the environment, with all development tools
-#   make bench     measure Striate beside its peers: hours; stop it, and the same goes on    (ARGS="--only throughput")
-#   make bench-quick   the same on a smaller scale, in ten minutes
+#   make bench     measure Striate against its peers: hours; stopped, the same continues    (ARGS="--only throughput")
+#   make bench-quick   the same at a smaller size, in ten minutes
 #   make clean     remove the environments, the caches, the builds and runs/demo
 #
 # VENV=/some/dir puts the environment elsewhere, and those of the peers beside it; PYTHON=python3.12 makes it with another Python.

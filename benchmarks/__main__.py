@@ -1,10 +1,11 @@
-"""Striate and its peers, side by side.
+"""Benchmarks of Striate against Keras, PyTorch, Flax and scikit-learn.
 
     python -m benchmarks [--size full|quick|smoke] [--only PART,…] [--match PATTERN] [--peers FOLDER]
                          [--out FILE] [--threads N] [--show]
 
-Measures what the file does not hold yet, then prints the tables, which lie beside the file too, as .md, with the plots
-of time to accuracy as .svg. Stop it with Ctrl-C; the same command goes on. README.md says what is timed, and how.
+Measures what the file does not hold yet, then prints the tables, and writes them next to the file as .md, with plots of
+time to accuracy as .svg. Stopped by Ctrl-C, the same command continues. README.md says what is timed, and how;
+`python -m benchmarks.publish` writes the pages under docs/benchmarks/.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from benchmarks import machine, plot
 from benchmarks.bench import Bench
 from benchmarks.parts import PARTS
 from benchmarks.programs import PEERS, TARGETS
+from benchmarks.report import report
 from benchmarks.sizes import SIZES
 from benchmarks.store import Store
 from striate.errors import ArgumentError, StriateError, unknown
@@ -26,37 +28,39 @@ from striate.files import write_atomic
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; tells its exit code."""
+    """Run the command; return its exit code."""
     try:
         run(_options().parse_args(arguments))
     except StriateError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("benchmarks: stopped; the same command goes on from here.", file=sys.stderr)
+        print("benchmarks: stopped; the same command continues from here.", file=sys.stderr)
         return 130
     return 0
 
 
 def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
-    options.add_argument("--size", choices=SIZES, default="full", help="how much is measured")
-    options.add_argument("--only", default=",".join(PARTS), help=f"parts, of {', '.join(PARTS)}")
+    options.add_argument("--size", choices=SIZES, default="full", help="how much to measure")
+    options.add_argument("--only", default=",".join(PARTS), help=f"parts, out of {', '.join(PARTS)}")
     options.add_argument(
-        "--match", default="", help="a regular expression: only measurements in whose keys it is found"
+        "--match", default="", help="a regular expression: only measurements whose keys contain a match"
     )
-    options.add_argument("--peers", type=Path, default=Path(".venv-peers"), help="the folder of their environments")
-    options.add_argument("--out", type=Path, help="the results; runs/bench/SIZE.json if not given")
-    options.add_argument("--threads", type=int, help="fewer than this process may use")
-    options.add_argument("--show", action="store_true", help="measure nothing, tell what the file holds")
+    options.add_argument(
+        "--peers", type=Path, default=Path(".venv-peers"), help="the folder of the peers' environments"
+    )
+    options.add_argument("--out", type=Path, help="the results file; runs/bench/SIZE.json if not given")
+    options.add_argument("--threads", type=int, help="at most as many as this process may use, the default")
+    options.add_argument("--show", action="store_true", help="measure nothing, print the tables of the file")
     return options
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Measure, then tell.
+    """Measure, then print and write the tables and plots.
 
     Raises:
-        StriateError: for a part that there is not, a file of another machine, or an environment that is missing.
+        StriateError: for an unknown part, a file of another machine, or a missing environment.
     """
     chosen.out = chosen.out or Path("runs/bench") / f"{chosen.size}.json"
     parts = chosen.only.split(",")
@@ -69,9 +73,9 @@ def run(chosen: argparse.Namespace) -> None:
         if chosen.threads is not None and chosen.threads < 1:
             raise ArgumentError(f"--threads {chosen.threads}: at least 1 is needed.")
         store = measured(chosen, parts)
-    told = report(store, parts)
-    write_atomic(chosen.out.with_suffix(".md"), told.encode())
-    print(told)
+    text = report(store, parts)
+    write_atomic(chosen.out.with_suffix(".md"), text.encode())
+    print(text)
     for data in TARGETS:
         path = chosen.out.with_name(f"{chosen.out.stem}-{data}.svg")
         if plot.draw(store, data, path):
@@ -79,7 +83,7 @@ def run(chosen: argparse.Namespace) -> None:
 
 
 def measured(chosen: argparse.Namespace, parts: list[str]) -> Store:
-    """The store, once it holds all of the parts."""
+    """Measure what the file lacks of the parts, and return its store."""
     match, threads = _pattern(chosen.match), machine.use_threads(chosen.threads)
     header: dict[str, Any] = {
         "size": chosen.size,
@@ -87,9 +91,9 @@ def measured(chosen: argparse.Namespace, parts: list[str]) -> Store:
         "versions": machine.versions(PEERS, chosen.peers),
     }
     size, store = SIZES[chosen.size], Store(chosen.out, header)
-    yardstick = machine.Yardstick(size.side, size.products)
-    say = partial(print, file=sys.stderr, flush=True)
-    bench = Bench(size, store, chosen.peers, threads, yardstick, say, match)
+    reference_rate = machine.ReferenceRate(size.side, size.products)
+    log = partial(print, file=sys.stderr, flush=True)
+    bench = Bench(size, store, chosen.peers, threads, reference_rate, log, match)
     for name in parts:
         PARTS[name].measure(bench)
     return store
@@ -100,18 +104,6 @@ def _pattern(text: str) -> re.Pattern[str]:
         return re.compile(text)
     except re.error as error:
         raise ArgumentError(f"--match {text}: not a regular expression ({error}).") from None
-
-
-def report(store: Store, parts: list[str]) -> str:
-    """The machine, versions and commits, the tables of the parts, and what failed, in Markdown."""
-    installed = {peer.title: store.header["versions"][peer.name] for peer in PEERS}
-    versions = [f"- {title}: " + ", ".join(map(" ".join, found.items())) for title, found in installed.items()]
-    versions += [f"- measured at commit {' and '.join(store.commits)}"] if store.commits else []
-    told = ["# Striate and its peers", plot.named(store), "\n".join(versions)]
-    told += filter(None, (PARTS[name].tables(store) for name in parts))
-    failures = [f"- {key}: {error}" for key, error in store.failures().items()]
-    told += ["\n".join(["## Failed", "", *failures])] if failures else []
-    return "\n\n".join(each.rstrip("\n") for each in told) + "\n"
 
 
 if __name__ == "__main__":

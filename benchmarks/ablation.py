@@ -1,12 +1,12 @@
-"""What each choice of quicknet and of the recipe `fast` is worth, on Fashion-MNIST.
+"""Ablation of quicknet and of the recipe `fast` on Fashion-MNIST: one change at a time.
 
     python -m benchmarks.ablation [--model quicknet_s] [--epochs 2] [--seeds 3] [--precision float32]
                                   [--only NAME …] [--out FILE] [--show]
 
-The contract: each variation changes one thing (`variations.py`) and is trained from the same seeds; as many at once as
-there are cores, each with one thread. Accuracy is that of the test images, of each alone and of the recipe's views.
-Differences are of the latter, with a 95 % interval (Welch). Time is the processor's for an image in training, as a
-share of the unchanged one's. Ctrl-C or a crash: the same command goes on where it stopped.
+The contract: each variation changes one thing (`variations.py`) and is trained with the same seeds; as many at once as
+there are cores, each with one thread. Accuracy is that of the test images, of each by itself and averaged over the
+recipe's views. Differences are of the latter, with a 95 % interval (Welch). Time is processor time for a training
+image, as a share of the unchanged network's. After Ctrl-C or a crash the same command continues.
 """
 
 import argparse
@@ -43,7 +43,7 @@ NAMES = {each.name: each for each in VARIATIONS}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; tells its exit code."""
+    """Run the command; return its exit code."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=(__doc__ or "").split("\n")[0])
     options.add_argument("--model", default="quicknet_s", help="a quicknet")
     options.add_argument("--epochs", type=int, default=2, help="of each training")
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of each training")
     options.add_argument("--only", nargs="+", default=list(NAMES), help="some of the variations, by name")
     options.add_argument("--out", type=Path, help="the results; runs/bench/ablation-MODEL-EPOCHS.json if not given")
-    options.add_argument("--show", action="store_true", help="measure nothing, tell what the file holds")
+    options.add_argument("--show", action="store_true", help="measure nothing, print the table of the file")
     chosen = options.parse_args(arguments)
     path = chosen.out or Path("runs/bench") / f"ablation-{chosen.model}-{chosen.epochs}.json"
     try:
@@ -60,17 +60,17 @@ def main(arguments: list[str] | None = None) -> int:
         if not chosen.show:
             fast = recipe("fast", chosen.model).replace(epochs=chosen.epochs, precision=chosen.precision)
             measure(path, chosen.model, fast, chosen.seeds, [BASE.name, *chosen.only])
-        told = report(Store.opened(path))
-        write_atomic(path.with_suffix(".md"), told.encode())
+        text = report(Store.opened(path))
+        write_atomic(path.with_suffix(".md"), text.encode())
     except StriateError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return error.exit_code
-    print(told)
+    print(text)
     return 0
 
 
 def measure(path: Path, model: str, fast: Recipe, seeds: int, names: list[str]) -> None:
-    """Train all that the file doesn't hold yet, seed by seed, and keep each as it ends."""
+    """Train every variation that the file lacks, seed by seed, and keep each result when it is there."""
     header = {"machine": machine.machine(1), "model": model, "recipe": fast.model_dump()}
     store = Store(path, header)
     keys = [f"{name}/{seed}" for seed in range(seeds) for name in dict.fromkeys(names)]
@@ -82,12 +82,12 @@ def measure(path: Path, model: str, fast: Recipe, seeds: int, names: list[str]) 
                 result = store.measure(waiting[done], done.result)
                 print(f"{waiting[done]}: {result['views']:.2%}", file=sys.stderr, flush=True)
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # or all that wait would be trained, for nobody
+            pool.shutdown(cancel_futures=True)  # or all that wait would still be trained
             raise
 
 
 def _trained(model: str, fast: Recipe, key: str) -> Result:
-    """One training, in a process of its own."""
+    """Run one training in a process of its own."""
     torch.set_num_threads(1)
     name, _, seed = key.rpartition("/")
     at = {"commit": machine.commit()}
@@ -95,7 +95,7 @@ def _trained(model: str, fast: Recipe, key: str) -> Result:
 
 
 def trained(variation: Variation, model: str, fast: Recipe, data: Dataset) -> Result:
-    """Train a variation: test accuracies, and processor seconds for each of its training images."""
+    """Train a variation; return test accuracies and processor seconds for each training image."""
     chosen = fast.replace(**variation.settings).resolved("cross-entropy", data)
     height, width, channels = data.train.images.shape[1:]
     preprocess = Preprocess(height, width, channels).with_power_sums(data.train.power_sums())
@@ -104,7 +104,7 @@ def trained(variation: Variation, model: str, fast: Recipe, data: Dataset) -> Re
         data.train, preprocess, chosen.batch_size, chosen.seed, policy if policy.varies else None, classes=10
     )
     with seeding.scoped(chosen.seed, "weights"):
-        network = variation.made(model, len(data.classes), (channels, height, width), some_images(batches))
+        network = variation.build(model, len(data.classes), (channels, height, width), some_images(batches))
     training = Training(network, batches, chosen)
     variation.training(training)
     began = time.process_time()
@@ -120,7 +120,7 @@ def trained(variation: Variation, model: str, fast: Recipe, data: Dataset) -> Re
 
 
 def report(store: Store) -> str:
-    """The table, in Markdown."""
+    """Table of all variations, in Markdown."""
     base = store.rounds(BASE.name)
     rows = [_row(name, store.rounds(name), base) for name in NAMES if store.rounds(name)]
     made: dict[str, Any] = store.header["recipe"]
@@ -145,7 +145,7 @@ def _row(name: str, found: dict[str, Result], base: dict[str, Result]) -> list[s
 
 
 def _difference(views: list[float], usual: list[float]) -> str:
-    """The difference of the means in points, and between what it lies with 95 % confidence."""
+    """Format the difference of the means in points, with its 95 % confidence interval."""
     difference = 100 * (statistics.mean(views) - statistics.mean(usual))
     if min(len(views), len(usual)) < 2:
         return f"{difference:+.2f}"

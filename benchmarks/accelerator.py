@@ -1,13 +1,13 @@
-"""Training on a GPU, Striate beside plain PyTorch, and how long Striate needs to 94 % on Fashion-MNIST.
+"""Training on a GPU: throughput against plain PyTorch, and time to 94 % on Fashion-MNIST.
 
     python -m benchmarks.accelerator [--device cuda] [--seconds 8] [--turns 3] [--image-size 224] [--no-accuracy]
 
-The contract: the same network in both, by turns in one process, rates after untimed steps, medians of the turns; random
-pixels and labels. Plain PyTorch is what its tutorials write: a `DataLoader` over float32 tensors, each batch sent to
-the device, SGD with Nesterov's momentum, in bfloat16 by `torch.autocast` where the row fixes that. Striate trains by
-its own loop, from uint8 pixels, `quicknet_m` by the whole recipe `fast`: in the row's precision or, where there is
-none, in the one that its trial chooses, as for `striate train`. The last line is `striate.train` with `quicknet_m` and
-`fast` on Fashion-MNIST, the whole run, and the accuracy of `striate.evaluate`.
+The contract: the same network in both, alternately in one process, rates after untimed steps, medians of the rounds;
+random pixels and labels. Plain PyTorch is written as in its tutorials: a `DataLoader` over float32 tensors, each batch
+sent to the device, SGD with Nesterov momentum, in bfloat16 by `torch.autocast` where the row says so. Striate trains by
+its own loop from uint8 pixels, `quicknet_m` with the whole recipe `fast`: in the row's precision or, without one, in
+the one that its trial chooses, as for `striate train`. The last line is `striate.train` with `quicknet_m` and `fast` on
+Fashion-MNIST, the whole run, and the accuracy of `striate.evaluate`.
 """
 
 import argparse
@@ -41,7 +41,7 @@ UNTIMED = 5
 
 
 class Case(NamedTuple):
-    """A row: a model at an image size in batches, by which recipe, and in which precision if that is not chosen."""
+    """Row of the table: model, image size, batch size, recipe, and precision; None: chosen by a trial."""
 
     model: str
     side: int
@@ -53,7 +53,7 @@ class Case(NamedTuple):
 
 
 def cases(side: int) -> tuple[Case, ...]:
-    """The rows; the ResNet sees images of `side`×`side` pixels."""
+    """Rows of the table; `side`: of the ResNet's images, in pixels."""
     return (
         Case("fashion_cnn", 28, 1, 128, 8192, "plain"),
         Case("resnet50", side, 3, 128, 512, "plain", "bfloat16"),
@@ -62,13 +62,13 @@ def cases(side: int) -> tuple[Case, ...]:
 
 
 def main() -> None:
-    """Print the table and the line."""
+    """Print the table, and the accuracy on Fashion-MNIST."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accelerator", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--seconds", type=float, default=8, help="how long a measurement takes at least")
-    parser.add_argument("--turns", type=int, default=3, help="in how many rounds both take turns")
+    parser.add_argument("--seconds", type=float, default=8, help="the least time of a measurement")
+    parser.add_argument("--turns", type=int, default=3, help="how many rounds, each with a measurement of both")
     parser.add_argument("--image-size", type=int, default=224, help="of the ResNet's images")
     parser.add_argument("--no-accuracy", action="store_true", help="do without Fashion-MNIST")
     options = parser.parse_args()
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def row(case: Case, device: torch.device, seconds: float, turns: int) -> list[str]:
-    """What the table says of a case."""
+    """Measure a case; return its row."""
     data = pixels(case)
     precision, ours = striate_steps(case, data, device)
     plain = plain_steps(case, data.train, device)
@@ -97,7 +97,7 @@ def row(case: Case, device: torch.device, seconds: float, turns: int) -> list[st
 
 
 def rate(steps: Iterator[int], device: torch.device, seconds: float) -> float:
-    """Images a second."""
+    """Throughput in images a second."""
 
     def wait() -> None:
         if device.type == "cuda":
@@ -107,7 +107,7 @@ def rate(steps: Iterator[int], device: torch.device, seconds: float) -> float:
 
 
 def striate_steps(case: Case, data: Dataset, device: torch.device) -> tuple[str, Iterator[int]]:
-    """The precision, and Striate's loop: training that never ends and tells how many images each step took."""
+    """Precision and endless training by Striate's loop, which yields each step's number of images."""
     train, model, half = data.train, made(case, device), (0.5,) * case.channels
     preprocess = Preprocess(case.side, case.side, case.channels, mean=half, std=half)
     precision = case.precision or "float32"
@@ -116,13 +116,12 @@ def striate_steps(case: Case, data: Dataset, device: torch.device) -> tuple[str,
     chosen = PLAIN if case.recipe == "plain" else recipe(case.recipe, case.model, len(train))
     chosen = chosen.replace(epochs=10**6, batch_size=case.batch, precision=precision).resolved("cross-entropy", data)
     policy = parse(chosen.augment).fitted(train.images)
-    augment = policy if policy.varies else None
-    batches = Loader(train, preprocess, case.batch, seed=0, augment=augment, device=device)
+    batches = Loader(train, preprocess, case.batch, 0, policy if policy.varies else None, device=device)
     return precision, (step.samples for step in Training(model, batches, chosen))
 
 
 def plain_steps(case: Case, split: Split, device: torch.device) -> Iterator[int]:
-    """The same as PyTorch's tutorials write it."""
+    """Endless training as in PyTorch's tutorials; yields each step's number of images."""
     model = made(case, device).train()
     x = split.images[:].permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
     loader = DataLoader(TensorDataset(x, split.labels), batch_size=case.batch, shuffle=True, drop_last=True)
@@ -141,7 +140,7 @@ def plain_steps(case: Case, split: Split, device: torch.device) -> Iterator[int]
 
 
 def made(case: Case, device: torch.device) -> nn.Module:
-    """The network, of seed 0."""
+    """Create the network with seed 0."""
     return striate.create(case.model, seed=0, channels=case.channels, image_size=case.side).to(device)
 
 
@@ -155,7 +154,7 @@ def pixels(case: Case) -> Dataset:
 
 
 def accuracy(device: str) -> str:
-    """How long `striate.train` takes to what accuracy on Fashion-MNIST."""
+    """Train on Fashion-MNIST; return a line with seconds and test accuracy."""
     data = striate.load("fashion-mnist")
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()

@@ -1,12 +1,12 @@
-"""How fast augmentation is, and what share of a training step it takes.
+"""Speed of augmentation, and its share of a training step.
 
     python benchmarks/augmentation.py [--threads 1] [--repeats 30] [MODEL | MODEL@SIDE ...]
 
 The contract: random pixels; a policy is timed on images in memory, from the call to the uint8 result, draws included.
-A step is the training loop's own, of the model's modern recipe without augmentation. Policy and step take turns; two
-turns of each go first, untimed, and every figure is a median. Time is that of the processor, summed over threads, so
-that what else the machine does counts little. The share is the policy's time for a batch in the step's: where each
-batch is varied by itself, and where as many are varied at once as training does, which makes the same images.
+A step is the training loop's own, of the model's modern recipe without augmentation. Policy and step alternate; the
+first two rounds are untimed, and every figure is a median. Time is processor time, summed over threads, so that other
+load counts little. The share is the policy's time for a batch, relative to the step's: with each batch augmented by
+itself, and with several augmented at once as in training, which gives the same images.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> None:
     print(f"{'images/s':<22}" + "".join(f"{title:>18}" for title in titles))
     batches = [pixels(*size) for size in SIZES]
     for policy in POLICIES:
-        rates = [len(images) / turns(chosen.repeats, varying(policy, images))[0] for images in batches]
+        rates = [len(images) / timed(chosen.repeats, augmenting(policy, images))[0] for images in batches]
         print(f"{policy:<22}" + "".join(f"{rate:>18,.0f}" for rate in rates), flush=True)
     print(f"\n{SHARED:<34}" + "".join(f"{title:>18}" for title in ("step", "batch by batch", "as in training")))
     for text in chosen.models:
@@ -59,11 +59,11 @@ def main() -> None:
         images = pixels(batch_size, side, channels)
         training = trainer(name, images)
         together, steps = training.batches.together, iter(training)
-        step, one, shared = turns(
+        step, one, shared = timed(
             chosen.repeats,
             lambda steps=steps: next(steps),
-            varying(SHARED, images),
-            varying(SHARED, images.repeat(together, 1, 1, 1)),
+            augmenting(SHARED, images),
+            augmenting(SHARED, images.repeat(together, 1, 1, 1)),
         )
         label = f"{name}, {batch_size} × {side}×{side}×{channels}"
         print(f"{label:<34}{step * 1e3:>15,.2f} ms{one / step:>18.2%}{shared / together / step:>18.2%}", flush=True)
@@ -75,19 +75,19 @@ def pixels(count: int, side: int, channels: int) -> torch.Tensor:
     return torch.from_numpy(random.integers(0, 256, (count, side, side, channels), dtype=np.uint8))
 
 
-def varying(text: str, images: torch.Tensor) -> Callable[[], object]:
-    """A function that varies these images once."""
+def augmenting(text: str, images: torch.Tensor) -> Callable[[], object]:
+    """Function that augments these images once."""
     policy, index, labels = parse(text).fitted(images), np.arange(len(images)), torch.arange(len(images)) % 10
 
-    def vary() -> object:
-        varied = policy(images, seed=0, epoch=0, index=index)
-        return policy.mix(varied, labels, 10, seed=0, epoch=0, index=index) if policy.mixes else varied
+    def augment() -> object:
+        augmented = policy(images, seed=0, epoch=0, index=index)
+        return policy.mix(augmented, labels, 10, seed=0, epoch=0, index=index) if policy.mixes else augmented
 
-    return vary
+    return augment
 
 
 def trainer(name: str, images: torch.Tensor) -> Training:
-    """A model in endless training on these images, all of which are one batch."""
+    """Endless training of a model on these images, which form one batch."""
     facts, side = models.facts(name), images.shape[1]
     chosen = recipe("modern", name).replace(augment="none", loss=facts.loss, batch_size=len(images), epochs=10**6)
     preprocess = Preprocess(side, side, images.shape[3], mean=(0.5,) * images.shape[3], std=(0.5,) * images.shape[3])
@@ -95,8 +95,8 @@ def trainer(name: str, images: torch.Tensor) -> Training:
     return Training(models.create(name, 10, images.shape[3], side), batches, chosen)
 
 
-def turns(repeats: int, *functions: Callable[[], object]) -> list[float]:
-    """The median seconds of each function, called in turn."""
+def timed(repeats: int, *functions: Callable[[], object]) -> list[float]:
+    """Median seconds of each function, called alternately."""
     seconds: list[list[float]] = [[] for _ in functions]
     began = time.monotonic()
     for turn in range(UNTIMED + repeats):

@@ -1,5 +1,6 @@
-"""What all parts measure with: how much, where results go, who takes turns, and the yardstick beside every result."""
+"""State of a benchmark run: size, results, the order of measurements, the reference matmul rate with each result."""
 
+import datetime
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -10,68 +11,71 @@ from typing import TypeVar
 from benchmarks.machine import commit
 from benchmarks.programs import Peer
 from benchmarks.sizes import Size
-from benchmarks.store import Result, Store
+from benchmarks.store import REFERENCE_RATE, Result, Store
 from benchmarks.worker import Worker, worker
 from striate.data.sources.locate import locate
 from striate.data.sources.mnist import SOURCES
 
-Turn = TypeVar("Turn")
+Taker = TypeVar("Taker")
 
 
 @dataclass
 class Bench:
-    """A benchmark under way.
+    """Benchmark run in progress.
 
     Args:
         size: how much is measured.
-        store: where results go.
+        store: the results.
         environments: the folder of the peers' environments.
-        threads: how many every process may use.
-        yardstick: called before and after each measurement for the machine's rate at that time, in GFLOP/s.
-        say: told each measurement's key before it begins, and what came of it.
-        match: what is found in the keys of all that is to be measured, a regular expression.
+        threads: of every process.
+        reference_rate: measures the machine's float32 matmul rate, GFLOP/s; called before and after each measurement.
+        log: called with each measurement's key before it begins, and with its error if it fails.
+        match: a regular expression; only keys that contain a match are measured.
     """
 
     size: Size
     store: Store
     environments: Path
     threads: int
-    yardstick: Callable[[], float]
-    say: Callable[[str], None]
+    reference_rate: Callable[[], float]
+    log: Callable[[str], None]
     match: re.Pattern[str] = re.compile("")
 
     def measure(self, key: str, ask: Callable[[], Result]) -> None:
-        """Keep under a key, if it matches and holds nothing yet, what `ask` gives, with the commit and the yardstick:
-        the mean of before and after."""
+        """Measure and keep the result of `ask` under a key, if the key matches and has no result yet.
+
+        Kept with it: the commit, the date, and the mean of the reference matmul rates before and after.
+        """
 
         def measured() -> Result:
-            measured_commit, before = commit(), self.yardstick()
-            self.say(key)
-            result = {**ask(), "yardstick": (before + self.yardstick()) / 2, "commit": measured_commit}
+            at = {"commit": commit(), "date": datetime.date.today().isoformat()}
+            before = self.reference_rate()
+            self.log(key)
+            result = {**ask(), REFERENCE_RATE: (before + self.reference_rate()) / 2, **at}
             if "error" in result:
-                self.say(f"  failed: {result['error']}")
+                self.log(f"  failed: {result['error']}")
             return result
 
         if self.match.search(key):
             self.store.measure(key, measured)
 
     def worker(self, peer: Peer) -> AbstractContextManager[Worker]:
-        """A process of this peer, which starts when it is first asked and ends with the block."""
+        """Worker process of a peer; it starts with the first request and ends with the block."""
         return worker(peer, self.environments, self.threads)
 
     @contextmanager
     def workers(self, peers: Sequence[Peer]) -> Iterator[dict[str, Worker]]:
-        """A process of each peer, by its name."""
+        """Worker processes of several peers, by name."""
         with ExitStack() as stack:
             yield {peer.name: stack.enter_context(self.worker(peer)) for peer in peers}
 
-    def turns(self, takers: Sequence[Turn]) -> Iterator[tuple[int, Turn]]:
-        """Rounds in which all take turns: the round's number and who is next. Each round another one begins."""
+    def rounds(self, takers: Sequence[Taker]) -> Iterator[tuple[int, Taker]]:
+        """Yield the round's number and the next participant; each round begins with another one."""
         for number in range(self.size.rounds):
             for place in range(len(takers)):
                 yield number, takers[(place + number) % len(takers)]
 
     def files(self, data: str) -> list[str]:
-        """The four files of a data set, found as Striate finds them: raw or gzipped IDX."""
+        """Paths of a data set's four IDX files, raw or gzipped, located as Striate locates them."""
         source = SOURCES[data]
         return [str(path) for path in locate(data, {each.name: each.read for each in source.files}, source.addresses)]

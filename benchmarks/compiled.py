@@ -1,11 +1,11 @@
-"""Whether `torch.compile` repays its compile time in training.
+"""Training with and without `torch.compile`: throughput, and the images after which compilation has paid off.
 
     python -m benchmarks.compiled [MODEL ...]
 
-The contract: the training loop's own steps, of the model's modern recipe on random pixels of Fashion-MNIST's size; as
-the model is written and compiled, in turns, after a few untimed steps of each. Rates are medians of the turns. The
-first step of the compiled model is taken for its compilation. Repaid is the number of images after which it is ahead,
-compilation counted; Fashion-MNIST has 60,000 in an epoch.
+The contract: the training loop's own steps, of the model's modern recipe on random pixels of Fashion-MNIST's size; with
+the model eager and compiled, alternately, after a few untimed steps of each. Rates are medians of the rounds. The first
+step of the compiled model counts as its compilation. "Pays off after" is the number of images after which it is ahead,
+compilation included; an epoch of Fashion-MNIST has 60,000.
 """
 
 import argparse
@@ -32,12 +32,12 @@ def main() -> None:
     options.add_argument("models", nargs="*", default=MODELS, help="which models")
     torch.set_num_threads(cores())
     rows = [row(model) for model in options.parse_args().models]
-    header = ["model", "as written, images/s", "compiled", "ratio", "compilation, s", "repaid after"]
+    header = ["model", "eager, images/s", "compiled", "ratio", "compilation, s", "pays off after"]
     print(table(f"torch.compile in training, {cores()} threads", header, rows))
 
 
 def row(model: str) -> list[str]:
-    """What the table says of a model."""
+    """Measure a model; return its row."""
     plain, compiled = steps(model, compile=False), steps(model, compile=True)
     began = time.perf_counter()
     next(compiled)
@@ -54,7 +54,7 @@ def row(model: str) -> list[str]:
 
 
 def steps(model: str, compile: bool):
-    """A training that never ends."""
+    """Endless training steps of a model."""
     images = torch.randint(0, 256, (2048, 28, 28, 1), dtype=torch.uint8)
     chosen = recipe("modern", model.partition(":")[0]).replace(epochs=10**6, augment="none", precision="float32")
     batches = Loader(Split(images, torch.arange(2048) % 10), Preprocess(28, 28, 1), chosen.batch_size, seed=0)
@@ -65,7 +65,7 @@ def steps(model: str, compile: bool):
 
 
 def rate(training) -> float:
-    """Images a second, over some seconds."""
+    """Throughput in images a second, over some seconds."""
     began, images = time.perf_counter(), 0
     while time.perf_counter() - began < SECONDS:
         images += next(training).samples

@@ -1,11 +1,11 @@
-"""Which convolutions are sooner done with fewer products: what the bounds in `training/convolutions.py` come from.
+"""Winograd convolutions against oneDNN's: the measurements behind the bounds in `acceleration/convolutions.py`.
 
     python -m benchmarks.convolutions
 
 The contract: the 3×3 convolutions of fashion_cnn, quicknet_m, quicknet_l and resnet18 with its small stem, on random
-maps in channels-last layout, by oneDNN and by `training/winograd.py`, in turns, the transformation of the filters
-counted. Told is the time that fewer products take as a share of oneDNN's, the median of the turns, for the maps, for
-their gradient and for the gradient of the filters. Below 1 is a gain; in brackets stands what training doesn't use.
+feature maps in channels-last layout, by oneDNN and by `acceleration/winograd.py` alternately, the transformation of the
+filters included. Reported is Winograd's time as a share of oneDNN's, the median of the rounds, for the output, the
+gradient of the input and the gradient of the filters. Below 1 is a gain; brackets mark what training doesn't use.
 """
 
 import statistics
@@ -21,11 +21,11 @@ from striate.acceleration.winograd import convolution, filter_gradient, transfor
 from striate.hardware import cores, keep_memory
 
 SHAPES = (
-    # maps in, maps out, side
+    # input channels, output channels, side
     *((64, 128, 14), (128, 128, 14), (128, 256, 7), (256, 256, 7)),  # fashion_cnn
     *((18, 96, 14), (96, 96, 7), (96, 192, 7), (192, 192, 3)),  # quicknet_m
-    *((18, 48, 14), (48, 48, 14), (48, 96, 14)),  # quicknet_l, beside those of quicknet_m
-    *((64, 64, 28), (512, 512, 4)),  # resnet18, beside fashion_cnn's
+    *((18, 48, 14), (48, 48, 14), (48, 96, 14)),  # quicknet_l, besides those of quicknet_m
+    *((64, 64, 28), (512, 512, 4)),  # resnet18, besides fashion_cnn's
 )
 BATCHES = (32, 128)
 TURNS = 9
@@ -38,39 +38,39 @@ def main() -> None:
     torch.set_num_threads(cores())
     keep_memory()
     rows = [row(batch, *shape) for shape in SHAPES for batch in BATCHES]
-    header = ["maps in", "out", "size", "batch", "maps", "their gradient", "gradient of the filters"]
-    print(table(f"Fewer products, {cores()} threads: time as a share of oneDNN's", header, rows))
+    header = ["input channels", "output", "size", "batch", "forward", "gradient of the input", "of the filters"]
+    print(table(f"Winograd convolution, {cores()} threads: time as a share of oneDNN's", header, rows))
 
 
 def row(batch: int, inputs: int, outputs: int, side: int) -> list[str]:
-    """What the table says of a convolution."""
-    x, gradient = (_last(torch.randn(batch, maps, side, side)) for maps in (inputs, outputs))
+    """Measure a convolution; return its row."""
+    x, gradient = (_last(torch.randn(batch, channels, side, side)) for channels in (inputs, outputs))
     weight = _last(torch.randn(outputs, inputs, 3, 3))
-    maps = share(
+    forward = share(
         lambda: torch.conv2d(x, weight, padding=1),
         lambda: convolution(x, transformed(weight), None),
     )
-    their_gradient = share(
+    input_gradient = share(
         lambda: backward(gradient, x, weight, (True, False, False))[0],
         lambda: convolution(gradient, transformed(weight.flip(2, 3).transpose(0, 1)), None),
     )
-    filters = share(
+    filter_share = share(
         lambda: backward(gradient, x, weight, (False, True, False))[1],
         lambda: filter_gradient(x, gradient),
     )
     used = filters_pay(x, weight) and feature_maps_pay(x, weight)
-    told = [_told(maps, used), _told(their_gradient, used), _told(filters, filters_pay(x, weight))]
-    return [str(inputs), str(outputs), f"{side}×{side}", str(batch), *told]
+    cells = [_cell(forward, used), _cell(input_gradient, used), _cell(filter_share, filters_pay(x, weight))]
+    return [str(inputs), str(outputs), f"{side}×{side}", str(batch), *cells]
 
 
 def share(plain: Computed, fewer: Computed) -> float:
-    """The time of one as a share of the other's."""
+    """Time of `fewer` as a share of the time of `plain`, the median of the rounds."""
     plain(), fewer()
     return statistics.median(seconds(fewer) / seconds(plain) for _ in range(TURNS))
 
 
 def seconds(compute: Computed) -> float:
-    """What one computation takes."""
+    """Time one computation."""
     began = time.perf_counter()
     compute()
     return time.perf_counter() - began
@@ -80,7 +80,7 @@ def _last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def _told(value: float, used: bool) -> str:
+def _cell(value: float, used: bool) -> str:
     return number(value) if used else f"({number(value)})"
 
 

@@ -1,15 +1,14 @@
-"""A folder with everything that breaks loaders, and proof that Striate uses what is good in it and names what is bad.
+"""Stress test of folder loading: all good images must be used, and all bad files named.
 
     python benchmarks/hard_folder.py FOLDER [--count 20000] [--image-size 64] [--json RESULT.json]
 
-FOLDER is made if it is not there: `count` JPEGs in two classes, among them grey, CMYK, progressive and turned ones, 12
-megapixels, wrong suffixes, names in many scripts and one that is no Unicode; PNGs of 81 megapixels; and what is bad:
-truncated, empty, text called .jpg, a PNG of 20,000×20,000 pixels, broken links. Folders link to folders around them.
+FOLDER is made if it is not there: `count` JPEGs in two classes, among them grey, CMYK, progressive and rotated ones, 12
+megapixels, wrong suffixes, names in many scripts and one that is not Unicode; PNGs of 81 megapixels; and bad files:
+truncated, empty, text called .jpg, a PNG of 20,000×20,000 pixels, broken links. Folders contain links to their parents.
 
-It is then loaded four times, each in a process of its own with a cache of its own: into an empty cache, from the cache,
-with room for no cache, and again with what is known from then. Told are the seconds, and the largest memory of the
-process and of those that decode for it: what is theirs alone (private pages), as pages of the cache that are mapped
-belong to the system, which takes them back when it needs memory.
+It is then loaded four times, each in a new process: into an empty cache, from the cache, with a cache too small, and
+again with the statistics of that load. Reported are the seconds, and the peak memory of the process and of its decoding
+processes: private pages only, as mapped pages of the cache are the system's to reclaim.
 """
 
 import argparse
@@ -33,8 +32,8 @@ TEXTS = ("фото", "写真", "صورة", "φωτο", "사진", "bild-åäö", 
 
 
 def main() -> None:
-    """Make the folder, load it in every way, check and tell."""
-    parser = argparse.ArgumentParser(description="Load a folder that is made to be hard.")
+    """Make the folder, load it in every way, check and print the results."""
+    parser = argparse.ArgumentParser(description="Stress test of folder loading.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--image-size", type=int, default=64)
@@ -74,7 +73,7 @@ def main() -> None:
 
 
 def make(folder: Path, count: int) -> None:
-    """The folder, and beside it a JSON file of what is good and what is bad in it."""
+    """Make the folder, and next to it a JSON file with the number of good files and the names of bad ones."""
     good, bad = [], []
     pictures = [_picture(seed) for seed in range(64)]
     for number in range(count):
@@ -97,7 +96,7 @@ def make(folder: Path, count: int) -> None:
 
 
 def _picture(seed: int) -> Image.Image:
-    """A smooth picture of its own size, 120 to 400 pixels a side."""
+    """Smooth picture of random size, 120 to 400 pixels a side."""
     random = np.random.default_rng(seed)
     width, height = (int(side) for side in random.integers(120, 400, 2))
     noise = random.integers(0, 256, (9, 11, 3), dtype=np.uint8)
@@ -163,7 +162,7 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def _bomb(path: Path, side: int) -> None:
-    """A whole PNG of side×side black pixels in colour, written without ever being in memory."""
+    """Write a complete PNG of side×side black RGB pixels without holding it in memory."""
     packer, row, data = zlib.compressobj(1), bytes(1 + 3 * side), b""
     for _ in range(side):
         data += packer.compress(row)
@@ -184,7 +183,7 @@ def _shown(path: Path) -> str:
 
 
 def measured(folder: Path, size: int, limit: str, cache: str) -> dict[str, object]:
-    """One load in a new process: its facts, and the memory of it and of its children."""
+    """Load once in a new process; return its facts, and the peak memory of it and of its children."""
     command = [sys.executable, __file__, str(folder), "--image-size", str(size), "--load", limit]
     environment = {**os.environ, "STRIATE_CACHE": cache}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
@@ -220,7 +219,7 @@ def _parent(process: int) -> int:
 
 
 def _private(process: int) -> float:
-    """Megabytes of memory that belong to this process alone and are no copy of a file."""
+    """Private anonymous memory of a process, in megabytes."""
     try:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
@@ -229,7 +228,7 @@ def _private(process: int) -> float:
 
 
 def load_once(folder: Path, size: int, limit: str) -> None:
-    """Load, take the batches of an epoch, and print what came of it as JSON."""
+    """Load, read the batches of an epoch, and print the facts as JSON."""
     from striate.data import load, reader
     from striate.data.loader import Loader
     from striate.preprocess import Preprocess

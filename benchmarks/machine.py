@@ -1,4 +1,4 @@
-"""The machine's name, what runs on it, and its yardstick."""
+"""Machine facts, installed versions, the measured commit, and the reference matmul rate."""
 
 import json
 import os
@@ -23,7 +23,7 @@ VERSIONS = "import sys, json, platform; from importlib.metadata import version a
 
 
 def use_threads(count: int | None) -> int:
-    """Hold this process, and those it starts, to so many cores, or to those it may use; tells how many."""
+    """Limit this process and its children to `count` cores, or to those available; return their number."""
     if count and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
     threads = min(count or cores(), cores())
@@ -32,7 +32,7 @@ def use_threads(count: int | None) -> int:
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """Plain values that name the machine."""
+    """Facts that identify the machine, as plain values."""
     return {
         "processor": processor(),
         "flags": [flag for flag in FLAGS if flag in _flags()],
@@ -44,7 +44,7 @@ def machine(threads: int) -> dict[str, Any]:
 
 
 def versions(peers: Sequence[Peer], environments: Path) -> dict[str, dict[str, str]]:
-    """What each peer's environment has installed."""
+    """Installed versions in each peer's environment."""
     found = {}
     for peer in peers:
         command = [str(python_of(peer, environments)), "-c", VERSIONS, *peer.packages]
@@ -54,7 +54,7 @@ def versions(peers: Sequence[Peer], environments: Path) -> dict[str, dict[str, s
 
 
 def commit() -> str:
-    """The commit that is measured, with "-dirty" if files differ from it; empty outside a repository."""
+    """Checked-out commit, with "-dirty" if files differ from it; empty outside a repository."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
@@ -62,8 +62,8 @@ def commit() -> str:
         return ""
 
 
-class Yardstick:
-    """The machine's rate in float32 matrix products, measured in this process by PyTorch: GFLOP/s."""
+class ReferenceRate:
+    """Reference matmul rate: float32 matrix products by PyTorch in this process, GFLOP/s, measured when called."""
 
     def __init__(self, side: int, repeats: int):
         self.first, self.second = (torch.from_numpy(each) for each in factors(side))

@@ -1,4 +1,4 @@
-"""Time to accuracy as a picture: the median over seeds, seconds on a logarithmic axis."""
+"""Plots of test accuracy against training time: medians over seeds, a logarithmic time axis."""
 
 import io
 import statistics
@@ -16,19 +16,21 @@ from striate.files import write_atomic
 
 MARKS = "os^Dv<>p*h"
 OUR_COLOUR, COLOURS = "tab:red", ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:gray")
-SHOWN = {"fashion-mnist": (0.85, 0.96), "mnist": (0.97, 0.9985)}  # the accuracies at the axis's ends
+ACCURACY_LIMITS = {"fashion-mnist": (0.85, 0.96), "mnist": (0.97, 0.9985)}
 
 
-def middle(curves: Sequence[Curve]) -> Curve:
-    """For each epoch that some seed has had, the medians of its seconds and of its accuracies."""
+def median_curve(curves: Sequence[Curve]) -> Curve:
+    """Median curve over seeds: for each epoch, the medians of seconds and of accuracies."""
     longest = max(map(len, curves))
     epochs = [[curve[place] for curve in curves if place < len(curve)] for place in range(longest)]
     return [tuple(map(statistics.median, zip(*points, strict=True))) for points in epochs]
 
 
 def draw(store: Store, data: str, path: Path) -> bool:
-    """Draw what was measured on a data set, as SVG; tells whether there was anything."""
-    lines = [(each, middle(curves)) for each in PROGRAMS if each.data == data and (curves := curves_of(store, each))]
+    """Draw the results on a data set as SVG; return False if there are none."""
+    lines = [
+        (each, median_curve(curves)) for each in PROGRAMS if each.data == data and (curves := curves_of(store, each))
+    ]
     if not lines:
         return False
     with matplotlib.rc_context({"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "striate"}):
@@ -49,10 +51,10 @@ def draw(store: Store, data: str, path: Path) -> bool:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
-        axes.set_ylim(SHOWN[data])
+        axes.set_ylim(ACCURACY_LIMITS[data])
         axes.set_xlabel("seconds of training, compilation included")
         axes.set_ylabel(f"test accuracy, {data}")
-        axes.set_title(named(store), fontsize=9)
+        axes.set_title(machine_line(store), fontsize=9)
         axes.legend(frameon=False, fontsize=8, loc="upper left")
         file = io.BytesIO()
         figure.savefig(file, format="svg", facecolor="white", metadata={"Date": None})
@@ -60,8 +62,8 @@ def draw(store: Store, data: str, path: Path) -> bool:
     return True
 
 
-def named(store: Store) -> str:
-    """The machine in a line."""
+def machine_line(store: Store) -> str:
+    """Processor, cores, memory and vector instructions in a line."""
     machine = store.header["machine"]
     flags = ", ".join(machine["flags"])
     memory = f"{machine['memory_gib']:g} GiB"

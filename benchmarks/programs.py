@@ -1,4 +1,4 @@
-"""Who is measured: the peers, and the programs that train to an accuracy. A line here is all that another one takes."""
+"""Peers, and programs that train to an accuracy; a line here adds another."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Peer:
-    """A library in an environment of its own.
+    """Library with an environment of its own.
 
     Args:
         name: of its environment and in keys; "striate" is ours.
-        title: how tables call it.
+        title: its name in tables.
         module: its worker.
-        packages: the distributions whose versions are told.
-        imports: what its users import to begin with.
-        environment: variables that its processes get.
+        packages: the distributions whose versions are reported.
+        imports: the import statement its users begin with.
+        environment: environment variables of its processes.
     """
 
     name: str
@@ -68,14 +68,14 @@ LOADERS = (OURS, PYTORCH)  # those that load folders
 
 @dataclass(frozen=True)
 class Program:
-    """Something that trains on a data set, run with seeds 0, 1, …
+    """Training program for a data set, run with the seeds 0, 1, …
 
     Args:
-        peer: who runs it.
+        peer: the library that runs it.
         data: "fashion-mnist" or "mnist".
-        title: how tables call it, unique for a data set.
-        seeds: how many it is run with.
-        arguments: what its worker's `program` gets besides the seed.
+        title: its name in tables, unique for a data set.
+        seeds: their number.
+        arguments: of its worker's `program`, besides the seed.
         quick: whether `make bench-quick` runs it.
     """
 
@@ -88,12 +88,12 @@ class Program:
 
 
 def by(peer: Peer, name: str, data: str, title: str, epochs: int, seeds: int = 5, quick: bool = False) -> Program:
-    """A peer's program, by the name that its worker knows it by."""
+    """Program of a peer; `name`: the program's name in its worker."""
     return Program(peer, data, f"{peer.title}, {title}", seeds, {"name": name, "epochs": epochs}, quick)
 
 
 def ours(model: str, recipe: str, data: str, seeds: int = 5, quick: bool = False, **settings: Any) -> Program:
-    """Striate's training of a model by a recipe; `settings` change the recipe."""
+    """Program of Striate: training of a model with a recipe, which `settings` change."""
     changed = [f"{name}={value}" for name, value in settings.items()]
     title = ", ".join([f"Striate {model}", recipe, *changed])
     arguments = {"data": data, "model": model, "named": recipe, "settings": settings}

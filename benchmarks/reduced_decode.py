@@ -1,10 +1,10 @@
-"""What decoding JPEGs at a reduced scale saves, and what it changes.
+"""Decoding JPEGs at a reduced scale: time saved, and differences in pixel values.
 
     python benchmarks/reduced_decode.py
 
 Photograph-like pictures (smooth noise of all sizes, with sharp ellipses and lines) are saved as JPEGs and brought to a
-network's input twice: decoded in full, and at the least scale that is still `margin` times what is wanted. Told are the
-processor time of each, and by how many levels of 255 the pixels differ.
+network's input twice: decoded in full, and at the smallest scale that is still `margin` times the wanted size. Reported
+are the processor time of each, and the differences in pixel values (0 to 255).
 """
 
 import io
@@ -21,7 +21,7 @@ MARGINS = (1, 1.5, 2, 3)
 
 
 def picture(seed: int, width: int, height: int) -> Image.Image:
-    """A picture with detail of every size, as photographs have."""
+    """Photograph-like picture, with detail at every scale."""
     random = np.random.default_rng(seed)
     total, side = np.zeros((height, width, 3), dtype=np.float32), 4
     while side <= min(width, height):
@@ -43,7 +43,7 @@ def picture(seed: int, width: int, height: int) -> Image.Image:
 
 
 def main() -> None:
-    """Measure, and print one line for each size of picture and of input."""
+    """Print one line for each picture size and input size."""
     for width, height, count in SIZES:
         files = []
         for seed in range(count):
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def prepared(files: list[bytes], wanted: Preprocess, margin: float | None) -> tuple[np.ndarray, float]:
-    """The pixels, int16 (N, height, width, 3), and the processor's seconds for each."""
+    """Pixel values, int16 (N, height, width, 3), and processor seconds for an image."""
 
     def at_least(width: int, height: int) -> tuple[int, int]:
         wide, high = wanted.scaled(width, height)

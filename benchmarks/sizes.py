@@ -1,4 +1,4 @@
-"""How much of everything is measured: all of it, what fits into ten minutes, or just enough to see that it runs."""
+"""Sizes of a benchmark run: full, quick (ten minutes), smoke (checks only that everything runs)."""
 
 from dataclasses import dataclass, field
 
@@ -8,23 +8,23 @@ BATCHES = (32, 128)
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured.
+    """Size of a benchmark run.
 
     Args:
-        rounds: in how many rounds the peers take turns.
-        networks, batches: what throughput is measured of.
-        train_seconds, infer_seconds: how long a measurement of throughput takes at least.
+        rounds: number of rounds.
+        networks, batches: networks and batch sizes of the throughput measurements.
+        train_seconds, infer_seconds: least time of a throughput measurement.
         untimed: steps before the clock starts, in each measurement.
-        classified: images that a network classifies in one go, by its name; what is not named takes `usual`.
-        latencies: how often one image is classified.
-        side, products: the matrices of the yardstick, and how many products make one measurement of it.
-        quick_programs: whether only the programs that are marked so train to an accuracy.
-        seeds: the most seeds a program is run with.
-        limit: after how many seconds of training a peer's program ends at its next check.
-        images: how many images programs are trained and tested with at most.
-        pictures, picture_epochs: how many JPEGs the folder holds, and how often it is passed over.
-        startups: how often a program is started.
-        memory_seconds: how long a network is trained until the memory is asked for.
+        classified: images that a network classifies in one call, by its name; `usual` for the others.
+        latencies: repetitions of the classification of one image.
+        side, products: side of the matrices of the reference matmul rate, and products in one measurement of it.
+        quick_programs: run only the programs marked `quick`.
+        seeds: the most seeds of a program.
+        limit: seconds of training after which a peer's program ends at its next check.
+        images: the most training and test images of a program.
+        pictures, picture_epochs: JPEGs in the folder, and epochs over it.
+        startups: repetitions of each start.
+        memory_seconds: training time before the peak memory is read.
     """
 
     rounds: int = 5

@@ -1,4 +1,4 @@
-"""Results on disk: one JSON file, written anew after each measurement, so that an interrupted run goes on from it."""
+"""Benchmark results on disk: a JSON file, rewritten after each measurement, so that an interrupted run can continue."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,18 +8,19 @@ from striate.errors import DataError
 from striate.files import read_json, write_json
 
 FORMAT = 3  # raise it when what a key stands for is measured in another way
+REFERENCE_RATE = "yardstick"  # the key of the reference matmul rate in result files, which keep its first name
 Result = dict[str, Any]
 
 
 class Store:
-    """Results by key, "part/what/…/peer/round".
+    """Results by key, "part/what/…/peer/round", kept in a file.
 
     Args:
-        path: the file; what it holds already is kept.
-        header: what all results in one file have in common: the size and the machine, with its versions.
+        path: the file; results that it holds already are kept.
+        header: common to all results of a file: the size, the machine and the versions.
 
     Raises:
-        DataError: if the file's header is another, naming what differs.
+        DataError: if the file has another header, naming what differs.
     """
 
     def __init__(self, path: Path, header: dict[str, Any]):
@@ -36,7 +37,7 @@ class Store:
 
     @classmethod
     def opened(cls, path: Path) -> Self:
-        """The results in a file, whatever machine they come from.
+        """Open a file of results, whatever machine they come from.
 
         Raises:
             CheckpointError: if there is none.
@@ -45,18 +46,18 @@ class Store:
         return cls(path, {name: value for name, value in kept.items() if name != "results"})
 
     def measure(self, key: str, measure: Callable[[], Result]) -> Result:
-        """What is kept under a key, or else what `measure` gives, which is kept. Failures are tried again."""
+        """Return the result under a key; measure and keep it if there is none. Failures are tried again."""
         if key not in self.results or "error" in self.results[key]:
             self.results[key] = measure()
             write_json(self.path, {**self.header, "results": self.results})
         return self.results[key]
 
     def has(self, key: str) -> bool:
-        """Whether there is nothing to measure under this key."""
+        """Return True if the file holds a result under this key."""
         return "error" not in self.results.get(key, {"error": ""})
 
     def rounds(self, prefix: str) -> dict[str, Result]:
-        """What was measured without failure under "prefix/…", by the rest of the key."""
+        """Successful results under "prefix/…", by the rest of the key."""
         start = f"{prefix}/"
         return {
             key.removeprefix(start): each
@@ -66,9 +67,9 @@ class Store:
 
     @property
     def commits(self) -> list[str]:
-        """The commits at which the results were measured, those that are known."""
+        """Known commits at which the results were measured, sorted."""
         return sorted({each["commit"] for each in self.results.values() if each.get("commit")})
 
     def failures(self) -> dict[str, str]:
-        """What went wrong, by key."""
+        """Error messages by key."""
         return {key: each["error"] for key, each in self.results.items() if "error" in each}

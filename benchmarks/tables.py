@@ -1,4 +1,4 @@
-"""Medians, ratios within a round, and tables in Markdown."""
+"""Medians, ratios within rounds, number formats and Markdown tables."""
 
 import math
 import statistics
@@ -27,12 +27,12 @@ def ratio(
     field: str = "images_per_second",
     other: str | None = None,
 ) -> float | None:
-    """The median over the rounds that both have of their quotient, so that what slows a whole round cancels out.
+    """Median of the ratios within the rounds that both have, so that a slow round cancels out.
 
     Args:
         above, below: results by round.
-        field: what is divided.
-        other: by what, if not by the same field.
+        field: the numerator's field.
+        other: the denominator's field, if it is another.
     """
     other = other or field
     shared = [key for key in above if key in below and field in above[key] and other in below[key]]
@@ -40,7 +40,7 @@ def ratio(
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """Three digits, or a dash for nothing."""
+    """Format a number with three digits; a dash for None."""
     if value is None:
         return NOTHING
     digits = max(0, 2 - math.floor(math.log10(value))) if value > 0 else 0
@@ -48,17 +48,17 @@ def number(value: float | None, unit: str = "") -> str:
 
 
 def times(value: float | None) -> str:
-    """A ratio, in brackets."""
+    """Format a ratio in brackets."""
     return "" if value is None else f" ({number(value)}×)"
 
 
 def percent(value: float | None) -> str:
-    """A share in per cent."""
+    """Format a share in per cent; a dash for None."""
     return NOTHING if value is None else f"{100 * value:.2f} %"
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A heading and a Markdown table, its columns aligned to be read as text too; nothing without rows."""
+    """Markdown table with a heading and aligned columns; an empty string without rows."""
     if not rows:
         return ""
     widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]

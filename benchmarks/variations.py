@@ -1,4 +1,4 @@
-"""What quicknet and the recipe `fast` could do otherwise: one thing each, for `benchmarks.ablation`."""
+"""Variations of quicknet and of the recipe `fast`, one change each, for `benchmarks.ablation`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,26 +19,26 @@ Network = Callable[[QuickNet, Tensor], None]
 
 @dataclass(frozen=True)
 class Variation:
-    """One thing done otherwise.
+    """Variation of one thing.
 
     Args:
-        name: how the table calls it.
-        settings: of the recipe.
-        maps: how many the network has, as a multiple of the model's own.
-        network: changes the fresh network; it may look at some training images, float32 (N, C, H, W), normalised.
+        name: its name in the table.
+        settings: changed settings of the recipe.
+        width: channels of the network, as a multiple of the model's own.
+        network: changes the fresh network, given some training images, float32 (N, C, H, W), normalised.
         training: changes the training before its first step.
     """
 
     name: str
     settings: dict[str, Any] = field(default_factory=dict, hash=False)
-    maps: float = 1
+    width: float = 1
     network: Network = lambda network, images: None
     training: Callable[[Training], None] = lambda training: None
 
-    def made(self, model: str, classes: int, image: tuple[int, int, int], images: Tensor) -> QuickNet:
-        """The network, for images of (channels, height, width), from PyTorch's generator as it stands."""
+    def build(self, model: str, classes: int, image: tuple[int, int, int], images: Tensor) -> QuickNet:
+        """Build the network for images of (channels, height, width), initialised from PyTorch's current generator."""
         channels, height, width = image
-        narrow, middle, wide = (int(self.maps * width) for width in WIDTHS[model])
+        narrow, middle, wide = (int(self.width * width) for width in WIDTHS[model])
         network = QuickNet(model, (narrow, middle, wide), classes, channels, (height, width), "small")
         fit(network, images)
         self.network(network, images)
@@ -52,10 +52,10 @@ def _units(network: QuickNet) -> list[Unit]:
     return [module for module in network.modules() if isinstance(module, Unit)]
 
 
-def _takes(network: QuickNet, maps: int) -> None:
-    """The first unit is made anew for as many maps."""
+def _set_first_inputs(network: QuickNet, channels: int) -> None:
+    """Replace the first unit's convolution by one with so many input channels."""
     first = _units(network)[0]
-    first.conv = nn.Conv2d(maps, first.conv.out_channels, 3, padding=1, bias=False)
+    first.conv = nn.Conv2d(channels, first.conv.out_channels, 3, padding=1, bias=False)
 
 
 def _norms(network: QuickNet) -> list[nn.BatchNorm2d]:
@@ -63,7 +63,7 @@ def _norms(network: QuickNet) -> list[nn.BatchNorm2d]:
 
 
 def _pool_last(network: QuickNet, images: Tensor) -> None:
-    """The usual order: convolution, batch norm, ReLU, pooling."""
+    """Use the usual order: convolution, batch norm, ReLU, pooling."""
     network.pool2, network.relu2 = nn.Identity(), nn.Sequential(network.relu2, network.pool2)
     for unit in _units(network):
         if unit.pool is not None:
@@ -96,27 +96,27 @@ def _activation(make: Callable[[], nn.Module]) -> Network:
 
 
 def _strided(network: QuickNet, images: Tensor) -> None:
-    """5×5 with a stride of 2 in the place of 3×3 and pooling."""
-    maps = network.unit3.conv.out_channels // 2
-    first = nn.Conv2d(images.shape[1], maps, 5, 2, padding=2, bias=False)
-    network.conv1, network.norm2 = first, nn.BatchNorm2d(maps)
-    _takes(network, maps)
+    """Replace the first 3×3 convolution and its pooling by a 5×5 convolution with a stride of 2."""
+    channels = network.unit3.conv.out_channels // 2
+    first = nn.Conv2d(images.shape[1], channels, 5, 2, padding=2, bias=False)
+    network.conv1, network.norm2 = first, nn.BatchNorm2d(channels)
+    _set_first_inputs(network, channels)
     network.pool2 = nn.Identity()
 
 
 def _dirac(network: QuickNet, images: Tensor) -> None:
-    """The first filters of every later convolution pass on what they see (Jordan 2024, section 3.3)."""
+    """Initialise the first filters of every later convolution to the identity (Jordan 2024, section 3.3)."""
     for unit in _units(network):
         nn.init.dirac_(unit.conv.weight.data[: unit.conv.in_channels])
 
 
-def _learned(maps: int, norm: bool = True) -> Network:
-    """The first layer as all others are."""
+def _learned(channels: int, norm: bool = True) -> Network:
+    """Train the first layer as all others."""
 
     def apply(network: QuickNet, images: Tensor) -> None:
-        network.conv1 = nn.Conv2d(images.shape[1], maps, 3, padding=1, bias=not norm)
-        network.norm2 = nn.BatchNorm2d(maps) if norm else None
-        _takes(network, maps)
+        network.conv1 = nn.Conv2d(images.shape[1], channels, 3, padding=1, bias=not norm)
+        network.norm2 = nn.BatchNorm2d(channels) if norm else None
+        _set_first_inputs(network, channels)
 
     return apply
 
@@ -129,7 +129,7 @@ def _whitened(
         whitening.fit(images)
         whitening.weight.requires_grad_(learned)
         network.norm2 = nn.BatchNorm2d(whitening.out_channels) if norm else None
-        _takes(network, whitening.out_channels)
+        _set_first_inputs(network, whitening.out_channels)
 
     return apply
 
@@ -152,7 +152,7 @@ def _no_scale(network: QuickNet, images: Tensor) -> None:
 
 
 def _deeper(network: QuickNet, images: Tensor) -> None:
-    """One more unit with a shortcut at 14×14."""
+    """Add a unit with a shortcut at 14×14."""
     narrow = _units(network)[0].conv.in_channels
     network.relu2 = nn.Sequential(network.relu2, Unit(narrow, narrow, pool=False))
 
@@ -170,7 +170,7 @@ def _norm_rate(share: float) -> Callable[[Training], None]:
 
 
 def _lookahead(training: Training) -> None:
-    """Every five steps towards the average of the weights, and onto it at the end (Jordan 2024, section 3.4)."""
+    """Lookahead: every five steps towards the average of the weights, at the end onto it (Jordan 2024, section 3.4)."""
     step, kept = training.optimizer.step, [each.detach().clone() for each in training.model.state_dict().values()]
 
     def stepped() -> None:
@@ -194,7 +194,7 @@ def _random_flips(training: Training) -> None:
 
 
 class _Growing:
-    """Loader whose images are smaller at first; all else is that of the batches."""
+    """Batches whose images are smaller at first; everything else is passed through."""
 
     def __init__(self, training: Training, shares: dict[int, float]):
         self._training, self._batches, self._shares = training, training.batches, shares
@@ -220,7 +220,7 @@ def _growing(shares: dict[int, float]) -> Callable[[Training], None]:
 
 
 def some_images(batches: Loader) -> Tensor:
-    """What a network may look at before it is trained, as in `striate.train`: float32 (N, C, H, W)."""
+    """Training images for the data-dependent initialisation, as in `striate.train`: float32 (N, C, H, W)."""
     images = batches.split.images
     return batches.preprocess.normalize(images[evenly_spaced(len(images), images.shape[1:].numel())])
 
@@ -240,8 +240,8 @@ VARIATIONS = (
     Variation("first layer whitens 6 directions of 9", network=_whitened(6)),
     Variation("first layer whitens 16 directions of 5×5 pixels", network=_whitened(16, 5)),
     Variation("one more unit at 14×14", network=_deeper),
-    Variation("three quarters of all maps", maps=0.75),
-    Variation("one and a half times all maps", maps=1.5),
+    Variation("three quarters of all maps", width=0.75),
+    Variation("one and a half times all maps", width=1.5),
     Variation("no shortcuts", network=_no_shortcuts),
     Variation("Dirac initialisation", network=_dirac),
     Variation("global average instead of maximum", network=_average),

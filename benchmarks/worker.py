@@ -1,4 +1,4 @@
-"""A peer's process, seen from here: started when first asked, told what to do and answering in lines of JSON."""
+"""Worker process of a peer: started with the first request; requests and answers are lines of JSON."""
 
 import json
 import os
@@ -18,10 +18,10 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM
 
 
 def python_of(peer: Peer, environments: Path) -> Path:
-    """The Python that has the peer installed.
+    """Path of the Python interpreter of a peer's environment.
 
     Raises:
-        DataError: if its environment has not been made.
+        DataError: if the environment does not exist.
     """
     if peer == OURS:
         return Path(sys.executable)
@@ -32,20 +32,20 @@ def python_of(peer: Peer, environments: Path) -> Path:
 
 
 def environment_of(peer: Peer, threads: int) -> dict[str, str]:
-    """The variables of a peer's processes: so many threads, whichever library makes them."""
+    """Environment variables of a peer's processes, with the number of threads for every library."""
     inherited = {name: value for name, value in os.environ.items() if peer == OURS or name != "PYTHONPATH"}
     return {**inherited, **dict.fromkeys(THREADS, str(threads)), **peer.environment}
 
 
 class Worker:
-    """One process of a peer; see `worker`. `errors` is a file that takes what it says on standard error."""
+    """Process of a peer; see `worker`. `errors`: the file for its standard error."""
 
     def __init__(self, peer: Peer, environments: Path, threads: int, errors: IO[str]):
         self.peer, self.environments, self.threads, self.errors = peer, environments, threads, errors
         self._process: subprocess.Popen[str] | None = None
 
     def ask(self, task: str, **arguments: Any) -> dict[str, Any]:
-        """The answer to a request; if the process ends instead, {"error": …}, and the next request starts another."""
+        """Return the answer to a request; {"error": …} if the process ends, and the next request starts another."""
         process = self._process = self._process or self._started()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -59,10 +59,10 @@ class Worker:
             answer: dict[str, Any] = json.loads(line)
             return answer
         self.end(at_once=False)
-        return {"error": f"its process ended with {process.returncode}: {self._last_words()}"}
+        return {"error": f"its process ended with {process.returncode}: {self._last_line()}"}
 
     def end(self, at_once: bool) -> None:
-        """End the process, if there is one: at once, or when it has done what it was asked for."""
+        """End the process, if there is one: at once, or after its current request."""
         if self._process is not None:
             if at_once:
                 self._process.kill()
@@ -78,18 +78,18 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self.errors,
             encoding="utf-8",
-            start_new_session=True,  # Ctrl-C is for us, and we end it
+            start_new_session=True,  # Ctrl-C reaches this process, which ends the worker
         )
 
-    def _last_words(self) -> str:
+    def _last_line(self) -> str:
         self.errors.seek(0)
         lines = self.errors.read().strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "no message"
 
 
 @contextmanager
 def worker(peer: Peer, environments: Path, threads: int) -> Iterator[Worker]:
-    """A peer's worker, whose process ends with the block."""
+    """Context of a peer's worker, whose process ends with the block."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         made, at_once = Worker(peer, environments, threads, errors), True
         try:

@@ -21,6 +21,7 @@ def command(line: str) -> str:
 
 
 LINES = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("striate ")]
+LINES += re.findall(r"`(striate [^`]+)`", README)  # in the text and in tables
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""One file a part. Each has `measure`, which fills the store, and `tables`, which reads it; `PARTS` has them all."""
+"""Parts of the benchmark, one module each: `measure` fills the store, `tables` formats its results."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from benchmarks.store import Store
 
 
 class Part(NamedTuple):
-    """How a part is measured, and told in Markdown."""
+    """Functions of a part: its measurements, and its tables in Markdown."""
 
     measure: Callable[[Bench], None]
     tables: Callable[[Store], str]

@@ -1,4 +1,4 @@
-"""Time to an accuracy on the test images: every program as its own documentation has it, seed by seed."""
+"""Time to a test accuracy: each program as its own documentation teaches it, over several seeds."""
 
 import math
 import statistics
@@ -7,16 +7,18 @@ from functools import partial
 
 from benchmarks.bench import Bench
 from benchmarks.programs import OURS, PROGRAMS, TARGETS, TEXTBOOK, Program
-from benchmarks.store import Result, Store
+from benchmarks.store import REFERENCE_RATE, Result, Store
 from benchmarks.tables import NOTHING, mean, median, number, percent, table, times
 
-REFERENCE = 220  # GFLOP/s of the machine that times are scaled to
+SCALE = 220  # GFLOP/s: the reference matmul rate of the machine that times are scaled to
 Curve = Sequence[tuple[float, float]]  # seconds and accuracy, in time's order
 
 
 def measure(bench: Bench) -> None:
-    """All programs with one seed, then all with the next; each run in a process of its own. With every seed another
-    program is the first."""
+    """Run all programs with one seed, then with the next, each run in a process of its own.
+
+    Each seed begins with another program.
+    """
     size = bench.size
     programs = [each for each in PROGRAMS if each.quick or not size.quick_programs]
     for seed in range(min(size.seeds, max(each.seeds for each in programs))):
@@ -36,16 +38,16 @@ def _run(bench: Bench, program: Program, seed: int) -> Result:
 
 
 def reached(curve: Curve, target: float) -> float:
-    """The seconds at which a curve first stands at the target; infinite if it never does."""
+    """Seconds at which a curve first reaches the target; infinite if it never does."""
     return next((seconds for seconds, accuracy in curve if accuracy >= target), math.inf)
 
 
 def time_to(curves: Sequence[Curve], target: float) -> float:
-    """Seconds to a target, over seeds; infinite if it is not reached.
+    """Seconds to a target accuracy, over seeds; infinite if it is not reached.
 
-    For programs that are looked at after each epoch, the median of when each seed first stood at it. A program that is
-    looked at only when it is done (all its curves have one point) has reached what its mean accuracy is, and takes the
-    median of its times.
+    For programs that are evaluated after each epoch, the median over seeds of the time at which each first reached it.
+    A program that is evaluated only at its end (all its curves have one point) reaches its mean accuracy, in the median
+    of its times.
     """
     if not curves:
         return math.inf
@@ -56,9 +58,9 @@ def time_to(curves: Sequence[Curve], target: float) -> float:
 
 
 def curves_of(store: Store, program: Program, scaled: bool = False) -> list[Curve]:
-    """What was measured of a program, by seed; scaled, with seconds of a machine of `REFERENCE` GFLOP/s."""
+    """Curves of a program, one a seed; `scaled`: with the seconds of a machine of `SCALE` GFLOP/s."""
     runs = store.rounds(f"accuracy/{program.data}/{program.title}").values()
-    shares = [each["yardstick"] / REFERENCE if scaled else 1.0 for each in runs]
+    shares = [each[REFERENCE_RATE] / SCALE if scaled else 1.0 for each in runs]
     return [
         [(seconds * share, accuracy) for seconds, accuracy in each["curve"]]
         for each, share in zip(runs, shares, strict=True)
@@ -66,7 +68,7 @@ def curves_of(store: Store, program: Program, scaled: bool = False) -> list[Curv
 
 
 def tables(store: Store) -> str:
-    """For each data set all programs, and Striate's fastest against each peer's."""
+    """For each data set, a table of all programs and one of Striate's fastest against each peer's."""
     texts = []
     for data, targets in TARGETS.items():
         measured = {each: found for each in PROGRAMS if each.data == data and (found := curves_of(store, each))}
@@ -88,12 +90,12 @@ def _programs(store: Store, data: str, targets: Sequence[float], measured: dict[
                 percent(mean(rounds, "alone")),
                 number(statistics.median(seconds for seconds, _ in ends)),
                 *(_seconds(time_to(curves, target)) for target in targets),
-                number(median(rounds, "yardstick")),
+                number(median(rounds, REFERENCE_RATE)),
             ]
         )
-    header = ["program", "seeds", "accuracy at its end", "of the image alone", "seconds in all"]
+    header = ["program", "seeds", "final accuracy", "without views", "total seconds"]
     header += [f"to {_share(target)}" for target in targets]
-    return table(f"Seconds to a test accuracy, {data}", [*header, "GFLOP/s"], rows)
+    return table(f"Seconds to a test accuracy, {data}", [*header, "reference, GFLOP/s"], rows)
 
 
 def _fastest(store: Store, data: str, targets: Sequence[float], measured: dict[Program, list[Curve]]) -> str:
@@ -114,12 +116,12 @@ def _fastest(store: Store, data: str, targets: Sequence[float], measured: dict[P
             cells.append(_seconds(theirs) + factor)
         rows.append([title, mine.title if mine and seconds < math.inf else NOTHING, _seconds(seconds), *cells])
     header = ["accuracy", "Striate's fastest", "seconds", *peers]
-    heading = f"Striate's fastest way and each peer's, {data}: seconds at {REFERENCE} GFLOP/s, by each run's yardstick"
+    heading = f"Striate's fastest program and each peer's, {data}: seconds scaled to {SCALE} GFLOP/s"
     return table(heading, header, rows)
 
 
 def best_of_textbook(measured: dict[Program, list[Curve]]) -> float | None:
-    """The median over seeds of the best accuracy that the textbook's program has on its way."""
+    """Best accuracy of the textbook's program during its training, the median over seeds."""
     curves = measured.get(TEXTBOOK)
     return statistics.median(max(accuracy for _, accuracy in curve) for curve in curves) if curves else None
 

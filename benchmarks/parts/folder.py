@@ -1,4 +1,4 @@
-"""Loading a folder of JPEGs: every epoch's images brought to 224×224, normalised, in batches."""
+"""Loading a folder of JPEGs: resized to 224×224, normalised, in batches."""
 
 import shutil
 from functools import partial
@@ -18,19 +18,19 @@ MEMORY = 2**28  # bytes taken before the clock starts, beside those of all pixel
 
 
 def measure(bench: Bench) -> None:
-    """Each time in a new process, and for Striate with an empty cache."""
+    """Measure both loaders in every round, each time in a new process, Striate with an empty cache."""
     jpegs = bench.store.path.parent / f"jpegs-{bench.size.pictures}"
     if not jpegs.exists():
-        bench.say(f"drawing {bench.size.pictures} pictures into {jpegs}")
+        bench.log(f"drawing {bench.size.pictures} pictures into {jpegs}")
         draw(jpegs, bench.size.pictures)
-    for turn, peer in bench.turns(LOADERS):
-        bench.measure(f"folder/{bench.size.pictures}/{peer.name}/{turn}", partial(_load, bench, peer, jpegs))
+    for place, peer in bench.rounds(LOADERS):
+        bench.measure(f"folder/{bench.size.pictures}/{peer.name}/{place}", partial(_load, bench, peer, jpegs))
 
 
 def _load(bench: Bench, peer: Peer, jpegs: Path) -> Result:
-    """Images a second in the first epoch and in the later ones."""
+    """Load once: images a second in the first epoch and in later ones."""
     for path in jpegs.rglob("*.jpg"):
-        path.read_bytes()  # from now on in memory, for whoever comes first too
+        path.read_bytes()  # from now on in the page cache, for the first loader too
     memory = bench.size.pictures * SIDE * SIDE * 3 + MEMORY
     request = {
         "path": str(jpegs.absolute()),
@@ -49,7 +49,7 @@ def _load(bench: Bench, peer: Peer, jpegs: Path) -> Result:
 
 
 def draw(folder: Path, count: int) -> None:
-    """Write `count` JPEGs like photographs, 500×375 pixels, into a folder for each of ten classes.
+    """Write `count` photograph-like JPEGs of 500×375 pixels into ten class folders.
 
     A few are drawn; the others are parts of these, turned and of another size, so no two files are alike.
     """
@@ -68,7 +68,7 @@ def draw(folder: Path, count: int) -> None:
 
 
 def tables(store: Store) -> str:
-    """Images a second, Striate's as a multiple of PyTorch's."""
+    """Table of images a second, with Striate's as a multiple of PyTorch's."""
     rows = []
     for count in sorted({key.split("/")[1] for key in store.results if key.startswith("folder/")}):
         ours, theirs = (store.rounds(f"folder/{count}/{peer.name}") for peer in (OURS, PYTORCH))

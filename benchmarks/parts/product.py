@@ -1,4 +1,4 @@
-"""The yardstick: the same float32 matrix product on every library."""
+"""Reference matmul rate in every library: the same float32 matrix product."""
 
 from functools import partial
 
@@ -9,16 +9,16 @@ from benchmarks.tables import median, number, table
 
 
 def measure(bench: Bench) -> None:
-    """A measurement of each peer in each round."""
+    """Measure each peer once a round."""
     size = bench.size
     with bench.workers(PEERS) as workers:
-        for turn, peer in bench.turns(PEERS):
+        for place, peer in bench.rounds(PEERS):
             ask = partial(workers[peer.name].ask, "product", side=size.side, repeats=size.products)
-            bench.measure(f"product/{peer.name}/{turn}", ask)
+            bench.measure(f"product/{peer.name}/{place}", ask)
 
 
 def tables(store: Store) -> str:
-    """GFLOP/s by library."""
+    """Table of GFLOP/s by library."""
     found = {peer.title: store.rounds(f"product/{peer.name}") for peer in PEERS}
     rows = [[title, number(median(rounds, "gflops"))] for title, rounds in found.items() if rounds]
     return table("Float32 matrix product", ["library", "GFLOP/s"], rows)

@@ -1,4 +1,4 @@
-"""How long programs take to start, and how much memory training holds."""
+"""Start-up times, and peak memory in training."""
 
 import subprocess
 import time
@@ -22,10 +22,10 @@ STARTS: tuple[tuple[str, Peer, tuple[str, ...]], ...] = (
 
 
 def measure(bench: Bench) -> None:
-    """Start every program in every round, then train with every peer, each time in a new process."""
-    for turn in range(bench.size.startups):
+    """Time the start of every program in every round, then measure the memory of every peer, in new processes."""
+    for repeat in range(bench.size.startups):
         for title, peer, arguments in STARTS:
-            bench.measure(f"startup/{peer.name}/{title}/{turn}", partial(_start, bench, peer, arguments))
+            bench.measure(f"startup/{peer.name}/{title}/{repeat}", partial(_start, bench, peer, arguments))
     for peer in NETWORKED:
         bench.measure(f"memory/{peer.name}/0", partial(_memory, bench, peer))
 
@@ -48,7 +48,7 @@ def _memory(bench: Bench, peer: Peer) -> Result:
 
 
 def tables(store: Store) -> str:
-    """Seconds to start, and the most memory held."""
+    """Table of start-up times, and table of peak memory."""
     starts = [
         [peer.title, title, number(median(rounds, "seconds"))]
         for title, peer, _ in STARTS
@@ -59,6 +59,6 @@ def tables(store: Store) -> str:
         for peer in NETWORKED
         if (rounds := store.rounds(f"memory/{peer.name}"))
     ]
-    start = table("Start-up", ["library", "what", "seconds"], starts)
-    memory = table(f"Memory, training {NETWORK} in batches of {BATCH}", ["library", "MiB"], held)
+    start = table("Start-up", ["library", "program", "seconds"], starts)
+    memory = table(f"Peak memory, training {NETWORK} in batches of {BATCH}", ["library", "MiB"], held)
     return "\n".join(filter(None, [start, memory]))

@@ -1,4 +1,4 @@
-"""Images a second in training and in classification, and the time from one image to its class."""
+"""Throughput in training and classification, and the latency of one image."""
 
 from functools import cache, partial
 
@@ -6,22 +6,22 @@ import striate
 from benchmarks.bench import Bench
 from benchmarks.programs import FASHION, NETWORKED, OURS
 from benchmarks.sizes import BATCHES, NETWORKS
-from benchmarks.store import Result, Store
+from benchmarks.store import REFERENCE_RATE, Result, Store
 from benchmarks.tables import median, number, ratio, table, times
 
-CHOSEN = "-chosen"  # by Striate alone, in the precision that a trial chooses
+CHOSEN = "-chosen"  # key suffix: Striate in the precision that a trial chooses
 RATES = {"train": "training", "infer": "classification"}
 
 
 def measure(bench: Bench) -> None:
-    """Every peer in every round, for each network and batch: in processes that stay, and wait for their turn."""
+    """Measure every peer in every round, for each network and batch size, in processes that are kept running."""
     last = bench.size.batches[-1]
     for network in bench.size.networks:
         for batch in bench.size.batches:
             with bench.workers(NETWORKED) as workers:
-                for turn, peer in bench.turns(NETWORKED):
+                for place, peer in bench.rounds(NETWORKED):
                     for what in _measured(peer == OURS, batch == last):
-                        key = f"throughput/{what}/{network}/{1 if what == 'latency' else batch}/{peer.name}/{turn}"
+                        key = f"throughput/{what}/{network}/{1 if what == 'latency' else batch}/{peer.name}/{place}"
                         request = _request(bench, what, network, batch)
                         bench.measure(key, partial(workers[peer.name].ask, **request))
 
@@ -43,26 +43,29 @@ def _request(bench: Bench, what: str, network: str, batch: int) -> dict[str, obj
 
 
 def asked(bench: Bench, task: str, network: str) -> dict[str, object]:
-    """What every task with a network is told."""
+    """Arguments of every request that concerns a network."""
     return {"task": task, "network": network, "parameters": parameters(network), "files": bench.files(FASHION)}
 
 
 @cache
 def parameters(network: str) -> int:
-    """How many parameters the network trains, in Striate and so in all its twins."""
+    """Number of trainable parameters of a network, in Striate and so in every peer."""
     return striate.describe(striate.create(network)).parameters
 
 
 @cache
 def training_operations(network: str) -> int:
-    """Floating-point operations of training on one image: a multiply-add is two; a forward pass, and twice as much to
-    go back, except that the first layer passes nothing further back."""
+    """Floating-point operations of a training step for one image.
+
+    A multiply-add is two; the backward pass takes twice as much as the forward pass, less the first layer's gradient
+    with respect to its input, which nobody needs.
+    """
     layers = [row.multiply_adds for row in striate.describe(striate.create(network)).rows if row.multiply_adds]
     return 2 * (3 * sum(layers) - layers[0])
 
 
 def tables(store: Store) -> str:
-    """One table of rates with Striate's ratio to each peer, and one of latencies."""
+    """Table of rates with Striate's ratio to each peer, and table of latencies."""
     return "\n".join(filter(None, [_rates(store), _latencies(store)]))
 
 
@@ -76,14 +79,14 @@ def _rates(store: Store) -> str:
     ]
     rows = [_rate(store, *case) for case in cases]
     titles = [peer.title for peer in NETWORKED]
-    header = ["", "network", "batch", *titles, "Striate's share of the product", "GFLOP/s"]
+    header = ["", "network", "batch", *titles, "Striate's share of the reference matmul rate", "reference, GFLOP/s"]
     return table(
-        "Throughput, images/s (in brackets: Striate's as a multiple of it)", header, [row for row in rows if row]
+        "Throughput, images/s (in brackets: Striate's rate as a multiple)", header, [row for row in rows if row]
     )
 
 
 def _rate(store: Store, task: str, chosen: str, network: str, batch: int) -> list[str]:
-    """A row of the table; nothing if nothing was measured."""
+    """Row of the table; empty if nothing was measured."""
     found = {
         peer: store.rounds(f"throughput/{task}{chosen if peer == OURS else ''}/{network}/{batch}/{peer.name}")
         for peer in NETWORKED
@@ -97,12 +100,12 @@ def _rate(store: Store, task: str, chosen: str, network: str, batch: int) -> lis
     precisions = sorted({each["precision"] for each in mine.values()}) if chosen else []
     title = ", Striate in ".join([RATES[task], *precisions])
     share = _share(network, mine) if task == "train" else ""
-    return [title, network, str(batch), *cells, share, number(median(mine, "yardstick"))]
+    return [title, network, str(batch), *cells, share, number(median(mine, REFERENCE_RATE))]
 
 
 def _share(network: str, rounds: dict[str, Result]) -> str:
-    images_for_each = ratio(rounds, rounds, "images_per_second", "yardstick")
-    return "" if images_for_each is None else f"{images_for_each * training_operations(network) / 1e9:.0%}"
+    images_per_gflop = ratio(rounds, rounds, "images_per_second", REFERENCE_RATE)
+    return "" if images_per_gflop is None else f"{images_per_gflop * training_operations(network) / 1e9:.0%}"
 
 
 def _latencies(store: Store) -> str:
@@ -120,7 +123,7 @@ def _latencies(store: Store) -> str:
             ]
             rows.append([network, way, _milliseconds(mine), *cells])
     header = ["network", "way", *(peer.title for peer in NETWORKED)]
-    return table("One image, milliseconds (in brackets: as a multiple of Striate's)", header, rows)
+    return table("Latency of one image, milliseconds (in brackets: as a multiple of Striate's)", header, rows)
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -1,1 +1,1 @@
-"""One file a peer. Each runs in its own environment, where Striate is not installed, and imports nothing of it."""
+"""Worker programs, one module a peer; each runs in its own environment, without Striate, and imports nothing of it."""

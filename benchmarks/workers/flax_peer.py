@@ -1,4 +1,4 @@
-"""Flax NNX on JAX, as its MNIST tutorial writes it: `nnx.jit` around a step, NumPy batches, running metrics."""
+"""Flax NNX on JAX, written as its MNIST tutorial: `nnx.jit` around a step, NumPy batches, running metrics."""
 
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -34,7 +34,7 @@ def fashion_cnn(rngs: nnx.Rngs) -> nnx.Module:
 
 
 def lenet5_modern(rngs: nnx.Rngs) -> nnx.Module:
-    """LeNet-5's shape with ReLU, average pooling, every map seen by C3, and a dense output."""
+    """LeNet-5's shape with ReLU, average pooling, all feature maps connected to C3, and a dense output."""
     conv = partial(nnx.Conv, kernel_size=(5, 5), padding="VALID", rngs=rngs)
     dense = partial(nnx.Linear, rngs=rngs)
     return nnx.Sequential(
@@ -61,7 +61,7 @@ class Block(nnx.Module):
 
 
 def resnet18(rngs: nnx.Rngs) -> nnx.Module:
-    """ResNet-18 that begins with a 3×3 convolution and no pooling, for small images."""
+    """ResNet-18 with a 3×3 convolution and no pooling as its stem, for small images."""
     widths = ((64, 64), (64, 128), (128, 256), (256, 512))
     stages = [
         block
@@ -94,7 +94,7 @@ def _made(network: str, parameters: int) -> nnx.Module:
 
 @cache
 def _steps(network: str, batch: int, parameters: int, files: tuple[str, ...]) -> Iterator[jax.Array]:
-    """Training that never ends; each step tells its loss, and begins when the one before the last has ended."""
+    """Endless training that yields each step's loss; a step begins when the one before the last has ended."""
     data, model = serving.images(files, serving.FULL_BATCHES), _made(network, parameters)
     x, random = serving.scaled(data.train)[..., None], np.random.default_rng(0)
     optimizer = nnx.Optimizer(model, optax.sgd(0.01, momentum=0.9, nesterov=True), wrt=nnx.Param)
@@ -115,7 +115,7 @@ def _steps(network: str, batch: int, parameters: int, files: tuple[str, ...]) ->
 def train(
     network: str, batch: int, parameters: int, files: list[str], seconds: float, untimed: int
 ) -> dict[str, float]:
-    """Images a second in training, and the loss at the end."""
+    """Training throughput in images a second, and the last loss."""
     steps, last = _steps(network, batch, parameters, tuple(files)), jnp.zeros(())
     _made(network, parameters).train()
 
@@ -129,7 +129,7 @@ def train(
 
 
 def infer(network: str, batch: int, parameters: int, files: list[str], images: int, seconds: float) -> dict[str, float]:
-    """Images a second that are classified, `images` of them at a time."""
+    """Classification throughput in images a second, over `images` images a call."""
     model = _made(network, parameters)
     model.eval()
     x = serving.scaled(serving.images(files).test[:images])[..., None]
@@ -141,7 +141,7 @@ def infer(network: str, batch: int, parameters: int, files: list[str], images: i
 
 
 def latency(network: str, parameters: int, files: list[str], repeats: int) -> dict[str, float]:
-    """Seconds from one image to its class."""
+    """Latency: seconds from one image to its class."""
     model = _made(network, parameters)
     model.eval()
     x = serving.scaled(serving.images(files).test[:1])[..., None]
@@ -149,7 +149,7 @@ def latency(network: str, parameters: int, files: list[str], repeats: int) -> di
 
 
 def product(side: int, repeats: int) -> dict[str, float]:
-    """The yardstick."""
+    """Reference matmul rate, GFLOP/s."""
     first, second = map(jnp.asarray, serving.factors(side))
     return serving.product_rate(lambda: jnp.matmul(first, second).block_until_ready(), side, repeats)
 

@@ -1,6 +1,6 @@
 """Flax NNX's MNIST tutorial (flax.readthedocs.io): its network, AdamW at 0.005, batches of 32.
 
-The tutorial takes 1,200 steps and looks at the test images after every 200; here it goes on for whole epochs.
+The tutorial takes 1,200 steps and evaluates after every 200; here it trains for whole epochs.
 """
 
 from collections.abc import Iterator
@@ -45,14 +45,14 @@ def metrics() -> nnx.MultiMetric:
 
 
 def loss_fn(model: nnx.Module, batch: Batch) -> tuple[jax.Array, jax.Array]:
-    """The mean loss of a batch, and the logits."""
+    """Mean loss of a batch, and the logits."""
     logits = model(batch["image"])
     return optax.softmax_cross_entropy_with_integer_labels(logits=logits, labels=batch["label"]).mean(), logits
 
 
 @nnx.jit
 def train_step(model: nnx.Module, optimizer: nnx.Optimizer, measured: nnx.MultiMetric, batch: Batch) -> jax.Array:
-    """The tutorial's step; it tells the loss."""
+    """The tutorial's training step; returns the loss."""
     (loss, logits), gradients = nnx.value_and_grad(loss_fn, has_aux=True)(model, batch)
     measured.update(loss=loss, logits=logits, labels=batch["label"])
     optimizer.update(model, gradients)
@@ -61,13 +61,13 @@ def train_step(model: nnx.Module, optimizer: nnx.Optimizer, measured: nnx.MultiM
 
 @nnx.jit
 def eval_step(model: nnx.Module, measured: nnx.MultiMetric, batch: Batch) -> None:
-    """The tutorial's look at a test batch."""
+    """The tutorial's evaluation of a test batch."""
     loss, logits = loss_fn(model, batch)
     measured.update(loss=loss, logits=logits, labels=batch["label"])
 
 
 def batches(x: np.ndarray, y: np.ndarray, size: int, random: np.random.Generator | None = None) -> Iterator[Batch]:
-    """One pass over the images, in random order if there is a generator; what does not fill a batch is left out."""
+    """Batches of one epoch, shuffled if there is a generator; an incomplete last batch is dropped."""
     order = np.arange(len(x)) if random is None else random.permutation(len(x))
     for start in range(0, len(x) - size + 1, size):
         index = order[start : start + size]
@@ -77,7 +77,7 @@ def batches(x: np.ndarray, y: np.ndarray, size: int, random: np.random.Generator
 def program(
     name: str, files: list[str], seed: int, epochs: int, limit: float | None, images: int | None
 ) -> dict[str, Any]:
-    """The tutorial, run: the clock, compilation included, and the test accuracy after each epoch."""
+    """Run the tutorial: seconds, compilation included, and test accuracy after each epoch."""
     data = serving.images(files, images)
     x, x_test = (serving.scaled(pixels)[..., None] for pixels in (data.train, data.test))
     clock, random = serving.Clock(), np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Keras 3, on the backend that KERAS_BACKEND names: `fit` and `predict` with their defaults, as its guides write it."""
+"""Keras 3 on the backend named by KERAS_BACKEND: `fit` and `predict` with their defaults, as in its guides."""
 
 import math
 import os
@@ -18,7 +18,7 @@ BACKEND = keras.config.backend()
 
 
 def lenet5_modern() -> keras.Model:
-    """LeNet-5's shape with ReLU, average pooling, every map seen by C3, and a dense output."""
+    """LeNet-5's shape with ReLU, average pooling, all feature maps connected to C3, and a dense output."""
     conv = partial(layers.Conv2D, kernel_size=5, activation="relu")
     return keras.Sequential(
         [
@@ -30,7 +30,7 @@ def lenet5_modern() -> keras.Model:
 
 
 def resnet18() -> keras.Model:
-    """ResNet-18 that begins with a 3×3 convolution and no pooling, for small images."""
+    """ResNet-18 with a 3×3 convolution and no pooling as its stem, for small images."""
     conv = partial(layers.Conv2D, padding="same", use_bias=False, kernel_initializer="he_normal")
 
     def normalised(x: Any, width: int, kernel: int = 3, stride: int = 1) -> Any:
@@ -56,24 +56,24 @@ NETWORKS: dict[str, Callable[[], keras.Model]] = {
 
 
 class Stopwatch(keras.callbacks.Callback):
-    """Images a second of a `fit` that it stops once `seconds` have gone by after the untimed steps."""
+    """Throughput of a `fit`, which it stops once `seconds` have passed after the untimed steps."""
 
     async_safe = True  # as the progress bar of `fit` is: JAX makes the next step while this one's loss is waited for
 
     def __init__(self, fitted: keras.Model, batch: int, seconds: float, untimed: int):
         super().__init__()
-        self.fitted = fitted  # who asks for `self.model` has JAX put the state back, which the next step may hold
+        self.fitted = fitted  # `self.model` would have JAX write the state back, which the next step may hold
         self.batch, self.seconds, self.untimed = batch, seconds, untimed
         self.steps, self.began, self.images_per_second, self.loss = 0, 0.0, 0.0, 0.0
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         loss = serving.finite((logs or {})["loss"])  # what the progress bar of `fit` does too: wait for the step
-        with self._turn:
+        with self._lock:
             self._count(loss, time.perf_counter())
 
     def _count(self, loss: float, now: float) -> None:
-        if self.images_per_second:  # steps that were under way when it was over
+        if self.images_per_second:  # steps that were in progress at the end
             return
         self.loss = loss
         self.steps += 1
@@ -103,7 +103,7 @@ def _train(files: tuple[str, ...]) -> tuple[Any, Any]:
 def train(
     network: str, batch: int, parameters: int, files: list[str], seconds: float, untimed: int
 ) -> dict[str, float]:
-    """Images a second in training, and the loss at the end."""
+    """Training throughput in images a second, and the last loss."""
     x, y = _train(tuple(files))
     model = _made(network, parameters)
     watch = Stopwatch(model, batch, seconds, untimed)
@@ -112,7 +112,7 @@ def train(
 
 
 def infer(network: str, batch: int, parameters: int, files: list[str], images: int, seconds: float) -> dict[str, float]:
-    """Images a second that are classified, `images` of them at a time."""
+    """Classification throughput in images a second, over `images` images a call."""
     model = _made(network, parameters)
     x = serving.scaled(serving.images(files).test[:images])[..., None]
 
@@ -123,7 +123,7 @@ def infer(network: str, batch: int, parameters: int, files: list[str], images: i
 
 
 def latency(network: str, parameters: int, files: list[str], repeats: int) -> dict[str, float]:
-    """Seconds from one image to its class: by `predict`, and by calling the model, which Keras advises for few."""
+    """Latency: seconds from one image to its class, by `predict` and by calling the model, as Keras advises for few."""
     model = _made(network, parameters)
     x = serving.scaled(serving.images(files).test[:1])[..., None]
     ways = {
@@ -134,13 +134,13 @@ def latency(network: str, parameters: int, files: list[str], repeats: int) -> di
 
 
 def product(side: int, repeats: int) -> dict[str, float]:
-    """The yardstick."""
+    """Reference matmul rate, GFLOP/s."""
     first, second = map(keras.ops.convert_to_tensor, serving.factors(side))
     return serving.product_rate(lambda: _done(keras.ops.matmul(first, second)), side, repeats)
 
 
 def _done(result: Any) -> Any:
-    """JAX hands out results before they are there."""
+    """Wait for a result: JAX returns before it is computed."""
     return result.block_until_ready() if BACKEND == "jax" else result
 
 

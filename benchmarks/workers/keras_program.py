@@ -1,4 +1,4 @@
-"""What Keras users are taught: the textbook's program for Fashion-MNIST, and keras.io's example for MNIST.
+"""Keras programs from documentation: the textbook's for Fashion-MNIST, keras.io's example for MNIST.
 
 textbook: Géron, Hands-On Machine Learning, chapter 14: Nadam, batches of 32, 10 epochs, on the first 55,000 images.
 convnet: keras.io/examples/vision/mnist_convnet: Adam, batches of 128, 15 epochs, on the first 54,000.
@@ -44,7 +44,7 @@ def convnet() -> keras.Model:
 
 
 class Program(NamedTuple):
-    """What a program builds, with which optimiser and batch it trains, and on how many of 60,000 images."""
+    """Settings of a program: its model, optimiser, batch size, and number of training images out of 60,000."""
 
     build: Callable[[], keras.Model]
     optimizer: str
@@ -59,7 +59,7 @@ PROGRAMS = {
 
 
 class Checks(keras.callbacks.Callback):
-    """Measures the test accuracy after each epoch, with the clock held."""
+    """Callback that measures the test accuracy after each epoch, with the clock stopped."""
 
     def __init__(self, clock: serving.Clock, x: np.ndarray, y: np.ndarray, limit: float | None):
         super().__init__()
@@ -79,7 +79,7 @@ class Checks(keras.callbacks.Callback):
 def program(
     name: str, files: list[str], seed: int, epochs: int, limit: float | None, images: int | None
 ) -> dict[str, Any]:
-    """The program, run: the clock, compilation included, and the test accuracy after each epoch."""
+    """Run a program: seconds, compilation included, and test accuracy after each epoch."""
     chosen, data = PROGRAMS[name], serving.images(files, images)
     x, x_test = (serving.scaled(pixels)[..., None] for pixels in (data.train[: chosen.images], data.test))
     y = data.train_labels[: chosen.images]

@@ -1,4 +1,4 @@
-"""A folder of JPEGs by PyTorch's data tutorial: a Dataset that opens files with Pillow, and a DataLoader."""
+"""Loading a folder of JPEGs as in PyTorch's data tutorial: a Dataset that opens files with Pillow, a DataLoader."""
 
 import time
 from pathlib import Path
@@ -16,7 +16,7 @@ STD = torch.tensor((0.229, 0.224, 0.225))[:, None, None]
 
 
 class Folder(Dataset):
-    """One folder a class: float32 (3, side, side), resized with Pillow's bilinear filter, normalised; and the class."""
+    """Images with one folder a class: float32 (3, side, side), resized by Pillow's bilinear filter, normalised."""
 
     def __init__(self, root: str, side: int):
         classes = sorted(path for path in Path(root).iterdir() if path.is_dir())
@@ -34,7 +34,7 @@ class Folder(Dataset):
 
 
 def folder(path: str, side: int, batch: int, epochs: int, processes: int, memory: int) -> dict[str, object]:
-    """The seconds of each epoch: the first begins with the folder's listing, and each with the worker processes."""
+    """Seconds of each epoch; the first includes listing the folder, and each the start of the worker processes."""
     serving.take_memory(memory)
     times: list[float] = []
     loader = None

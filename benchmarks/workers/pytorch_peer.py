@@ -1,4 +1,4 @@
-"""Plain PyTorch, as its tutorials write it: eager, contiguous tensors, a Dataset and a DataLoader."""
+"""Plain PyTorch, written as its tutorials: eager, contiguous tensors, a Dataset and a DataLoader."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from benchmarks.workers import pytorch_folder, pytorch_program, serving
 
 
 def fashion_cnn() -> nn.Module:
-    """The textbook's network, as PyTorch spells it."""
+    """The textbook's network in PyTorch."""
     return nn.Sequential(
         *(nn.Conv2d(1, 64, 7, padding="same"), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Conv2d(64, 128, 3, padding="same"), nn.ReLU()),
@@ -26,7 +26,7 @@ def fashion_cnn() -> nn.Module:
 
 
 def lenet5_modern() -> nn.Module:
-    """LeNet-5's shape with ReLU, average pooling, every map seen by C3, and a dense output."""
+    """LeNet-5's shape with ReLU, average pooling, all feature maps connected to C3, and a dense output."""
     return nn.Sequential(
         *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.AvgPool2d(2)),
         *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.AvgPool2d(2)),
@@ -54,7 +54,7 @@ class Block(nn.Module):
 
 
 def resnet18() -> nn.Module:
-    """ResNet-18 that begins with a 3×3 convolution and no pooling, for small images."""
+    """ResNet-18 with a 3×3 convolution and no pooling as its stem, for small images."""
     widths = ((64, 64), (64, 128), (128, 256), (256, 512))
     stages = [
         block
@@ -84,7 +84,7 @@ def _made(network: str, parameters: int) -> nn.Module:
 
 @cache
 def _steps(network: str, batch: int, parameters: int, files: tuple[str, ...]) -> Iterator[tuple[int, Tensor]]:
-    """Training that never ends; each step tells its images and its loss."""
+    """Endless training that yields each step's number of images and loss."""
     data, model = serving.images(files, serving.FULL_BATCHES), _made(network, parameters)
     train = TensorDataset(torch.from_numpy(serving.scaled(data.train))[:, None], torch.from_numpy(data.train_labels))
     loader = DataLoader(train, batch_size=batch, shuffle=True)
@@ -106,7 +106,7 @@ def _steps(network: str, batch: int, parameters: int, files: tuple[str, ...]) ->
 def train(
     network: str, batch: int, parameters: int, files: list[str], seconds: float, untimed: int
 ) -> dict[str, float]:
-    """Images a second in training, and the loss at the end."""
+    """Training throughput in images a second, and the last loss."""
     steps = _steps(network, batch, parameters, tuple(files))
     _made(network, parameters).train()
     images_per_second = serving.rate(lambda: next(steps)[0], seconds, untimed)
@@ -114,7 +114,7 @@ def train(
 
 
 def infer(network: str, batch: int, parameters: int, files: list[str], images: int, seconds: float) -> dict[str, float]:
-    """Images a second that are classified, `images` of them at a time."""
+    """Classification throughput in images a second, over `images` images a call."""
     model = _made(network, parameters).eval()
     data = serving.images(files)
     x = torch.from_numpy(serving.scaled(data.test[:images]))[:, None]
@@ -128,7 +128,7 @@ def infer(network: str, batch: int, parameters: int, files: list[str], images: i
 
 
 def latency(network: str, parameters: int, files: list[str], repeats: int) -> dict[str, float]:
-    """Seconds from one image to its class."""
+    """Latency: seconds from one image to its class."""
     model = _made(network, parameters).eval()
     x = torch.from_numpy(serving.scaled(serving.images(files).test[:1]))[:, None]
 
@@ -140,7 +140,7 @@ def latency(network: str, parameters: int, files: list[str], repeats: int) -> di
 
 
 def product(side: int, repeats: int) -> dict[str, float]:
-    """The yardstick."""
+    """Reference matmul rate, GFLOP/s."""
     first, second = map(torch.from_numpy, serving.factors(side))
     return serving.product_rate(lambda: first @ second, side, repeats)
 

@@ -1,7 +1,6 @@
-"""PyTorch's own example for MNIST (github.com/pytorch/examples, mnist/main.py): its network, optimiser and schedule.
+"""PyTorch's own MNIST example (github.com/pytorch/examples, mnist/main.py): its network, optimiser and schedule.
 
-Two things are made easier for it: images are normalised once and not each time one is taken, and they are shuffled on
-a CPU too.
+Two changes favour it: images are normalised once instead of each time, and they are shuffled on a CPU too.
 """
 
 from typing import Any
@@ -40,7 +39,7 @@ class Net(nn.Module):
 def program(
     name: str, files: list[str], seed: int, epochs: int, limit: float | None, images: int | None
 ) -> dict[str, Any]:
-    """The example, run: the clock and the test accuracy after each epoch."""
+    """Run the example: seconds and test accuracy after each epoch."""
     data = serving.images(files, images)
     sets = []
     for pixels, labels in ((data.train, data.train_labels), (data.test, data.test_labels)):

@@ -1,4 +1,4 @@
-"""What all workers share: requests come in and results go out as lines of JSON; rates, times, images, memory."""
+"""Request loop of the workers (lines of JSON in and out), and shared measurements: rates, times, images, memory."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ _BLOCK = bytes(2**20)
 
 
 def serve(**tasks: Callable[..., dict[str, Any]]) -> None:
-    """Answer requests until the input ends: {"task": NAME, ...} with a task's arguments, one line each.
+    """Answer requests until the input ends: {"task": NAME, ...} with the task's arguments, one a line.
 
     The answer is what the task returns, or {"error": ...}. Whatever libraries print goes to standard error.
     """
@@ -33,14 +33,14 @@ def serve(**tasks: Callable[..., dict[str, Any]]) -> None:
         request = json.loads(line)
         try:
             answer = tasks[request.pop("task")](**request)
-        except Exception as error:  # whatever a peer raises, the others are still to be measured
+        except Exception as error:  # an error of one peer must not stop the others
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
         print(json.dumps(answer), file=answers, flush=True)
 
 
 class Images(NamedTuple):
-    """A data set: uint8 (N, 28, 28) and int64 (N,), to train on and to test on."""
+    """Training and test images uint8 (N, 28, 28) with labels int64 (N,)."""
 
     train: np.ndarray
     train_labels: np.ndarray
@@ -49,7 +49,7 @@ class Images(NamedTuple):
 
 
 def images(files: Sequence[str], most: int | None = None) -> Images:
-    """The data set in four IDX files, raw or gzipped; at most so many images of each kind."""
+    """Read a data set from four IDX files, raw or gzipped; at most `most` images of each split."""
     return Images(*(_idx(file)[:most] for file in files))
 
 
@@ -63,26 +63,29 @@ def _idx(file: str) -> np.ndarray:
 
 
 def take_memory(size: int) -> None:
-    """Write a file of so many bytes, in whole mebibytes, and remove it: the host of a virtual machine, which may take
-    long over a page that nobody has used for some seconds, gives it now and not while the clock runs."""
+    """Write a file of `size` bytes, in whole mebibytes, and remove it.
+
+    The host of a virtual machine may take long over a page that was not used for some seconds; so it does before the
+    clock starts.
+    """
     with tempfile.TemporaryFile() as file:
         for _ in range(0, size, len(_BLOCK)):
             file.write(_BLOCK)
 
 
 def scaled(pixels: np.ndarray) -> np.ndarray:
-    """float32 (N, 28, 28) in 0 … 1."""
+    """Pixel values as float32 (N, 28, 28) in 0 … 1."""
     return pixels.astype(np.float32) / 255
 
 
 def rate(step: Callable[[], int], seconds: float, untimed: int = 0, finish: Callable[[], Any] = lambda: None) -> float:
-    """Images a second.
+    """Throughput in images a second.
 
     Args:
-        step: takes a step and says how many images it took.
-        seconds: how long at least; one step is always taken.
+        step: takes a step and returns its number of images.
+        seconds: the least time; one step is always taken.
         untimed: steps before the clock starts.
-        finish: waits until all that was begun is done.
+        finish: waits until all steps are done.
     """
     for _ in range(untimed):
         step()
@@ -95,7 +98,7 @@ def rate(step: Callable[[], int], seconds: float, untimed: int = 0, finish: Call
 
 
 def median_seconds(function: Callable[[], Any], repeats: int, untimed: int = 1) -> float:
-    """The median time of a call that returns when its work is done."""
+    """Median time of a call that returns when its work is done."""
     for _ in range(untimed):
         function()
     times = []
@@ -112,32 +115,32 @@ def product_rate(multiply: Callable[[], Any], side: int, repeats: int) -> dict[s
 
 
 def factors(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two float32 matrices (side, side), the same for everybody."""
+    """Two float32 matrices (side, side), the same in every worker."""
     random = np.random.default_rng(0)
     first, second = random.standard_normal((2, side, side), dtype=np.float32)
     return first, second
 
 
 class Clock:
-    """A stop-watch that is held while accuracy is measured. It runs from the beginning."""
+    """Stopwatch that is stopped while accuracy is measured; it starts when created."""
 
     def __init__(self) -> None:
         self._gone, self._since = 0.0, time.perf_counter()
 
     def hold(self) -> float:
-        """Stop, and tell the seconds until now."""
+        """Stop, and return the seconds so far."""
         self._gone += time.perf_counter() - self._since
         return self._gone
 
     def go(self) -> None:
-        """Run again."""
+        """Continue."""
         self._since = time.perf_counter()
 
 
 def trained(
     epochs: int, clock: Clock, epoch: Callable[[], Any], accuracy: Callable[[], float], limit: float | None
 ) -> dict[str, Any]:
-    """Train for some epochs, or until an epoch ends beyond `limit` seconds: the clock and the accuracy after each."""
+    """Train for some epochs, or until one ends beyond `limit` seconds: seconds and accuracy after each."""
     curve: list[tuple[float, float]] = []
     while len(curve) < epochs and not (limit and curve and curve[-1][0] > limit):
         epoch()
@@ -147,13 +150,13 @@ def trained(
 
 
 def same_size(parameters: int, expected: int) -> None:
-    """Refuse to measure another network."""
+    """Raise ValueError if a network has another number of parameters than Striate's."""
     if parameters != expected:
         raise ValueError(f"the network has {parameters:,} parameters, and Striate's has {expected:,}")
 
 
 def finite(loss: Any) -> float:
-    """The loss as a number; training that ran away is no result."""
+    """Return the loss as a float; raise ValueError if training diverged."""
     value = float(loss)
     if not math.isfinite(value):
         raise ValueError(f"the loss became {value}")
@@ -161,7 +164,7 @@ def finite(loss: Any) -> float:
 
 
 def memory() -> dict[str, float]:
-    """The most memory that this process has held, in MiB."""
+    """Peak memory of this process, in MiB."""
     if PEAK.exists():
         line = next(line for line in PEAK.read_text().splitlines() if line.startswith("VmHWM"))
         return {"mib": int(line.split()[1]) / 1024}

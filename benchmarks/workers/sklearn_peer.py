@@ -1,4 +1,4 @@
-"""scikit-learn's MLP, the floor: no convolution. Its defaults: 100 hidden units, Adam, batches of 200."""
+"""scikit-learn's MLP as a baseline without convolutions; its defaults: 100 hidden units, Adam, batches of 200."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from benchmarks.workers import serving
 def program(
     name: str, files: list[str], seed: int, epochs: int, limit: float | None, images: int | None
 ) -> dict[str, Any]:
-    """`MLPClassifier()` on pixels in 0 … 1: the clock and the test accuracy after each epoch."""
+    """Train `MLPClassifier()` on pixel values in 0 … 1: seconds and test accuracy after each epoch."""
     data = serving.images(files, images)
     x, x_test = (serving.scaled(pixels).reshape(len(pixels), -1) for pixels in (data.train, data.test))
     classes, clock = np.arange(10), serving.Clock()
@@ -26,7 +26,7 @@ def program(
 
 
 def product(side: int, repeats: int) -> dict[str, float]:
-    """The yardstick, by NumPy."""
+    """Reference matmul rate by NumPy, GFLOP/s."""
     first, second = serving.factors(side)
     return serving.product_rate(lambda: first @ second, side, repeats)
 

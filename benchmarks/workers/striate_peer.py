@@ -1,4 +1,4 @@
-"""Striate, through what its users call; throughput is that of its training loop and of a `Predictor`."""
+"""Striate by its public interface; throughput is that of its training loop and of a `Predictor`."""
 
 import os
 import tempfile
@@ -49,7 +49,7 @@ def _made(network: str, parameters: int) -> torch.nn.Module:
 
 @cache
 def _data(files: tuple[str, ...]) -> tuple[Split, torch.Tensor, Preprocess]:
-    """The images to train on and to classify, uint8 (N, 28, 28, 1), and how they become input."""
+    """Training images and test images, uint8 (N, 28, 28, 1), and their preprocessing."""
     images, labels, test, _ = (mnist.read(Path(file), 3 if "images" in Path(file).name else 1) for file in files)
     train = Split(images[: serving.FULL_BATCHES, ..., None], labels[: serving.FULL_BATCHES].long())
     return train, test[..., None], Preprocess(28, 28, 1).with_power_sums(train.power_sums())
@@ -59,7 +59,7 @@ def _data(files: tuple[str, ...]) -> tuple[Split, torch.Tensor, Preprocess]:
 def _steps(
     network: str, batch: int, parameters: int, files: tuple[str, ...], trial: bool
 ) -> tuple[str, Iterator[Step]]:
-    """The precision, and the steps in it."""
+    """Precision of training, and its steps."""
     (train, _, preprocess), model, device = _data(files), _made(network, parameters), torch.device("cpu")
     plain = PLAIN.replace(batch_size=batch)
     if trial and supported(device):
@@ -70,7 +70,7 @@ def _steps(
 def train(
     network: str, batch: int, parameters: int, files: list[str], seconds: float, untimed: int, trial: bool = False
 ) -> dict[str, float | str]:
-    """Images a second in training, and the loss at the end; in float32, or as a trial chooses for `striate.train`."""
+    """Training throughput in images a second, and the last loss; `trial`: in the precision `striate.train` chooses."""
     precision, steps = _steps(network, batch, parameters, tuple(files), trial)
     images_per_second = serving.rate(lambda: next(steps).samples, seconds, untimed)
     return {"images_per_second": images_per_second, "loss": next(steps).loss, "precision": precision}
@@ -79,7 +79,7 @@ def train(
 def infer(
     network: str, batch: int, parameters: int, files: list[str], images: int, seconds: float, trial: bool = False
 ) -> dict[str, float | str]:
-    """Images a second that are classified, `images` of them at a time; in float32, or as a trial chooses."""
+    """Classification throughput in images a second, over `images` images a call; `trial`: in the faster precision."""
     model = _made(network, parameters)
     _, pixels, preprocess = _data(tuple(files))
     pixels, predictor = pixels[:images], Predictor(model, preprocess, precision="auto" if trial else "float32")
@@ -92,7 +92,7 @@ def infer(
 
 
 def latency(network: str, parameters: int, files: list[str], repeats: int) -> dict[str, float]:
-    """Seconds from one image to its class."""
+    """Latency: seconds from one image to its class."""
     model = _made(network, parameters)
     _, pixels, preprocess = _data(tuple(files))
     one, predictor = pixels[:1], Predictor(model, preprocess)
@@ -104,7 +104,7 @@ def latency(network: str, parameters: int, files: list[str], repeats: int) -> di
 
 
 def product(side: int, repeats: int) -> dict[str, float]:
-    """The yardstick."""
+    """Reference matmul rate, GFLOP/s."""
     first, second = map(torch.from_numpy, serving.factors(side))
     return serving.product_rate(lambda: first @ second, side, repeats)
 
@@ -112,9 +112,11 @@ def product(side: int, repeats: int) -> dict[str, float]:
 def program(
     data: str, model: str, named: str, settings: dict[str, Any], seed: int, images: int | None
 ) -> dict[str, Any]:
-    """`striate.train` by a recipe, then `striate.evaluate`: the clock holds the whole of the former, writing its run
-    included. There is one point: recipes are made to be good at their end, not on the way. Its accuracy is that of the
-    recipe's views averaged; "alone" is that of each image by itself. The precision is what its own trial chose."""
+    """Run `striate.train` with a recipe, then `striate.evaluate`: seconds of the former, writing its run included.
+
+    The curve has one point: recipes are made to be good at their end. Its accuracy averages the recipe's views; "alone"
+    is that of each image by itself. The precision is the one that training chose.
+    """
     whole = striate.load(data)
     some = Split(whole.train.images[:images], whole.train.labels[:images])
     chosen = recipe(named, model, len(some)).replace(**settings, seed=seed)
@@ -128,10 +130,10 @@ def program(
 
 
 def folder(path: str, side: int, batch: int, epochs: int, processes: int, memory: int) -> dict[str, Any]:
-    """The seconds of each epoch; the first begins with an empty cache and loads the folder.
+    """Seconds of each epoch; the first begins with an empty cache and loads the folder.
 
-    The images to train on come as `train` takes them, so that batches of the next epoch are under way when one ends,
-    and those held out as `evaluate` takes them. The last epoch's seconds include the end of the threads.
+    Training images are read as by `train`, so that the next epoch's batches are prefetched when one ends, and held-out
+    images as by `evaluate`. The last epoch's seconds include the end of the threads.
     """
     serving.take_memory(memory)
     ends: list[float] = []

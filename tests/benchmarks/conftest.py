@@ -29,7 +29,7 @@ def fake(tmp_path: Path) -> Callable[..., Peer]:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    """Two rounds, a yardstick that is always 50, and nobody who listens."""
+    """Bench of two rounds, with a reference matmul rate of 50 and no log."""
     store = Store(tmp_path / "results.json", {"size": "test"})
     size = Size(rounds=2, networks=("lenet5_modern",), batches=(32,))
-    return Bench(size, store, tmp_path, threads=3, yardstick=lambda: 50.0, say=lambda line: None)
+    return Bench(size, store, tmp_path, threads=3, reference_rate=lambda: 50.0, log=lambda line: None)

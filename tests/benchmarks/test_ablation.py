@@ -53,7 +53,7 @@ def test_a_variation_is_another_training(
 @pytest.mark.parametrize("model", WIDTHS)
 @pytest.mark.parametrize("variation", VARIATIONS, ids=lambda each: each.name)
 def test_every_quicknet_can_be_varied(variation: Variation, model: str) -> None:
-    network = variation.made(model, 4, (1, 28, 28), torch.rand(40, 1, 28, 28))
+    network = variation.build(model, 4, (1, 28, 28), torch.rand(40, 1, 28, 28))
     assert network.eval()(torch.rand(2, 1, 28, 28)).shape == (2, 4)
     third = network.unit6.conv.out_channels / WIDTHS[model][2]
     assert third == {"three quarters of all maps": 0.75, "one and a half times all maps": 1.5}.get(variation.name, 1)

@@ -7,14 +7,14 @@ import pytest
 
 from benchmarks.bench import Bench
 from benchmarks.parts import accuracy
-from benchmarks.plot import draw, middle
+from benchmarks.plot import draw, median_curve
 from benchmarks.programs import FASHION, PROGRAMS, TENSORFLOW, Program, by, ours
 from benchmarks.store import Store
 
 FAST, SURE = ours("quick", "fast", FASHION, epochs=2), ours("quick", "fast", FASHION, epochs=8)
 BOOK = by(TENSORFLOW, "textbook", FASHION, "the textbook's program", epochs=3)
 SHORT = ((10.0, 0.88), (20.0, 0.91), (30.0, 0.90))
-YARDSTICKS = {FAST: 200.0, SURE: 200.0, BOOK: 110.0}
+REFERENCE_RATES = {FAST: 200.0, SURE: 200.0, BOOK: 110.0}
 LONG = ((12.0, 0.87), (24.0, 0.89), (36.0, 0.93))
 
 
@@ -27,7 +27,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     measured = {FAST: (((5.0, 0.899),), ((6.0, 0.905),)), SURE: (((15.0, 0.93),), ((16.0, 0.94),)), BOOK: (SHORT, LONG)}
     for program, curves in measured.items():
         for seed, curve in enumerate(curves):
-            result: dict[str, object] = {"curve": curve, "yardstick": YARDSTICKS[program]}
+            result: dict[str, object] = {"curve": curve, "yardstick": REFERENCE_RATES[program]}
             if program != BOOK:
                 result |= {"alone": curve[-1][1] - 0.01, "precision": "bfloat16"}
             kept.measure(f"accuracy/{FASHION}/{program.title}/{seed}", lambda r=result: r)
@@ -96,7 +96,7 @@ def test_programs_have_titles_of_their_own() -> None:
 
 
 def test_the_middle_of_curves_that_end_early() -> None:
-    assert middle([SHORT, LONG[:1]]) == [(11.0, 0.875), (20.0, 0.91), (30.0, 0.90)]
+    assert median_curve([SHORT, LONG[:1]]) == [(11.0, 0.875), (20.0, 0.91), (30.0, 0.90)]
 
 
 def test_the_plot_names_every_program_and_the_machine(

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import main, report
+from benchmarks.__main__ import main
 from benchmarks.machine import use_threads
 from benchmarks.parts import PARTS
 from benchmarks.programs import PEERS
+from benchmarks.report import report
 from benchmarks.store import Store
 
 MACHINE = {"processor": "a chip", "flags": ["avx2", "fma"], "threads": 1, "cores": 2, "memory_gib": 8.0}
@@ -18,7 +19,7 @@ def kept(path: Path) -> Store:
     store = Store(path, HEADER)
     store.measure("product/flax/0", lambda: {"gflops": 180.0, "commit": "1234567"})
     store.measure("product/flax/1", lambda: {"gflops": 220.0, "commit": "1234567-dirty"})
-    store.measure("product/pytorch/0", lambda: {"error": "its process ended with -9: it said nothing"})
+    store.measure("product/pytorch/0", lambda: {"error": "its process ended with -9: no message"})
     return store
 
 

@@ -45,7 +45,7 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(bench: Bench, peers: t
     del bench.store.results[missing]
     before = dict(bench.store.results)
     said: list[str] = []
-    bench.say = said.append
+    bench.log = said.append
     throughput.measure(bench)
     assert said == [missing]
     assert {key: each for key, each in bench.store.results.items() if key != missing} == before

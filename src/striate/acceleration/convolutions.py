@@ -2,8 +2,8 @@
 
 Training uses fewer multiplications for the 3×3 convolutions of wide layers, see winograd.py. Which convolutions those
 are depends on their shapes and on the processor, and not on a measurement, so that a run gives the same weights again.
-The bounds are where it overtakes oneDNN on two cores, see docs/speed.md; with AVX-512 oneDNN gains more than the
-transforms do.
+The bounds are where it overtakes oneDNN on two cores, see docs/benchmarks/convolutions.md; with AVX-512 oneDNN gains
+more than the transforms do.
 
 Prediction hands small convolutions to PyTorch's own kernel, because calling oneDNN costs more than the work: at the
 sizes of LeNet-5 a call of oneDNN takes 65 to 85 µs, one of PyTorch's own kernel 15 to 20 (one core with AVX2).

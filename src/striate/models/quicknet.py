@@ -20,7 +20,7 @@ With the small stem C1 has fixed whitening filters, see `layers.WhiteningConv2d`
 images, and no gradient has to be propagated to it. It has both signs of every direction of a patch: 18 channels for
 grey images, and for those in colour as many as with the large stem. After each other convolution, or the pooling after
 it, come batch normalisation and ReLU: maximum and ReLU commute, and a quarter of the values is then normalised and
-rectified. The effect of each choice: docs/speed.md.
+rectified. The effect of each choice: docs/benchmarks/ablation.md.
 """
 
 from itertools import pairwise

@@ -174,7 +174,7 @@ def _modern(model: str) -> Recipe:
 
 def fast(model: str, samples: int = 60_000) -> Recipe:
     """As good as can be in little time, for the networks that were made for it; what each choice is worth stands in
-    docs/speed.md.
+    docs/benchmarks/ablation.md.
 
     Raises:
         ArgumentError: for any other model.
