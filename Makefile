@@ -1,7 +1,7 @@
 # Everything starts from Python 3.11 or newer, make, and a package index.
 #
 #   make demo      train LeNet-5 on handwritten digits and write a report of what it learned
-#   make test      run the tests                                         (ARGS="-k pooling" picks some)
+#   make test      run the tests, a worker on each core                  (ARGS="-k pooling" picks some)
 #   make check     check format, lint and types
 #   make all       check, then test
 #   make format    format the code, fix lint
@@ -32,7 +32,7 @@ demo: $(VENV)/.installed
 	@echo "What the network learned: $(CURDIR)/runs/demo/report.html"
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check

@@ -101,7 +101,7 @@ def trained(variation: Variation, model: str, fast: Recipe, data: Dataset) -> Re
     preprocess = Preprocess(height, width, channels).with_power_sums(data.train.power_sums())
     policy = parse(chosen.augment)
     batches = Loader(
-        data.train, preprocess, chosen.batch_size, chosen.seed, policy if policy.varies else None, classes=10
+        data.train, preprocess, chosen.batch_size, chosen.seed, policy if policy.is_active else None, classes=10
     )
     with seeding.scoped(chosen.seed, "weights"):
         network = variation.build(model, len(data.classes), (channels, height, width), some_images(batches))

@@ -116,7 +116,7 @@ def striate_steps(case: Case, data: Dataset, device: torch.device) -> tuple[str,
     chosen = PLAIN if case.recipe == "plain" else recipe(case.recipe, case.model, len(train))
     chosen = chosen.replace(epochs=10**6, batch_size=case.batch, precision=precision).resolved("cross-entropy", data)
     policy = parse(chosen.augment).fitted(train.images)
-    batches = Loader(train, preprocess, case.batch, 0, policy if policy.varies else None, device=device)
+    batches = Loader(train, preprocess, case.batch, 0, policy if policy.is_active else None, device=device)
     return precision, (step.samples for step in Training(model, batches, chosen))
 
 

@@ -102,7 +102,7 @@ ELSEWHERE = {
 
 
 def renamed(names: Iterable[str], known: Iterable[str]) -> str:
-    """What other libraries' names are called here: "lr is called learning_rate here"; empty if none of them is."""
+    """Translate other libraries' names, as in "lr is called learning_rate here"; empty if there are none."""
     own = set(known)
     return ", ".join(f"{name} is called {ELSEWHERE[name]} here" for name in names if ELSEWHERE.get(name) in own)
 

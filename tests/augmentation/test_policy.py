@@ -55,11 +55,11 @@ def test_mixtures_come_last_and_a_policy_says_what_it_does():
     policy = parse("cutmix,flip,mixup=1,shift")
     assert [name for name, _, _ in policy.steps] == ["flip", "shift"]
     assert [name for name, _, _ in policy.mixtures] == ["cutmix", "mixup"]
-    assert (policy.varies, policy.mixes) == (True, True)
-    assert (parse("flip").varies, parse("flip").mixes) == (True, False)
-    assert (parse("mixup").varies, parse("mixup").mixes) == (True, True)
+    assert (policy.is_active, policy.mixes) == (True, True)
+    assert (parse("flip").is_active, parse("flip").mixes) == (True, False)
+    assert (parse("mixup").is_active, parse("mixup").mixes) == (True, True)
     assert parse("mixup").steps == ()
-    assert (parse("none").varies, parse("none").mixes) == (False, False)
+    assert (parse("none").is_active, parse("none").mixes) == (False, False)
 
 
 def test_alexnet_is_the_papers_recipe():

@@ -33,26 +33,25 @@ NAMED = {
 class Policy:
     """Transforms with their strengths, applied in the order written, and then mixtures.
 
-    Draws depend on (seed, epoch, each sample's own index), so the same image is varied in the same way whatever batch
-    it is in, and several batches of small images are best varied at once. Only what an image is mixed with depends on
-    the batch.
+    Draws depend on (seed, epoch, each sample's own index), so the same image is augmented in the same way whatever
+    batch it is in, and several batches of small images are best augmented at once. Only mixtures depend on the batch.
     """
 
     steps: tuple[tuple[str, Transform, float], ...]
     mixtures: tuple[tuple[str, Mixing, float], ...] = ()
 
     @property
-    def varies(self) -> bool:
-        """Whether there is anything to do, here or in `mix`."""
+    def is_active(self) -> bool:
+        """True if the policy has any step or mixture."""
         return bool(self.steps or self.mixtures)
 
     @property
     def mixes(self) -> bool:
-        """Whether `mix` is to be called."""
+        """True if the policy has mixtures, so that `mix` must be called."""
         return bool(self.mixtures)
 
     def fitted(self, images: Images) -> "Policy":
-        """The policy with what it has to know of the training images: for "lighting", their colours.
+        """Return the policy fitted to the training images: "lighting" needs their colour components.
 
         Args:
             images: uint8 (N, H, W, C), in memory or mapped from a file; up to 2,000 of them, evenly spaced, are read.
@@ -131,7 +130,7 @@ class Policy:
 
 
 def _checked(images: Tensor, index: np.ndarray | Tensor | Sequence[int] | None) -> np.ndarray:
-    """The index of a batch as int64 (N,), once the batch is known to be one."""
+    """Check a batch and return its index as int64 (N,)."""
     shape = tuple(images.shape)
     if len(shape) != 4 or shape[3] not in (1, 3):
         hint = "; permute(0, 2, 3, 1) puts the channels last" if len(shape) == 4 and shape[1] in (1, 3) else ""
@@ -147,7 +146,7 @@ def _checked(images: Tensor, index: np.ndarray | Tensor | Sequence[int] | None) 
 def _draws(
     steps: tuple[tuple[str, Transform | Mixing, float], ...], seed: int, purpose: str, epoch: int, index: np.ndarray
 ) -> list[Tensor]:
-    """The uniform numbers of each step, float64 (N, its draws)."""
+    """Draw the uniform random numbers of each step, float64 (N, its draws)."""
     if not steps:
         return []
     most = max(transform.draws for _, transform, _ in steps)
@@ -162,7 +161,7 @@ def _draws(
 
 
 def parse(text: str) -> Policy:
-    """The policy a text describes: comma-separated names, each with an optional "=strength", or names in `NAMED`.
+    """Parse a policy from text: comma-separated names, each with an optional "=strength", or names in `NAMED`.
 
     Raises:
         ArgumentError: for an unknown name, listing those there are, or a strength out of range, saying the range.

@@ -37,18 +37,18 @@ def advise(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Look for what could be better in a network: each finding with its number, and with the change it proposes."""
-    from striate.cli.trying import subject_of, tried
+    """Check a network against design rules: each finding with its numbers and the change it proposes."""
+    from striate.cli.advise_trial import advised_network, tried
     from striate.inspection import advise as look
 
     chosen = _chosen(rules or [], ignore or [])
     length = _length(attempt, budget, epochs)
-    subject = subject_of(target, data, antialias, classes, channels, image_size, most=images)
-    recipe = subject.recipe if batch_size is None else subject.recipe.replace(batch_size=batch_size)
-    advice = look(subject.network, subject.images, recipe=recipe, rules=chosen, device=device)
-    for note in subject.notes:
+    advised = advised_network(target, data, antialias, classes, channels, image_size, most=images)
+    recipe = advised.recipe if batch_size is None else advised.recipe.replace(batch_size=batch_size)
+    advice = look(advised.network, advised.images, recipe=recipe, rules=chosen, device=device)
+    for note in advised.notes:
         say(note)
-    trial = tried(subject, advice, length, seeds, device) if attempt else None
+    trial = tried(advised, advice, length, seeds, device) if attempt else None
     if json:
         show_json({**advice.to_dict(), "trial": trial and trial.to_dict()})
     else:
@@ -58,7 +58,7 @@ def advise(
 
 
 def _chosen(rules: list[str], ignore: list[str]) -> list[str]:
-    """The rules that are left, in their usual order."""
+    """The selected rules, in their usual order."""
     from striate.errors import unknown
     from striate.inspection.advice import RULES
 
@@ -72,7 +72,7 @@ def _chosen(rules: list[str], ignore: list[str]) -> list[str]:
 
 
 def _length(attempt: bool, budget: str | None, epochs: int | None) -> dict[str, float]:
-    """How long each training of --try lasts, as recipe settings."""
+    """Recipe settings for the length of each training of --try."""
     if not attempt and (budget is not None or epochs is not None):
         raise ArgumentError("--budget and --epochs are about training: give --try too.")
     if budget is not None and epochs is not None:

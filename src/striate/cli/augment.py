@@ -1,4 +1,4 @@
-"""`striate augment`: what an augmentation makes of the images, before anything is trained with it."""
+"""`striate augment`: a picture of augmented training images."""
 
 import io
 from pathlib import Path
@@ -30,7 +30,7 @@ def augment(
     fit: Fit = "letterbox",
     out: Annotated[Path | None, typer.Option(help="Where the picture goes: a PNG file.")] = None,
 ) -> None:
-    """Draw images beside variants of them. If you can tell what varied images are of, so can a network."""
+    """Draw images beside augmented variants of them. If you can still tell what they show, so can a network."""
     out = out or Path(f"{Path(source).resolve().name}-augmented.png")
     if out.suffix.lower() != ".png":
         raise ArgumentError(f"--out {out}: the picture is a PNG; choose a name in .png.")
@@ -68,9 +68,9 @@ def _rows(dataset: "Dataset", policy: "Policy", count: int, variants: int, seed:
     images, labels = train.images[chosen], train.labels[chosen]
     columns = [images, torch.full_like(images, 255)]
     for epoch in range(variants):
-        varied = policy(images, seed=seed, epoch=epoch, index=index)
+        augmented = policy(images, seed=seed, epoch=epoch, index=index)
         if policy.mixes:
-            varied, _ = policy.mix(varied, labels, len(dataset.classes), seed=seed, epoch=epoch, index=index)
-        columns.append(varied)
+            augmented, _ = policy.mix(augmented, labels, len(dataset.classes), seed=seed, epoch=epoch, index=index)
+        columns.append(augmented)
     names = [dataset.classes[label] for label in labels.tolist()]
     return list(zip(names, torch.stack(columns, dim=1), strict=True))

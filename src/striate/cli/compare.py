@@ -1,4 +1,4 @@
-"""`striate compare`: several models on equal terms, and which differences between them are real."""
+"""`striate compare`: several models on equal terms, with tests of their differences."""
 
 import shlex
 import sys
@@ -40,7 +40,7 @@ def compare(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Train several models alike, measure them on the same images, and tell real differences from luck.
+    """Train several models alike, measure them on the same images, and test their differences.
 
     Stopped, it continues when called again with the same --out; models and seeds may be added there later.
     """
@@ -73,11 +73,11 @@ def compare(
         show(comparison.text())
         say(f"The runs are in {folder}, the page with plots is {page}")
     if failures:
-        raise RunError(f"not all of it could be trained: {', '.join(failures)}; the reasons are told above.")
+        raise RunError(f"not all of it could be trained: {', '.join(failures)}; the reasons are above.")
 
 
 def _length(epochs: int | None, budget: str | None, settings: list[str]) -> dict[str, float | str | None]:
-    """How long each run trains: the one of both that is given."""
+    """The training length of each run: --epochs or --budget, whichever is given."""
     by_hand = [setting for setting in settings if setting.partition("=")[0].strip() in ("epochs", "budget", "steps")]
     if by_hand:
         raise ArgumentError(f"--set {by_hand[0]}: use --epochs or --budget.")
@@ -87,7 +87,7 @@ def _length(epochs: int | None, budget: str | None, settings: list[str]) -> dict
 
 
 def _loader(source: str, fit: str, skip_bad: bool, cache_size: str | None) -> Callable[[int | None], "Dataset"]:
-    """The data by image size, read once for each."""
+    """A function that loads the data by image size, once for each."""
     from striate.cli.progress import loading
     from striate.data import load
     from striate.units import bytes_of
@@ -120,7 +120,9 @@ def _display(job: "Job") -> Iterator["Observer"]:
         with Progress() as progress:
             yield progress
     except StriateError as error:
-        if not isinstance(error, InterruptedRunError | StorageError):  # these two end it all, and are told there
+        if not isinstance(
+            error, InterruptedRunError | StorageError
+        ):  # these two end the command, with a message of their own
             say(f"{job.name} failed: {error}")
         raise
     if progress.begun is None:
@@ -129,7 +131,7 @@ def _display(job: "Job") -> Iterator["Observer"]:
 
 @contextmanager
 def _continued(folder: Path, named: bool) -> Iterator[None]:
-    """Say how to go on from where Ctrl-C stopped it."""
+    """Add to an interruption's message how to continue."""
     try:
         yield
     except (InterruptedRunError, KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""Where the command line writes: results to standard output, everything else to standard error."""
+"""Output of the command line: results to standard output, everything else to standard error."""
 
 import json
 import sys
@@ -6,17 +6,17 @@ from typing import Any
 
 
 def say(text: str) -> None:
-    """A message to the person: standard error."""
+    """Print a message to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def show(text: str) -> None:
-    """A result: standard output."""
+    """Print a result to standard output."""
     _print(text)
 
 
 def show_json(value: dict[str, Any]) -> None:
-    """One JSON object on standard output."""
+    """Print one JSON object to standard output."""
     _print(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 

@@ -1,4 +1,4 @@
-"""`striate data`: what a data set holds, in numbers and as a picture, before anything is trained on it."""
+"""`striate data` and `striate data pack`: check a data set; write a folder as tar shards."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`striate describe`: what a network is made of."""
+"""`striate describe`: a network's architecture as a table."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`striate evaluate`: how good a run is."""
+"""`striate evaluate`: accuracy and other metrics of a run."""
 
 from striate.cli.console import say, show, show_json
 from striate.cli.options import Device, Json, OtherData, RunFolder, TestTimeAugmentation

@@ -1,4 +1,4 @@
-"""`striate explain`: one HTML file about what a run makes of one image."""
+"""`striate explain`: an HTML page that explains the prediction for one image."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ def explain(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Explain a prediction: where the network looks, what its layers see and make, the nearest training images."""
+    """Explain a prediction: attributions, receptive fields, feature maps and the most similar training images."""
     from striate import reports
 
     show(str(reports.explain(run, image, out=out, layer=layer, device=device)))

@@ -1,4 +1,4 @@
-"""`striate invariance`: how much of what a run says survives when the image changes."""
+"""`striate invariance`: invariance of a run's predictions under changes of the image."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +24,7 @@ def invariance(
 ) -> None:
     """Measure how invariant a run is: to translation (Zhang 2019), rotation, scale, mirror, light and noise.
 
-    Beside it stands the same network with the same weights and a blur (or without, if it has one).
+    It is compared with the same network and weights with a blur (or without, if it has one).
     """
     from striate.cli.progress import loading
     from striate.evaluation.samples import samples_of

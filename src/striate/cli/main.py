@@ -1,4 +1,4 @@
-"""`striate`: the commands together, and the one place where an error becomes a line and an exit code."""
+"""The command `striate`: all subcommands, error messages and exit codes."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""`striate predict`: what a run sees in image files."""
+"""`striate predict`: classes and probabilities of image files."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""How training looks from outside: a live display on a terminal, plain lines elsewhere. All of it on standard error."""
+"""Progress display on standard error: live on a terminal, plain lines elsewhere."""
 
 import math
 import sys
@@ -21,7 +21,7 @@ SMOOTHING = 0.95  # of the displayed loss, accuracy and speed, per step
 
 
 class Progress:
-    """An observer for `striate.train`: use it as a context manager, so that the display is taken down on any exit."""
+    """Observer for `striate.train` that displays progress; a context manager, so that the display ends on any exit."""
 
     def __init__(self) -> None:
         self.live = sys.stderr.isatty()
@@ -29,7 +29,7 @@ class Progress:
         self.begun: Begun | None = None
         self.epochs = 0
         self.average: dict[str, float] = {}
-        self.told = time.monotonic()
+        self.printed = time.monotonic()
         self.advised = False
 
     def __enter__(self) -> Self:
@@ -93,7 +93,7 @@ class Progress:
             self.epochs = -(-step.steps // self.begun.steps_per_epoch)
         if self.bar is not None:
             self.bar.update(self.task, total=step.steps, completed=step.step, text=self._status(step))
-        elif time.monotonic() - self.told > SECONDS_BETWEEN_LINES and self.begun is not None:
+        elif time.monotonic() - self.printed > SECONDS_BETWEEN_LINES and self.begun is not None:
             left = (step.steps - step.step) * step.samples * self.average["seconds"]
             self._line(f"  {self._status(step)}  {left:.0f} s left")
 
@@ -105,7 +105,7 @@ class Progress:
         )
 
     def _line(self, text: str) -> None:
-        self.told = time.monotonic()
+        self.printed = time.monotonic()
         if self.bar is not None:
             self.bar.console.print(text, highlight=False, markup=False)
         else:
@@ -113,7 +113,7 @@ class Progress:
 
 
 def _length(event: Begun) -> str:
-    """How long the run is: epochs, or what fits into the time it was given."""
+    """The length of the run: epochs, or the steps that fit into its time budget."""
     epochs, budget = event.steps / event.steps_per_epoch, event.run.recipe.budget
     if budget:
         return f"{event.steps:,} steps ({epochs:.1f} epochs) fit into {budget:g} s"
@@ -131,7 +131,7 @@ def _epoch_line(metrics: dict[str, Any], epochs: int) -> str:
 
 
 def advice(begun: Begun) -> str:
-    """What a run that waits for its data could do about it."""
+    """Advice for a run that waits for its data."""
     images, recipe = begun.data.train.images, begun.run.recipe
     size = math.prod(images.shape)
     if isinstance(images, LazyImages):
@@ -140,13 +140,13 @@ def advice(begun: Begun) -> str:
             f"--cache-size {math.ceil(1.05 * size / 1e9)}GB and as much free disk, or choose a smaller --image-size"
         )
     if recipe.augment not in ("", "none") and begun.run.environment["device"] == "cpu":
-        return f"waiting for images to be varied: --augment '{recipe.augment}' costs more than a fifth of the time"
+        return f"waiting for the augmentation: --augment '{recipe.augment}' costs more than a fifth of the time"
     return f"waiting for images to be fetched: {readable(size)} of them; a smaller --image-size lets memory hold them"
 
 
 @contextmanager
 def loading() -> Iterator[types.Progress]:
-    """A progress report for `load`: what is being read, how much is done, and of how much."""
+    """Progress display for `load`."""
     if not sys.stderr.isatty():
         yield lambda what, done, total: None
         return

@@ -1,4 +1,4 @@
-"""`striate report`: one HTML file that shows what a run learned."""
+"""`striate report`: an HTML page about a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,7 @@ def report(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Write a report: result, mistakes, where it looks, how invariant it is, its layers, how to reproduce it."""
+    """Write a report: accuracy, mistakes, attributions, invariance, layers and how to reproduce the run."""
     from striate import reports
     from striate.cli.progress import loading
 

@@ -1,4 +1,4 @@
-"""`striate show pooling` and `striate show depthwise`: ready experiments, computed and drawn."""
+"""`striate show pooling` and `striate show depthwise`: experiments on pooling, computed and drawn."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ def pooling(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("pooling.html"),
     json: Json = False,
 ) -> None:
-    """What pooling does to a picture that moves: what stays equal, what aliases, what is destroyed."""
+    """Show the effect of pooling on a shifted picture: what stays equal, what aliases, what is destroyed."""
     from striate.inspection.studies.pooling import pooling_effects
     from striate.reports.studies_page import report_pooling
 
@@ -30,7 +30,7 @@ def depthwise(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("depthwise.html"),
     json: Json = False,
 ) -> None:
-    """Invariance that is learned: pooling across channels, and digits that are turned."""
+    """Show whether pooling across channels learns invariance to rotation."""
     from striate.cli.progress import loading
     from striate.inspection.studies.depthwise import depthwise_study
     from striate.inspection.studies.depthwise_text import depthwise_dict, depthwise_text

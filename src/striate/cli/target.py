@@ -1,4 +1,4 @@
-"""What `describe` and `advise` are asked about: a model by its name, or a run by its folder."""
+"""The argument MODEL|RUN of `describe` and `advise`."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,7 @@ from striate.errors import ArgumentError
 
 
 def with_blur(model: str, antialias: bool) -> str:
-    """A model's name and options, with the blur that the flag asks for."""
+    """Add the option that --antialias stands for to a model's name."""
     if not antialias:
         return model
     if "antialias=" in model:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def network_of(
     target: str, antialias: bool, classes: int | None, channels: int | None, image_size: int | None
 ) -> "nn.Module | Run":
-    """The run in a folder of this name, or else the model; a folder that is no run does not hide a model."""
+    """Open the run in a folder of this name, or else create the model."""
     from striate.runs import Run, opened
 
     network = opened(with_blur(target, antialias), classes, channels, image_size)

@@ -1,4 +1,4 @@
-"""`striate train`: learn, show how it goes, leave a run."""
+"""`striate train`: train a model and keep it as a run."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -113,12 +113,12 @@ def train(
 
 
 def _default(data: str) -> tuple[str, str]:
-    """The recipe and the model for those who name none."""
+    """The default recipe and model."""
     return ("modern", "lenet5") if data == "digits" else ("fast", "quicknet_m")
 
 
 def _refuse_settings(context: typer.Context) -> None:
-    """A resumed run's own settings hold: say so rather than ignore another."""
+    """Refuse other options beside --resume: a resumed run keeps its own settings."""
     for name in set(context.params) - {"resume", "device", "tensorboard", "json"}:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
@@ -128,7 +128,7 @@ def _refuse_settings(context: typer.Context) -> None:
 
 
 def given(options: Mapping[str, float | str | None], settings: Iterable[str]) -> dict[str, float | str]:
-    """The recipe settings that were given, as options of their own or as key=value with --set."""
+    """Recipe settings from options and from key=value with --set."""
     changes: dict[str, float | str] = {key: value for key, value in options.items() if value is not None}
     for setting in settings:
         key, equals, value = setting.partition("=")

@@ -1,4 +1,4 @@
-"""Arrays and tensors as images and labels: every common layout and type, checked and converted."""
+"""Conversion of arrays, tensors and PyTorch data sets to images and labels."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -18,7 +18,7 @@ LAYOUTS: tuple[Layout, ...] = ("NHW", "NHWC", "NCHW")
 
 
 def pixel_batch(images: Any, layout: Layout | None = None) -> Tensor:
-    """Images of any common layout and type as pixel values.
+    """Convert images of any common layout and type to pixel values.
 
     Args:
         images: an array, a tensor, or a sequence of arrays, tensors or PIL images of one size: (N, H, W),
@@ -44,7 +44,7 @@ def pixel_batch(images: Any, layout: Layout | None = None) -> Tensor:
 
 
 def label_batch(labels: Any, classes: Sequence[str] | None = None) -> tuple[Tensor, tuple[str, ...]]:
-    """Labels as positions in the classes' names.
+    """Convert labels to positions in the classes' names.
 
     Args:
         labels: N whole numbers from 0 on, or N names: an array, a tensor or a sequence.
@@ -78,7 +78,7 @@ def label_batch(labels: Any, classes: Sequence[str] | None = None) -> tuple[Tens
 
 
 def torch_samples(dataset: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
-    """The images and labels of a PyTorch data set, or of a `DataLoader`'s, and its class names if it has any.
+    """Read the images, labels and class names of a PyTorch data set, or of a `DataLoader`'s.
 
     Args:
         dataset: a `TensorDataset`, or any data set of (image, label) pairs, images of one size.
@@ -108,7 +108,7 @@ def torch_samples(dataset: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
 
 
 def is_torch_data(data: Any) -> bool:
-    """Whether `torch_samples` takes it."""
+    """True for PyTorch data sets and `DataLoader`s."""
     return isinstance(data, TorchDataset | DataLoader)
 
 

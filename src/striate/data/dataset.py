@@ -119,7 +119,7 @@ class Dataset:
         mirror: bool | None = None,
         source: str = "arrays",
     ) -> "Dataset":
-        """A data set of arrays or tensors.
+        """Make a data set of arrays or tensors.
 
         Without `val` and `test`, a tenth of each class is held out for each of them, always the same images.
 
@@ -169,7 +169,7 @@ class Dataset:
         mirror: bool | None = None,
         source: str = "",
     ) -> "Dataset":
-        """A data set of PyTorch data sets, or of the data sets of `DataLoader`s; all images come into memory.
+        """Make a data set of PyTorch data sets, or of the data sets of `DataLoader`s; all images come into memory.
 
         Args:
             train: a `TensorDataset`, or a data set of (image, label) pairs: tensors (C, H, W) or (H, W), arrays or PIL
@@ -238,7 +238,7 @@ class Dataset:
 
 
 def target(size: tuple[int, int], channels: int, fit: Fit) -> Preprocess:
-    """The preprocessing that brings images to `size` (height, width) and `channels`, and leaves their values alone.
+    """Preprocessing that only resizes: to `size` (height, width) and `channels`, values unchanged.
 
     Raises:
         ArgumentError: for a size, a number of channels or a fit that can't be.
@@ -248,7 +248,7 @@ def target(size: tuple[int, int], channels: int, fit: Fit) -> Preprocess:
 
 
 def conformed(dataset: Dataset, size: tuple[int, int] | None, channels: int | None, fit: Fit) -> Dataset:
-    """`dataset` with images of `size` and `channels`; None keeps its own."""
+    """Return the data set with images of `size` and `channels`; None keeps its own."""
     _, height, width, native = dataset.train.images.shape
     preprocess = target(size or (height, width), channels or native, fit)
     splits = {
@@ -259,7 +259,7 @@ def conformed(dataset: Dataset, size: tuple[int, int] | None, channels: int | No
 
 
 def conformed_images(images: Images, preprocess: Preprocess) -> Images:
-    """`Preprocess.conform` for each image: at once, or where that would fill the memory, when it is asked for."""
+    """Resize images: at once, or lazily where that would fill the memory."""
     shape = (preprocess.height, preprocess.width, preprocess.channels)
     if images.shape[1:] == shape:
         return images
@@ -269,7 +269,7 @@ def conformed_images(images: Images, preprocess: Preprocess) -> Images:
 
 
 def is_mirrorable(classes: Sequence[str]) -> bool:
-    """Whether a mirrored image probably still has its label: not if the classes are digits or letters."""
+    """True unless the classes are digits or letters, whose mirror images have other labels or none."""
     return not all(name.isdigit() or (len(name) == 1 and name.isalpha()) for name in classes)
 
 
@@ -278,7 +278,7 @@ def _plain(labels: Any) -> np.ndarray:
 
 
 def _divided(split: Split, classes: int) -> dict[str, Split]:
-    """The images as train, val and test, class by class; each image's position decides."""
+    """Split images into train, val and test, class by class; each image's position decides."""
     places = np.full(len(split), "train", dtype=object)
     for label in range(classes):
         members = torch.nonzero(split.labels == label)[:, 0].tolist()

@@ -29,7 +29,7 @@ _VALUES = 2**20  # of a group's images: enough that what a call costs by itself 
 
 
 class Prefetcher(Generic[Result]):
-    """Results of `make(step)`, for any step; the next steps' are made by threads meanwhile.
+    """Prefetching of `make(step)`: while one result is used, threads make the next ones.
 
     What comes out is what `make` gives, whatever was asked for before; an exception comes with its own step. The
     threads end with `close`, and by themselves when nothing refers to this object any more.
@@ -60,7 +60,7 @@ class Prefetcher(Generic[Result]):
         return self._coming.pop(step).result()
 
     def close(self) -> None:
-        """End the threads, after what they are doing now. They begin again when another step is asked for."""
+        """Stop the threads after their current work. They begin again when another step is asked for."""
         self._coming.clear()
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
@@ -83,7 +83,7 @@ class MemoryPool:
         self._free: deque[ndarray] = deque(maxlen=most)
 
     def empty(self, *shape: int) -> Tensor:
-        """A tensor of this shape, with any values."""
+        """Return an uninitialised tensor of this shape."""
         size = math.prod(shape)
         try:
             memory = self._free.pop()
@@ -96,7 +96,7 @@ class MemoryPool:
         return torch.from_numpy(lent).view(shape)
 
     def clear(self) -> None:
-        """Give back what is not used now."""
+        """Release the memory that is not used now."""
         self._free.clear()
 
 
@@ -176,7 +176,7 @@ class Loader:
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many batches an epoch has."""
+        """Batches in an epoch."""
         whole, left = divmod(len(self.split), self.batch_size)
         return whole + (left > 1 or whole == 0)
 
@@ -198,8 +198,7 @@ class Loader:
         return self._group[1][position % self.together]
 
     def close(self) -> None:
-        """End what is under way in the background, and keep no memory that is not used; it begins again when another
-        batch is asked for."""
+        """Stop prefetching and release unused memory, until another batch is asked for."""
         self._group = None
         self._prefetcher.close()
         self._pixels.clear()
@@ -235,7 +234,7 @@ class Loader:
         return torch.index_select(images, 0, index, out=self._buffer(self._pixels, (len(index), *images.shape[1:])))
 
     def _buffer(self, pool: MemoryPool, shape: Sequence[int]) -> Tensor | None:
-        """From the pool, or None, for memory of its own, where another device may read it later than this thread."""
+        """Memory from the pool, or None where another device may read it later than this thread."""
         return pool.empty(*shape) if self.device.type == "cpu" else None
 
     def _mixed(

@@ -79,7 +79,7 @@ def load(
 
 
 def as_dataset(data: Any, **options: Any) -> Dataset:
-    """A data set from anything that may stand for one.
+    """Make a data set of anything that can stand for one: a source, arrays, tensors, PyTorch's data sets.
 
     Args:
         data: a `Dataset`; a source for `load`, as text or a path; a pair (images, labels) of arrays or tensors, or two
@@ -107,12 +107,12 @@ def as_dataset(data: Any, **options: Any) -> Dataset:
 
 
 def is_loadable(source: str) -> bool:
-    """Whether `source` may be one for `load`, and not the name of data that was in memory."""
+    """True if `source` can be given to `load`; false for the name of data that was in memory."""
     return source in NAMES or source.startswith(PREFIX) or os.path.isabs(source) or are_shards(source)
 
 
 def lasting(source: str) -> str:
-    """`source` as it can be loaded from any working directory: with absolute paths."""
+    """Return a source with absolute paths, so that it can be loaded from any working directory."""
     if source.startswith(PREFIX):
         name, mark, column = source.removeprefix(PREFIX).partition("#")
         return f"{PREFIX}{os.path.abspath(name)}{mark}{column}" if name and os.path.exists(name) else source
@@ -121,5 +121,5 @@ def lasting(source: str) -> str:
 
 
 def short_name(source: str) -> str:
-    """What to call files that are made from `source`: its last part, in letters, digits, dots, "_" and "-"."""
+    """A name for files made from `source`: its last part, in letters, digits, dots, "_" and "-"."""
     return re.sub(r"[^.\w]+", "-", Path(lasting(source)).name).strip("-")

@@ -139,7 +139,7 @@ def evaluate(
 
 
 def measured(trained: Trained, samples: Samples, device: str = "auto", tta: str | None = None) -> Evaluation:
-    """The evaluation of a network on these samples, in their order."""
+    """Evaluate a network on these samples, in their order."""
     target, labels, tta = pick(device), samples.split.labels, trained.tta if tta is None else tta
     model = trained.module.to(target)
     logits = logits_of(model, samples.split.images, trained.preprocess, target, tta=tta)
@@ -169,7 +169,7 @@ def measured(trained: Trained, samples: Samples, device: str = "auto", tta: str 
 
 
 def _options(preprocess: Preprocess | None) -> dict[str, Any]:
-    """Arguments of `load` for images that a preprocessing is known for."""
+    """Arguments of `load` that bring images to a preprocessing's size."""
     if preprocess is None:
         return {}
     size = (preprocess.height, preprocess.width)
@@ -177,7 +177,7 @@ def _options(preprocess: Preprocess | None) -> dict[str, Any]:
 
 
 def best_first(logits: Tensor) -> Tensor:
-    """Each image's classes, best first and equal ones by number, as in `training.ranks`: int64 (N, classes)."""
+    """Each image's classes, most probable first and equal ones by number: int64 (N, classes)."""
     return logits.nan_to_num(nan=-torch.inf).sort(dim=1, descending=True, stable=True).indices
 
 
@@ -185,7 +185,7 @@ MOST_CLASSES = 20
 
 
 def evaluation_text(evaluation: Evaluation) -> str:
-    """Headline numbers, a table of classes, and the confusion matrix where it fits a screen."""
+    """Format the headline numbers, a table of classes, and the confusion matrix where it fits a screen."""
     low, high = evaluation.interval
     numbers = [
         ("accuracy", percent(evaluation.accuracy), f"95 % interval {percent(low)} to {percent(high)}"),
@@ -203,7 +203,7 @@ def evaluation_text(evaluation: Evaluation) -> str:
 
 
 def most_confused(evaluation: Evaluation, most: int = 10) -> list[tuple[str, str, int]]:
-    """The commonest mistakes: true class, predicted class, how many images."""
+    """The most frequent mistakes: true class, predicted class, number of images."""
     classes = evaluation.classes
     cells = [
         (count, true, predicted)
@@ -216,7 +216,7 @@ def most_confused(evaluation: Evaluation, most: int = 10) -> list[tuple[str, str
 
 
 def _listed(evaluation: Evaluation) -> tuple[list[ClassScore], str]:
-    """The classes worth a line, and what to say of the others: all of a few, the worst of many."""
+    """Classes for the table, and a note about the others: all of a few, the worst of many."""
     classes = sorted(evaluation.per_class, key=lambda each: 2.0 if each.recall is None else each.recall)
     if len(classes) <= MOST_CLASSES:
         return list(evaluation.per_class), ""

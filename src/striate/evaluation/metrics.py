@@ -1,4 +1,4 @@
-"""The numbers that say how far a result can be trusted, and where it goes wrong."""
+"""Metrics: confidence interval, calibration error, class scores, confusion matrix."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ from striate.errors import ArgumentError
 
 
 def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The interval that holds the true accuracy with the given confidence (Wilson 1927, the score interval).
+    """Wilson score interval (1927) of an accuracy, for a given confidence.
 
     Unlike the usual p ± 1.96·√(p(1−p)/n) it stays inside [0, 1] and keeps its width where all or none are right.
 
@@ -31,7 +31,7 @@ def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[flo
 
 
 def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
-    """How far confidence is from accuracy, in [0, 1] (Guo et al. 2017, equation 3).
+    """Expected calibration error, in [0, 1] (Guo et al. 2017, equation 3).
 
     Images are sorted into `bins` of equal width by the probability of their most probable class; the result is the mean
     over all images of |accuracy − mean confidence| of their bin.
@@ -49,7 +49,7 @@ def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class fares. `None` where the number does not exist: precision of a class that was never predicted.
+    """Scores of one class. `None` where undefined, as the precision of a class that was never predicted is.
 
     Args:
         name: the class.
@@ -83,7 +83,7 @@ def class_scores(labels: Tensor, predicted: Tensor, classes: tuple[str, ...]) ->
 
 
 def confusion_matrix(labels: Tensor, predicted: Tensor, classes: int) -> list[list[int]]:
-    """How many images of each class (rows) were predicted as each class (columns)."""
+    """Confusion matrix: number of images of each class (rows) predicted as each class (columns)."""
     from sklearn import metrics
 
     matrix: list[list[int]] = metrics.confusion_matrix(

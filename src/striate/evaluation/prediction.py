@@ -103,7 +103,7 @@ def predict(
 
 
 def _decoded(preprocess: Preprocess, images: list[AnyImage], names: list[str], layout: Layout | None) -> Tensor:
-    """The images as the network takes them, uint8 (N, height, width, channels)."""
+    """Decode and resize the images: uint8 (N, height, width, channels)."""
     pixels, problems = [], {}
     for image, name in zip(images, names, strict=True):
         try:
@@ -124,7 +124,7 @@ def _prediction(trained: Trained, name: str, logits: Tensor, top: int) -> Predic
 
 
 def predictions_text(predictions: Sequence[Prediction]) -> str:
-    """One line an image: path, class, probability, and what else it could be."""
+    """Format one line an image: path, class, probability, and the next classes."""
     rows = []
     for each in predictions:
         others = [f"{name} {percent(p, 1)}" for name, p in each.probabilities.items() if name != each.label]

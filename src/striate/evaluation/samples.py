@@ -34,13 +34,13 @@ class Samples:
     notes: tuple[str, ...] = ()
 
     def drawn(self, most: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-        """So many of the images, uint8 (N, H, W, C), or all if there are no more, in their order; and their labels."""
+        """Draw at most so many of the images, uint8 (N, H, W, C), in their order, with their labels."""
         index = torch.randperm(len(self.split), generator=seeding.generator(seed, "images"))[:most].sort().values
         return self.split.images[index], self.split.labels[index]
 
 
 def samples_of(trained: Trained, data: Any = None, whole: bool | None = None) -> Samples:
-    """The images to measure a network on.
+    """Select the images to measure a network on.
 
     Of the data that a run was trained on, what it held out. Of other data the test split, or else val; where there is
     neither, because Striate itself would split it or it has nothing but train, all of its images.
@@ -77,7 +77,7 @@ def samples_of(trained: Trained, data: Any = None, whole: bool | None = None) ->
 
 
 def _loaded(trained: Trained, data: Any) -> tuple[Dataset, bool]:
-    """The data, and whether it came from where the run's own did."""
+    """Load the data, and say if it is from the source of the run's own."""
     run, preprocess = trained.run, trained.preprocess
     if data is None and run is None:
         raise ArgumentError(f"{trained.name} has no data of its own: pass data=, images with labels to measure it on.")
@@ -91,7 +91,7 @@ def _loaded(trained: Trained, data: Any) -> tuple[Dataset, bool]:
 
 
 def _is_source(data: Any, source: str) -> bool:
-    """Whether data is the path or name of this source."""
+    """True if data is the path or name of this source."""
     return isinstance(data, str | os.PathLike) and Path(lasting(os.fspath(data))).resolve() == Path(source).resolve()
 
 

@@ -1,4 +1,4 @@
-"""What a trained model says of images: at once, or soon and again and again.
+"""Logits of a trained model: `logits_of` for one pass, `Predictor` for repeated calls.
 
 `logits_of` computes as the model is written, and so always with the weights of the moment: over the few hundred batches
 of a validation, a faster program would win no more than it costs. A `Predictor` is for those who keep asking.
@@ -51,7 +51,7 @@ def logits_of(
     batch_size: int | None = None,
     tta: str = "none",
 ) -> Tensor:
-    """What a model says of images, in evaluation mode; every module's mode is given back afterwards.
+    """Logits of a model for images, in evaluation mode; every module's mode is restored afterwards.
 
     Args:
         model: on `device`.
@@ -72,7 +72,7 @@ def logits_of(
 
 
 class Predictor:
-    """Says what a model says at the moment the predictor is made, and becomes fast when it is kept and asked again.
+    """Fast logits for repeated calls, from a copy of a model.
 
     It has a copy of the model, so that the model may be trained on: then make another predictor. On a CPU, after 16
     batches of one shape, that shape gets a program, traced and frozen: batch normalisation is folded into convolutions,
@@ -159,7 +159,7 @@ class Predictor:
 
 
 class _Written(nn.Module):
-    """From pixels, uint8 (N, H, W, C), to logits, float32 (N, classes), as the model is written."""
+    """The model as written, from pixels, uint8 (N, H, W, C), to logits, float32 (N, classes)."""
 
     def __init__(self, model: nn.Module, preprocess: Preprocess):
         super().__init__()
@@ -185,7 +185,7 @@ def _answered(answer: BatchFunction, images: Images, device: torch.device, batch
 
 
 def _in_parts(answer: BatchFunction, pixels: Tensor) -> Tensor:
-    """`answer`, in halves, quarters, … where the device has no memory for more at once."""
+    """Call `answer` on halves, quarters, … where the device has too little memory."""
     try:
         return answer(pixels)
     except torch.OutOfMemoryError:
@@ -196,7 +196,7 @@ def _in_parts(answer: BatchFunction, pixels: Tensor) -> Tensor:
 
 
 def _averaged(seen: list[tuple[float, Tensor]]) -> Tensor:
-    """The logarithm of the mean of the views' probabilities, on the CPU; of a single view its logits, untouched."""
+    """Logarithm of the mean of the views' probabilities, on the CPU; the logits of a single view unchanged."""
     if len(seen) == 1:
         return seen[0][1].cpu()
     weighted = [logits.log_softmax(dim=1) + math.log(weight) for weight, logits in seen]
@@ -204,7 +204,7 @@ def _averaged(seen: list[tuple[float, Tensor]]) -> Tensor:
 
 
 def _program(written: nn.Module, pixels: Tensor) -> BatchFunction | None:
-    """A faster way to what the module gives, for batches of this shape; `None` where none is known to give it."""
+    """A traced program equivalent to the module for batches of this shape; `None` where there is none."""
     if any(module._forward_hooks or module._forward_pre_hooks for module in written.modules()):
         return None  # what else they do would be left out
     try:
@@ -223,12 +223,12 @@ def _program(written: nn.Module, pixels: Tensor) -> BatchFunction | None:
 
 
 class _Numbers(TorchFunctionMode):
-    """Notes whether Python reads what is in a tensor: then images may decide what is computed, and no trace sees it."""
+    """Detects Python code that reads tensors' values: then images may decide what is computed, unseen by a trace."""
 
     seen = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """What `func` gives."""
+        """Return the result of `func`."""
         masked = func.__name__ == "__getitem__" and _has_mask(args[1])
         self.seen |= masked or func.__name__ in _READERS
         return func(*args, **(kwargs or {}))

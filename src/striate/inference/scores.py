@@ -1,4 +1,4 @@
-"""How well a model does on labelled images: the numbers that validation, results and evaluation share."""
+"""Accuracy, errors and loss of logits against labels."""
 
 from dataclasses import asdict, dataclass
 
@@ -27,7 +27,7 @@ class Score:
 
 
 def ranks(logits: Tensor, labels: Tensor) -> Tensor:
-    """The place of the right class among all, 0 being the best: int64 (N,).
+    """Rank of the right class among all, 0 being the best: int64 (N,).
 
     Equal logits rank by class number, and a logit that is not a number ranks last, so that a broken or constant model
     never looks good.

@@ -72,7 +72,7 @@ def _loaded(
     seed: int | None,
     chosen: dict[str, Value],
 ) -> nn.Module:
-    """A model with a file's weights. What is `None` or not chosen is what they were made for, as far as they show."""
+    """Make a model with a file's weights; what is `None` or not chosen follows from the weights."""
     known = facts(name)
     kept = file.header.get("architecture")
     if kept and kept["name"] == name:

@@ -1,4 +1,4 @@
-"""Fitting a run to a time: a few steps on trial say how many there will be, and checks on the way correct it."""
+"""Time budgets: the number of steps from a short trial, corrected on the way."""
 
 import time
 from bisect import bisect_right
@@ -13,7 +13,7 @@ TOLERANCE = 0.01  # of the budget: a plan that would miss by less stays as it is
 
 
 class Budget:
-    """The seconds a run may take, from the beginning of its training to its last step and validation.
+    """The time budget of a run, from the beginning of its training to its last step and validation.
 
     Args:
         seconds: the time asked for.
@@ -33,7 +33,7 @@ class Budget:
         self._taken, self._spent = 0, 0.0  # steps since the last check, and their seconds
 
     def plan(self, training: Training) -> Plan:
-        """Take steps on trial, which change the weights, and say how many fit. Restore the weights afterwards."""
+        """Plan the number of steps by trial steps, which change the weights: restore them afterwards."""
         steps = iter(training)
         next(steps)
         began, taken = time.monotonic(), 0
@@ -44,7 +44,7 @@ class Budget:
         return Plan(((0, self.fitting(0, (time.monotonic() - began) / max(taken, 1))),))
 
     def checked(self, plan: Plan, step: int, seconds: float) -> Plan:
-        """The plan after a step that took `seconds`: another where this one would miss the time."""
+        """Return the plan after a step that took `seconds`, corrected where it would miss the time."""
         self._taken, self._spent = self._taken + 1, self._spent + seconds
         before, now = self._share, max(self.elapsed() / self.seconds, step / plan.steps)
         self._share = max(before, now)
@@ -55,6 +55,6 @@ class Budget:
         return plan.changed(step, steps) if abs(steps - plan.steps) * pace > TOLERANCE * self.seconds else plan
 
     def fitting(self, step: int, pace: float) -> int:
-        """How many steps there are in all if those after `step` take `pace` seconds each, validations apart."""
+        """The total number of steps if those after `step` take `pace` seconds each, validations apart."""
         left = self.seconds - self.elapsed() - self.validation
         return step + max(1, round(left / (pace + self.validation / self.steps_per_epoch)))

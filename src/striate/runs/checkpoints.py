@@ -115,7 +115,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that is whole, and a sentence on each newer one that is not.
+    """Find the newest undamaged checkpoint, with a sentence on each newer, damaged one.
 
     Raises:
         CheckpointError: if there are checkpoints and all of them are damaged.
@@ -147,7 +147,7 @@ def _read(path: Path) -> Checkpoint:
 
 
 def read_weights(path: Path, checksum: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file whose SHA-256 is known.
+    """Read the tensors of a safetensors file and verify its SHA-256.
 
     Raises:
         CheckpointError: if the file is missing or is not the one that was written.

@@ -156,7 +156,7 @@ def _identity(model: str | nn.Module) -> tuple[str, models.Facts | None]:
 
 
 def _architecture(module: nn.Module) -> Architecture | None:
-    """How the module is made again, unless it was changed since `create` made it."""
+    """The architecture that `create` made the module of, unless it was changed since."""
     made = getattr(module, "architecture", None)
     if not isinstance(made, Architecture):
         return None
@@ -166,8 +166,10 @@ def _architecture(module: nn.Module) -> Architecture | None:
 
 
 def wanted_size(model: str | nn.Module, weights: str | Path | None = None) -> tuple[int, int] | None:
-    """Height and width in pixels that images get if nobody asks for others: what the weights were trained with, or else
-    what the model was drawn for; `None` where images keep their own.
+    """Default height and width of images in pixels: what the weights were trained with, or else the model's own.
+
+    Returns:
+        `None` where images keep their own size.
 
     Raises:
         ArgumentError: for weights beside a module, which has its own.
@@ -181,12 +183,12 @@ def wanted_size(model: str | nn.Module, weights: str | Path | None = None) -> tu
 
 
 def _sized(data: Dataset, size: tuple[int, int] | None) -> Dataset:
-    """The data in this size, unless one was asked for."""
+    """Resize the data, unless a size was asked for."""
     return data if size is None or data.sized else conformed(data, size, None, data.fit)
 
 
 def _fit(module: nn.Module, data: Dataset, preprocess: Preprocess) -> None:
-    """Show a fresh model the images that it wants to see before it is trained."""
+    """Initialise a fresh model from training images, where it has data-dependent layers."""
     images = data.train.images
     if len(index := models.fit_indices(module, len(images), images.shape[1:].numel())):
         models.fit(module, preprocess.normalize(images[index]))
@@ -209,7 +211,7 @@ def _try_out(module: nn.Module, data: Dataset, preprocess: Preprocess) -> None:
 
 
 def _preprocess(data: Dataset, facts: models.Facts | None, published: models.Normalization | None) -> Preprocess:
-    """The data's size and channels; normalised as the weights expect, or else the model, or else by the data."""
+    """Preprocessing for the data's size, normalised as the weights expect, or else the model, or else by the data."""
     _, height, width, channels = data.train.images.shape
     for name, split in data.splits():
         if split.images.shape[1:] != data.train.images.shape[1:]:
@@ -244,7 +246,7 @@ def _write_split(path: Path, data: Dataset) -> None:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Compute with so many threads. A resumed run has those it began with: other sums round differently."""
+    """Set the number of threads. A resumed run has those it began with: other sums round differently."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""What training tells as it goes: an observer is called with each of these, and with every `Step`, as it happens."""
+"""Events of training: an observer is called with each of these, and with every `Step`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Observer = Callable[[Any], None]
 
 @dataclass(frozen=True)
 class Begun:
-    """Told once, before the first step: the run, how many steps it has, and how many are done already."""
+    """Event before the first step: the run, its number of steps, and how many are done already."""
 
     run: Run
     data: Dataset
@@ -24,14 +24,14 @@ class Begun:
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """Told at the end of each epoch: the line that went into metrics.jsonl."""
+    """Event at the end of each epoch: the line written to metrics.jsonl."""
 
     metrics: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Ended:
-    """Told at the end: what result.json holds."""
+    """Event at the end: the content of result.json."""
 
     run: Run
     result: dict[str, Any]

@@ -1,4 +1,4 @@
-"""A run's folder: which one, and that nobody else is writing there."""
+"""Claiming and locking a run's folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +44,7 @@ def new_folder(out: Path | None, name: str) -> Iterator[Path]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Be the only process that trains in a folder; the system frees the lock of a process that is killed.
+    """Lock a folder for this process; the system releases the lock of a process that is killed.
 
     Raises:
         CheckpointError: if another process holds it.

@@ -1,4 +1,4 @@
-"""A run on disk: what training leaves, and what everything else reads.
+"""Runs on disk: their files, and how they are read.
 
 run.json               model, data, recipe, classes, preprocessing, environment: written before the first step
 split.csv              path, label and split of every image, where the data has files
@@ -113,7 +113,7 @@ class Run:
             raise CheckpointError(f"{path / 'run.json'} is damaged: {_lack(error)}.") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """What run.json holds."""
+        """Return the content of run.json."""
         return {
             "format": FORMAT,
             "model": self.architecture.to_dict() if self.architecture else None,
@@ -157,7 +157,7 @@ class Run:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """How the run ended, or `None` if it has not, or if result.json is damaged: then `resume` writes it again."""
+        """The content of result.json; `None` if the run has not ended or the file is damaged (`resume` rewrites it)."""
         path = self.path / "result.json"
         try:
             return read_json(path) if path.exists() else None
@@ -221,7 +221,7 @@ class Run:
         return module.eval().to(device)
 
     def final_weights(self) -> dict[str, Tensor]:
-        """What model.safetensors holds.
+        """Read the tensors of model.safetensors.
 
         Raises:
             CheckpointError: if it is missing or not the file that result.json tells of.
@@ -233,7 +233,7 @@ class Run:
             raise CheckpointError(f"{str(error).rstrip('.')}; {again}") from error
 
     def fresh_model(self, module: nn.Module | None = None) -> nn.Module:
-        """The model as it was before the first step, unless `module` is given."""
+        """Make the model with the weights it had before the first step, unless `module` is given."""
         if module is not None:
             return module
         if self.architecture is None:
@@ -246,7 +246,7 @@ def _lack(error: Exception) -> str:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Plain values that name the software and the machine."""
+    """Describe the software and the machine in plain values."""
     return {
         "striate": __version__,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""A run being trained: the loop's steps, and what is written between them."""
+"""A run being trained: takes the loop's steps, and writes checkpoints and metrics between them."""
 
 import json
 import os
@@ -60,7 +60,7 @@ class _Totals:
 
 
 class Session:
-    """One run being trained: the loop's steps, and what is written between them."""
+    """One run being trained: takes the loop's steps, and writes checkpoints and metrics between them."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Session:
             run.preprocess,
             run.recipe.batch_size,
             run.recipe.seed,
-            augment=policy if policy.varies else None,
+            augment=policy if policy.is_active else None,
             device=device,
             classes=len(data.classes),
         )
@@ -91,7 +91,7 @@ class Session:
         self.log = Log(run.path / "tensorboard") if tensorboard else None
 
     def drive(self) -> Run:
-        """Take the steps that are left, save on the way, and write down how it ended."""
+        """Take the remaining steps, save on the way, and write the result."""
         notes = [*getattr(self.training.model, "notes", ()), *self._restore()]
         training, batches = self.training, self.training.batches
         budget = self._budget()
@@ -134,7 +134,7 @@ class Session:
         return budget
 
     def _validation_seconds(self) -> float:
-        """How long a validation takes, from a few hundred of its images."""
+        """Estimate the time of a validation from a few hundred of its images."""
         if self.data.val is None or not len(self.data.val):
             return 0.0
         some = Split(self.data.val.images[:512], self.data.val.labels[:512])
@@ -147,7 +147,7 @@ class Session:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Add to what ends a run early where its last good state is, and how to go on from it."""
+        """Add to an error that ends a run where its last good state is, and how to continue."""
         try:
             yield
         except DivergedError as error:
@@ -187,7 +187,7 @@ class Session:
         checkpoints.save(self.folder, state)
 
     def _truncate_metrics(self) -> None:
-        """Forget the epochs logged after the checkpoint: they are about to be trained, and logged, again."""
+        """Remove the epochs logged after the checkpoint: they are about to be trained, and logged, again."""
         path = self.run.path / "metrics.jsonl"
         if path.exists():
             with path.open("r+b") as file:
@@ -255,7 +255,7 @@ class Session:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Python's and CUDA's errors have a class of their own; that of PyTorch's memory on the CPU is a RuntimeError."""
+    """True for errors of too little memory; PyTorch's on the CPU is a RuntimeError."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
@@ -265,7 +265,7 @@ def _short(number: float) -> float:
 
 @contextmanager
 def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a question the loop asks after each step; pressing it again changes nothing."""
+    """Record Ctrl-C and SIGTERM for the loop to check after each step; pressing it again changes nothing."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop.is_set

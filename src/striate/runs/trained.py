@@ -47,7 +47,7 @@ class Trained:
         classes: Sequence[str] | None = None,
         data: Dataset | None = None,
     ) -> "Trained":
-        """The network in a run, or a module.
+        """Make one of a run, a run's folder or a module.
 
         Args:
             model: a run, a run's folder, or a module.
@@ -102,7 +102,7 @@ class Trained:
         return self.preprocess.channels, self.preprocess.height, self.preprocess.width
 
     def check(self, logits_shape: Sequence[int]) -> None:
-        """Refuse outputs whose number is not that of the classes.
+        """Check that there is one output for each class.
 
         Raises:
             ShapeError: saying both.
@@ -120,7 +120,7 @@ def opened(
     channels: int | None = None,
     image_size: int | None = None,
 ) -> Run | nn.Module:
-    """The run in a folder, or the model of a name with fresh weights; runs and modules as they are.
+    """Open a run's folder, or create the model of a name; runs and modules are returned as they are.
 
     Args:
         model: a folder that is no run does not hide a model of the same name.
@@ -152,7 +152,7 @@ def _preprocess_of(module: nn.Module, data: Dataset) -> Preprocess:
 
 
 def _outputs(module: nn.Module, made: Any) -> int:
-    """How many classes a module tells apart, as far as that can be known without running it."""
+    """Guess the number of a module's classes from its last layer, without running it."""
     if isinstance(made, Architecture):
         return made.classes
     last = [part for part in module.modules() if isinstance(part, nn.Linear | nn.Conv2d)]

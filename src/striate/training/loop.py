@@ -31,7 +31,7 @@ from striate.training.recipes import Recipe
 
 @dataclass(frozen=True)
 class Step:
-    """What one step did.
+    """Result of one training step.
 
     Args:
         step: steps done since the run began, this one included.
@@ -77,7 +77,7 @@ class Training:
 
     @property
     def steps(self) -> int:
-        """How many steps the whole run has, as it is planned now."""
+        """The number of steps of the whole run, as it is planned now."""
         return self.plan.steps
 
     def __iter__(self) -> Iterator[Step]:
@@ -147,7 +147,7 @@ class Training:
 
 
 def diverged(step: int, learning_rate: float, what: str) -> str:
-    """The message for a run whose numbers ran away: where, and what to try."""
+    """Error message for a diverged run: where it happened, and what to try."""
     return (
         f"{what} at step {step}, learning rate {learning_rate:.3g}. Try --set learning_rate={learning_rate / 5:.2g}, "
         "a longer warm-up (--set warmup=0.3) or a tighter limit on the gradient (--set clip_norm=1)."

@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""Loss functions."""
 
 from collections.abc import Callable
 
@@ -29,7 +29,7 @@ def map_loss(logits: Tensor, targets: Tensor, penalty: float) -> Tensor:
 
 
 def loss_of(recipe: Recipe) -> Loss:
-    """The training loss a (resolved) recipe names, from logits (N, classes) and targets to a mean.
+    """The loss function that a resolved recipe names, from logits (N, classes) and targets to a mean.
 
     Targets are int64 (N,), or of mixed images float (N, classes), the share of each class.
     """

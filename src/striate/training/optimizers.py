@@ -1,4 +1,4 @@
-"""The optimiser a recipe names."""
+"""Optimisers: SGD, AdamW, NAdam and Muon."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,7 +17,7 @@ NEWTON_SCHULZ_STEPS = 3
 
 
 class Muon(Optimizer):
-    """Nesterov momentum, orthogonalised in the groups that say so.
+    """Muon: Nesterov momentum, orthogonalised in the parameter groups that ask for it.
 
     Args:
         params: parameter groups; `orthogonal=True` in a group asks for orthogonal updates of its weights (two or more
@@ -59,7 +59,7 @@ class Muon(Optimizer):
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
-    """The nearest semi-orthogonal matrix, nearly, by Newton–Schulz iteration.
+    """Approximate the nearest semi-orthogonal matrix by Newton–Schulz iteration.
 
     Args:
         matrix: float (outputs, inputs).
@@ -105,7 +105,7 @@ def optimizer_of(recipe: Recipe, model: nn.Module) -> Optimizer:
 
 
 def _graded(recipe: Recipe, model: nn.Module, *groups: dict[str, Any]) -> list[dict[str, Any]]:
-    """The groups that have parameters, each split by the share of the learning rate that its layers get."""
+    """Split the parameter groups by the share of the learning rate that their layers get."""
     if recipe.first_layer_rate == 1:
         return [group for group in groups if group["params"]]
     depth = depths(model)

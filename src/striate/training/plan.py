@@ -1,4 +1,4 @@
-"""How many steps a run has, and how far along it is at each: what schedules and early dropout follow."""
+"""The number of steps of a run, its progress at each step, and the learning rate that follows from it."""
 
 import math
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Plan:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The plan that `text` wrote: "3752", or "3752,1200:3500" where the number changed at step 1,200.
+        """Parse a plan: "3752", or "3752,1200:3500" where the number changed at step 1,200.
 
         Raises:
             ArgumentError: for another text, or numbers that can't follow one another.
@@ -38,13 +38,13 @@ class Plan:
 
     @property
     def text(self) -> str:
-        """What `parse` reads."""
+        """The plan as text, which `parse` reads."""
         (_, first), *later = self.changes
         return ",".join([str(first), *(f"{at}:{steps}" for at, steps in later)])
 
     @property
     def steps(self) -> int:
-        """How many steps the run has, as it is planned now."""
+        """The number of steps of the run, as it is planned now."""
         return self.changes[-1][1]
 
     def changed(self, step: int, steps: int) -> Self:
@@ -52,7 +52,7 @@ class Plan:
         return type(self)((*self.changes, (step, steps)))
 
     def done(self, step: int) -> float:
-        """The share of the run that lies behind a step, in (0, 1).
+        """Progress after a step: the share of the run that is done, in (0, 1).
 
         It rises in a straight line; after a change, from where it stood in another straight line to the new end.
         """

@@ -27,7 +27,7 @@ Loss = Literal["cross-entropy", "map"]
 
 
 class Recipe(BaseModel):
-    """How a model is trained.
+    """Settings of a training.
 
     What is not given is left to the model: `striate.train("lenet5", data, Recipe(epochs=5))` changes the epochs of
     LeNet-5's `modern` recipe and nothing else. The defaults below hold for a model that has no recipe of its own.
@@ -90,12 +90,12 @@ class Recipe(BaseModel):
         return type(self)(**{**self.model_dump(), **settings})
 
     def over(self, base: Self) -> Self:
-        """`base` with the settings that were given here."""
+        """Return `base` with the settings that were given here."""
         given = {name: getattr(self, name) for name in self.model_fields_set}
         return base.replace(**{"name": self.name, **given})
 
     def resolved(self, loss: Loss, data: Dataset) -> Self:
-        """The same recipe with every "auto" settled: `loss` is the model's own, variation and views follow the data.
+        """Return the recipe with every "auto" replaced: `loss` is the model's, augmentation and views follow the data.
 
         Precision that is still "auto" becomes float32; `settled` measures it first.
         """
@@ -173,7 +173,7 @@ def _modern(model: str) -> Recipe:
 
 
 def fast(model: str, samples: int = 60_000) -> Recipe:
-    """As good as can be in little time, for the networks that were made for it; what each choice is worth stands in
+    """The best accuracy in little time, for the networks made for it; the effect of each choice is in
     docs/benchmarks/ablation.md.
 
     Raises:
@@ -206,7 +206,7 @@ def fine_tune(model: str, samples: int = 60_000) -> Recipe:
 
 
 def paper(model: str, samples: int = 60_000) -> Recipe:
-    """What the authors did, as far as it is published.
+    """The authors' own training, as far as it is published.
 
     lenet5: 20 passes over the training data with the MAP loss. The stochastic diagonal Levenberg–Marquardt step, one
     pattern at a time, is replaced by SGD with momentum on batches of 64, a cosine from 0.003 after a warm-up over the

@@ -21,7 +21,7 @@ _FILES = (str, os.PathLike, bytes, bytearray, memoryview)
 
 
 def each_image(images: "AnyImage | Iterable[AnyImage]", layout: Layout | None = None) -> list[AnyImage]:
-    """One image or several, as a list; an array or tensor of four dimensions, or of layout "NHW", is a batch.
+    """List the images given: one, several, or a batch (four dimensions, or layout "NHW").
 
     Raises:
         ArgumentError: for anything else.
@@ -38,7 +38,7 @@ def each_image(images: "AnyImage | Iterable[AnyImage]", layout: Layout | None = 
 
 
 def prepare_any(image: AnyImage, preprocess: Preprocess, layout: Layout | None = None) -> np.ndarray:
-    """Pixels of one image as `preprocess` wants them, whatever holds the image.
+    """Decode or convert one image of any kind and resize it.
 
     Args:
         image: see `AnyImage`. Integers are intensities in 0 … 255, floating-point numbers in 0 … 1.
@@ -70,13 +70,13 @@ def prepare_any(image: AnyImage, preprocess: Preprocess, layout: Layout | None =
 
 
 def name_of(image: AnyImage, number: int) -> str:
-    """What to call an image in results: its path, or its number among those given."""
+    """The name of an image in results: its path, or its number among those given."""
     if isinstance(image, str | os.PathLike):
         return os.fspath(image)
     return str(getattr(image, "filename", "") or f"image {number}")
 
 
 def stem_of(image: Any) -> str:
-    """What to call files made for an image: its file's name without the suffix, or "image"."""
+    """The name of files made for an image: its file's name without the suffix, or "image"."""
     name = image if isinstance(image, str | os.PathLike) else getattr(image, "filename", "")
     return os.path.splitext(os.path.basename(os.fspath(name)))[0] or "image"

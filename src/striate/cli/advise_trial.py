@@ -1,4 +1,4 @@
-"""What `striate advise` looks at, with its data and its recipe, and the trial of the changes that it proposes."""
+"""The network that `striate advise` checks, and the trial of its proposed changes (--try)."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A network and what is known about its training.
+class AdvisedNetwork:
+    """A network with its recipe, normalisation and images.
 
     Args:
         network: the run or the model.
@@ -46,7 +46,7 @@ class Subject:
     notes: tuple[str, ...] = ()
 
 
-def subject_of(
+def advised_network(
     target: str,
     source: str | None,
     antialias: bool,
@@ -54,8 +54,8 @@ def subject_of(
     channels: int | None,
     image_size: int | None,
     most: int,
-) -> Subject:
-    """The run, or the model as it is made for the data or for the numbers given."""
+) -> AdvisedNetwork:
+    """Open the run, or create the model for the data or the numbers given."""
     from striate.runs import Run
 
     if source is None or (Path(target) / "run.json").exists():
@@ -79,25 +79,27 @@ def subject_of(
     return _of_model(made, data)  # type: ignore[arg-type]
 
 
-def tried(subject: Subject, advice: "Advice", length: Mapping[str, float], seeds: int, device: str) -> "Trial | None":
-    """Train the changes of the findings beside the network itself; `None` if there is nothing to try."""
+def tried(
+    advised: AdvisedNetwork, advice: "Advice", length: Mapping[str, float], seeds: int, device: str
+) -> "Trial | None":
+    """Train the network with each proposed change and without; `None` if there is nothing to try."""
     from striate.comparison.trial import ORIGINAL, trial
 
     findings = {f"{number} {each.rule}": each for number, each in enumerate(advice.findings, start=1) if each.surgery}
     if not findings:
         say("Nothing to try: no finding has an automatic change.")
         return None
-    data = subject.data or _own_data(subject)
+    data = advised.data or _own_data(advised)
     settings = {"budget": 0.0, "steps": "", **length}
     counts = {name: advice.multiply_adds - each.saves.multiply_adds for name, each in findings.items() if each.saves}
     counts[ORIGINAL] = advice.multiply_adds
     return trial(
-        subject.architecture.make,
-        {name: partial(_changed, subject.architecture, each) for name, each in findings.items()},
+        advised.architecture.make,
+        {name: partial(_changed, advised.architecture, each) for name, each in findings.items()},
         data,
-        subject.recipe.replace(**settings),
+        advised.recipe.replace(**settings),
         seeds=seeds,
-        normalization=subject.normalization,
+        normalization=advised.normalization,
         multiply_adds=counts,
         device=device,
         begin=partial(_begun, seeds * (len(findings) + 1)),
@@ -108,7 +110,7 @@ def _changed(architecture: "Architecture", finding: "Finding", seed: int) -> "nn
     return finding.apply(architecture.make(seed), seed=seed)
 
 
-def _of_run(run: "Run", source: str | None, most: int) -> Subject:
+def _of_run(run: "Run", source: str | None, most: int) -> AdvisedNetwork:
     from striate.evaluation.samples import samples_of
     from striate.runs import Trained
     from striate.training import recipe
@@ -126,10 +128,10 @@ def _of_run(run: "Run", source: str | None, most: int) -> Subject:
         notes = (f"No images to look at: {error}",)
     mine = run.recipe if run.weights is None else recipe("modern", run.architecture.name)
     normalization = (run.preprocess.mean, run.preprocess.std)
-    return Subject(run, run.architecture, mine, normalization, images, notes=notes)
+    return AdvisedNetwork(run, run.architecture, mine, normalization, images, notes=notes)
 
 
-def _of_model(model: "nn.Module", data: "Dataset | None") -> Subject:
+def _of_model(model: "nn.Module", data: "Dataset | None") -> AdvisedNetwork:
     from striate import models
     from striate.training import recipe
 
@@ -140,15 +142,15 @@ def _of_model(model: "nn.Module", data: "Dataset | None") -> Subject:
     if facts.mean is not None and facts.std is not None:
         published = ((facts.mean,) * channels, (facts.std,) * channels)
     usual = usual.replace(loss=facts.loss) if usual.loss == "auto" else usual
-    return Subject(model, made, usual, published, data=data)
+    return AdvisedNetwork(model, made, usual, published, data=data)
 
 
-def _own_data(subject: Subject) -> "Dataset":
+def _own_data(advised: AdvisedNetwork) -> "Dataset":
     from striate.runs import Run
 
-    if not isinstance(subject.network, Run):
+    if not isinstance(advised.network, Run):
         raise ArgumentError("--try trains networks: say on what, with --data.")
-    return subject.network.data()
+    return advised.network.data()
 
 
 @contextmanager
