@@ -188,9 +188,9 @@ def _lookahead(training: Training) -> None:
 
 
 def _random_flips(training: Training) -> None:
-    policy: Any = training.batches.vary
+    policy: Any = training.batches.augment
     steps = ((name, replace(transform, alternates=False), strength) for name, transform, strength in policy.steps)
-    training.batches.vary = replace(policy, steps=tuple(steps))
+    training.batches.augment = replace(policy, steps=tuple(steps))
 
 
 class _Growing:

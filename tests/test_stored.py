@@ -83,9 +83,9 @@ def test_a_cache_is_read(tmp_path: Path, shards: Dataset, monkeypatch: pytest.Mo
     key = key_of("pixels", [tuple(stamp) for stamp in made["stamps"]], Preprocess(height, width, channels, fit))
     shutil.copytree(STORED / "cache" / key, tmp_path / "images" / key)
     cache = Cache()
-    kept, pixels = cache.kept(key), cache.opened(key, (16, 6, 6, 1))
+    kept, pixels = cache.entry(key), cache.opened(key, (16, 6, 6, 1))
     assert kept is not None
-    assert kept.known is not None
-    assert kept.known.fingerprint == shards.fingerprint()
+    assert kept.stats is not None
+    assert kept.stats.fingerprint == shards.fingerprint()
     assert pixels is not None
     assert torch.equal(pixels, shards.train.images)

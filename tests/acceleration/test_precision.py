@@ -13,8 +13,8 @@ from striate.acceleration import precision
 from striate.acceleration.precision import fastest
 from striate.data.loader import Loader
 from striate.preprocess import Preprocess
-from striate.runs import driver, resume, train
-from striate.training import Training, optimizers
+from striate.runs import resume, train
+from striate.training import Training, optimizers, recipes
 from striate.training.optimizers import orthogonalized
 
 CPU = torch.device("cpu")
@@ -132,8 +132,8 @@ def test_a_run_keeps_what_was_chosen(monkeypatch, tmp_path, has):
         tried.append(tuple(inputs.shape))
         return "bfloat16"
 
-    monkeypatch.setattr(driver, "supported", lambda device: has)
-    monkeypatch.setattr(driver, "fastest", always)
+    monkeypatch.setattr(recipes, "supported", lambda device: has)
+    monkeypatch.setattr(recipes, "fastest", always)
     run = train(Dropping(), dataset(), recipe(epochs=1), out=tmp_path / "run")
     assert run.recipe.precision == ("bfloat16" if has else "float32")
     assert tried == ([(16, 1, 8, 8)] if has else [])

@@ -308,7 +308,7 @@ def test_what_a_recipe_leaves_open_the_model_decides(tmp_path: Path):
 
 
 def test_a_module_made_by_create_is_trained_as_its_name_is(tmp_path: Path):
-    data, settings = dataset(10), Recipe(epochs=1, seed=4)
+    data, settings = dataset(10), Recipe(epochs=1, seed=4, precision="float32")
     by_name = train("lenet5", data, settings, out=tmp_path / "name")
     module = striate.create("lenet5", classes=3, image_size=8, seed=4)
     by_module = train(module, data, settings, out=tmp_path / "module")
