@@ -111,7 +111,7 @@ def test_a_budget_reaches_every_recipe(striate, tmp_path: Path):
 
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_going_on_ends_it(striate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    arguments = ["compare", "mlp", "--epochs", "10", "--seeds", "1", "--device", "cpu"]
+    arguments = ["compare", "mlp", "--epochs", "4", "--seeds", "1", "--device", "cpu"]
     folder = tmp_path / "runs" / "compare-digits-1"
     with subprocess.Popen(
         [sys.executable, "-m", "striate", *arguments],

@@ -27,7 +27,7 @@ def test_export_for_any_batch(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_graph_in_training_and_lower_precision(name):
-    model, x = made(name).train(), pictures(4, 1, 28, 28).contiguous(memory_format=torch.channels_last)
+    model, x = made(name).train(), pictures(2, 1, 28, 28).contiguous(memory_format=torch.channels_last)
     torch._dynamo.reset()
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     with torch.autocast("cpu", torch.bfloat16):
