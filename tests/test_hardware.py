@@ -138,10 +138,10 @@ def step():
     return [torch.ones(20 * 2**20) for _ in range(2)]  # 80 MiB each, more than a heap of a thread's own holds
 
 def faults():
-    for _ in range(30):  # the heap grows until all find a place between what else is allocated
+    for _ in range(12):  # the heap grows until all find a place between what else is allocated
         step()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(10):
+    for _ in range(5):
         step()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
@@ -154,6 +154,7 @@ def faults(how: str, where: str) -> int:
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs the GNU C library"
 )

@@ -69,6 +69,7 @@ def test_train_takes_a_path(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_run_of_arrays_says_where_its_data_was(tmp_path: Path) -> None:
     made = striate.train("mlp", (PIXELS, LABELS), out=tmp_path / "run", epochs=1)
     with pytest.raises(striate.StriateError, match=r"was trained on data in memory \(arrays\): pass it as data="):
@@ -185,6 +186,7 @@ def test_images_that_are_none_are_refused_in_one_line(run: striate.Run, image: o
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_pages_take_modules_and_images_in_memory(
     run: striate.Run, shapes: striate.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +202,7 @@ def test_pages_take_modules_and_images_in_memory(
         striate.explain(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), image)
 
 
+@pytest.mark.slow
 def test_the_other_verbs_take_paths_and_names(run: striate.Run, shapes: striate.Dataset) -> None:
     images, labels = shapes.train.images, shapes.train.labels
     assert striate.describe(str(run.path)).parameters == striate.describe(run).parameters

@@ -30,6 +30,7 @@ def drawn(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9), st.integers(1, 13), st.integers(1, 13))
 def test_the_gradient_of_the_filters_is_that_of_the_sum(count, inputs, outputs, height, width):
@@ -48,6 +49,7 @@ def gradients(x, weight, bias, mode):
     return result.detach(), [each.grad for each in given]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("inputs", "outputs", "height", "width"),
     [(258, 256, 7, 9), (64, 128, 13, 9), (256, 256, 3, 40)],
@@ -133,6 +135,7 @@ def test_only_what_learns_has_gradients(monkeypatch):
     torch.testing.assert_close(bias.grad, torch.full((64,), 320.0))
 
 
+@pytest.mark.slow
 def test_other_numbers_are_left_to_pytorch(monkeypatch):
     calls = counted(monkeypatch)
     with torch.autocast("cpu", dtype=torch.bfloat16), WinogradGradients():

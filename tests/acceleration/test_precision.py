@@ -27,6 +27,7 @@ def steps(kind: str, **settings) -> list[float]:
     return [step.loss for step in Training(Dropping(), batches, recipe(augment="none", precision=kind, **settings))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
 def test_muons_products_are_in_the_precision_of_the_run(kind, dtype, monkeypatch):
     updates = []
@@ -110,6 +111,7 @@ def test_the_trial_computes_convolutions_as_training_does(monkeypatch, kind):
     assert asked == [(CPU, kind)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [Dropping(), striate.create("quicknet_s", image_size=8)], ids=["dropout", "norms"])
 def test_the_trial_leaves_no_trace(model):
     before, numbers = copy.deepcopy(model.state_dict()), torch.get_rng_state()
@@ -119,6 +121,7 @@ def test_the_trial_leaves_no_trace(model):
     assert torch.equal(torch.get_rng_state(), numbers)
 
 
+@pytest.mark.slow
 def test_networks_with_auxiliary_classifiers_can_be_tried():
     model = striate.create("googlenet", 10, 3, 64)
     assert fastest(model, torch.randn(2, 3, 64, 64), CPU) in ("float32", "bfloat16")

@@ -94,6 +94,7 @@ def scipys(image, matrix):
     )
 
 
+@pytest.mark.slow
 @quick
 @given(seeds, shapes, st.lists(st.tuples(st.sampled_from(AFFINE), st.floats(0, 1)), min_size=1, max_size=3))
 def test_affine_is_scipys(seed, shape, steps):

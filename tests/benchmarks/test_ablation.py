@@ -27,6 +27,13 @@ def mirrored() -> Dataset:
     return Dataset("shapes", ("cross", "bar", "dot"), large[0], None, large[1], mirror=True)
 
 
+@pytest.fixture(scope="module")
+def base_losses(mirrored: Dataset) -> list[float]:
+    """The losses of the training that nothing is changed in."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return losses(BASE, mirrored, monkeypatch)
+
+
 def losses(variation: Variation, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Of the test images at the end, alone and in views."""
     seen: list[float] = []
@@ -43,13 +50,15 @@ def losses(variation: Variation, data: Dataset, monkeypatch: pytest.MonkeyPatch)
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variation", VARIATIONS[1:], ids=lambda each: each.name)
 def test_a_variation_is_another_training(
-    variation: Variation, mirrored: Dataset, monkeypatch: pytest.MonkeyPatch
+    variation: Variation, mirrored: Dataset, base_losses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert losses(variation, mirrored, monkeypatch) != losses(BASE, mirrored, monkeypatch)
+    assert losses(variation, mirrored, monkeypatch) != base_losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", WIDTHS)
 @pytest.mark.parametrize("variation", VARIATIONS, ids=lambda each: each.name)
 def test_every_quicknet_can_be_varied(variation: Variation, model: str) -> None:
@@ -59,6 +68,7 @@ def test_every_quicknet_can_be_varied(variation: Variation, model: str) -> None:
     assert third == {"three quarters of all maps": 0.75, "one and a half times all maps": 1.5}.get(variation.name, 1)
 
 
+@pytest.mark.slow
 def test_the_unchanged_one_is_the_same_each_time(mirrored: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     assert losses(BASE, mirrored, monkeypatch) == losses(BASE, mirrored, monkeypatch)
 

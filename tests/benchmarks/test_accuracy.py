@@ -99,6 +99,7 @@ def test_the_middle_of_curves_that_end_early() -> None:
     assert median_curve([SHORT, LONG[:1]]) == [(11.0, 0.875), (20.0, 0.91), (30.0, 0.90)]
 
 
+@pytest.mark.slow
 def test_the_plot_names_every_program_and_the_machine(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ def peers(fake: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch) -> tuple[P
     return made
 
 
+@pytest.mark.slow
 def test_all_load_with_as_many_processes_as_threads_may_be_used(bench: Bench, peers: tuple[Peer, Peer]) -> None:
     folder.measure(bench)
     results = bench.store.results
@@ -29,6 +30,7 @@ def test_all_load_with_as_many_processes_as_threads_may_be_used(bench: Bench, pe
     assert min(each["request"]["memory"] for each in results.values()) > 3000 * 224 * 224 * 3
 
 
+@pytest.mark.slow
 def test_the_table_tells_the_first_epoch_and_the_later_ones(bench: Bench, peers: tuple[Peer, Peer]) -> None:
     bench.store = Store(bench.store.path, {"machine": {"threads": bench.threads}})
     folder.measure(bench)

@@ -19,6 +19,7 @@ def peers(fake: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch) -> tuple[P
     return made
 
 
+@pytest.mark.slow
 def test_everybody_has_a_turn_in_every_round(bench: Bench, peers: tuple[Peer, ...]) -> None:
     throughput.measure(bench)
     keys = [f"{what}/{peer.name}/{turn}" for what in ("train", "infer") for peer in peers for turn in range(2)]
@@ -39,6 +40,7 @@ def test_everybody_has_a_turn_in_every_round(bench: Bench, peers: tuple[Peer, ..
     assert as_chosen["request"] == {**first["request"], "trial": True}
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_asks_only_for_what_is_missing(bench: Bench, peers: tuple[Peer, ...]) -> None:
     throughput.measure(bench)
     missing = "throughput/infer/lenet5_modern/32/slow/1"
@@ -51,6 +53,7 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(bench: Bench, peers: t
     assert {key: each for key, each in bench.store.results.items() if key != missing} == before
 
 
+@pytest.mark.slow
 def test_tables_have_ratios_and_the_share_of_the_product(bench: Bench, peers: tuple[Peer, ...]) -> None:
     throughput.measure(bench)
     told = throughput.tables(bench.store)
@@ -64,6 +67,7 @@ def test_tables_have_ratios_and_the_share_of_the_product(bench: Bench, peers: tu
     assert cells == [*("training, Striate in bfloat16", "lenet5_modern", "32", "300", "100 (3.00×)", share, "50.0")]
 
 
+@pytest.mark.slow
 def test_without_a_trial_none_is_told(bench: Bench, peers: tuple[Peer, ...]) -> None:
     throughput.measure(bench)
     bench.store.results = {key: each for key, each in bench.store.results.items() if "-chosen" not in key}

@@ -104,6 +104,7 @@ def test_twins_compute_the_same(network: str) -> None:
     assert twin(x).std() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("peer", [pytorch_peer, striate_peer])
 def test_networks_are_measured(peer: object, files: list[str]) -> None:
     common = {"network": NETWORK, "parameters": PARAMETERS, "files": files}
@@ -133,6 +134,7 @@ def test_striate_classifies_in_float32_or_as_a_trial_finds(files: list[str], mon
     assert striate_peer.infer(**asked, trial=True)["precision"] == "bfloat16"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", [program, sklearn_peer.program])
 def test_programs_are_looked_at_after_each_epoch(run: object, files: list[str]) -> None:
     curve = run("any", files, seed=0, epochs=2, limit=None, images=None)["curve"]

@@ -28,6 +28,7 @@ def test_strict_fails_where_there_are_findings(striate):
     assert striate("advise", "lenet5", "--ignore", "flattened-head", "--ignore", "slow-layer", "--strict").code == 0
 
 
+@pytest.mark.slow
 def test_json_is_one_object(striate):
     answer = striate("advise", "resnet18:stem=imagenet", "--json", "--rule", "large-field", "--batch-size", "7")
     values = json.loads(answer.out)
@@ -36,6 +37,7 @@ def test_json_is_one_object(striate):
     assert (values["batch_size"], values["trial"], values["passed"]) == (7, None, [])
 
 
+@pytest.mark.slow
 def test_a_run_is_looked_at_with_its_own_images(striate, run: Run):
     rules = ("--rule", "dead-units", "--rule", "saturated-activation")
     values = json.loads(striate("advise", run.path, "--json", *rules, "--images", "150").out)

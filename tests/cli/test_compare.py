@@ -21,6 +21,7 @@ def assert_one_line(answer, code: int, *parts: str) -> None:
         assert part in last
 
 
+@pytest.mark.slow
 def test_it_trains_measures_and_shows_and_goes_on_with_more(striate, tmp_path: Path):
     out = tmp_path / "out"
     first = striate("compare", "mlp", *ONE, "--out", out)
@@ -82,6 +83,7 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(striate, tmp_path: Path, arg
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_fit_leaves_the_others_and_an_exit_code(striate, tmp_path: Path):
     answer = striate("compare", "lenet5", "mlp", *ONE, "--image-size", 40, "--out", tmp_path / "out")
     assert_one_line(answer, 1, "not all of it could be trained: lenet5")
@@ -99,6 +101,7 @@ def test_where_nothing_can_be_trained_it_says_why(striate, tmp_path: Path):
     assert answer.out == ""
 
 
+@pytest.mark.slow
 def test_a_budget_reaches_every_recipe(striate, tmp_path: Path):
     budget = ("--budget", "1s", "--seeds", 1, "--device", "cpu")
     answer = striate("compare", "mlp", "lenet5_modern", *budget, "--out", tmp_path / "out")

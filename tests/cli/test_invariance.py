@@ -21,6 +21,7 @@ def blurred(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(model, "digits", recipe(epochs=1), out=tmp_path_factory.mktemp("runs") / "blurred")
 
 
+@pytest.mark.slow
 def test_a_run_and_the_same_with_a_blur(striate, run: Run):
     answer = striate("invariance", run.path, "--images", "30")
     assert answer.code == 0, answer.err
@@ -30,6 +31,7 @@ def test_a_run_and_the_same_with_a_blur(striate, run: Run):
     assert (run.path / "invariance.html").exists()
 
 
+@pytest.mark.slow
 def test_json_is_one_object_with_every_network(striate, run: Run, blurred: Run, tmp_path: Path):
     out = tmp_path / "page.html"
     answer = striate(
@@ -51,6 +53,7 @@ def test_json_is_one_object_with_every_network(striate, run: Run, blurred: Run, 
     assert out.exists()
 
 
+@pytest.mark.slow
 def test_a_network_without_strides_has_no_twin(striate, tmp_path: Path):
     mlp = train("mlp", "digits", recipe(epochs=1), out=tmp_path / "mlp")
     answer = striate("invariance", mlp.path, "--images", "10", "--json", "--out", tmp_path / "page.html")

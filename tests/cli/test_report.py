@@ -15,6 +15,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train("mlp", "digits", recipe(epochs=1, augment="none"), out=tmp_path_factory.mktemp("runs") / "digits")
 
 
+@pytest.mark.slow
 def test_it_says_where_the_report_is(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -25,6 +26,7 @@ def test_it_says_where_the_report_is(
     assert "50,610" in html
 
 
+@pytest.mark.slow
 def test_out_names_the_file_and_a_folder_is_made_for_it(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -32,6 +34,7 @@ def test_out_names_the_file_and_a_folder_is_made_for_it(
     assert (tmp_path / "new" / "page.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_place_that_cant_be_written_is_one_line(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

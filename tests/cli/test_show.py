@@ -8,6 +8,7 @@ import pytest
 from striate.inspection.studies import depthwise
 
 
+@pytest.mark.slow
 def test_pooling(striate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     answer = striate("show", "pooling")
@@ -18,6 +19,7 @@ def test_pooling(striate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert json.loads(striate("show", "pooling", "--json").out)["same_as_a"] == [1.0, 1.0, 0.75]
 
 
+@pytest.mark.slow
 def test_depthwise(striate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     quick = depthwise.RECIPE.replace(epochs=1)
     whole = depthwise.depthwise_study

@@ -99,6 +99,7 @@ def test_a_folder_alone_gets_the_network_for_little_time(striate, pictures: Path
     assert "averaged over views (flip,shifts)" in answer.out
 
 
+@pytest.mark.slow
 def test_bad_files_stop_it_and_are_left_out_on_request(striate, pictures: Path, tmp_path: Path):
     folder = tmp_path / "pictures"
     for source in pictures.rglob("*.png"):
@@ -175,6 +176,7 @@ def test_a_loss_that_runs_away_fails_the_run_with_advice(striate, tmp_path: Path
     assert_one_line(answer, 1, "step", "learning rate", "Try --set learning_rate")
 
 
+@pytest.mark.slow
 def test_resume_of_a_finished_run_repeats_its_result(striate, tmp_path: Path):
     first = striate("train", *QUICK, "--out", tmp_path / "run")
     again = striate("train", "--resume", tmp_path / "run")
@@ -191,6 +193,7 @@ def test_resume_refuses_what_it_would_have_to_ignore(striate, tmp_path: Path, ex
     assert_one_line(striate("train", *extra, "--resume", tmp_path / "run"), 2, "--resume", "its own settings")
 
 
+@pytest.mark.slow
 def test_a_run_on_a_folder_can_be_used_from_anywhere(striate, pictures: Path, tmp_path: Path, monkeypatch):
     monkeypatch.chdir(pictures.parent)
     assert striate("train", *QUICK, "--data", "pictures", "--out", tmp_path / "run").code == 0
@@ -251,6 +254,7 @@ def test_a_terminal_gets_a_live_display(tmp_path: Path):
     assert b"images/s" in seen
 
 
+@pytest.mark.slow
 def test_a_budget_is_time_in_words(monkeypatch, capsys, tmp_path):
     assert in_process(monkeypatch, "train", "mlp", "--budget", "1s", "--out", tmp_path / "run", "--json") == 0
     captured = capsys.readouterr()
@@ -265,6 +269,7 @@ def test_a_budget_is_time_in_words(monkeypatch, capsys, tmp_path):
         assert match in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_published_weights_are_adapted_and_frozen(monkeypatch, capsys, tmp_path):
     torch.save(models.create("resnet18:stem=imagenet", 1000, 3, 32, seed=0).state_dict(), tmp_path / "w.pth")
     settings = ("--epochs", 1, "--image-size", 17, "--out", tmp_path / "run", "--set", "batch_size=512")
@@ -284,6 +289,7 @@ def test_published_weights_are_adapted_and_frozen(monkeypatch, capsys, tmp_path)
     assert "none.pth" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_size_of_the_cache_is_read_before_anything_is_loaded(striate, pictures: Path, tmp_path: Path):
     assert_one_line(striate("train", "--data", pictures, "--cache-size", "8 bananas"), 2, "8 bananas", "8GB")
     assert_one_line(striate("train", "--resume", tmp_path, "--cache-size", "0"), 2, "leave out cache_size")

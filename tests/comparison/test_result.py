@@ -107,6 +107,7 @@ def runs(shapes: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Run]
     ]
 
 
+@pytest.mark.slow
 def test_runs_and_folders_are_measured_as_evaluate_does(runs: list[Run], shapes: Dataset):
     comparison = compare([runs[0], runs[1].path, str(runs[2].path), outcome(runs[3], shapes)], shapes)
     assert {row.name for row in comparison.rows} == {"mlp", "fashion_cnn"}
@@ -118,6 +119,7 @@ def test_runs_and_folders_are_measured_as_evaluate_does(runs: list[Run], shapes:
     assert mlp.curve[-1][1] == pytest.approx(np.mean([run.history()[-1]["val_accuracy"] for run in runs[:2]]))
 
 
+@pytest.mark.slow
 def test_the_runs_own_data_is_read_once_for_all(digits_run: Run, monkeypatch: pytest.MonkeyPatch):
     reads = []
     whole = Run.data

@@ -217,6 +217,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_run_is_the_one_that_train_makes_with_its_models_recipe(whole: Path):
     run = Run.open(whole / "fashion_cnn" / "seed-1")
     assert (run.recipe.optimizer, run.recipe.seed, run.recipe.epochs, run.recipe.name) == ("muon", 1, 1, "modern")
@@ -224,6 +225,7 @@ def test_every_run_is_the_one_that_train_makes_with_its_models_recipe(whole: Pat
     assert "val_accuracy" in run.history()[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [2, 5])
 def test_stopped_anywhere_it_continues_and_ends_the_same(whole: Path, tmp_path: Path, stop: int):
     first, second = Watch(stop), Watch()
@@ -250,6 +252,7 @@ def test_added_models_and_seeds_are_trained_and_nothing_else(tmp_path: Path):
     assert [len(each) for each in runs.values()] == [2, 2]
 
 
+@pytest.mark.slow
 def test_one_that_fails_does_not_lose_the_others(tmp_path: Path):
     settings = {**QUICK, "learning_rate": 1e30, "clip_norm": 0, "warmup": 0, "optimizer": "sgd"}
     runs, failures = trained(series("mlp", seeds=1, settings=settings), tmp_path / "wild")
@@ -263,6 +266,7 @@ def test_one_that_fails_does_not_lose_the_others(tmp_path: Path):
     assert "run.json" in failures["mlp, seed 0"]
 
 
+@pytest.mark.slow
 def test_models_left_out_are_told_with_the_rest(tmp_path: Path):
     with claimed(tmp_path, series()) as folder:
         runs, failures = train_all(series(seeds=1), folder, shapes, Watch(), "cpu", without={"mlp": "too wide"})

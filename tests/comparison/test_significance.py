@@ -57,6 +57,7 @@ def test_five_images_never_prove_anything():
 # ---------------------------------------------------------------- the sign-flip test
 
 
+@pytest.mark.slow
 @given(arrays.arrays(np.int64, st.integers(1, 9), elements=st.integers(-6, 6)))
 def test_sign_flip_is_the_count_over_all_signs(differences: np.ndarray):
     sums = [abs(int((differences * signs).sum())) for signs in itertools.product((1, -1), repeat=len(differences))]
@@ -80,6 +81,7 @@ def test_of_many_images_the_sum_is_nearly_normal():
 # ---------------------------------------------------------------- laws
 
 
+@pytest.mark.slow
 @given(results, results)
 def test_turned_round_it_is_the_same_with_the_other_sign(first: np.ndarray, second: np.ndarray):
     one, other = paired(first, second), paired(second, first)
@@ -88,6 +90,7 @@ def test_turned_round_it_is_the_same_with_the_other_sign(first: np.ndarray, seco
     assert other.interval == pytest.approx((-one.interval[1], -one.interval[0]))
 
 
+@pytest.mark.slow
 @given(results, results, st.randoms(use_true_random=False))
 def test_the_order_of_images_and_seeds_does_not_matter(first: np.ndarray, second: np.ndarray, random):
     images = list(range(12))

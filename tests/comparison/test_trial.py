@@ -43,6 +43,7 @@ def data() -> Dataset:
     return Dataset("shapes", made.classes, made.train, None, dataset(100).train)
 
 
+@pytest.mark.slow
 def test_a_change_that_hurts_and_one_that_changes_nothing(data: Dataset) -> None:
     began: list[tuple[str, int]] = []
 
@@ -69,6 +70,7 @@ def test_a_change_that_hurts_and_one_that_changes_nothing(data: Dataset) -> None
     assert json.loads(json.dumps(found.to_dict()))["verdicts"]["blind"] == "hurt"
 
 
+@pytest.mark.slow
 def test_a_change_that_helps(data: Dataset) -> None:
     found = trial(Blind, {"seeing": learning}, data, QUICK, seeds=2, device="cpu")
     assert found.verdicts == {"seeing": "helped"}
@@ -88,6 +90,7 @@ class Moody(Dropping):
         return super().forward(x * self.sight)
 
 
+@pytest.mark.slow
 def test_a_large_difference_that_few_seeds_can_not_prove_is_told_with_its_interval(data: Dataset) -> None:
     found = trial(learning, {"moody": Moody}, data, QUICK, seeds=2, device="cpu")
     (pair,) = found.comparison.pairs
@@ -101,6 +104,7 @@ def test_a_large_difference_that_few_seeds_can_not_prove_is_told_with_its_interv
     assert more == "More seeds could show which of these differences are real."
 
 
+@pytest.mark.slow
 def test_one_training_each_speaks_of_these_networks_only(data: Dataset) -> None:
     found = trial(learning, {"blind": Blind, "same": learning}, data, QUICK, seeds=1, device="cpu")
     assert "blind: it hurt in this one training, " in found.text()
@@ -113,6 +117,7 @@ def test_a_trial_too_short_to_tell_says_so(data: Dataset) -> None:
     assert "None of the networks has learned much yet" in found.text()
 
 
+@pytest.mark.slow
 def test_what_diverges_fails_alone(data: Dataset) -> None:
     found = trial(learning, {"wild": Exploding, "same": learning}, data, QUICK, seeds=1, device="cpu")
     assert found.comparison.failures == {"wild": "the loss diverged"}

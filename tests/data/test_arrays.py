@@ -15,6 +15,7 @@ from striate.errors import ArgumentError, DataError
 SHAPES = st.tuples(st.integers(1, 4), st.integers(4, 6), st.integers(4, 6), st.sampled_from([1, 3]))
 
 
+@pytest.mark.slow
 @given(arrays.arrays(np.uint8, SHAPES))
 def test_every_layout_gives_the_same_pixels(pixels: np.ndarray) -> None:
     expected = torch.from_numpy(pixels)
@@ -31,6 +32,7 @@ def test_every_layout_gives_the_same_pixels(pixels: np.ndarray) -> None:
         assert torch.equal(pixel_batch(pixels[..., 0]), expected)
 
 
+@pytest.mark.slow
 @given(arrays.arrays(np.uint8, SHAPES))
 def test_every_type_gives_the_same_pixels(pixels: np.ndarray) -> None:
     expected = torch.from_numpy(pixels)

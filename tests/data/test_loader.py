@@ -32,6 +32,7 @@ def batches(count, batch_size, seed=0, augment=None):
     return Loader(Split(images, index), PREPROCESS, batch_size, seed, augment)
 
 
+@pytest.mark.slow
 @quick
 @given(counts, st.integers(0, 3))
 def test_each_sample_comes_once_an_epoch(count, epoch):
@@ -50,6 +51,7 @@ def test_a_single_sample_joins_the_batch_before_it():
     assert [len(batches(10, 4)[step].targets) for step in range(3)] == [4, 4, 2]
 
 
+@pytest.mark.slow
 @quick
 @given(counts, st.data())
 def test_any_step_gives_its_batch_without_those_before_it(count, data):
@@ -192,6 +194,7 @@ def test_a_batch_made_ahead_is_the_batch_made_at_once():
 POLICIES = [None, *map(parse, ("flip,shift=0.4,erase", "lenet5", "flip,noise,cutmix", "mixup"))]
 
 
+@pytest.mark.slow
 @quick
 @given(counts, st.integers(1, 9), st.sampled_from(POLICIES), st.sampled_from([1, 3]), st.data())
 def test_batches_made_together_are_those_made_one_by_one(count, together, policy, channels, data):
@@ -452,6 +455,7 @@ except RuntimeError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_program_ends_if_the_system_has_no_more_threads():
     done = subprocess.run([sys.executable, "-W", "error", "-c", SCARCE], capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr, done.returncode) == ("can't start new thread 3\n", "", 0)
@@ -482,6 +486,7 @@ def test_threads_made_at_once_leave_the_usual_number_alone(monkeypatch):
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["", "raise ValueError"])
 def test_a_program_ends_with_work_under_way(end):
     code = "import time\nfrom striate.data.loader import Prefetcher\n"

@@ -159,6 +159,7 @@ def test_a_folder_that_changed_is_decoded_again(
     assert after.train.files != before.train.files or after.fingerprint() != before.fingerprint()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("worth_keeping")
 def test_every_way_of_preparing_is_kept_apart(pets: Path) -> None:
     ways = [{}, {"image_size": 8}, {"image_size": (8, 9)}, {"channels": 1}, {"fit": "crop"}, {"fit": "stretch"}]
@@ -286,6 +287,7 @@ def test_what_another_ended_just_before_is_not_decoded_again(
     assert len(decoded) == 42
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("worth_keeping")
 def test_a_killed_process_leaves_nothing_that_is_used(pets: Path, tmp_path: Path) -> None:
     code = (

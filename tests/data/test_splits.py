@@ -12,6 +12,7 @@ from striate.errors import ArgumentError
 names = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=60, unique=True)
 
 
+@pytest.mark.slow
 @given(names, st.randoms())
 def test_the_order_of_the_files_does_not_matter(keys: list[str], random) -> None:
     shuffled = random.sample(keys, len(keys))

@@ -11,6 +11,7 @@ from striate.errors import ArgumentError
 from striate.evaluation.metrics import class_scores, confusion_matrix, expected_calibration_error, wilson_interval
 
 
+@pytest.mark.slow
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
 def test_the_interval_is_scipys(counts: tuple[int, int], confidence: float) -> None:
     right, n = counts

@@ -291,6 +291,7 @@ def test_threads_that_share_a_predictor_take_turns(monkeypatch):
     assert max(most) == 1
 
 
+@pytest.mark.slow
 def test_a_predictor_that_is_let_go_takes_its_programs_with_it():
     predictor = asked_often(Busy(), pixels(2))
     kept = weakref.ref(predictor._written)
@@ -299,6 +300,7 @@ def test_a_predictor_that_is_let_go_takes_its_programs_with_it():
     assert kept() is None
 
 
+@pytest.mark.slow
 def test_where_both_pay_a_program_is_made_of_shares_with_fewer_products(monkeypatch, python):
     made, convolution = [], winograd.convolution
 

@@ -39,6 +39,7 @@ IMAGES = torch.rand(12, 3, 14, 14, generator=torch.Generator().manual_seed(0))
 BOTH = pytest.mark.parametrize(("make", "place"), [(plain, 3), (torchvision_style, 3)], ids=["plain", "torchvision"])
 
 
+@pytest.mark.slow
 @BOTH
 def test_everything_works_on_them(make: Callable[[], nn.Sequential], place: int) -> None:
     model, layer = make().eval(), str(place)

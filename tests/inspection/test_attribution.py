@@ -115,6 +115,7 @@ def test_frozen_models_and_a_surrounding_no_grad_don_t_matter() -> None:
 # ---------------------------------------------------------------- integrated gradients
 
 
+@pytest.mark.slow
 def test_what_pixels_add_comes_to_the_difference_of_the_logits() -> None:
     model, x = Net(), noise(5, 1, 8, 8)
     start = torch.full((1, 1, 8, 8), -1.0)
@@ -169,6 +170,7 @@ def shapes() -> Tensor:
 
 
 # Grad-CAM of so shallow a network keeps much of the image's own shape: 0.73 of these. That is what the check is for.
+@pytest.mark.slow
 @pytest.mark.parametrize(("attribute", "most"), [(grad_cam, 0.85), (integrated_gradients, 0.3)])
 def test_attributions_change_when_weights_are_drawn_anew(
     attribute: Callable[..., Tensor], most: float, trained: nn.Module, shapes: Tensor

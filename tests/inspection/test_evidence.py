@@ -21,6 +21,7 @@ def test_small_networks_show_every_layer_with_its_activation() -> None:
     assert names("mlp", 28) == []
 
 
+@pytest.mark.slow
 def test_deep_networks_show_their_blocks() -> None:
     assert names("googlenet", 64, 3)[-3:] == ["pool4", "inception5a", "inception5b"]
     resnet = names("resnet18", 32)

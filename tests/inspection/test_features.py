@@ -93,6 +93,7 @@ def test_top_images_are_those_with_the_largest_value_anywhere_on_the_map() -> No
         top_images(model, x, "0", unit=2)
 
 
+@pytest.mark.slow
 def test_where_maps_and_weights_end() -> None:
     inception = striate.create("googlenet", image_size=64, seed=0)
     assert last_feature_maps(inception, (1, 64, 64)) == "inception5b"  # the block, not one of its branches
@@ -134,6 +135,7 @@ def test_functions_need_no_module() -> None:
 
 
 # The deepest ResNets are more of the same blocks.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", sorted({*striate.models.names()} - {"resnet56", "resnet101", "resnet110", "resnet152"})
 )

@@ -43,6 +43,7 @@ PUBLISHED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size", "published"), PUBLISHED, ids=[each[0] for each in PUBLISHED])
 def test_architectures_see_what_their_gradients_show(
     name: str, size: tuple[int, int], published: dict[str, int]
@@ -123,6 +124,7 @@ def parts(draw: st.DrawFn) -> nn.Module:
     )()
 
 
+@pytest.mark.slow
 @quick
 @given(st.lists(parts(), min_size=1, max_size=4))
 def test_any_network_sees_what_its_gradients_show(blocks: list[nn.Module]) -> None:
@@ -363,6 +365,7 @@ def test_of_a_linear_layer_it_is_the_size_of_its_weights() -> None:
     assert (found.unit, found.layer) == ((1, 2), "0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fashion_cnn", "lenet5"])
 def test_it_lies_inside_the_receptive_field(name: str) -> None:
     model = striate.create(name, seed=0)

@@ -60,6 +60,7 @@ def test_max_blur_pooling_has_the_shape_of_max_pooling(data, window: Window, nam
     np.testing.assert_allclose(blurred.numpy(), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @quick
 @given(st.data(), filters, st.integers(1, 4), st.integers(0, 2), st.integers(1, 2), st.integers(1, 3))
 def test_blurred_convolution_is_the_one_without_stride_and_a_blur(data, name, kernel, padding, dilation, stride):

@@ -71,6 +71,7 @@ def with_some_weights(layer: nn.Module) -> nn.Module:
     return layer
 
 
+@pytest.mark.slow
 @cases
 def test_answers_every_question(layer: nn.Module, given: tuple[int, ...], shape: tuple[int, ...]):
     check_layer(with_some_weights(layer), without_ties(*given), shape)

@@ -15,6 +15,7 @@ both = pytest.mark.parametrize(("layer", "reduce"), [(MaxPool2d, max), (AvgPool2
 formats = st.sampled_from([torch.contiguous_format, torch.channels_last])
 
 
+@pytest.mark.slow
 @both
 @quick
 @given(st.data(), windows())

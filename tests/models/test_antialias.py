@@ -96,6 +96,7 @@ def test_a_residual_block_of_torchvision_s_kind():
     torch.testing.assert_close(blurred(x), (block.bn2(block.conv2(branch)) + shortcut).relu())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet5", "lenet5_modern", "fashion_cnn", "resnet20", "resnet18", "googlenet"])
 def test_our_models_take_it_as_an_option(name):
     model, blurred = models.create(name, seed=3), models.create(f"{name}:antialias=bin-5", seed=3)

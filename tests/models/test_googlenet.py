@@ -39,6 +39,7 @@ STEM = {
 }
 
 
+@pytest.mark.slow
 def test_each_layer_is_table_1s():
     made = outputs(drawn("googlenet"))
     assert {layer: made[layer] for layer in STEM} == STEM
@@ -57,6 +58,7 @@ def test_each_layer_is_table_1s():
         assert sum(TABLE[name][1:5:3]) + TABLE[name][2][1] + TABLE[name][3][1] == maps
 
 
+@pytest.mark.slow
 def test_parameters_are_exact():
     model = sketch("googlenet")
     counts = {name: count(getattr(model, f"inception{name}")) for name in PUBLISHED}
@@ -68,6 +70,7 @@ def test_parameters_are_exact():
     assert drawn("googlenet:auxiliary=false").parameters == 6_998_552
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["googlenet", "googlenet_torchvision"])
 def test_the_table_in_the_docstring_is_the_model(name):
     lines = importlib.import_module(f"striate.models.{name}").__doc__.splitlines()
@@ -84,6 +87,7 @@ def test_the_table_in_the_docstring_is_the_model(name):
             assert f" {size}×{size}×{maps} " in line
 
 
+@pytest.mark.slow
 def test_multiply_adds_and_the_order_of_figure_3():
     table = drawn("googlenet")
     assert round(table.multiply_adds / 1e9, 2) == 1.58
@@ -198,6 +202,7 @@ def test_weights_start_as_he_draws_them_and_the_first_guess_is_even():
         assert (conv.bias == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [64, 65, (1, 96), (300, 224)])
 def test_any_size_will_do(size):
     made = outputs(drawn("googlenet:stem=imagenet", size))
@@ -208,6 +213,7 @@ def test_any_size_will_do(size):
     assert [each.shape for each in (logits, *auxiliary)] == [(1, 1000)] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "maps"), [(28, (28, 14, 7, 4)), (32, (32, 16, 8, 4)), ((1, 9), (1, 1, 1, 1))])
 def test_the_small_form_keeps_the_resolution_twice_as_long(size, maps):
     made = outputs(drawn("googlenet", size))

@@ -57,6 +57,7 @@ def test_a_state_of_torchvisions_loads_strictly():
     assert models.create("googlenet_torchvision", 1000, 3, 224).load_state_dict(state, strict=True)
 
 
+@pytest.mark.slow
 def test_each_layer_has_its_size():
     table = drawn("googlenet_torchvision")
     made = outputs(table)
@@ -101,6 +102,7 @@ class TorchvisionComposition(Composition):
         return self.dense(x, "fc"), self.head(early, "aux1"), self.head(late, "aux2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stem", "size"), [("small", (28, 21)), ("imagenet", (64, 99))])
 def test_the_network_and_its_heads_are_the_weights_in_functional_pytorch(stem, size):
     model = sketch(f"googlenet_torchvision:stem={stem}", size, 5, 2).to_empty(device="cpu")
@@ -142,6 +144,7 @@ def test_weights_start_as_torchvisions():
     assert model.aux1.dropout.p == model.aux2.dropout.p == 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stem", "least"), [("imagenet", 15), ("small", 4)])
 def test_the_smallest_image(stem, least):
     text = f"googlenet_torchvision:stem={stem}"
@@ -150,6 +153,7 @@ def test_the_smallest_image(stem, least):
         sketch(text, (least - 1, 70))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "maps"), [(28, (28, 14, 7, 4)), (32, (32, 16, 8, 4))])
 def test_the_small_form_keeps_the_resolution_twice_as_long(size, maps):
     made = outputs(drawn("googlenet_torchvision", size))

@@ -37,6 +37,7 @@ def test_a_model_without_whitening_stays_as_it_is():
     assert all(torch.equal(value, same[name]) for name, value in model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_training_begins_with_filters_of_its_images_and_leaves_them(large, tmp_path):
     run = train("quicknet_s", large, recipe(), out=tmp_path / "run")
     expected = models.create("quicknet_s", 3, 1, 16, seed=0)
@@ -48,6 +49,7 @@ def test_training_begins_with_filters_of_its_images_and_leaves_them(large, tmp_p
     assert torch.equal(resume(run.path, data=large).model().conv1.weight, trained.weight)
 
 
+@pytest.mark.slow
 def test_given_weights_and_modules_are_not_fitted_again(large, tmp_path):
     first = train("quicknet_s", large, recipe(epochs=1), out=tmp_path / "first")
     noise = torch.randint(0, 256, large.train.images.shape, dtype=torch.uint8)

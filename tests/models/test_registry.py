@@ -65,6 +65,7 @@ def test_facts_say_what_training_needs(name):
         assert (1 - facts.mean) / facts.std == pytest.approx(1.175)
 
 
+@pytest.mark.slow
 @every
 @pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 28), (1, (17, 30)), (3, (31, 15))])
 def test_images_become_logits(name, channels, size):
@@ -83,6 +84,7 @@ def test_images_become_logits(name, channels, size):
     assert sum(p.numel() for p in learned) > 0.9 * sum(p.numel() for p in model.parameters())
 
 
+@pytest.mark.slow
 @every
 def test_an_image_does_not_depend_on_its_batch(name):
     model = stirred(name).eval()
@@ -93,6 +95,7 @@ def test_an_image_does_not_depend_on_its_batch(name):
     torch.testing.assert_close(model(x.contiguous(memory_format=torch.channels_last)), together, **near)
 
 
+@pytest.mark.slow
 @every
 def test_the_seed_makes_the_weights_and_nothing_else_changes(name):
     before = torch.get_rng_state()
@@ -116,6 +119,7 @@ def test_without_a_seed_the_weights_come_from_the_default_generator():
     assert not torch.equal(one["hidden1.weight"], two["hidden1.weight"])
 
 
+@pytest.mark.slow
 @every
 def test_the_architecture_makes_the_model_again(name):
     model = models.create(name, classes=3, channels=3, image_size=[20, 24])

@@ -79,6 +79,7 @@ def convolutions(table):
     ]
 
 
+@pytest.mark.slow
 @imagenet_nets
 def test_every_size_and_the_totals_are_table_1s(name):
     _, parameters, multiply_adds = TABLE_1[name]
@@ -100,6 +101,7 @@ def test_every_size_and_the_totals_are_table_1s(name):
     assert table.multiply_adds == pytest.approx(multiply_adds, abs=0.07e9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_the_stride_moves_and_nothing_else(name):
     table = striate.describe(shape_only(name, 1000, 3, 224))
@@ -110,6 +112,7 @@ def test_the_stride_moves_and_nothing_else(name):
     assert small.parameters == TABLE_1[name][1] - 64 * 3 * (49 - 9)
 
 
+@pytest.mark.slow
 @cifar_nets
 def test_every_size_and_the_count_are_those_of_section_4_2(name):
     n, parameters = CIFAR[name]
@@ -207,6 +210,7 @@ def order(at):
     return tuple(int(part) for part in at.removeprefix("layer").split("."))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "channels", "size", "options"),
     [
@@ -234,6 +238,7 @@ def test_the_network_is_the_composition_of_its_parts(name, channels, size, optio
     torch.testing.assert_close(model(x).double(), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_v1_and_v1_5_differ_where_there_are_bottlenecks():
     for name, same in (("resnet18", True), ("resnet50", False)):
@@ -245,6 +250,7 @@ def test_v1_and_v1_5_differ_where_there_are_bottlenecks():
 # ---------------------------------------------------------------- options, starts and refusals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_with_zero_gamma_blocks_begin_as_their_shortcuts(name):
     model = models.create(name, zero_gamma=True, seed=0)  # in training mode, where a normalisation of 0s gives 0
@@ -258,6 +264,7 @@ def test_with_zero_gamma_blocks_begin_as_their_shortcuts(name):
     assert ended == [key for key, _ in model.named_parameters() if key.endswith(last)]
 
 
+@pytest.mark.slow
 def test_convolutions_start_as_he_draws_them():
     model = models.create("resnet50", 10, 3, 224, seed=0)
     for layer in (model.conv1, model.layer3[1].conv2, model.layer4[0].downsample[0]):
@@ -266,6 +273,7 @@ def test_convolutions_start_as_he_draws_them():
         assert layer.bias is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "smallest"),
     [("resnet18:stem=imagenet", 17), ("resnet50:stem=imagenet", 17), ("resnet18", 5), ("resnet50", 5), ("resnet20", 3)],
@@ -283,6 +291,7 @@ def test_an_image_too_small_for_one_stem_is_sent_to_the_other():
         models.create("resnet34", image_size=(16, 20), stem="imagenet")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size"),
     [("resnet18", 28), ("resnet18:stem=imagenet", 28), ("resnet50:stem=imagenet", 32), ("resnet20", 28)],
@@ -300,6 +309,7 @@ def test_the_stem_follows_the_image():
     assert shape_only("resnet18", image_size=64).architecture.options["stem"] == "imagenet"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet20"])
 @torch.no_grad()
 def test_what_a_hook_sees_is_not_changed_afterwards(name):

@@ -70,6 +70,7 @@ def test_the_network_is_its_weights_in_functional_pytorch(stem, size):
     torch.testing.assert_close(model(pictures(2, 2, *size)), x, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_weights_start_as_torchvisions():
     """Convolutions by what goes out, dense layers with deviation 0.01, biases at 0."""
     w = models.create("vgg16:stem=imagenet", 2, 1, 32, seed=0).state_dict()

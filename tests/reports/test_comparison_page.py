@@ -25,6 +25,7 @@ def page_of(comparison: Comparison, folder: Path, **more: str) -> Page:
     return Page(report_comparison(comparison, out=folder / "comparison.html", **more))
 
 
+@pytest.mark.slow
 def test_it_has_all_its_parts_and_loads_nothing(comparison: Comparison, tmp_path: Path):
     page = page_of(comparison, tmp_path, command="striate compare small tall")
     assert page.headings == [
@@ -39,6 +40,7 @@ def test_it_has_all_its_parts_and_loads_nothing(comparison: Comparison, tmp_path
     assert "striate compare small tall" in page.text
 
 
+@pytest.mark.slow
 def test_the_table_and_the_verdicts_are_the_comparisons(comparison: Comparison, tmp_path: Path):
     page = page_of(comparison, tmp_path)
     for row in comparison.rows:
@@ -51,6 +53,7 @@ def test_the_table_and_the_verdicts_are_the_comparisons(comparison: Comparison, 
     assert "leads, but is not significantly better than" in page.html
 
 
+@pytest.mark.slow
 def test_every_name_is_in_every_plot(comparison: Comparison, tmp_path: Path):
     drawings = re.findall(r"<svg.*?</svg>", page_of(comparison, tmp_path).html, re.DOTALL)
     for drawing in drawings[:3]:
@@ -58,6 +61,7 @@ def test_every_name_is_in_every_plot(comparison: Comparison, tmp_path: Path):
         assert "var(--key1)" in drawing
 
 
+@pytest.mark.slow
 def test_headlines(tmp_path: Path):
     clear = compare({"small": of_seeds("small", 0.8), "tall": of_seeds("tall", 0.9)})
     assert "tall is the best model" in page_of(clear, tmp_path).text
@@ -68,12 +72,14 @@ def test_headlines(tmp_path: Path):
     assert "Significance of the differences" not in alone.headings
 
 
+@pytest.mark.slow
 def test_what_failed_is_told(tmp_path: Path):
     comparison = compare({"tall": of_seeds("tall", 0.9)}, failures={"<b>x</b>, seed 1": "the loss became nan"})
     page = page_of(comparison, tmp_path)
     assert "<b>x</b>, seed 1 failed: the loss became nan" in page.text
 
 
+@pytest.mark.slow
 def test_without_times_sizes_and_curves_it_is_still_a_page(tmp_path: Path):
     group = of_seeds("tall", 0.9, curve=(), train_seconds=None, images_per_second=None)
     page = page_of(compare({"tall": group, "small": of_seeds("small", 1.0, curve=())}), tmp_path)
@@ -82,6 +88,7 @@ def test_without_times_sizes_and_curves_it_is_still_a_page(tmp_path: Path):
     assert "–" in page.text
 
 
+@pytest.mark.slow
 def test_many_models_with_odd_names(tmp_path: Path):
     names = [f"$x_{n}$ <i>{n}</i>" for n in range(20)]
     comparison = compare({name: of_seeds("mlp", 0.5 + n / 50, 1) for n, name in enumerate(names)})
@@ -90,11 +97,13 @@ def test_many_models_with_odd_names(tmp_path: Path):
     assert page.html.count('class="hit"') == sum(pair.real for pair in comparison.pairs)
 
 
+@pytest.mark.slow
 def test_it_is_the_same_each_time(comparison: Comparison, tmp_path: Path):
     before = page_of(comparison, tmp_path).html
     assert page_of(comparison, tmp_path).html == before
 
 
+@pytest.mark.slow
 def test_a_place_that_cant_be_written_is_one_clear_error(comparison: Comparison, tmp_path: Path):
     with pytest.raises(ArgumentError, match="is a folder: name the file"):
         report_comparison(comparison, out=tmp_path)
@@ -115,6 +124,7 @@ def test_the_winners_are_those_of_the_papers():
     assert [each.year for each in WINNERS if not each.network] == [2010, 2011]
 
 
+@pytest.mark.slow
 def test_each_winner_is_shown_with_its_source(comparison: Comparison, tmp_path: Path):
     text = page_of(comparison, tmp_path).text
     for each in WINNERS:

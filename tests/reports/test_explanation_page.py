@@ -54,6 +54,7 @@ def image(tmp_path: Path, shapes: Dataset) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_page_has_all_its_parts_and_loads_nothing(run: Run, image: Path, shapes: Dataset) -> None:
     path = explain(run, image, data=shapes, model=Residual())
     assert path == run.path / "explain-<i>dot & 猫.html"
@@ -76,6 +77,7 @@ def test_a_page_has_all_its_parts_and_loads_nothing(run: Run, image: Path, shape
     assert "Grad-CAM at relu" in page.text
 
 
+@pytest.mark.slow
 def test_it_says_what_predict_says_and_is_the_same_each_time(run: Run, image: Path, shapes: Dataset) -> None:
     prediction = striate.predict(run, image, model=Residual())[0]
     path = explain(run, image, data=shapes, model=Residual())
@@ -123,6 +125,7 @@ def test_a_model_without_maps_has_a_page_too(image: Path, shapes: Dataset, tmp_p
     ]
 
 
+@pytest.mark.slow
 def test_colour_images_of_any_size_and_shape(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (30, 90, 3), dtype=np.uint8)
     folder = tmp_path / "data"
@@ -145,6 +148,7 @@ def test_what_pixels_add_is_what_the_logit_differs_by(run: Run, image: Path, sha
     assert added == pytest.approx(difference, abs=0.05 * abs(difference) + 0.02)
 
 
+@pytest.mark.slow
 def test_errors_are_one_clear_line(run: Run, image: Path, shapes: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"Residual has no layer 'rule'\. It has relu, "):
         explain(run, image, layer="rule", model=Residual())

@@ -46,12 +46,14 @@ def without_inspection(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sections.SECTIONS, name, lambda inspected: None)
 
 
+@pytest.mark.slow
 def test_the_architecture_is_a_table_without_empty_columns(run: Run, shapes: Dataset, tmp_path: Path) -> None:
     text = Page(report(run, data=shapes, out=tmp_path / "report.html")).text
     assert "layer type channels size field activation parameters connections multiply-adds input input 1 8×8" in text
     assert "hidden1 dense 300 all ReLU 19,500" in text
 
 
+@pytest.mark.slow
 def test_it_goes_into_the_runs_folder_and_is_the_same_each_time(digits_run: Run) -> None:
     path = report(digits_run.path)
     assert path == digits_run.path / "report.html"
@@ -60,6 +62,7 @@ def test_it_goes_into_the_runs_folder_and_is_the_same_each_time(digits_run: Run)
     assert "of 359 images correct" in Page(path).text
 
 
+@pytest.mark.slow
 def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
     names = ("<b>&", '"><script>alert(1)</script>', "a" * 200, "猫 $x_1$ {{ 7*7 }}", "قطة")
     data = replace(arrays(names, noise=200), source="<i>source</i>")
@@ -72,6 +75,7 @@ def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
     assert all(link.startswith(("data:", "#")) for link in page.links)
 
 
+@pytest.mark.slow
 def test_no_mistakes_are_said(tmp_path: Path) -> None:
     data = arrays(("black", "white"), per_class=20)
     page = Page(report(quick("mlp", data, tmp_path / "run", epochs=3), data=data))
@@ -81,6 +85,7 @@ def test_no_mistakes_are_said(tmp_path: Path) -> None:
     assert "top-5 error" not in page.text
 
 
+@pytest.mark.slow
 def test_many_classes_become_a_picture(tmp_path: Path) -> None:
     data = arrays(tuple(f"class {n}" for n in range(100)), per_class=2, noise=100)
     path = report(quick("mlp", data, tmp_path / "run"), data=data)
@@ -90,6 +95,7 @@ def test_many_classes_become_a_picture(tmp_path: Path) -> None:
     assert path.stat().st_size < 400_000
 
 
+@pytest.mark.slow
 def test_mistakes_are_the_surest_with_their_files(tmp_path: Path) -> None:
     data = arrays(tuple("abcdef"), per_class=20, noise=250)
     page = Page(report(quick("mlp", data, tmp_path / "run"), data=data))
@@ -99,6 +105,7 @@ def test_mistakes_are_the_surest_with_their_files(tmp_path: Path) -> None:
     assert shares == sorted(shares, reverse=True)
 
 
+@pytest.mark.slow
 def test_nothing_held_out_is_said_and_the_rest_is_there(tmp_path: Path) -> None:
     run = quick("mlp", arrays(("a", "b"), test=False), tmp_path / "run")
     page = Page(report(run))
@@ -107,6 +114,7 @@ def test_nothing_held_out_is_said_and_the_rest_is_there(tmp_path: Path) -> None:
     assert "Confusion matrix" not in page.headings
 
 
+@pytest.mark.slow
 def test_data_that_is_gone_leaves_the_result_of_training(tmp_path: Path) -> None:
     data = replace(arrays(("a", "b")), source=str(tmp_path / "gone"))
     run = quick("mlp", data, tmp_path / "run")
@@ -117,6 +125,7 @@ def test_data_that_is_gone_leaves_the_result_of_training(tmp_path: Path) -> None
         report(run, data=tmp_path / "gone")
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_is_said(run: Run, shapes: Dataset, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no weights yet"):
         report(_copy(run, tmp_path / "begun", "run.json"))
@@ -136,12 +145,14 @@ def _copy(run: Run, to: Path, *names: str) -> Run:
     return Run.open(to)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "filters"), [("lenet5", 6), ("mlp", 64)])
 def test_first_layer_filters(model: str, filters: int, tmp_path: Path) -> None:
     run = quick(model, arrays(("a", "b"), side=28), tmp_path / "run")
     assert Page(report(run)).html.count('alt="filter ') == filters
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_has_a_report_too(shapes: Dataset, tmp_path: Path) -> None:
     module = nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16, 3))
     run = quick(module, shapes, tmp_path / "run")
@@ -150,6 +161,7 @@ def test_a_model_of_ones_own_has_a_report_too(shapes: Dataset, tmp_path: Path) -
     assert "The model is a module of yours" in page.text
 
 
+@pytest.mark.slow
 def test_a_place_that_cant_be_written_is_one_clear_error(run: Run, shapes: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="is a folder: name the file"):
         report(run, data=shapes, out=tmp_path)
@@ -163,6 +175,7 @@ def test_one_epoch_has_whole_numbers_under_it() -> None:
     assert re.findall(r">([\d.]+)</text>", drawn)[:3] == ["0", "1", "2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

@@ -51,6 +51,7 @@ def page(own: Run, shapes: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
     return Page(report(own, data=shapes, out=out, model=Own()))
 
 
+@pytest.mark.slow
 def test_a_report_has_all_its_parts_and_loads_nothing(page: Page) -> None:
     assert page.headings == [
         *FIXED, "Where the network looks", "Invariance to changes of the image", "Invariance layer by layer",
@@ -80,6 +81,7 @@ def test_every_drawing_is_read_in_a_sentence_and_has_units(page: Page) -> None:
         assert words.lower() in page.text.lower(), words
 
 
+@pytest.mark.slow
 def test_a_network_without_maps_says_so_and_the_rest_stands(run: Run, shapes: Dataset, tmp_path: Path) -> None:
     paths = [report(run, data=shapes, out=tmp_path / f"{n}.html") for n in range(2)]
     assert paths[0].read_bytes() == paths[1].read_bytes()
@@ -96,6 +98,7 @@ def test_a_network_without_maps_says_so_and_the_rest_stands(run: Run, shapes: Da
     assert "Not compared with a blurred network: mlp has no strided pooling" in mlp.text
 
 
+@pytest.mark.slow
 def test_answers_that_are_not_finite_are_said(own: Run, shapes: Dataset, tmp_path: Path) -> None:
     class Broken(Own):
         def forward(self, x: Tensor) -> Tensor:
@@ -107,6 +110,7 @@ def test_answers_that_are_not_finite_are_said(own: Run, shapes: Dataset, tmp_pat
     assert "How to reproduce this run" in broken.headings
 
 
+@pytest.mark.slow
 def test_what_torch_cannot_do_is_said(own: Run, shapes: Dataset, tmp_path: Path) -> None:
     class Detached(Own):
         def forward(self, x: Tensor) -> Tensor:
@@ -126,6 +130,7 @@ def blurred(shapes: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return one, other
 
 
+@pytest.mark.slow
 def test_a_blur_shows_its_gain_and_its_cost(blurred: tuple[Run, Run], shapes: Dataset, tmp_path: Path) -> None:
     one, other = blurred
     page = Page(report(one, data=shapes, out=tmp_path / "page.html", against=[other.path]))
@@ -170,6 +175,7 @@ def test_telling_images_are_the_surest_each_of_another_class(
     assert (inspected.most_confident(4), inspected.most_confident(2)) == (four, two)
 
 
+@pytest.mark.slow
 def test_advice_says_what_it_found_and_how_to_try_it(shapes: Dataset, tmp_path: Path) -> None:
     run = train("lenet5_modern", shapes, recipe(epochs=1), out=tmp_path / "run")
     page = Page(report(run, data=shapes))

@@ -33,6 +33,7 @@ class Clock:
         return plan
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(st.floats(0.3, 3), st.floats(0.3, 3), st.floats(0.1, 0.8), st.floats(0, 10), st.integers(20, 2000))
 def test_a_run_ends_in_its_time_though_the_machine_changes_its_pace(first, later, turn, validation, steps_per_epoch):
@@ -53,6 +54,7 @@ def test_a_plan_that_holds_is_left_alone():
     assert clock.now == pytest.approx(1000, rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_budget_decides_the_steps_and_the_same_steps_make_the_same_run(tmp_path):
     data = dataset()
     settings = {"batch_size": 8, "augment": "none", "seed": 3}
@@ -68,6 +70,7 @@ def test_a_budget_decides_the_steps_and_the_same_steps_make_the_same_run(tmp_pat
     assert "budget" not in run_page.command(run)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_plan_and_the_time_that_is_gone(tmp_path):
     planned = []
 

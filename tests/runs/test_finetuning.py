@@ -17,9 +17,9 @@ from striate.training import Recipe
 from striate.training.optimizers import optimizer_of
 
 
-def larger():
+def larger(count: int = 64):
     """The shapes at 24×24, which a network with strides can take."""
-    return conformed(dataset(), (24, 24), None, "stretch")
+    return conformed(dataset(count), (24, 24), None, "stretch")
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_stays_as_it_was_to_the_last_bit(published: Path, tmp_path: Path):
     events: list[object] = []
     run = train(
@@ -51,6 +52,7 @@ def test_a_frozen_backbone_stays_as_it_was_to_the_last_bit(published: Path, tmp_
     assert (run.preprocess.mean, run.preprocess.std) == (pytest.approx((mean,)), pytest.approx((std,)))
 
 
+@pytest.mark.slow
 def test_a_run_that_began_with_weights_can_be_stopped_continued_and_repeated(published: Path, tmp_path: Path):
     settings = recipe(epochs=1, first_layer_rate=0.1)
     whole = train("resnet18", larger(), settings, weights=published, out=tmp_path / "whole")
@@ -110,7 +112,8 @@ def test_the_share_is_what_a_step_takes(tmp_path: Path):
     assert (after["output.weight"] - fresh["output.weight"]).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_module_made_with_weights_is_given_images_as_they_expect(published: Path, tmp_path: Path):
     module = striate.create("resnet18", 3, 1, 24, weights=published, adapt=True)
-    run = train(module, larger(), recipe(epochs=1), out=tmp_path / "run")
+    run = train(module, larger(4), recipe(epochs=1), out=tmp_path / "run")
     assert (run.preprocess.mean, run.preprocess.std) == module.normalization

@@ -29,6 +29,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path):
     assert resume(run.path, data=dataset()).result
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_no_lock(tmp_path: Path):
     program = (
         "import os, sys; from pathlib import Path; from striate.runs.folder import locked\n"

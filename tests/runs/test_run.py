@@ -98,6 +98,7 @@ def test_same_seed_same_bytes(finished: Run, tmp_path: Path):
     assert weights(train("mlp", dataset(), recipe(seed=1), out=tmp_path / "other")) != weights(finished)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "muon", "adamw", "nadam"])
 @pytest.mark.parametrize("step", [1, 5, 7, 9])
 def test_resuming_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, step: int):

@@ -22,6 +22,7 @@ def plans(draw):
     return plan
 
 
+@pytest.mark.slow
 @given(plans())
 def test_a_run_rises_from_nought_to_one_and_its_text_is_its_own(plan):
     done = [plan.done(step) for step in range(plan.steps)]

@@ -123,6 +123,7 @@ def test_what_is_too_large_is_refused(store: Store) -> None:
     assert held(store) == {"a"}
 
 
+@pytest.mark.slow
 def test_what_is_in_use_stays_as_long_as_a_tensor_over_it(store: Store) -> None:
     put(store, "a", 7)
     found = store.open("a", SHAPE)
@@ -174,6 +175,7 @@ def test_two_can_t_make_the_same(store: Store) -> None:
     assert other.open("a", SHAPE) is not None
 
 
+@pytest.mark.slow
 def test_what_is_made_again_replaces_what_is_open(store: Store) -> None:
     put(store, "a", 7)
     old = store.open("a", SHAPE)
@@ -204,6 +206,7 @@ def slow_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     ready.set()
 
 
+@pytest.mark.slow
 def test_nobody_waits_for_the_disk(store: Store, slow_disk: threading.Event) -> None:
     put(store, "a", 7, flushed=False)
     other = Store(store.folder, 0)
@@ -222,6 +225,7 @@ def test_nobody_waits_for_the_disk(store: Store, slow_disk: threading.Event) -> 
     assert {path.name for path in (store.folder / "a").iterdir()} == {"about.json", "pixels"}
 
 
+@pytest.mark.slow
 def test_what_never_came_to_the_disk_counts_while_someone_has_it_open(store: Store) -> None:
     put(store, "a", 7)
     found = store.open("a", SHAPE)
@@ -237,6 +241,7 @@ def test_what_never_came_to_the_disk_counts_while_someone_has_it_open(store: Sto
     assert (np.asarray(again) == 8).all()
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_before_the_disk_has_it_leaves_nothing_that_is_used(store: Store) -> None:
     code = (
         "import os, time; from pathlib import Path; from striate.data.cache.store import Store\n"

@@ -34,6 +34,7 @@ def image_refs(tmp_path: Path, paint: Paint) -> list[ImageRef]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "processes"), [(1, False), (4, False), (1, True), (4, True)])
 def test_pixels_and_problems_are_those_of_one_after_the_other(
     workers: int, processes: bool, image_refs: list[ImageRef]
@@ -71,6 +72,7 @@ def test_large_images_come_in_small_chunks() -> None:
     decoders.close()
 
 
+@pytest.mark.slow
 def test_small_images_are_for_processes_and_large_ones_for_threads(image_refs: list[ImageRef], tmp_path: Path) -> None:
     large = tmp_path / "large.png"
     large.write_bytes(image_refs[0].path.read_bytes() + bytes(decoders_module._SMALL))
@@ -98,6 +100,7 @@ def test_threads_finish_no_task_when_they_are_to_end(
     assert len(opened) == 1
 
 
+@pytest.mark.slow
 def test_processes_end_with_the_decoders_even_if_nobody_closes_them(image_refs: list[ImageRef]) -> None:
     decoders = Decoders(WANTED, 2, processes=True)
     decoders.decode(image_refs)
@@ -114,6 +117,7 @@ def test_processes_end_with_the_decoders_even_if_nobody_closes_them(image_refs: 
             assert not thread.is_alive()
 
 
+@pytest.mark.slow
 def test_another_process_takes_the_place_of_one_that_died(image_refs: list[ImageRef]) -> None:
     decoders = Decoders(WANTED, 1, processes=True)
     expected = decoders.decode(image_refs[:2])
@@ -126,6 +130,7 @@ def test_another_process_takes_the_place_of_one_that_died(image_refs: list[Image
     decoders.close()
 
 
+@pytest.mark.slow
 def test_processes_that_die_are_an_error_and_not_a_wait_for_ever(
     image_refs: list[ImageRef], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,6 +119,7 @@ def made(depth: int, fit: str) -> Preprocess:
     return Preprocess(20, 24, depth, fit, (0.0,) * depth, (1.0,) * depth)
 
 
+@pytest.mark.slow
 @quick
 @given(st.lists(files, max_size=12), st.sampled_from(FITS), st.sampled_from([1, 3]), st.sampled_from([2**14, 2**22]))
 def test_together_is_one_after_the_other(sources: list[bytes], fit: str, depth: int, buffer_size: int) -> None:

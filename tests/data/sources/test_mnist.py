@@ -20,6 +20,7 @@ REAL = os.environ.get("STRIATE_DATA")
 needs_files = pytest.mark.skipif(not REAL, reason="needs the real files: set STRIATE_DATA to the folder around them")
 
 
+@pytest.mark.slow
 @needs_files
 def test_mnist() -> None:
     dataset = load("mnist")

@@ -112,6 +112,7 @@ def test_a_size_below_zero_does_not_go_in_circles(write: Callable[[bytes], Path]
         read_index(write(bytes(content)))
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]),

@@ -141,6 +141,7 @@ file_names = st.text("aA.-_2 é", min_size=1, max_size=6).filter(lambda name: no
 kinds = st.sampled_from([".png", ".bmp"])
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.sets(st.tuples(file_names, kinds), min_size=1, max_size=12), st.integers(20_000, 40_000))
 def test_any_names_come_back(tmp_path_factory: pytest.TempPathFactory, names: set[tuple[str, str]], size: int) -> None:

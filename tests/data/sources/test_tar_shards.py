@@ -339,6 +339,7 @@ alternatives = st.recursive(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("bash"), reason="compares with bash")
 def test_bash_agrees() -> None:
     @given(st.lists(alternatives, min_size=1, max_size=3).map("x".join))

@@ -99,6 +99,7 @@ def dilated(pools: int, dilation: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(1, 4, 1), *halves, conv, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
 
 
+@pytest.mark.slow
 def test_four_strides_are_taken_away_at_most() -> None:
     model = dilated(pools=4, dilation=8)  # 16 → 12 without four strides, and 6 without three
     found = finding("large-field", model, (1, 16, 16))
@@ -150,6 +151,7 @@ def test_large_fields_on_maps_that_are_large_enough_are_left_alone() -> None:
     assert findings("large-field", residual(), (3, 16, 16)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", ["imagenet", "small"])
 def test_a_published_resnet_on_small_images(stem: str) -> None:
     model = models.create(f"resnet18:stem={stem}", seed=0)

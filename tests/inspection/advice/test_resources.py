@@ -22,6 +22,7 @@ def network(*inside: nn.Module) -> nn.Sequential:
     )
 
 
+@pytest.mark.slow
 def test_a_layer_that_sleeps_is_found() -> None:
     found = finding("slow-layer", network(Sleeper()), (1, 8, 8))
     assert found.layers == ("1",)

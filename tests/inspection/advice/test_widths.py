@@ -200,6 +200,7 @@ def test_what_is_added_counts_where_it_is_first_taken() -> None:
     assert "8 → 16 → 32 channels" in found.change
 
 
+@pytest.mark.slow
 def test_filters_that_double_before_the_pooling_are_left_alone() -> None:
     assert findings("narrow-stage", models.create("quicknet_s", seed=0), (1, 28, 28)) == []
     assert findings("narrow-stage", models.create("resnet18:antialias=true", seed=0), (1, 28, 28)) == []

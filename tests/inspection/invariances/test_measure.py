@@ -52,6 +52,7 @@ def measured(request: pytest.FixtureRequest) -> tuple[nn.Module, Tensor, Invaria
     return model, images, invariance(model, images, labels, seed=4)
 
 
+@pytest.mark.slow
 def test_shift_consistency_is_that_of_an_independent_script(measured):
     """Written from Zhang's definition, in NumPy, one image at a time; only the moves are handed over."""
     model, images, found = measured
@@ -89,6 +90,7 @@ def test_accuracy_and_consistency_of_the_right(measured):
     assert point.moved == pytest.approx(float((p - q).abs().sum(1).mean() / 2), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_sample_is_that_of_the_exact_expectation():
     """Over all pairs of moves an image agrees with the chance Σ (n_c / n)², n_c of its n moves giving class c."""
     model, _ = networks()["plain"]
@@ -152,6 +154,7 @@ def test_our_models_and_their_own_preprocessing():
     assert found.milliseconds > 0
 
 
+@pytest.mark.slow
 def test_the_page_holds_every_network_and_loads_nothing(tmp_path: Path):
     model, images = networks()["plain"]
     found = [invariance(model, images[:8], torch.arange(8) % 5, name=name) for name in ("one & only", "other")]
@@ -182,6 +185,7 @@ def known(consistency: dict[float, float], milliseconds: float = 1.0, errors: tu
     return Invariance(f"{milliseconds:g}", 10, 0.5, 14, shifts, made, milliseconds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("consistency", "says"),
     [
@@ -203,6 +207,7 @@ def test_a_curve_is_read_in_a_sentence(consistency: dict[float, float], says: st
     assert curves([known(consistency)])["translations"][0]["reads"] == says
 
 
+@pytest.mark.slow
 def test_the_sentence_names_the_first_of_several_networks():
     reads = curves([known({1: 0.95, 2: 0.93}, 3.0), known({1: 0.2, 2: 0.1}, 4.0)])["translations"][0]["reads"]
     assert reads.startswith("3: at least 90 % keep their class at every strength")
@@ -249,6 +254,7 @@ def test_what_another_network_gains_and_costs():
     assert "1 against 2: −2.50 points of shift consistency" in less
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("errors", "at"), [((1.0, 0.9, None, 0.3, 0.2), ("l1", "l3")), ((0.5, 0.6), None), ((1.0,), None)]
 )

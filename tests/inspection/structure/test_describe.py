@@ -206,6 +206,7 @@ def test_the_model_stays_as_it_was() -> None:
     assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
 
 
+@pytest.mark.slow
 def test_a_layer_alone_and_a_wrapped_layer_are_described() -> None:
     assert cells(describe(nn.Conv2d(1, 2, 3), (1, 5, 5)).rows[1])[:4] == ["(model)", "conv", "2", "3×3"]
     normed = nn.utils.parametrizations.weight_norm(nn.Conv2d(1, 2, 3))

@@ -22,6 +22,7 @@ def test_text_is_aligned_and_fits_a_terminal(name: str) -> None:
     assert numbers[-1].startswith("total")
 
 
+@pytest.mark.slow
 def test_wide_tables_go_without_connections() -> None:
     described = describe(striate.create("resnet18", classes=1000, channels=3, image_size=224))
     *table, note = described.text().splitlines()

@@ -77,6 +77,7 @@ def short() -> DepthwiseStudy:
     return study.depthwise_study(2, RECIPE.replace(epochs=1, batch_size=8))
 
 
+@pytest.mark.slow
 def test_the_experiment_in_short(short: DepthwiseStudy):
     assert [arm.parameters for arm in short.arms] == [5502, 9822, 5496]
     for arm in short.arms:

@@ -177,6 +177,7 @@ def test_other_things_are_no_files_of_weights(tmp_path):
 # ---------------------------------------------------------------- what does not fit
 
 
+@pytest.mark.slow
 def test_all_that_does_not_fit_is_named_together(tmp_path, source):
     state = source.state_dict()
     del state["bn1.weight"], state["layer1.0.conv1.weight"], state["layer1.0.conv2.weight"], state["layer1.0.bn1.bias"]
@@ -195,6 +196,7 @@ def test_all_that_does_not_fit_is_named_together(tmp_path, source):
     assert all(torch.equal(value, before[name]) for name, value in made.state_dict().items())
 
 
+@pytest.mark.slow
 def test_another_architecture_is_recognised(tmp_path, source):
     file = saved(tmp_path / "a.pth", source.state_dict())
     for name in ("resnet32", "mlp"):
@@ -204,6 +206,7 @@ def test_another_architecture_is_recognised(tmp_path, source):
         load(nn.Linear(2, 2), file)
 
 
+@pytest.mark.slow
 def test_another_stem_is_recognised_even_where_the_image_is_too_small_for_it(tmp_path):
     state = models.create("resnet18", stem="imagenet").state_dict()
     file = saved(tmp_path / "a.safetensors", state)
@@ -213,6 +216,7 @@ def test_another_stem_is_recognised_even_where_the_image_is_too_small_for_it(tmp
         models.create("resnet18", image_size=16, weights=file)
 
 
+@pytest.mark.slow
 def test_recognition_draws_nothing(source):
     before = torch.get_rng_state()
     assert likely(WeightFile("a.pth", source.state_dict(), {}), (32, 32)) == "resnet20"
@@ -267,6 +271,7 @@ def test_the_head_begins_afresh_where_the_classes_differ_and_only_there(tmp_path
     assert same(source, kept)
 
 
+@pytest.mark.slow
 def test_a_head_of_other_features_is_no_matter_of_classes(tmp_path):
     state = models.create("fashion_cnn").state_dict()
     state["output.weight"] = torch.zeros(10, 32)
@@ -312,6 +317,7 @@ def test_auxiliary_classifiers_may_be_left_out_and_begin_afresh(tmp_path):
 # ---------------------------------------------------------------- stems, runs and normalisation
 
 
+@pytest.mark.slow
 def test_the_stem_is_the_files(tmp_path):
     file = saved(tmp_path / "a.pth", models.create("resnet18", 10, 3, 64, seed=0).state_dict())
     made = models.create("resnet18", 10, 3, 28, weights=file)
@@ -331,6 +337,7 @@ def run_of(folder, model, preprocess=None):
     return folder
 
 
+@pytest.mark.slow
 def test_what_is_not_given_is_what_the_file_is_for(tmp_path, source):
     file = saved(tmp_path / "a.pth", source.state_dict())
     made = models.create("resnet20", image_size=32, weights=file)
@@ -364,6 +371,7 @@ def test_classes_and_channels_of_the_published_networks_are_seen(name):
         assert intended(ours, WeightFile("b.pth", {"bn.weight": torch.zeros(3)}, {})) == (None, None)
 
 
+@pytest.mark.slow
 def test_a_runs_weights_bring_their_options(tmp_path):
     one = models.create("resnet50", 2, 1, 20, downsample="v1", stem="imagenet", seed=0)
     run = run_of(tmp_path / "run", one)
@@ -381,6 +389,7 @@ def test_a_run_of_another_model_says_so(tmp_path):
             models.create(name, 2, 1, size, weights=run)
 
 
+@pytest.mark.slow
 def test_published_weights_are_for_images_normalised_as_imagenets(tmp_path):
     file = saved(tmp_path / "a.pth", models.create("resnet18", 2, 3, 32, seed=0).state_dict())
     made = models.create("resnet18", 2, 3, 32, weights=file)
