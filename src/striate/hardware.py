@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 _MOST = 32  # more processes than this wait for the disk and for the consumer of their images
 
 
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # of mallopt(3)
+_KEPT = 2**30  # bytes
+DEVICES = ("auto", "cpu", "cuda")
+
+
 def cores(root: Path = Path("/")) -> int:
     """Return the number of cores this process may use: those it is bound to, within its control groups' CPU limit.
 
@@ -123,10 +128,6 @@ def _share(*words: str) -> float:
     return int(words[0]) / int(words[1])
 
 
-_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # of mallopt(3)
-_KEPT = 2**30  # bytes
-
-
 @cache
 def keep_memory() -> bool:
     """Let glibc keep freed memory, up to 1 GiB at the end of its heap, for the life of the process.
@@ -142,9 +143,6 @@ def keep_memory() -> bool:
     except AttributeError:  # another C library, such as musl
         return False
     return all([mallopt(_MMAP_MAX, 0), mallopt(_TRIM_THRESHOLD, _KEPT), mallopt(_ARENA_MAX, 1)])
-
-
-DEVICES = ("auto", "cpu", "cuda")
 
 
 def pick(name: str = "auto") -> "torch.device":

@@ -21,6 +21,18 @@ from striate.errors import ArgumentError, ShapeError
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as where colour images are read as grey
 
 
+MOST_IMAGES = 2000  # that the components are computed from, spread evenly over the training set
+MOST_PIXELS = 4096  # of each of them
+_CHUNK = 50
+# λ and, as columns, p of ImageNet's training set in red, green, blue: the numbers in common use, first published with
+# Facebook's ResNet code (fb.resnet.torch, 2016).
+_IMAGENET_VALUES = torch.tensor([0.2175, 0.0188, 0.0045], dtype=torch.float64)
+_IMAGENET_VECTORS = torch.tensor(
+    [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]], dtype=torch.float64
+)
+IMAGENET = _IMAGENET_VECTORS * _IMAGENET_VALUES
+
+
 def brightness(images: Tensor, factors: Tensor) -> Tensor:
     """Blend with black: uint8 (N, H, W, C) by factors (N,)."""
     return _blended(images, torch.zeros(1, device=images.device), factors)
@@ -79,19 +91,6 @@ def _grey(pixels: Tensor) -> Tensor:
 
 def _to_bytes(pixels: Tensor) -> Tensor:
     return pixels.round_().clamp_(0, 255).to(torch.uint8)
-
-
-MOST_IMAGES = 2000  # that the components are computed from, spread evenly over the training set
-MOST_PIXELS = 4096  # of each of them
-_CHUNK = 50
-
-# λ and, as columns, p of ImageNet's training set in red, green, blue: the numbers in common use, first published with
-# Facebook's ResNet code (fb.resnet.torch, 2016).
-_IMAGENET_VALUES = torch.tensor([0.2175, 0.0188, 0.0045], dtype=torch.float64)
-_IMAGENET_VECTORS = torch.tensor(
-    [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]], dtype=torch.float64
-)
-IMAGENET = _IMAGENET_VECTORS * _IMAGENET_VALUES
 
 
 class Images(Protocol):

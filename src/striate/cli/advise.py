@@ -13,7 +13,8 @@ from striate.units import seconds
 def advise(
     target: ModelOrRun,
     data: Annotated[
-        str | None, typer.Option(help="What a model is made for and tried on; of a run, other images than its own.")
+        str | None,
+        typer.Option(help="Data set: sets classes and size, and is used by --try; for a run, replaces its own."),
     ] = None,
     rules: Annotated[list[str] | None, typer.Option("--rule", help="Only this rule; may be given again.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="All rules but this; may be given again.")] = None,
@@ -29,7 +30,7 @@ def advise(
         bool, typer.Option("--strict", help="Exit with 1 if there are findings; times vary: add --ignore slow-layer.")
     ] = False,
     attempt: Annotated[
-        bool, typer.Option("--try", help="Train each automatic change beside the original: does it help?")
+        bool, typer.Option("--try", help="Train the original and each automatic change, and compare them.")
     ] = False,
     budget: Annotated[str | None, typer.Option(help="With --try, time for each training; 1m if not given.")] = None,
     epochs: Annotated[int | None, typer.Option(help="With --try, passes over the data instead.")] = None,

@@ -25,12 +25,12 @@ def augment(
     ] = None,
     rows: Annotated[int, typer.Option(min=1, help="How many images.")] = 8,
     variants: Annotated[int, typer.Option(min=1, help="How many variants of each: those of the first epochs.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="What the variation is drawn from, as in training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed, as in training.")] = 0,
     image_size: ImageSize = None,
     fit: Fit = "letterbox",
     out: Annotated[Path | None, typer.Option(help="Where the picture goes: a PNG file.")] = None,
 ) -> None:
-    """Draw images beside augmented variants of them. If you can still tell what they show, so can a network."""
+    """Draw training images next to augmented versions of them."""
     out = out or Path(f"{Path(source).resolve().name}-augmented.png")
     if out.suffix.lower() != ".png":
         raise ArgumentError(f"--out {out}: the picture is a PNG; choose a name in .png.")

@@ -28,7 +28,9 @@ def compare(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Models, as 'striate train' takes them.")],
     data: Source = "digits",
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data, for every model.")] = None,
-    budget: Annotated[str | None, typer.Option(help="Or training time for each run: 90s, 10m, 1h30m.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Training time of each run instead of --epochs: 90s, 10m, 1h30m.")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each model, with the seeds 0, 1, and so on.")] = 3,
     augment: Augment = None,
     settings: Settings = None,

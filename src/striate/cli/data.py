@@ -124,7 +124,7 @@ def pack(
     folder: Annotated[Path, typer.Argument(help="A folder of images, laid out as for training.")],
     out: Annotated[Path, typer.Argument(help="Where the shards go: a folder that does not exist yet.")],
     shard_size: Annotated[str, typer.Option(help="Bytes a shard has at most: 256MB, 1GB, …")] = "256MB",
-    seed: Annotated[int, typer.Option(help="What the order of the images is drawn from.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the order of the images.")] = 0,
     skip_bad: SkipBad = False,
 ) -> None:
     """Write a folder of images as tar shards in the WebDataset convention."""

@@ -14,7 +14,7 @@ def explain(
     image: Annotated[Path, typer.Argument(help="An image file of any size.")],
     out: Annotated[Path | None, typer.Option(help="The file to write; RUN/explain-NAME.html if not given.")] = None,
     layer: Annotated[
-        str | None, typer.Option(help="Where Grad-CAM looks; the last layer with maps if not given.")
+        str | None, typer.Option(help="The layer for Grad-CAM; by default the last one with feature maps.")
     ] = None,
     device: Device = "auto",
 ) -> None:

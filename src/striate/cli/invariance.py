@@ -17,7 +17,7 @@ def invariance(
         list[Path] | None, typer.Option(help="Another run, for the same images; may be given several times.")
     ] = None,
     images: Annotated[int, typer.Option(help="How many images, drawn from the held-out ones.")] = 1000,
-    seed: Annotated[int, typer.Option(help="What images, moves and noise are drawn from.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of images, shifts and noise.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The page to write; RUN/invariance.html if not given.")] = None,
     device: Device = "auto",
     json: Json = False,

@@ -15,7 +15,7 @@ def report(
     data: OtherData = None,
     against: Annotated[
         list[Path] | None,
-        typer.Option(help="Another run, whose shift consistency stands beside; may be given several times."),
+        typer.Option(help="Another run to compare shift consistency with; may be given several times."),
     ] = None,
     device: Device = "auto",
 ) -> None:

@@ -35,9 +35,9 @@ def train(
         bool, typer.Option("--freeze-backbone", help="Train the last layer alone; the others keep their --weights.")
     ] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
-    budget: Annotated[str | None, typer.Option(help="Or as many as fit into this time: 90s, 10m, 1h30m.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Training time instead of --epochs: 90s, 10m, 1h30m.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples a step.")] = None,
-    seed: Annotated[int | None, typer.Option(help="What everything random is drawn from.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     augment: Augment = None,
     settings: Settings = None,
     antialias: Antialias = False,
@@ -47,7 +47,7 @@ def train(
     cache_size: CacheSize = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; a new one under runs/ if not given.")] = None,
     device: Device = "auto",
-    resume: Annotated[Path | None, typer.Option(help="Continue this run; its own settings hold.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue this run, with its own settings.")] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too.")] = False,
     json: Json = False,
 ) -> None:

@@ -17,7 +17,7 @@ from striate.data.loading import as_dataset
 from striate.errors import ArgumentError, DataError
 from striate.evaluation.metrics import wilson_interval
 from striate.preprocess import Preprocess
-from striate.runs import Run, fingerprint
+from striate.runs import Run
 from striate.units import listed
 
 Measurable = Run | Outcome | str | Path | nn.Module
@@ -94,7 +94,7 @@ def _own(run: Run, cache: dict[tuple[Any, ...], Dataset]) -> Dataset | None:
     key = (run.source, run.skip_bad, *size)
     if key not in cache:
         cache[key] = run.data()
-    return cache[key] if fingerprint(cache[key]) == run.fingerprint else None  # `evaluate` then says what changed
+    return cache[key] if cache[key].fingerprint() == run.fingerprint else None  # `evaluate` then says what changed
 
 
 def _grouped(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from striate.data import Dataset
 from striate.evaluation.evaluation import measured
 from striate.evaluation.samples import samples_of
 from striate.preprocess import Preprocess
@@ -62,8 +61,7 @@ def outcome(
     whole: bool | None = None,
 ) -> Outcome:
     """Measure a network for a comparison; arguments and errors are those of `evaluate` and `samples_of`."""
-    known = data if isinstance(data, Dataset) else None
-    trained = Trained.of(run, module=model, preprocess=preprocess, data=known)
+    trained = Trained.of(run, module=model, preprocess=preprocess, data=data)
     evaluation = measured(trained, samples_of(trained, data, whole), device)
     shared: dict[str, Any] = {
         "source": evaluation.source,

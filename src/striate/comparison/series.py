@@ -29,7 +29,7 @@ from striate.errors import (
     StorageError,
 )
 from striate.files import read_json, write_json
-from striate.runs.driver import fingerprint, resume, train
+from striate.runs.driver import resume, train
 from striate.runs.events import Observer
 from striate.runs.folder import locked, new_folder
 from striate.runs.run import Run
@@ -124,7 +124,7 @@ def data_fingerprint(data: Dataset) -> str:
     if data.held_out is None:
         raise DataError(f"{data.source} holds no images out to measure the models on: give it a val or a test split.")
     _, images = data.held_out
-    return f"{fingerprint(data)} {fingerprint(replace(data, train=images))}"
+    return f"{data.fingerprint()} {replace(data, train=images).fingerprint()}"
 
 
 def misfits(series: Series, data_of: Callable[[str], Dataset]) -> dict[str, str]:

@@ -28,6 +28,8 @@ from striate.inference import logits_of, score_of
 from striate.preprocess import Preprocess
 from striate.runs import Run, Trained
 
+MOST_CLASSES = 20
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -133,8 +135,7 @@ def evaluate(
     whole = not isinstance(data, Dataset)
     if isinstance(run, nn.Module) and data is not None:
         data = as_dataset(data, **_options(preprocess or getattr(run, "preprocess", None)))
-    known = data if isinstance(data, Dataset) else None
-    trained = Trained.of(run, module=model, preprocess=preprocess, data=known)
+    trained = Trained.of(run, module=model, preprocess=preprocess, data=data)
     return measured(trained, samples_of(trained, data, whole), device, tta)
 
 
@@ -179,9 +180,6 @@ def _options(preprocess: Preprocess | None) -> dict[str, Any]:
 def best_first(logits: Tensor) -> Tensor:
     """Each image's classes, most probable first and equal ones by number: int64 (N, classes)."""
     return logits.nan_to_num(nan=-torch.inf).sort(dim=1, descending=True, stable=True).indices
-
-
-MOST_CLASSES = 20
 
 
 def evaluation_text(evaluation: Evaluation) -> str:

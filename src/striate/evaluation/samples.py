@@ -14,7 +14,7 @@ from striate.data.dataset import conformed_images
 from striate.data.lazy import joined
 from striate.data.loading import as_dataset, lasting
 from striate.errors import ArgumentError, BadFilesError, DataError
-from striate.runs import Trained, fingerprint
+from striate.runs import Trained
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def samples_of(trained: Trained, data: Any = None, whole: bool | None = None) ->
     """
     dataset, same_place = _loaded(trained, data)
     run = trained.run
-    changed = run is None or fingerprint(dataset) != run.fingerprint
+    changed = run is None or dataset.fingerprint() != run.fingerprint
     labels = _positions(trained, dataset)
     notes = list(trained.notes)
     if run is not None and (same_place or not changed):

@@ -1,7 +1,7 @@
 """Logits of a trained model: `logits_of` for one pass, `Predictor` for repeated calls.
 
-`logits_of` computes as the model is written, and so always with the weights of the moment: over the few hundred batches
-of a validation, a faster program would win no more than it costs. A `Predictor` is for those who keep asking.
+`logits_of` computes as the model is written, and so always with its current weights: over the few hundred batches
+of a validation, a faster program would win no more than it costs. A `Predictor` is for repeated calls.
 """
 
 import copy

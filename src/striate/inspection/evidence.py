@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from striate.errors import ArgumentError
 from striate.inspection.attribution import grad_cam, integrated_gradients, randomised, rank_correlation
 from striate.inspection.extent.field import Field
-from striate.inspection.features import features, has_feature_maps
+from striate.inspection.features import features, has_feature_maps, last_feature_maps
 from striate.inspection.receptive_fields import EffectiveField, effective_field
 from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.trace import Call, layers_of, trace
@@ -163,3 +164,11 @@ def strongest_units(model: nn.Module, image: Tensor, layer: str) -> list[int]:
     made = features(model, image, layer)[0]
     excited = made.flatten(1).amax(1) if made.dim() == 3 else made
     return excited.sort(descending=True, stable=True).indices.tolist()
+
+
+def last_layer(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[str | None, str | None]:
+    """The last layer with feature maps, or the reason why there is none."""
+    try:
+        return last_feature_maps(model, input_shape), None
+    except ArgumentError as error:
+        return None, str(error)

@@ -17,7 +17,6 @@ from striate.hardware import pick
 from striate.inspection import describe, evidence, receptive_fields
 from striate.inspection.evidence import stages
 from striate.inspection.examples import Examples
-from striate.inspection.features import last_feature_maps
 from striate.inspection.structure.inputs import like
 from striate.preprocess import Preprocess
 from striate.reports import pictures
@@ -67,14 +66,13 @@ def explain(
         CheckpointError: if the run has no usable weights.
         StorageError: if the file can't be written; what was there before stays.
     """
-    known = data if isinstance(data, Dataset) else None
-    trained = Trained.of(run, module=model, preprocess=preprocess, classes=classes, data=known)
+    trained = Trained.of(run, module=model, preprocess=preprocess, classes=classes, data=data)
     folder = trained.run.path if trained.run else Path()
     path = file_to_write(folder / f"explain-{stem_of(image)}.html" if out is None else out, "explain.html")
     trained.module.to(pick(device))
     prediction = predict(trained, image, device=device)[0]
     explained = _ExplainedImage(trained, image)
-    layer, reason = (layer, None) if layer else explained.last_layer()
+    layer, reason = (layer, None) if layer else evidence.last_layer(trained.module, trained.input_shape)
     examples, missing = explained.examples(data, layer)
     page: dict[str, Any] = {
         "trained": trained,
@@ -99,13 +97,6 @@ class _ExplainedImage:
         self.shape = trained.input_shape
         self.input = self._input(torch.from_numpy(self.pixels)[None])
         self.work = max(describe(self.model, self.shape).multiply_adds, 1)
-
-    def last_layer(self) -> tuple[str | None, str | None]:
-        """The last layer with feature maps, or the reason why there is none."""
-        try:
-            return last_feature_maps(self.model, self.shape), None
-        except ArgumentError as error:
-            return None, str(error)
 
     def attributions(self, target: int, layer: str | None) -> dict[str, Any]:
         """Grad-CAM and integrated gradients for the class `target`."""

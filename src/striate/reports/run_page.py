@@ -65,8 +65,7 @@ def report(
     """
     whole = data is not None and not isinstance(data, Dataset)
     data = as_dataset(data) if isinstance(run, nn.Module) and data is not None else data
-    known = data if isinstance(data, Dataset) else None
-    trained = Trained.of(run, module=model, preprocess=preprocess, data=known)
+    trained = Trained.of(run, module=model, preprocess=preprocess, data=data)
     folder = trained.run.path if trained.run else Path()
     path = file_to_write(folder / "report.html" if out is None else out, "report.html")
     rivals = tuple(

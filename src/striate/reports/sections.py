@@ -32,6 +32,18 @@ ATTRIBUTION_WORK = 10**12  # multiply-adds to spend: some seconds to a minute on
 ATTRIBUTION_PASSES = 2 * 3 * evidence.STEPS  # of an image: the trained network and the random one, forward and back
 
 
+INVARIANCE_IMAGES = 1000  # images
+INVARIANCE_WORK = 3 * 10**12 // 2  # multiply-adds to spend on them: some ten seconds on two CPU cores
+INVARIANCE_PASSES = 62  # of an image, through all curves
+UNITS, EXCITING = 4, 6  # units of the last layer with feature maps, and images for each
+INSIDES_IMAGES = 1000  # images, at most, among which the exciting ones are found
+INSIDES_WORK = 10**12  # multiply-adds to spend on these images: some seconds to a minute on a CPU core
+INSIDES_FIELD_WORK = 3 * 10**10  # and on the effective fields of one layer
+ADVICE_IMAGES = 1000  # images for the rules that check activations
+ADVICE_RULES = tuple(rule for rule in RULES if rule != "slow-layer")  # measured times would differ in every report
+ADVICE_WORK = 10**12  # multiply-adds to spend on them: some seconds to a minute on a CPU core
+
+
 def attribution(inspected: InspectedRun) -> dict[str, Any] | None:
     """Grad-CAM and integrated gradients of the most confident correct predictions and mistakes."""
     if inspected.samples is None or inspected.evaluation is None:
@@ -41,7 +53,7 @@ def attribution(inspected: InspectedRun) -> dict[str, Any] | None:
     )
     chosen = inspected.samples.split.images[torch.tensor(positions)]
     targets = inspected.evaluation.predicted[positions]
-    layer, no_cam = _last_maps(inspected)
+    layer, no_cam = evidence.last_layer(inspected.model, inspected.shape)
     ways = _ways(inspected, chosen, targets, layer)
     rows = []
     for number, position in enumerate(positions):
@@ -58,33 +70,6 @@ def attribution(inspected: InspectedRun) -> dict[str, Any] | None:
         )
     similarities = {name: _mean([each.correlation for each in found]) for name, found in ways.items()}
     return {"rows": rows, "layer": layer, "no_cam": no_cam, "similarities": similarities, "similar": evidence.SIMILAR}
-
-
-def _ways(
-    inspected: InspectedRun, chosen: Tensor, targets: Tensor, layer: str | None
-) -> dict[str, list[evidence.Attribution]]:
-    inputs, black = inspected.inputs(chosen), inspected.inputs(torch.zeros_like(chosen[:1]))
-    ways = {"Grad-CAM": evidence.grad_cams(inspected.model, inputs, targets, layer)} if layer else {}
-    ways["integrated gradients"] = evidence.pixel_attributions(inspected.model, inputs, targets, black)
-    return ways
-
-
-def _last_maps(inspected: InspectedRun) -> tuple[str | None, str | None]:
-    """The last layer with feature maps, or the reason why there is none."""
-    try:
-        return last_feature_maps(inspected.model, inspected.shape), None
-    except ArgumentError as error:
-        return None, str(error)
-
-
-def _mean(values: list[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return sum(defined) / len(defined) if defined else None
-
-
-INVARIANCE_IMAGES = 1000  # images
-INVARIANCE_WORK = 3 * 10**12 // 2  # multiply-adds to spend on them: some ten seconds on two CPU cores
-INVARIANCE_PASSES = 62  # of an image, through all curves
 
 
 def invariance(inspected: InspectedRun) -> dict[str, Any] | None:
@@ -122,17 +107,6 @@ def invariance(inspected: InspectedRun) -> dict[str, Any] | None:
     }
 
 
-def _interval(found: Invariance) -> tuple[float, float]:
-    """95 % confidence interval of the shift consistency (Wilson), over such images."""
-    return wilson_interval(round(found.shift_consistency().consistency * found.n), found.n)
-
-
-UNITS, EXCITING = 4, 6  # units of the last layer with feature maps, and images for each
-INSIDES_IMAGES = 1000  # images, at most, among which the exciting ones are found
-INSIDES_WORK = 10**12  # multiply-adds to spend on these images: some seconds to a minute on a CPU core
-INSIDES_FIELD_WORK = 3 * 10**10  # and on the effective fields of one layer
-
-
 def insides(inspected: InspectedRun) -> dict[str, Any] | None:
     """Receptive fields over an image, its feature maps layer by layer, and the images that excite units most."""
     if inspected.samples is None:
@@ -165,11 +139,6 @@ def insides(inspected: InspectedRun) -> dict[str, Any] | None:
         ],
         "shown": inspected.trained.classes[int(split.labels[positions[0]])],
     }
-
-
-ADVICE_IMAGES = 1000  # images for the rules that check activations
-ADVICE_RULES = tuple(rule for rule in RULES if rule != "slow-layer")  # measured times would differ in every report
-ADVICE_WORK = 10**12  # multiply-adds to spend on them: some seconds to a minute on a CPU core
 
 
 def advice(inspected: InspectedRun) -> dict[str, Any]:
@@ -237,3 +206,22 @@ def sections(inspected: InspectedRun) -> dict[str, Values]:
             found[name] = {"refused": str(error).split("\n", 1)[0]}
     inspected.progress("inspecting", len(SECTIONS), len(SECTIONS))
     return found
+
+
+def _ways(
+    inspected: InspectedRun, chosen: Tensor, targets: Tensor, layer: str | None
+) -> dict[str, list[evidence.Attribution]]:
+    inputs, black = inspected.inputs(chosen), inspected.inputs(torch.zeros_like(chosen[:1]))
+    ways = {"Grad-CAM": evidence.grad_cams(inspected.model, inputs, targets, layer)} if layer else {}
+    ways["integrated gradients"] = evidence.pixel_attributions(inspected.model, inputs, targets, black)
+    return ways
+
+
+def _mean(values: list[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None
+
+
+def _interval(found: Invariance) -> tuple[float, float]:
+    """95 % confidence interval of the shift consistency (Wilson), over such images."""
+    return wilson_interval(round(found.shift_consistency().consistency * found.n), found.n)

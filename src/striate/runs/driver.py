@@ -80,7 +80,7 @@ def train(
             preprocess=preprocess,
             recipe=settled(recipe, module, data, preprocess, target, facts.loss if facts else "cross-entropy"),
             environment=environment(target),
-            fingerprint=fingerprint(data),
+            fingerprint=data.fingerprint(),
             weights=None if weights is None else os.path.abspath(weights),
         )
         session = Session(run, module, data, target, tensorboard, observer)
@@ -133,18 +133,13 @@ def resume(
     if run.result and _is_whole(run):
         return run
     data = run.data() if data is None else run.sized(as_dataset(data))
-    if fingerprint(data) != run.fingerprint:
+    if data.fingerprint() != run.fingerprint:
         raise CheckpointError(
             f"{run.source} has changed since {run.path} was begun, so the run can't be continued: "
             "bring the images back as they were, or train again with a new --out."
         )
     with locked(run.path), _threads(run.environment["threads"]):
         return Session(run, run.fresh_model(model), data, pick(device), tensorboard, observer).drive()
-
-
-def fingerprint(data: Dataset) -> str:
-    """The SHA-256 of the training images and labels, of the classes' names and of the shapes."""
-    return data.fingerprint()
 
 
 def _identity(model: str | nn.Module) -> tuple[str, models.Facts | None]:

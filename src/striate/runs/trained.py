@@ -45,7 +45,7 @@ class Trained:
         module: nn.Module | None = None,
         preprocess: Preprocess | None = None,
         classes: Sequence[str] | None = None,
-        data: Dataset | None = None,
+        data: Any = None,
     ) -> "Trained":
         """Make one of a run, a run's folder or a module.
 
@@ -54,8 +54,8 @@ class Trained:
             module: for a run whose model Striate did not create, a module of the same structure.
             preprocess: how images become a module's input; a module from `Run.model` knows it.
             classes: the names of a module's classes; a module from `Run.model` knows them.
-            data: where `preprocess` and `classes` are taken from if nothing else gives them: the size of its images,
-                the mean and standard deviation of its training images, its classes.
+            data: where `preprocess` and `classes` are taken from if nothing else gives them and it is a `Dataset`: the
+                size of its images, the mean and standard deviation of its training images, its classes.
 
         Raises:
             ArgumentError: if something is missing, or given twice.
@@ -64,7 +64,7 @@ class Trained:
         if isinstance(model, Trained):
             return model
         if isinstance(model, nn.Module):
-            return cls._of_module(model, preprocess, classes, data)
+            return cls._of_module(model, preprocess, classes, data if isinstance(data, Dataset) else None)
         run = Run.of(model)
         if preprocess is not None or classes is not None:
             raise ArgumentError(f"{run.path} is a run and has its own preprocessing and classes: leave yours out.")

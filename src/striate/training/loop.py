@@ -1,7 +1,7 @@
 """The training loop.
 
 for each step:
-    batch      order, variation and dropout are functions of (seed, step)
+    batch      order, augmentation and dropout are functions of (seed, step)
     forward    logits and loss; a loss that is not finite ends the run here
     backward   gradients, clipped
     update     at this step's learning rate

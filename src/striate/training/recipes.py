@@ -40,7 +40,7 @@ class Recipe(BaseModel):
 
     name: str = Field("custom", description="what the recipe is called")
     epochs: int = Field(10, ge=1, description="passes over the training data")
-    steps: str = Field("", description="how many steps, instead of whole epochs: '3752', or as a budget's run ended")
+    steps: str = Field("", description="number of steps, instead of epochs: '3752', or as a run with a budget wrote it")
     budget: float = Field(0.0, ge=0, description="seconds of training, instead of epochs; 0 for none")
     batch_size: int = Field(64, ge=1, description="samples a step")
     optimizer: Literal["sgd", "muon", "adamw", "nadam"] = Field("sgd", description="sgd is with momentum")
@@ -55,14 +55,18 @@ class Recipe(BaseModel):
     early_dropout: float = Field(1.0, ge=0, le=1, description="share of the steps, from the first, with dropout on")
     loss: Literal["auto", "cross-entropy", "map"] = Field("auto", description="auto: what the model was published with")
     map_penalty: float = Field(10.0, gt=0, description="j, the rubbish class's penalty in LeNet-5's MAP loss")
-    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: what a second's trial shows")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: the faster one in a one-second trial"
+    )
     freeze_backbone: bool = Field(False, description="train the last layer alone, the others being loaded weights")
     first_layer_rate: float = Field(
         1.0, gt=0, le=1, description="the first layer's learning rate as a share of the last one's (discriminative)"
     )
     augment: str = Field("auto", description="an augmentation policy; auto: flips and shifts where the data allows")
-    tta: str = Field("none", description="views whose probabilities the result and later predictions average; auto too")
-    seed: int = Field(0, ge=0, description="what weights, order, variation and dropout are drawn from")
+    tta: str = Field(
+        "none", description="test-time augmentation: none, flip, shifts, ten-crop, several with commas, or auto"
+    )
+    seed: int = Field(0, ge=0, description="random seed of weights, order, augmentation and dropout")
 
     def __init__(self, **settings: Any):
         unknown_names = set(settings) - set(type(self).model_fields)

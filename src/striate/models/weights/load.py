@@ -78,7 +78,7 @@ class _Undrawn(TorchFunctionMode):
 def _advice(model: nn.Module, file: WeightFile, adapt: bool) -> str:
     """Return a sentence on the model the file belongs to, and the remedy."""
     if not adapt and fits(model, file):
-        return "They can be adapted to it: pass adapt=True (--adapt)."
+        return "They can be adapted to it: pass adapt=True."
     kept = file.header.get("architecture")
     if kept:
         height, width = kept["image_size"]
