@@ -110,7 +110,7 @@ def test_the_rest_of_the_recipe_is_the_models_own():
 def test_what_is_seen_depends_on_all_that_is_learnt_and_measured():
     other = replace(SHAPES, test=Split(SHAPES.test.images.flip(0), SHAPES.test.labels))
     assert data_fingerprint(SHAPES) == data_fingerprint(replace(SHAPES)) != data_fingerprint(other)
-    with pytest.raises(DataError, match="holds no images out"):
+    with pytest.raises(DataError, match="has no test or val images"):
         data_fingerprint(replace(SHAPES, val=None, test=None))
 
 

@@ -129,5 +129,5 @@ def test_what_diverges_fails_alone(data: Dataset) -> None:
 def test_what_it_takes(data: Dataset) -> None:
     with pytest.raises(ArgumentError, match="a change and a seed"):
         trial(learning, {}, data, QUICK)
-    with pytest.raises(DataError, match="holds no images out"):
+    with pytest.raises(DataError, match="has no test or val images"):
         trial(learning, {"same": learning}, Dataset("shapes", data.classes, data.train), QUICK)

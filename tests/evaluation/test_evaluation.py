@@ -183,7 +183,7 @@ def test_data_that_changed_since_is_said(save: Save, tmp_path: Path) -> None:
 def test_nothing_held_out_is_an_error(tmp_path: Path) -> None:
     data = Dataset("arrays", ("cross", "bar", "dot"), split(15, 8))
     run = train("mlp", data, Recipe(epochs=1, augment="none"), out=tmp_path / "run")
-    with pytest.raises(DataError, match=r"holds no images out.*--data"):
+    with pytest.raises(DataError, match=r"has no test or val images.*--data"):
         evaluate(run, data)
 
 

@@ -119,10 +119,12 @@ def data_fingerprint(data: Dataset) -> str:
     """SHA-256 of the training images and of the held-out images.
 
     Raises:
-        DataError: if the data holds no images out.
+        DataError: if the data has no test or val images.
     """
     if data.held_out is None:
-        raise DataError(f"{data.source} holds no images out to measure the models on: give it a val or a test split.")
+        raise DataError(
+            f"{data.source} has no test or val images to measure the models on: give it a test or a val split."
+        )
     _, images = data.held_out
     return f"{data.fingerprint()} {replace(data, train=images).fingerprint()}"
 
@@ -229,7 +231,7 @@ def _with_val_split(data: Dataset) -> Dataset:
     if (data.val is not None and len(data.val)) or data.test is None:
         return data
     chosen = torch.linspace(0, len(data.test) - 1, min(MOST_VAL_IMAGES, len(data.test))).long()
-    note = f"there is no val split: accuracy is watched on {len(chosen):,} of the test images, and nothing chosen by it"
+    note = f"there is no val split: validation accuracy is of {len(chosen):,} test images, for display only"
     return replace(data, val=Split(data.test.images[chosen], data.test.labels[chosen]), notes=(*data.notes, note))
 
 

@@ -119,13 +119,15 @@ def trial(
 
     Raises:
         ArgumentError: without a change, or for no seed.
-        DataError: if the data holds no images out.
+        DataError: if the data has no test or val images.
         RunError: if the original, or every change, could not be trained.
     """
     if not changes or seeds < 1:
         raise ArgumentError("a trial takes a change and a seed at least.")
     if data.held_out is None:
-        raise DataError(f"{data.source} holds no images out to measure the change on: give it a val or a test split.")
+        raise DataError(
+            f"{data.source} has no test or val images to measure the change on: give it a test or a val split."
+        )
     makers = {ORIGINAL: original, **changes}
     outcomes: dict[str, list[Outcome]] = {name: [] for name in makers}
     failures: dict[str, str] = {}

@@ -98,8 +98,7 @@ def _is_source(data: Any, source: str) -> bool:
 def _held_out(dataset: Dataset) -> tuple[str, Split]:
     if dataset.held_out is None:
         raise DataError(
-            f"{dataset.source} holds no images out, neither in a test nor in a val split: "
-            "measure the run on images it was not trained on, with --data."
+            f"{dataset.source} has no test or val images: measure the run on images it was not trained on, with --data."
         )
     return dataset.held_out
 

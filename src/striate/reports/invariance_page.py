@@ -82,7 +82,7 @@ def layers(found: Invariance) -> dict[str, Any]:
         "by_stride": by_stride,
         "every": every,
         "errors": category_chart(
-            names, errors, x="error: 0 is perfect, 1 as another image", label="errors layer by layer"
+            names, errors, x="error: 0 is perfect, 1 as far as another image", label="errors layer by layer"
         ),
         "through": category_chart(
             names, through, x="share of the input values, at most", label="values that get through", bars=True

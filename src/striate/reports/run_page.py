@@ -45,8 +45,8 @@ def report(
         run: a run or its folder, or a module from (N, C, H, W) to logits (N, classes); of a run not finished, the
             newest checkpoint is shown.
         out: the file; report.html in the run's folder, or in the working directory, if not given.
-        data: what to measure the run on, see `evaluate`. Where the run's own data is gone or holds no images out, the
-            report says so and shows the rest.
+        data: what to measure the run on, see `evaluate`. Where the run's own data is gone or has no test or val
+            images, the report says so and shows the rest.
         against: other runs on the same classes, to compare its shift consistency with.
         device: "auto", "cpu" or "cuda".
         model: for a run whose model Striate did not create, a module of the same structure.

@@ -84,7 +84,7 @@ def _change(network: Network, paths: list[str]) -> tuple[str, Surgery | None]:
     if isinstance(module, EXPONENTIALS):
         return "Use a ReLU, which costs a comparison for each value and no exponential.", swapping(paths, nn.ReLU())
     if layer_kinds.activation(module) or isinstance(module, layer_kinds.NORMS):
-        return f"{_MEMORY_BOUND}: apply it behind the pooling, on fewer values, where both commute.", None
+        return f"{_MEMORY_BOUND}: apply it after the pooling, on fewer values, if the order does not matter.", None
     if isinstance(module, (*layer_kinds.MAX_POOLS, *layer_kinds.AVG_POOLS)):
         return (
             f"{_MEMORY_BOUND}: pool fewer or smaller feature maps, or give the stride to the convolution before it.",

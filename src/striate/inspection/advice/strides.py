@@ -41,7 +41,7 @@ def skipping_strides(network: Network) -> list[Finding]:
         Finding(
             rule="skipping-stride",
             layers=tuple(unread),
-            found=f"{' and '.join(kinds)}: {share(worst, 1)} of the input cells are read by nothing.",
+            found=f"{' and '.join(kinds)}: {share(worst, 1)} of the input cells are not used.",
             numbers={"unread": worst, "layers": len(unread)},
             change=f"{_proposal([calls[name] for name in unread])}.",
             manual="" if plain else "a layer is of a custom type",

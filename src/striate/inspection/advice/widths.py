@@ -48,7 +48,7 @@ def narrow_stages(network: Network) -> list[Finding]:
         Finding(
             rule="narrow-stage",
             layers=tuple(dict.fromkeys(call.name for call in network.convolutions if call.name in there)),
-            found=f"The feature maps become smaller but not more: {shown}.",
+            found=f"The feature maps shrink, and the number of channels does not grow: {shown}.",
             numbers={"stages": len(narrow), "maps_before": widths[before], "maps": widths[after]},
             change="Double the channels there, and keep the proportions behind it: "
             f"{' → '.join(str(round(width * factors[stride])) for stride, width in widths.items())} channels.",
