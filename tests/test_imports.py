@@ -226,7 +226,7 @@ def _owner(file: str) -> str:
 # ---------------------------------------------------------------- Striate keeps the rules
 
 
-def test_striate_keeps_its_levels_and_fences() -> None:
+def test_striates_imports_follow_the_levels() -> None:
     assert violations(ROOT) == []
 
 

@@ -222,6 +222,6 @@ def test_what_is_no_image_is_refused(shape):
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int64, np.uint16, bool])
-def test_what_is_not_in_levels_is_refused(kind):
+def test_images_that_are_not_0_to_255_are_refused(kind):
     with pytest.raises(ArgumentError, match="expected uint8"):
         Preprocess(4, 4, 1).conform(np.zeros((8, 8, 1), kind))

@@ -12,7 +12,7 @@ from striate import resizing
 from striate.resizing import picture_of, pixels_of, resized, resized_together
 
 sides = st.integers(1, 90)
-NEAR = 2  # levels: in noise a few sizes of a thousand are that far from Pillow's, the others one at most
+NEAR = 2  # of 255: in noise a few sizes of a thousand are that far from Pillow's, the others one at most
 
 
 def noise(height: int, width: int, mode: str) -> Image.Image:
@@ -25,7 +25,7 @@ def by_pillow(picture: Image.Image, width: int, height: int) -> np.ndarray:
 
 
 @given(sides, sides, sides, sides, st.sampled_from(["L", "RGB"]))
-def test_levels_are_pillows_or_next_to_them(height: int, width: int, high: int, wide: int, mode: str) -> None:
+def test_pixel_values_are_pillows_or_near(height: int, width: int, high: int, wide: int, mode: str) -> None:
     picture = noise(height, width, mode)
     found, expected = resized(picture, wide, high), by_pillow(picture, wide, high)
     assert found.dtype == np.uint8

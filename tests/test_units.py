@@ -1,14 +1,11 @@
 """Sizes and durations as people write them: what is written is what is read, and everything else is refused."""
 
 import contextlib
-import shutil
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.data.cache.decoded import default_size
 from striate.errors import ArgumentError
 from striate.units import bytes_of, readable, seconds
 
@@ -49,20 +46,6 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 )
 def test_sizes_are_written(size: int, text: str) -> None:
     assert readable(size) == text
-
-
-def test_the_usual_limit_leaves_half_of_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    free = 10**9
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 10**12 - free, free))
-    folder = tmp_path / "not" / "yet"
-    assert default_size(folder) == 500_000_000
-    (folder / "a").mkdir(parents=True)
-    (folder / "a" / "pixels").write_bytes(bytes(1000))
-    assert default_size(folder) == 500_000_500
-    free = 10**12
-    assert default_size(folder) == 20 * 10**9
-    monkeypatch.setenv("STRIATE_CACHE_SIZE", "3GB")
-    assert default_size(folder) == 3 * 10**9
 
 
 @pytest.mark.parametrize(

@@ -93,15 +93,15 @@ def test_memory_is_more_than_this_library_needs() -> None:
 
 
 @pytest.mark.parametrize("network", ["fashion_cnn", "resnet18:stem=small"])
-def test_twins_compute_the_same(network: str) -> None:
+def test_both_networks_compute_the_same(network: str) -> None:
     """With Striate's weights the plain network gives Striate's logits."""
-    ours, twin = striate.create(network, seed=1).eval(), pytorch_peer.NETWORKS[network]().eval()
+    ours, plain = striate.create(network, seed=1).eval(), pytorch_peer.NETWORKS[network]().eval()
     torch.nn.init.normal_([*ours.parameters()][-2], generator=torch.Generator().manual_seed(2))
-    twin.load_state_dict(dict(zip(twin.state_dict(), ours.state_dict().values(), strict=True)))
+    plain.load_state_dict(dict(zip(plain.state_dict(), ours.state_dict().values(), strict=True)))
     x = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
-        torch.testing.assert_close(twin(x), ours(x), rtol=1e-4, atol=1e-4)
-    assert twin(x).std() > 0.01
+        torch.testing.assert_close(plain(x), ours(x), rtol=1e-4, atol=1e-4)
+    assert plain(x).std() > 0.01
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ def test_json_is_one_object_with_every_network(striate, run: Run, blurred: Run, 
 
 
 @pytest.mark.slow
-def test_a_network_without_strides_has_no_twin(striate, tmp_path: Path):
+def test_a_network_without_strides_has_no_blurred_network(striate, tmp_path: Path):
     mlp = train("mlp", "digits", recipe(epochs=1), out=tmp_path / "mlp")
     answer = striate("invariance", mlp.path, "--images", "10", "--json", "--out", tmp_path / "page.html")
     assert answer.code == 0

@@ -63,7 +63,7 @@ def test_a_single_model_has_a_row_and_no_pairs():
     comparison = compare({"tall": of_seeds("tall", 0.9)})
     assert len(comparison.rows) == 1
     assert comparison.pairs == ()
-    assert "real" not in comparison.text()
+    assert "significant" not in comparison.text()
 
 
 def test_seeds_that_failed_leave_the_others():
@@ -202,8 +202,8 @@ def test_the_text_has_a_line_for_each_model_and_pair():
         assert word in head
     assert "1,234,567" in small
     assert len(head) == len(small)
-    assert sum(line.endswith("real") for line in lines) == 2
-    assert sum(line.endswith("could be chance") for line in lines) == 1
+    assert sum(line.endswith(" significant") and not line.endswith("not significant") for line in lines) == 2
+    assert sum(line.endswith("not significant") for line in lines) == 1
     assert "Holm" in lines[-1]
     assert "training images" in lines[-1]
 

@@ -286,7 +286,7 @@ def test_without_a_val_split_some_of_the_test_split_are_watched(tmp_path: Path, 
     assert (run.result or {})["split"] == "test"
     data = watch.begun[0].data
     assert data.val is not None
-    assert "7 of the test images" in data.notes[-1]
+    assert "of 7 test images" in data.notes[-1]
     assert len(data.val) == 7
     assert data.test is test
     for place, position in ((0, 0), (-1, -1)):  # from the first to the last, as a split may be in the classes' order

@@ -25,7 +25,7 @@ def test_a_line_is_a_colour_of_the_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bars", [False, True])
-def test_rungs_stand_one_under_the_other_with_their_names(bars: bool, tmp_path: Path) -> None:
+def test_categories_stand_one_under_the_other_with_their_names(bars: bool, tmp_path: Path) -> None:
     values = [Line("one", [(0, 0.5), (1, None), (2, 1)]), Line("two", [(0, 1), (1, 0.2), (2, 0.3)], 1)]
     drawn = category_chart(["a", "b$_{1}$", "c"], values[: 1 if bars else 2], x="share", label="steps", bars=bars)
     height = {name: float(y) for y, name in re.findall(r'<text[^>]* y="([\d.]+)"[^>]*>([abc][^<]*)<', drawn)}

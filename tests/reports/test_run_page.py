@@ -96,7 +96,7 @@ def test_many_classes_become_a_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_mistakes_are_the_surest_with_their_files(tmp_path: Path) -> None:
+def test_mistakes_are_the_most_confident_with_their_files(tmp_path: Path) -> None:
     data = arrays(tuple("abcdef"), per_class=20, noise=250)
     page = Page(report(quick("mlp", data, tmp_path / "run"), data=data))
     assert "The 24 most confident of" in page.text

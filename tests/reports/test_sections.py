@@ -162,10 +162,10 @@ def test_other_classes_and_no_weights_are_no_rivals(run: Run, shapes: Dataset, t
         (range(6), [0, 1, 2], [0, 1]),
     ],
 )
-def test_telling_images_are_the_surest_each_of_another_class(
+def test_chosen_images_are_the_most_confident_each_of_another_class(
     wrong: Sequence[int], four: list[int], two: list[int], run: Run, shapes: Dataset
 ) -> None:
-    """Six images of the classes 0, 1, 2, 0, 1, 2, the first ones surest; some taken for the next class."""
+    """Six images of the classes 0, 1, 2, 0, 1, 2, confidence falling; some are taken for the next class."""
     samples = samples_of(Trained.of(run), shapes)
     labels = torch.arange(6) % 3
     predicted = torch.tensor([(label + (n in wrong)) % 3 for n, label in enumerate(labels.tolist())])

@@ -8,7 +8,7 @@ from typing import Any
 from striate.comparison.significance import Difference
 from striate.drawing import aligned, duration, minus, percent
 
-LEVEL = 0.05  # significance level: the accepted chance of even one false "real" among all pairs of a comparison
+LEVEL = 0.05  # significance level: the accepted chance of even one false "significant" among all pairs of a comparison
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def _differences(comparison: Comparison) -> str:
             *(pair.better, pair.other, points(pair.difference.mean), _between(pair)),
             *(
                 p_value(pair.corrected).removeprefix("p = ").removeprefix("p "),
-                "real" if pair.real else "could be chance",
+                "significant" if pair.real else "not significant",
             ),
         )
         for pair in comparison.pairs

@@ -120,7 +120,7 @@ def sign_flip(differences: NDArray[np.int_]) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values corrected for how many there are, in the order given (Holm 1979).
 
-    Calling those up to 0.05 real keeps the chance of even one false call among all of them at 5 %.
+    Calling those up to 0.05 significant keeps the chance of even one false call among all of them at 5 %.
     """
     order = sorted(range(len(p_values)), key=lambda position: p_values[position])
     corrected, least = [0.0] * len(p_values), 0.0

@@ -149,7 +149,7 @@ def _blur(model: nn.Module, calls: list[_Call], layer: Strided, filter: str) -> 
     activation = _activation(calls, mine[0]) if len(mine) == 1 else None
     place = activation or layer
     if activation is None and type(layer) is nn.Conv2d:
-        _put(model, layer, layers.BlurredConv2d(layer, filter))
+        replace_module(model, layer, layers.BlurredConv2d(layer, filter))
         return
     if any(True for _ in place.parameters()):
         raise ArgumentError(f"a {type(place).__name__} can't be blurred if no activation follows it.")
@@ -159,9 +159,9 @@ def _blur(model: nn.Module, calls: list[_Call], layer: Strided, filter: str) -> 
     if getattr(layer, "ceil_mode", False):
         if not isinstance(layer, nn.MaxPool2d):
             raise ArgumentError(f"a {type(layer).__name__} with ceil_mode can't be blurred.")
-        _put(model, layer, nn.Sequential(_LastWindow(layer), layer))
+        replace_module(model, layer, nn.Sequential(_LastWindow(layer), layer))
     layer.stride = (1, 1)
-    _put(model, place, nn.Sequential(place, blur))
+    replace_module(model, place, nn.Sequential(place, blur))
 
 
 def _activation(calls: list[_Call], call: _Call) -> nn.Module | None:
@@ -178,7 +178,7 @@ def _activation(calls: list[_Call], call: _Call) -> nn.Module | None:
             return None
 
 
-def _put(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
     """Replace a module by another, wherever the network holds it."""
     for name in [name for name, module in model.named_modules(remove_duplicate=False) if module is old]:
         model.set_submodule(name, new)

@@ -183,11 +183,11 @@ def first_filters(model: nn.Module, preprocess: Preprocess) -> list[str]:
         else:
             continue
         most = max(16, min(MOST_FILTERS, MOST_FILTER_CELLS // filters[0, 0].numel()))
-        return [_filter_picture(each) for each in filters[:most].detach().float().cpu()]
+        return [filter_picture(each) for each in filters[:most].detach().float().cpu()]
     return []
 
 
-def _filter_picture(weight: Tensor) -> str:
+def filter_picture(weight: Tensor) -> str:
     """One filter, (C, h, w), with its largest absolute weight at full contrast."""
     scaled = weight / weight.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
     return data_uri(((scaled + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy())

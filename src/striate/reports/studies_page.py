@@ -11,6 +11,7 @@ from striate.files import write_atomic
 from striate.inspection.studies.depthwise import ANGLES, STROKES, DepthwiseStudy
 from striate.inspection.studies.depthwise_text import estimate, headline, verdicts
 from striate.inspection.studies.pooling import PoolingStudy, ring, segmented
+from striate.reports.pictures import filter_picture
 from striate.reports.rendering import file_to_write, render
 
 
@@ -94,7 +95,7 @@ def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
         charts[what] = lines(drawn, x="rotation, in degrees", y=what, label=f"{what} by angle", legend=False)
     groups = [
         {
-            "filters": [data_uri(_filter_picture(each)) for each in filters],
+            "filters": [filter_picture(each[None]) for each in filters],
             "winners": [(angle, winner) for angle, winner in zip(STROKES, winners, strict=True)],
             "count": len({winner for winner in winners if winner >= 0}),
         }
@@ -112,8 +113,3 @@ def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
     }
     write_atomic(path, render("depthwise.html.j2", page))
     return path
-
-
-def _filter_picture(weight: Tensor) -> Tensor:
-    """A filter, (h, w), at its full contrast: grey is 0, white the most positive; uint8 (h, w, 1)."""
-    return ((weight / weight.abs().max() + 1) * 127.5).round().byte()[..., None]

@@ -26,6 +26,7 @@ from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.inputs import like, taking
 from striate.inspection.structure.trace import first_tensor, layers_of, uncompiled
 from striate.models import evaluating
+from striate.models.antialias import replace_module
 
 Surgery = Callable[[nn.Module, tuple[int, int, int]], None]  # changes a network that takes (channels, height, width)
 Size = tuple[int, ...]
@@ -77,8 +78,7 @@ def put(model: nn.Module, path: str, new: nn.Module) -> None:
         raise ArgumentError("the network is a single layer.")
     old = model.get_submodule(path)
     new.train(old.training)
-    for name in [name for name, module in model.named_modules(remove_duplicate=False) if module is old]:
-        model.set_submodule(name, new)
+    replace_module(model, old, new)
 
 
 def swapping(paths: Iterable[str], new: nn.Module) -> Surgery:
