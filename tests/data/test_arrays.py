@@ -164,3 +164,51 @@ def test_samples_that_are_no_pairs_are_refused() -> None:
         torch_samples(TensorDataset(torch.zeros(3, 5)))
     with pytest.raises(DataError, match="a sample of type int: expected a pair"):
         torch_samples(torch.utils.data.Subset(range(3), [0, 1]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.uint32, np.uint64, ">u2", ">i4", ">f4", np.longdouble])
+def test_types_that_pytorch_lacks_are_converted(kind: type | str) -> None:
+    pixels = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4)
+    whole = np.dtype(kind).kind != "f"
+    found = pixel_batch((pixels if whole else pixels / np.float32(255)).astype(kind))
+    assert torch.equal(found[..., 0], torch.from_numpy(pixels))
+    if whole:
+        with pytest.raises(DataError, match="with values from 0 to"):
+            pixel_batch(np.full((2, 4, 4), np.iinfo(kind).max, kind) * np.arange(2, dtype=kind)[:, None, None])
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "expected"),
+    [("RGBA", (0, 0, 0, 0), 255), ("I;16", 33792, 131), ("LA", (10, 255), 10), ("1", 1, 255)],
+)
+def test_pictures_are_converted_as_those_of_files(mode: str, value: object, expected: int) -> None:
+    picture = Image.new(mode, (5, 4), value)  # type: ignore[arg-type]
+    pixels = pixel_batch([picture, picture])
+    assert pixels.unique().tolist() == [expected]
+    mixed = pixel_batch([picture, Image.new("RGB", (5, 4), (1, 2, 3))])
+    assert mixed.shape == (2, 4, 5, 3)
+    assert mixed[0].unique().tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [1, None],
+        ["a", None],
+        ["a", 1.5],
+        [[1, 0], [0, 1]],
+        [[1], [1, 2]],
+        [0.0, float("nan")],
+        torch.zeros(3).bfloat16(),
+    ],
+)
+def test_what_is_no_label_is_refused(labels: object) -> None:
+    with pytest.raises(DataError, match="expected N whole numbers or names"):
+        label_batch(labels)
+
+
+def test_labels_of_other_kinds_are_converted() -> None:
+    assert label_batch(np.array([10, 2, 0], dtype=object))[0].tolist() == [10, 2, 0]
+    assert label_batch([0, 1], classes=[7, 8])[1] == ("7", "8")  # type: ignore[list-item]
+    with pytest.raises(DataError, match="labels up to 1,000,000,000: pass classes="):
+        label_batch([0, 10**9])

@@ -114,3 +114,30 @@ def test_it_shows_itself_in_one_line_and_in_a_notebook() -> None:
     assert "0, 1, 2" in page
     named = Dataset.from_arrays(PIXELS, LABELS, ["<b>", "c", "d"])
     assert "<b>" not in named._repr_html_()
+
+
+class _Named(torch.utils.data.TensorDataset):
+    """A PyTorch data set with class names, as an ImageFolder has."""
+
+    def __init__(self, labels: list[int], classes: list[str]):
+        super().__init__(torch.zeros(len(labels), 1, 4, 4), torch.tensor(labels))
+        self.classes = classes
+
+
+def test_classes_of_pytorch_data_sets_are_matched_by_name() -> None:
+    train = _Named([0, 1, 2], ["a", "b", "c"])
+    data = Dataset.from_torch(train, val=_Named([0, 1], ["a", "c"]))
+    assert data.val is not None
+    assert data.val.labels.tolist() == [0, 2]
+    with pytest.raises(DataError, match="none of the classes: d"):
+        Dataset.from_torch(train, val=_Named([0, 1], ["a", "d"]))
+
+
+def test_splits_agree_on_numbers_or_names() -> None:
+    x = np.zeros((12, 4, 4), np.uint8)
+    with pytest.raises(DataError, match="some splits are numbers and of others names"):
+        Dataset.from_arrays(x, [str(n) for n in range(12)], test=(x, np.arange(12)))
+    with pytest.raises(DataError, match="no training images"):
+        Dataset.from_arrays(x[:0], [])
+    with pytest.raises(DataError, match=r"Dataset\.from_arrays takes names"):
+        Split(x[:2], ["a", "b"])  # type: ignore[arg-type]

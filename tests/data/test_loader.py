@@ -520,3 +520,16 @@ def test_by_default_images_are_normalised_by_their_own_statistics() -> None:
     inputs = torch.cat([x for x, _ in Loader(Split(images, torch.zeros(50, dtype=torch.int64)), batch_size=20)])
     assert torch.allclose(inputs.mean((0, 2, 3)), torch.zeros(3), atol=1e-5)
     assert torch.allclose(inputs.std((0, 2, 3), correction=0), torch.ones(3), atol=1e-5)
+
+
+def test_what_a_loader_cannot_use_is_named() -> None:
+    split = Split(torch.zeros(4, 3, 3, 1, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
+    empty = Split(split.images[:0], split.labels[:0])
+    for arguments, words in (
+        ((split, None, 0), "batch_size=0: expected 1 or more"),
+        ((empty,), "holds no images"),
+        (((split.images, split.labels),), r"expected a striate\.Split"),
+        ((split, None, 2, 0, "flip"), r"striate\.augmentation\.parse\('flip'\)"),
+    ):
+        with pytest.raises((ArgumentError, DataError), match=words):
+            Loader(*arguments)  # type: ignore[arg-type]

@@ -207,11 +207,15 @@ def test_a_default_run_needs_no_settings(digits_run: Run) -> None:
 
 def test_a_recipe_of_another_model_is_spelled_out(tmp_path: Path) -> None:
     borrowed = recipe("paper", "lenet5").replace(epochs=1, loss="cross-entropy")
-    again = command(train("lenet5_modern", dataset(), borrowed, out=tmp_path / "run")) or ""
+    again = command(train("lenet5_modern", "digits", borrowed, out=tmp_path / "run")) or ""
     assert "--recipe" not in again
     assert "--set schedule=cosine" in again
 
 
 def test_a_module_of_ones_own_has_no_command(tmp_path: Path) -> None:
-    run = train(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), dataset(), Recipe(epochs=1), out=tmp_path / "run")
+    run = train(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "digits", Recipe(epochs=1), out=tmp_path / "run")
     assert command(run) is None
+
+
+def test_data_in_memory_has_no_command(tmp_path: Path) -> None:
+    assert command(train("mlp", dataset(), Recipe(epochs=1), out=tmp_path / "run")) is None

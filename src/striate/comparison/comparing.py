@@ -1,7 +1,8 @@
 """The `compare` function: accuracy of several models on the same images, and tests of their differences."""
 
-import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from striate.comparison.outcome import Outcome, outcome
 from striate.comparison.result import Comparison, Pair, Row
 from striate.comparison.significance import Correct, holm, mean_interval, paired
 from striate.data import Dataset
-from striate.data.loading import as_dataset
 from striate.errors import ArgumentError, DataError
 from striate.evaluation.metrics import wilson_interval
 from striate.preprocess import Preprocess
@@ -24,7 +24,7 @@ Measurable = Run | Outcome | str | Path | nn.Module
 
 
 def compare(
-    runs: Mapping[str, Sequence[Measurable]] | Iterable[Measurable],
+    runs: Mapping[str, Sequence[Measurable] | Measurable] | Iterable[Measurable] | Measurable,
     data: Any = None,
     *,
     device: str = "auto",
@@ -36,8 +36,9 @@ def compare(
     """Compare trained models on the same images that none of them was trained on.
 
     Args:
-        runs: runs, their folders, modules, or outcomes measured before: a list, in which those that differ only in
-            their seeds are one model, or for each name of your choice the runs of one model with different seeds.
+        runs: runs, their folders, modules, or outcomes measured before: a list, in which runs that differ only in
+            their seeds are one model and each module is one, or for each name of your choice the runs or modules of
+            one model, trained with different seeds.
         data: what to measure them on, see `evaluate`; without it, what the runs' own data holds out.
         device: "auto", "cpu" or "cuda".
         preprocess: for modules, how images become their input, see `evaluate`.
@@ -51,8 +52,6 @@ def compare(
     """
     own: dict[tuple[Any, ...], Dataset] = {}
     whole = not isinstance(data, Dataset)
-    if data is not None and not isinstance(data, str | os.PathLike):
-        data = as_dataset(data)
 
     def measure(each: Measurable) -> Outcome:
         if isinstance(each, Outcome):
@@ -63,9 +62,10 @@ def compare(
         return outcome(run, _own(run, own) if data is None else data, device=device, whole=data is not None and whole)
 
     if isinstance(runs, Mapping):
-        groups = {name: [measure(each) for each in group] for name, group in runs.items() if group}
+        listed_runs = {name: _as_list(group) for name, group in runs.items()}
+        groups = {name: _seeded([measure(each) for each in group]) for name, group in listed_runs.items() if group}
     else:
-        groups = _grouped([measure(each) for each in runs])
+        groups = _grouped(_told_apart([measure(each) for each in _as_list(runs)]))
     everything = [each for group in groups.values() for each in group]
     if not everything:
         raise ArgumentError("there is no run to compare.")
@@ -86,6 +86,28 @@ def compare(
         failures=dict(failures or {}),
         notes=tuple(dict.fromkeys(note for each in everything for note in each.notes)),
     )
+
+
+def _as_list(runs: Any) -> list[Measurable]:
+    return [runs] if isinstance(runs, Measurable) else list(runs)
+
+
+def _seeded(outcomes: list[Outcome]) -> list[Outcome]:
+    """Number the modules of one model, whose seeds are unknown."""
+    return [replace(each, seed=n) if not each.settings else each for n, each in enumerate(outcomes)]
+
+
+def _told_apart(outcomes: list[Outcome]) -> list[Outcome]:
+    """Number the modules of one name, which are models of their own."""
+    counts = Counter(each.model for each in outcomes if not each.settings)
+    seen: Counter[str] = Counter()
+    named = []
+    for each in outcomes:
+        if not each.settings and counts[each.model] > 1:
+            seen[each.model] += 1
+            each = replace(each, model=f"{each.model} {seen[each.model]}")
+        named.append(each)
+    return named
 
 
 def _own(run: Run, cache: dict[tuple[Any, ...], Dataset]) -> Dataset | None:

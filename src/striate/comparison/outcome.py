@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from striate.evaluation.evaluation import measured
-from striate.evaluation.samples import samples_of
+from striate.evaluation.samples import network_and_data, samples_of
 from striate.preprocess import Preprocess
-from striate.runs import Run, Trained
+from striate.runs import Run
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def outcome(
     whole: bool | None = None,
 ) -> Outcome:
     """Measure a network for a comparison; arguments and errors are those of `evaluate` and `samples_of`."""
-    trained = Trained.of(run, module=model, preprocess=preprocess, data=data)
+    trained, data = network_and_data(run, data, module=model, preprocess=preprocess)
     evaluation = measured(trained, samples_of(trained, data, whole), device)
     shared: dict[str, Any] = {
         "source": evaluation.source,

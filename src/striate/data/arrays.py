@@ -5,15 +5,17 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
+from striate.data.images.decode import upright
 from striate.errors import ArgumentError, DataError, unknown
-from striate.resizing import pixels_of
 from striate.units import listed
 
 Layout = Literal["NHW", "NHWC", "NCHW"]
+_MOST_UNNAMED = 10_000  # classes that are numbered and not named, unless there are as many images
 LAYOUTS: tuple[Layout, ...] = ("NHW", "NHWC", "NCHW")
 
 
@@ -57,24 +59,52 @@ def label_batch(labels: Any, classes: Sequence[str] | None = None) -> tuple[Tens
     Raises:
         DataError: for anything else, or a label that is no class.
     """
-    values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1 or (values.dtype.kind not in "iubUO" and len(values)):
-        raise DataError(f"labels of shape {values.shape} and type {values.dtype}: expected N whole numbers or names.")
-    if values.dtype.kind in "UO":
-        names = [str(value) for value in values.tolist()]
-        known = tuple(classes) if classes is not None else tuple(sorted(set(names)))
+    values = plain_labels(labels)
+    classes = None if classes is None else tuple(map(str, classes))
+    if values.dtype.kind == "U":
+        names = values.tolist()
+        known = classes if classes is not None else tuple(sorted(set(names)))
         if strange := sorted(set(names) - set(known)):
             raise DataError(f"labels that are none of the classes: {listed(strange)}.")
         positions = {name: position for position, name in enumerate(known)}
         return torch.tensor([positions[name] for name in names], dtype=torch.int64), known
-    numbers = torch.from_numpy(values.astype(np.int64))
+    numbers = torch.from_numpy(values)
     lowest, highest = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, -1)
-    known = tuple(classes) if classes is not None else tuple(str(number) for number in range(highest + 1))
+    if classes is None and highest >= max(len(numbers), _MOST_UNNAMED):
+        raise DataError(f"labels up to {highest:,}: pass classes=, the names, in the order of the labels' numbers.")
+    known = classes if classes is not None else tuple(str(number) for number in range(highest + 1))
     if lowest < 0 or highest >= len(known):
         raise DataError(f"labels from {lowest} to {highest}: expected 0 … {len(known) - 1}, positions in the classes.")
     return numbers, known
+
+
+def plain_labels(labels: Any) -> np.ndarray:
+    """Labels as an array: int64 (N,) for whole numbers, text (N,) for names.
+
+    Raises:
+        DataError: for anything else: other shapes, fractions, missing labels, numbers among names.
+    """
+    if isinstance(labels, Tensor):
+        labels = labels.detach().cpu()
+        values = labels.double().numpy() if labels.is_floating_point() else labels.numpy()
+    else:
+        try:
+            values = np.asarray(labels)
+            if values.dtype.kind == "U" and not all(isinstance(label, str) for label in labels):
+                values = np.asarray(labels, dtype=object)  # numbers among names are not names
+        except (TypeError, ValueError) as error:  # of several lengths
+            raise DataError("labels of different shapes: expected N whole numbers or names.") from error
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.dtype.kind == "O":
+        kinds = {"number" if isinstance(value, int | np.integer) else type(value).__name__ for value in values.flat}
+        values = values.astype(np.int64) if kinds == {"number"} else values
+        values = values.astype(str) if kinds <= {"str", "str_"} else values
+    if not values.size:
+        values = values.astype(np.int64)
+    if values.ndim != 1 or values.dtype.kind not in "iubU":
+        raise DataError(f"labels of shape {values.shape} and type {values.dtype}: expected N whole numbers or names.")
+    return values if values.dtype.kind == "U" else values.astype(np.int64)
 
 
 def torch_samples(dataset: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
@@ -104,7 +134,7 @@ def torch_samples(dataset: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
             raise DataError(f"a sample of type {type(sample).__name__}: expected a pair, an image and its label.")
         images.append(sample[0])
         labels.append(sample[1])
-    return images, [label.item() if isinstance(label, Tensor) else label for label in labels], names
+    return images, [label.tolist() if isinstance(label, Tensor) else label for label in labels], names
 
 
 def is_torch_data(data: Any) -> bool:
@@ -117,26 +147,38 @@ def _tensor(images: Any) -> Tensor:
     if isinstance(images, Tensor):
         return images.detach().cpu()
     if isinstance(images, np.ndarray):
-        return torch.from_numpy(
-            images if images.flags.writeable and min(images.strides, default=0) >= 0 else images.copy()
-        )
+        return _of_array(images)
     if not isinstance(images, Sequence) or isinstance(images, str | bytes) or not len(images):
         raise DataError(f"images of type {type(images).__name__}: expected an array or a tensor, N images.")
-    each = [image if isinstance(image, Tensor) else torch.from_numpy(_array(image)) for image in images]
+    each = [image if isinstance(image, Tensor) else _of_image(image) for image in images]
+    colour = max(image.shape[-1] if image.ndim else 0 for image in each)
+    each = [
+        image.expand(*image.shape[:2], colour) if hasattr(given, "mode") else image
+        for given, image in zip(images, each, strict=True)
+    ]
     if len({image.shape for image in each}) > 1:
         sizes = sorted({"×".join(map(str, image.shape)) for image in each})
         raise DataError(f"images of different shapes, {listed(sizes, 4)}: bring them to one size first.")
     return torch.stack(each)
 
 
-def _array(image: Any) -> np.ndarray:
-    if isinstance(image, np.ndarray):
-        return np.ascontiguousarray(image)
-    from PIL import Image
+def _of_array(values: np.ndarray) -> Tensor:
+    """A tensor over the same memory where PyTorch has the type, and the byte order is the machine's."""
+    if values.dtype.kind not in "uifb":
+        raise DataError(f"images of type {values.dtype}: expected intensities in 0 … 255 or in 0 … 1.")
+    kind = values.dtype.newbyteorder("=")
+    kind = np.dtype(np.float64) if kind.kind == "f" and kind.itemsize > 8 else kind
+    values = values.astype(kind, copy=False)
+    return torch.from_numpy(values if values.flags.writeable and min(values.strides, default=0) >= 0 else values.copy())
 
+
+def _of_image(image: Any) -> Tensor:
+    """An array or a PIL image as a tensor; a PIL image is converted as the images of files are."""
+    if isinstance(image, np.ndarray):
+        return _of_array(image)
     if not isinstance(image, Image.Image):
         raise DataError(f"an image of type {type(image).__name__}: expected an array, a tensor or a PIL image.")
-    return pixels_of(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+    return torch.from_numpy(upright(image))
 
 
 def _layout(shape: tuple[int, ...], given: Layout | None) -> Layout:
@@ -170,6 +212,8 @@ def _pixel_values(values: Tensor) -> Tensor:
         raise DataError(f"images of type {values.dtype}: expected intensities in 0 … 255 or in 0 … 1.")
     if not values.numel():
         return values.to(torch.uint8)
+    if values.dtype in (torch.uint16, torch.uint32, torch.uint64):
+        values = values.to(torch.float64).clamp(max=2**32).to(torch.int64)  # exact where it matters, up to 255
     low, high = float(values.min()), float(values.max())
     most = 1 if values.is_floating_point() else 255
     if not 0 <= low <= high <= most:  # false for NaN, too

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.data.arrays import Layout, label_batch, pixel_batch, torch_samples
+from striate.data.arrays import Layout, label_batch, pixel_batch, plain_labels, torch_samples
 from striate.data.lazy import Images, applied, is_large
 from striate.data.splits import hold_out
 from striate.data.statistics import ImageStatistics, fingerprint_of, metadata_digest, power_sums_of
@@ -45,6 +45,10 @@ class Split:
         if isinstance(self.images, np.ndarray):
             object.__setattr__(self, "images", pixel_batch(self.images))
         if isinstance(self.labels, np.ndarray | list):
+            if plain_labels(self.labels).dtype.kind == "U":
+                raise DataError(
+                    "labels that are names: expected positions in the classes; Dataset.from_arrays takes names."
+                )
             object.__setattr__(self, "labels", label_batch(self.labels)[0])
         if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[3] not in (1, 3):
             raise DataError(
@@ -83,6 +87,8 @@ class Dataset:
         fit: how images of other proportions were brought to this size.
         sized: whether the size was chosen; if not, training brings the images to the model's own size.
         divided: whether Striate itself chose which images are held out.
+        order: where each image of the splits, one split after another, stood in the arrays that were divided.
+        loaded: whether `load` can load it again from its source.
     """
 
     source: str
@@ -96,6 +102,8 @@ class Dataset:
     fit: Fit = "letterbox"
     sized: bool = True
     divided: bool = False
+    order: Tensor | None = field(default=None, repr=False, compare=False)
+    loaded: bool = False
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
@@ -125,7 +133,8 @@ class Dataset:
 
         Args:
             images: (N, H, W), (N, H, W, C) or (N, C, H, W), C being 1 or 3: integers in 0 … 255 or floating-point
-                numbers in 0 … 1; or a sequence of such images, or PIL images, of one size.
+                numbers in 0 … 1; or a sequence of such images, or PIL images, of one size. Memory is shared where
+                nothing has to be converted, so leave the array as it is.
             labels: N whole numbers, positions in `classes`, or N names.
             classes: the names; "0", "1" and so on, or the sorted names among the labels, if not given.
             val, test: images and labels of these splits, of the same size.
@@ -140,7 +149,12 @@ class Dataset:
         given = {"train": (images, labels), "val": val, "test": test}
         pairs = {name: pair for name, pair in given.items() if pair is not None}
         if classes is None:  # one numbering for all splits
-            _, classes = label_batch(np.concatenate([_plain(pair[1]) for pair in pairs.values()]))
+            labels_of = [plain_labels(pair[1]) for pair in pairs.values()]
+            if len({each.dtype.kind for each in labels_of if len(each)}) > 1:
+                raise DataError(
+                    f"{source}: the labels of some splits are numbers and of others names: use one of them."
+                )
+            _, classes = label_batch(np.concatenate(labels_of))
         splits = {}
         for name, (some, their) in pairs.items():
             pixels, (positions, _) = pixel_batch(some, layout), label_batch(their, classes)
@@ -148,13 +162,16 @@ class Dataset:
                 raise DataError(f"{source}, {name}: {len(pixels):,} images and {len(positions):,} labels.")
             splits[name] = Split(pixels, positions)
         notes: tuple[str, ...] = ()
+        order = None
+        if not len(splits["train"]):
+            raise DataError(f"{source}: there are no training images.")
         if divided := val is None and test is None:
-            splits = _divided(splits["train"], len(classes))
+            splits, order = _divided(splits["train"], len(classes))
             counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
             notes = (f"split class by class: {counts} images; pass val= and test= to choose them yourself",)
         return cls(
-            source, tuple(classes), splits["train"], splits.get("val"), splits.get("test"),
-            is_mirrorable(classes) if mirror is None else mirror, notes, divided=divided,
+            source, tuple(map(str, classes)), splits["train"], splits.get("val"), splits.get("test"),
+            is_mirrorable(list(map(str, classes))) if mirror is None else mirror, notes, divided=divided, order=order,
         )  # fmt: skip
 
     @classmethod
@@ -184,7 +201,10 @@ class Dataset:
             DataError: for samples, shapes, types, values or labels that don't fit.
         """
         images, labels, names = torch_samples(train)
-        pairs = {key: torch_samples(part)[:2] for key, part in (("val", val), ("test", test)) if part is not None}
+        given = {key: torch_samples(part) for key, part in (("val", val), ("test", test)) if part is not None}
+        pairs = {key: (some, _renamed(their, own, names, classes)) for key, (some, their, own) in given.items()}
+        if not len(images):
+            raise DataError("the training data set is empty.")
         shape = tuple(images.shape) if isinstance(images, Tensor) else (len(images), *getattr(images[0], "shape", ()))
         if layout is None and len(shape) == 4 and shape[1] in (1, 3):
             layout = "NCHW"
@@ -273,15 +293,26 @@ def is_mirrorable(classes: Sequence[str]) -> bool:
     return not all(name.isdigit() or (len(name) == 1 and name.isalpha()) for name in classes)
 
 
-def _plain(labels: Any) -> np.ndarray:
-    return labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+def _renamed(labels: Any, own: Sequence[str] | None, names: Sequence[str] | None, classes: Sequence[str] | None) -> Any:
+    """Labels of a data set whose class names are others than the training data set's: as names, not as numbers."""
+    values = plain_labels(labels)
+    if own is None or names is None or tuple(own) == tuple(names) or values.dtype.kind == "U":
+        return labels
+    if classes is not None:
+        raise DataError("the class names of the data sets differ: leave classes= out, so that names decide.")
+    return [own[number] for number in values]
 
 
-def _divided(split: Split, classes: int) -> dict[str, Split]:
-    """Split images into train, val and test, class by class; each image's position decides."""
+def _divided(split: Split, classes: int) -> tuple[dict[str, Split], Tensor]:
+    """Split images into train, val and test, class by class; each image's position decides.
+
+    Returns:
+        The splits, and the positions of all their images, one split after another: int64 (N,).
+    """
     places = np.full(len(split), "train", dtype=object)
     for label in range(classes):
         members = torch.nonzero(split.labels == label)[:, 0].tolist()
         places[members] = hold_out([str(member) for member in members])
     parts = {name: torch.from_numpy(np.flatnonzero(places == name)) for name in ("train", "val", "test")}
-    return {name: Split(split.images[part], split.labels[part]) for name, part in parts.items() if len(part)}
+    splits = {name: Split(split.images[part], split.labels[part]) for name, part in parts.items() if len(part)}
+    return splits, torch.cat(list(parts.values()))

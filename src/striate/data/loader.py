@@ -17,7 +17,7 @@ from torch import Tensor
 from striate import seeding
 from striate.data.dataset import Split
 from striate.data.lazy import LazyImages
-from striate.errors import ArgumentError
+from striate.errors import ArgumentError, DataError
 from striate.hardware import cores, keep_memory, single_core_threads
 from striate.preprocess import Preprocess
 
@@ -121,7 +121,7 @@ class Loader:
     can't learn from one value. While a batch is used, threads make the next ones; an error in one is raised when that
     one is asked for.
 
-    Loader of small images in memory are made several at once, consecutive ones of an epoch, which is faster and gives
+    Batches of small images in memory are made several at once, consecutive ones of an epoch, which is faster and gives
     the same. `together` is how many.
 
     Args:
@@ -139,7 +139,9 @@ class Loader:
         `Batch`: inputs float32 (B, C, H, W), targets int64 (B,).
 
     Raises:
-        ArgumentError: if the policy mixes images and `classes` is not given.
+        ArgumentError: for a batch size below 1 or a policy as text, or if the policy mixes images and `classes` is
+            not given.
+        DataError: if the split is empty.
     """
 
     def __init__(
@@ -153,6 +155,16 @@ class Loader:
         classes: int | None = None,
         shuffle: bool = True,
     ):
+        if not isinstance(split, Split):
+            raise ArgumentError(
+                f"split of type {type(split).__name__}: expected a striate.Split, such as dataset.train."
+            )
+        if batch_size < 1:
+            raise ArgumentError(f"batch_size={batch_size}: expected 1 or more.")
+        if not len(split):
+            raise DataError("the split holds no images.")
+        if isinstance(augment, str):
+            raise ArgumentError(f"augment={augment!r}: expected a policy, striate.augmentation.parse({augment!r}).")
         if getattr(augment, "mixes", False) and classes is None:
             raise ArgumentError("an augmentation that mixes images needs to know how many classes there are.")
         keep_memory()

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from striate.data.sources.huggingface import PREFIX, load_hugging_face
 from striate.data.sources.mnist import SOURCES, load_mnist
 from striate.data.sources.tar_shards import are_shards, load_shards
 from striate.errors import ArgumentError, unknown
-from striate.preprocess import Fit
+from striate.preprocess import Fit, Preprocess
 from striate.types import Progress
 
 NAMES = ("digits", *SOURCES)
+_IN_MEMORY = "in memory: "
 
 
 def load(
@@ -64,26 +66,30 @@ def load(
     name = os.fspath(source)
     if name in NAMES:
         loaded = load_digits() if name == "digits" else load_mnist(name, progress)
-        return replace(conformed(loaded, size, channels, fit), sized=size is not None)
+        return replace(conformed(loaded, size, channels, fit), sized=size is not None, loaded=True)
     options = Options(size, channels, fit, skip_bad, cache_size, progress)
     if name.startswith(PREFIX):
-        return replace(load_hugging_face(name, options), sized=size is not None)
+        return replace(load_hugging_face(name, options), sized=size is not None, loaded=True)
     if are_shards(name):
-        return replace(load_shards(name, options), sized=size is not None)
+        return replace(load_shards(name, options), sized=size is not None, loaded=True)
     if Path(name).name == name and not Path(name).exists():
         raise ArgumentError(
             f"{unknown('data set', name, NAMES)} The path of a folder of images works too, and so do tar shards "
             "(shards-{000..063}.tar) and data sets of Hugging Face (hf:NAME)."
         )
-    return replace(load_folder(name, options), sized=size is not None)
+    return replace(load_folder(name, options), sized=size is not None, loaded=True)
 
 
-def as_dataset(data: Any, **options: Any) -> Dataset:
+def as_dataset(
+    data: Any, preprocess: Preprocess | None = None, classes: Sequence[str] | None = None, **options: Any
+) -> Dataset:
     """Make a data set of anything that can stand for one: a source, arrays, tensors, PyTorch's data sets.
 
     Args:
         data: a `Dataset`; a source for `load`, as text or a path; a pair (images, labels) of arrays or tensors, or two
             such pairs, for training and test; a PyTorch data set or `DataLoader`.
+        preprocess: the size, channels and fit that something loaded is brought to.
+        classes: the names for labels that come without them.
         options: arguments of `load`, used where something is loaded.
 
     Raises:
@@ -93,13 +99,19 @@ def as_dataset(data: Any, **options: Any) -> Dataset:
     if isinstance(data, Dataset):
         return data
     if isinstance(data, str | os.PathLike):
+        if preprocess is not None:
+            size = (preprocess.height, preprocess.width)
+            options |= {"image_size": size, "channels": preprocess.channels, "fit": preprocess.fit}
         return load(data, **options)
     if is_torch_data(data):
-        return Dataset.from_torch(data)
+        named = getattr(getattr(data, "dataset", data), "classes", None) is not None
+        return Dataset.from_torch(data, None if named else classes)
     if isinstance(data, tuple) and len(data) == 2:
         if all(isinstance(part, tuple) and len(part) == 2 for part in data):
-            return Dataset.from_arrays(*data[0], test=data[1])
-        return Dataset.from_arrays(*data)
+            (images, labels), test = data
+            return Dataset.from_arrays(images, labels, classes, test=test)
+        images, labels = data
+        return Dataset.from_arrays(images, labels, classes)
     raise ArgumentError(
         f"data of type {type(data).__name__}: expected a name such as 'digits', a folder's path, a striate.Dataset, a "
         "pair (images, labels) of arrays or tensors, or a PyTorch Dataset or DataLoader."
@@ -108,7 +120,16 @@ def as_dataset(data: Any, **options: Any) -> Dataset:
 
 def is_loadable(source: str) -> bool:
     """True if `source` can be given to `load`; false for the name of data that was in memory."""
+    if source.startswith(_IN_MEMORY):
+        return False
     return source in NAMES or source.startswith(PREFIX) or os.path.isabs(source) or are_shards(source)
+
+
+def stored_source(dataset: Dataset) -> str:
+    """The source to keep in a run: for `load`, from any working directory, or a name that `load` does not take."""
+    if dataset.loaded or not is_loadable(lasting(dataset.source)):
+        return lasting(dataset.source)
+    return _IN_MEMORY + dataset.source
 
 
 def lasting(source: str) -> str:

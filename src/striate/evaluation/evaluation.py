@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from striate.augmentation import views
 from striate.data import Dataset
-from striate.data.loading import as_dataset
 from striate.drawing import aligned, percent, preformatted
 from striate.evaluation.metrics import (
     ClassScore,
@@ -22,9 +21,8 @@ from striate.evaluation.metrics import (
     finite,
     wilson_interval,
 )
-from striate.evaluation.samples import Samples, samples_of
-from striate.hardware import pick
-from striate.inference import logits_of, score_of
+from striate.evaluation.samples import Samples, network_and_data, samples_of
+from striate.inference import score_of
 from striate.preprocess import Preprocess
 from striate.runs import Run, Trained
 
@@ -133,18 +131,14 @@ def evaluate(
     """
     views("none" if tta is None else tta)  # a mistake here shows before anything is read
     whole = not isinstance(data, Dataset)
-    if isinstance(run, nn.Module) and data is not None:
-        data = as_dataset(data, **_options(preprocess or getattr(run, "preprocess", None)))
-    trained = Trained.of(run, module=model, preprocess=preprocess, data=data)
+    trained, data = network_and_data(run, data, module=model, preprocess=preprocess)
     return measured(trained, samples_of(trained, data, whole), device, tta)
 
 
 def measured(trained: Trained, samples: Samples, device: str = "auto", tta: str | None = None) -> Evaluation:
     """Evaluate a network on these samples, in their order."""
-    target, labels, tta = pick(device), samples.split.labels, trained.tta if tta is None else tta
-    model = trained.module.to(target)
-    logits = logits_of(model, samples.split.images, trained.preprocess, target, tta=tta)
-    trained.check(logits.shape)
+    labels, tta = samples.split.labels, trained.tta if tta is None else tta
+    logits = trained.logits(samples.split.images, device, tta)
     score = score_of(logits, labels)
     predicted = best_first(logits)[:, 0]
     probabilities = logits.double().softmax(dim=1)
@@ -167,14 +161,6 @@ def measured(trained: Trained, samples: Samples, device: str = "auto", tta: str 
         labels=labels,
         predicted=predicted,
     )
-
-
-def _options(preprocess: Preprocess | None) -> dict[str, Any]:
-    """Arguments of `load` that bring images to a preprocessing's size."""
-    if preprocess is None:
-        return {}
-    size = (preprocess.height, preprocess.width)
-    return {"image_size": size, "channels": preprocess.channels, "fit": preprocess.fit}
 
 
 def best_first(logits: Tensor) -> Tensor:

@@ -17,8 +17,6 @@ from striate.data.images.decode import UndecodableError
 from striate.drawing import aligned, percent
 from striate.errors import ArgumentError, BadFilesError
 from striate.evaluation.evaluation import best_first
-from striate.hardware import pick
-from striate.inference import logits_of
 from striate.preprocess import Preprocess
 from striate.runs import Run, Trained
 
@@ -93,12 +91,10 @@ def predict(
     if top < 1:
         raise ArgumentError(f"top={top}: at least 1 class must be listed.")
     views("none" if tta is None else tta)  # a mistake here shows before anything is read
-    trained, target = Trained.of(run, module=model, preprocess=preprocess, classes=classes), pick(device)
+    trained = Trained.of(run, module=model, preprocess=preprocess, classes=classes)
     names = [name_of(image, number) for number, image in enumerate(each, start=1)]
     pixels = _decoded(trained.preprocess, each, names, layout)
-    tta = trained.tta if tta is None else tta
-    logits = logits_of(trained.module.to(target), pixels, trained.preprocess, target, tta=tta)
-    trained.check(logits.shape)
+    logits = trained.logits(pixels, device, tta)
     return [_prediction(trained, name, row, top) for name, row in zip(names, logits, strict=True)]
 
 

@@ -1,12 +1,13 @@
 """Images to measure a network on, with labels that are positions in the network's classes."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate import seeding
 from striate.data import Dataset, Split
@@ -14,7 +15,9 @@ from striate.data.dataset import conformed_images
 from striate.data.lazy import joined
 from striate.data.loading import as_dataset, lasting
 from striate.errors import ArgumentError, BadFilesError, DataError
+from striate.preprocess import Preprocess
 from striate.runs import Trained
+from striate.runs.trained import classes_of, preprocess_of
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,35 @@ class Samples:
         return self.split.images[index], self.split.labels[index]
 
 
+def network_and_data(
+    model: Any,
+    data: Any = None,
+    *,
+    module: nn.Module | None = None,
+    preprocess: Preprocess | None = None,
+    classes: Sequence[str] | None = None,
+) -> tuple[Trained, Any]:
+    """Open a network, and load the data that comes with a module, whose preprocessing may depend on it.
+
+    Args:
+        model, module, preprocess, classes: see `Trained.of`.
+        data: what `striate.data.as_dataset` takes, or `None`.
+
+    Returns:
+        The network, and the data: loaded for a module, as it was for a run.
+    """
+    if isinstance(model, nn.Module) and data is not None:
+        known = classes_of(model) if classes is None else classes
+        data = as_dataset(data, preprocess or preprocess_of(model), known)
+    return Trained.of(model, module=module, preprocess=preprocess, classes=classes, data=data), data
+
+
 def samples_of(trained: Trained, data: Any = None, whole: bool | None = None) -> Samples:
     """Select the images to measure a network on.
 
     Of the data that a run was trained on, what it held out. Of other data the test split, or else val; where there is
-    neither, because Striate itself would split it or it has nothing but train, all of its images.
+    neither, because Striate itself would split it or it has nothing but train, all of its images: those of arrays in
+    the order in which they were given.
 
     Args:
         trained: the network.
@@ -78,14 +105,13 @@ def samples_of(trained: Trained, data: Any = None, whole: bool | None = None) ->
 
 def _loaded(trained: Trained, data: Any) -> tuple[Dataset, bool]:
     """Load the data, and say if it is from the source of the run's own."""
-    run, preprocess = trained.run, trained.preprocess
+    run = trained.run
     if data is None and run is None:
         raise ArgumentError(f"{trained.name} has no data of its own: pass data=, images with labels to measure it on.")
     if run is not None and (data is None or _is_source(data, run.source)):
         return run.data(), True
-    size = (preprocess.height, preprocess.width)
     try:
-        return as_dataset(data, image_size=size, channels=preprocess.channels, fit=preprocess.fit), False
+        return as_dataset(data, trained.preprocess, trained.classes), False
     except BadFilesError as error:
         raise BadFilesError(error.problems, skippable=False) from None
 
@@ -104,12 +130,17 @@ def _held_out(dataset: Dataset) -> tuple[str, Split]:
 
 
 def _everything(dataset: Dataset) -> Split:
+    """All images; those of arrays in the order in which they were given."""
     splits = [split for _, split in dataset.splits()]
-    return Split(
+    whole = Split(
         joined([split.images for split in splits]),
         torch.cat([split.labels for split in splits]),
         tuple(file for split in splits for file in split.files),
     )
+    if dataset.order is None:
+        return whole
+    given = dataset.order.argsort()
+    return Split(whole.images[given], whole.labels[given])
 
 
 def _positions(trained: Trained, dataset: Dataset) -> torch.Tensor:

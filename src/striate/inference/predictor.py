@@ -166,9 +166,11 @@ class _Written(nn.Module):
         keep_memory()
         self.model = model
         self.preprocess = preprocess
+        kinds = (weight.dtype for weight in model.parameters() if weight.is_floating_point())
+        self.dtype = next(kinds, torch.float32)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        logits: Tensor = self.model(self.preprocess.normalize(pixels))
+        logits: Tensor = self.model(self.preprocess.normalize(pixels).to(self.dtype))
         return logits.float()
 
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from striate.data import Dataset
-from striate.data.images.any_image import AnyImage, prepare_any, stem_of
+from striate.data.images.any_image import AnyImage, each_image, prepare_any, stem_of
 from striate.data.loading import as_dataset
 from striate.errors import ArgumentError, DataError
 from striate.evaluation import predict
+from striate.evaluation.samples import network_and_data
 from striate.hardware import pick
 from striate.inspection import describe, evidence, receptive_fields
 from striate.inspection.evidence import stages
@@ -66,25 +67,32 @@ def explain(
         CheckpointError: if the run has no usable weights.
         StorageError: if the file can't be written; what was there before stays.
     """
-    trained = Trained.of(run, module=model, preprocess=preprocess, classes=classes, data=data)
+    trained, data = network_and_data(run, data, module=model, preprocess=preprocess, classes=classes)
+    (image,) = _one(each_image(image))
     folder = trained.run.path if trained.run else Path()
     path = file_to_write(folder / f"explain-{stem_of(image)}.html" if out is None else out, "explain.html")
-    trained.module.to(pick(device))
-    prediction = predict(trained, image, device=device)[0]
-    explained = _ExplainedImage(trained, image)
-    layer, reason = (layer, None) if layer else evidence.last_layer(trained.module, trained.input_shape)
-    examples, missing = explained.examples(data, layer)
-    page: dict[str, Any] = {
-        "trained": trained,
-        "run": trained.run,
-        "preprocess": trained.preprocess,
-        "similar": evidence.SIMILAR,
-    }
-    page |= {"image": os.path.basename(prediction.path), "prediction": prediction}
-    page |= {"layer": layer, "no_cam": reason, "missing": missing}
-    page |= explained.attributions(trained.classes.index(prediction.label), layer)
-    page |= explained.training(examples, layer) | explained.layers(examples)
+    with trained.on(pick(device)):
+        prediction = predict(trained, image, device=device)[0]
+        explained = _ExplainedImage(trained, image)
+        layer, reason = (layer, None) if layer else evidence.last_layer(trained.module, trained.input_shape)
+        examples, missing = explained.examples(data, layer)
+        page: dict[str, Any] = {
+            "trained": trained,
+            "run": trained.run,
+            "preprocess": trained.preprocess,
+            "similar": evidence.SIMILAR,
+        }
+        page |= {"image": os.path.basename(prediction.path), "prediction": prediction}
+        page |= {"layer": layer, "no_cam": reason, "missing": missing}
+        page |= explained.attributions(trained.classes.index(prediction.label), layer)
+        page |= explained.training(examples, layer) | explained.layers(examples)
     return write_page(path, "explain.html.j2", page)
+
+
+def _one(images: list[AnyImage]) -> list[AnyImage]:
+    if len(images) != 1:
+        raise ArgumentError(f"{len(images)} images: one is explained at a time.")
+    return images
 
 
 class _ExplainedImage:
@@ -126,7 +134,7 @@ class _ExplainedImage:
 
     def _dataset(self, data: Any) -> Dataset:
         if data is not None:
-            return as_dataset(data)
+            return as_dataset(data, self.trained.preprocess, self.trained.classes)
         if self.trained.run is None:
             raise ArgumentError("pass data= to see the most similar training images.")
         return self.trained.run.data()

@@ -76,8 +76,10 @@ class Page(_FilePath):  # type: ignore[misc, valid-type]
         """The page as text."""
         return self.path.read_text(encoding="utf-8")
 
-    def _repr_html_(self) -> str:
-        """The page in a frame of its own, for notebooks."""
+    def _repr_html_(self) -> str | None:
+        """The page in a frame of its own, for notebooks; `None` for a path made of this one that is no file."""
+        if not self.path.is_file():
+            return None
         return f'<iframe srcdoc="{html.escape(self.html)}" width="100%" height="720" style="border:0"></iframe>'
 
 

@@ -10,10 +10,11 @@ from torch import nn
 
 from striate import models
 from striate.data import Dataset
-from striate.data.loading import as_dataset
+from striate.data.loading import is_loadable
 from striate.errors import ArgumentError, DataError
 from striate.evaluation.evaluation import Evaluation, measured, most_confused
-from striate.evaluation.samples import Samples, samples_of
+from striate.evaluation.samples import Samples, network_and_data, samples_of
+from striate.hardware import pick
 from striate.inspection.invariances.classifier import other_network
 from striate.preprocess import Preprocess
 from striate.reports.inspected_run import InspectedRun
@@ -64,8 +65,7 @@ def report(
         StorageError: if the file can't be written; what was there before stays.
     """
     whole = data is not None and not isinstance(data, Dataset)
-    data = as_dataset(data) if isinstance(run, nn.Module) and data is not None else data
-    trained = Trained.of(run, module=model, preprocess=preprocess, data=data)
+    trained, data = network_and_data(run, data, module=model, preprocess=preprocess)
     folder = trained.run.path if trained.run else Path()
     path = file_to_write(folder / "report.html" if out is None else out, "report.html")
     rivals = tuple(
@@ -75,7 +75,12 @@ def report(
     samples, reason = _samples(trained, data, whole)
     evaluation = measured(trained, samples, device) if samples else None
     inspected = InspectedRun(trained, samples, evaluation, rivals, device, progress)
-    page = {**_about(trained), **_measurements(trained, samples, evaluation, reason), "sections": sections(inspected)}
+    page = {
+        **_about(trained),
+        **_measurements(trained, samples, evaluation, reason),
+    }
+    with trained.on(pick(device)):
+        page["sections"] = sections(inspected)
     page |= _plots(page["history"], evaluation)
     return write_page(path, "report.html.j2", page)
 
@@ -157,11 +162,11 @@ _OPTIONS = {"epochs": "--epochs", "batch_size": "--batch-size", "seed": "--seed"
 
 
 def command(run: Run) -> str | None:
-    """The shell command that trains a run like this one, or `None` for a model that has no name.
+    """The shell command that trains a run like this one, or `None` for a model without a name or data in memory.
 
     Every setting is included that differs from the named recipe, or that the recipe takes from the data.
     """
-    if run.architecture is None or run.architecture.name not in models.names():
+    if run.architecture is None or run.architecture.name not in models.names() or not is_loadable(run.source):
         return None
     name, preprocess = run.architecture.name, run.preprocess
     facts = models.facts(name)

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import nn
 from striate import models
 from striate.data import Dataset
 from striate.data.dataset import conformed
-from striate.data.loading import as_dataset, lasting, short_name
+from striate.data.loading import as_dataset, short_name, stored_source
 from striate.errors import ArgumentError, CheckpointError, ShapeError
 from striate.files import write_atomic, write_json
 from striate.hardware import pick, thread_count
@@ -26,13 +26,14 @@ from striate.runs.events import Observer
 from striate.runs.folder import locked, new_folder
 from striate.runs.run import Run, environment
 from striate.runs.session import Session
+from striate.runs.trained import normalization_of
 from striate.training import Recipe, chosen, settled
 
 
 def train(
     model: str | nn.Module,
     data: Any = "digits",
-    recipe: Recipe | str | None = None,
+    recipe: Recipe | str | Mapping[str, Any] | None = None,
     *,
     weights: str | Path | None = None,
     out: str | Path | None = None,
@@ -48,8 +49,8 @@ def train(
         data: a data set, a source for `striate.load`, a pair (images, labels) of arrays or tensors, or a PyTorch
             data set or `DataLoader`. If no size was asked for, the images are brought to the one the model was drawn
             for, or its weights were trained with.
-        recipe: a recipe's name or a `Recipe`; what it does not give, or without one, `modern` for the model decides, or
-            with weights `fine-tune`.
+        recipe: a recipe's name, a `Recipe` or a mapping of settings; what it does not give, or without one, `modern`
+            for the model decides, or with weights `fine-tune`.
         weights: a file of weights or a run's folder to begin with, see `striate.create`; they are adapted to the data's
             channels and classes, and images are normalised as they expect. For a model given by name.
         out: the run's folder, which must not hold a run yet; without one, a new folder under runs/.
@@ -64,17 +65,17 @@ def train(
     """
     name, facts = _identity(model)
     chosen(recipe, settings, name, fine_tuning=weights is not None)  # a mistake here shows before the data is read
+    target = pick(device)
     data = as_dataset(data, image_size=wanted_size(model, weights))
     data = _sized(data, wanted_size(model, weights))
     recipe = chosen(recipe, settings, name, len(data.train), fine_tuning=weights is not None)
     module, preprocess = _made(model, facts, data, recipe.seed, weights)
-    target = pick(device)
     folder = new_folder(Path(out) if out else None, f"{name}-{short_name(data.source)}")
     with _threads(thread_count(torch.get_num_threads())), folder as path:
         run = Run(
             path=path,
             architecture=_architecture(module),
-            source=lasting(data.source),
+            source=stored_source(data),
             skip_bad=bool(data.skipped),
             classes=data.classes,
             preprocess=preprocess,
@@ -96,13 +97,13 @@ def _made(
 ) -> tuple[nn.Module, Preprocess]:
     """The module to train, ready for its first step, and how images become its input."""
     if isinstance(model, nn.Module):
-        preprocess = _preprocess(data, facts, getattr(model, "normalization", None))
+        preprocess = _preprocess(data, facts, normalization_of(model))
         _try_out(model, data, preprocess)
         return model, preprocess
     _, height, width, channels = data.train.images.shape
     adapt = weights is not None
     module = models.create(model, len(data.classes), channels, (height, width), seed, weights, adapt)
-    preprocess = _preprocess(data, facts, getattr(module, "normalization", None))
+    preprocess = _preprocess(data, facts, normalization_of(module))
     if weights is None:
         _fit(module, data, preprocess)
     return module, preprocess
@@ -132,7 +133,10 @@ def resume(
     run = Run.open(path)
     if run.result and _is_whole(run):
         return run
-    data = run.data() if data is None else run.sized(as_dataset(data))
+    if data is None:
+        data = run.data()
+    else:  # a source is read as the run read it
+        data = run.sized(as_dataset(data, run.preprocess, run.classes, skip_bad=run.skip_bad))
     if data.fingerprint() != run.fingerprint:
         raise CheckpointError(
             f"{run.source} has changed since {run.path} was begun, so the run can't be continued: "

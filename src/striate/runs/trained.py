@@ -1,23 +1,28 @@
 """Trained networks with all it takes to use them: from a run, its folder, or any module."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from striate.data import Dataset
-from striate.errors import ArgumentError, ShapeError
-from striate.models import Architecture, create, facts, names
+from striate.data.lazy import Images
+from striate.errors import ArgumentError, ShapeError, StriateError
+from striate.hardware import pick
+from striate.inference import logits_of
+from striate.models import Architecture, create, evaluating, facts, names
 from striate.preprocess import Preprocess
 from striate.runs.run import Run
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A network in evaluation mode, how images become its input, and the names of its classes.
+    """A network, how images become its input, and the names of its classes.
 
     Args:
         name: for titles.
@@ -75,7 +80,7 @@ class Trained:
         cls, module: nn.Module, preprocess: Preprocess | None, classes: Sequence[str] | None, data: Dataset | None
     ) -> "Trained":
         notes: tuple[str, ...] = ()
-        preprocess = preprocess or getattr(module, "preprocess", None)
+        preprocess = preprocess or preprocess_of(module)
         if preprocess is None:
             if data is None:
                 raise ArgumentError(
@@ -87,14 +92,48 @@ class Trained:
                 "preprocess= was not given: images have the data's size and are normalised by the mean and standard "
                 "deviation of its training images.",
             )
-        found: Any = classes if classes is not None else getattr(module, "classes", None)
+        found: Any = classes if classes is not None else classes_of(module)
         if found is None and data is not None:
             found = data.classes
         made = getattr(module, "architecture", None)
         if found is None:
             found = [str(number) for number in range(_outputs(module, made))]
         name = made.text if isinstance(made, Architecture) else type(module).__name__
-        return cls(name, module.eval(), preprocess, tuple(map(str, found)), notes=notes)
+        return cls(name, module, preprocess, tuple(map(str, found)), notes=notes)
+
+    @contextmanager
+    def on(self, device: torch.device) -> Iterator[nn.Module]:
+        """Lend the network to a device, in evaluation mode; afterwards its modes and its device are what they were."""
+        before = next((weight.device for weight in self.module.parameters()), device)
+        with evaluating(self.module):
+            try:
+                yield self.module.to(device)
+            finally:
+                self.module.to(before)
+
+    def logits(self, images: Images, device: str = "auto", tta: str | None = None) -> Tensor:
+        """Logits for images, uint8 (N, H, W, C) of the input's size: float32 (N, classes), on the CPU.
+
+        Args:
+            device: "auto", "cpu" or "cuda".
+            tta: test-time augmentation; the run's own if not given.
+
+        Raises:
+            ShapeError: if the network does not take such images, or its outputs are not as many as the classes.
+        """
+        target = pick(device)
+        with self.on(target) as module:
+            try:
+                logits = logits_of(module, images, self.preprocess, target, tta=self.tta if tta is None else tta)
+            except (StriateError, torch.OutOfMemoryError):
+                raise
+            except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+                shape = ("N", *self.input_shape)
+                raise ShapeError(
+                    f"{self.name} gives no logits for images ({', '.join(map(str, shape))}): {error}"
+                ) from error
+        self.check(logits.shape)
+        return logits
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -112,6 +151,24 @@ class Trained:
                 f"{self.name} gives outputs of shape {tuple(logits_shape)}: expected (N, {len(self.classes)}), one for "
                 "each class."
             )
+
+
+def preprocess_of(module: nn.Module) -> Preprocess | None:
+    """How images become a module's input, if the module says it: modules from `Run.model` do."""
+    found = getattr(module, "preprocess", None)
+    return found if isinstance(found, Preprocess) else None
+
+
+def classes_of(module: nn.Module) -> tuple[str, ...] | None:
+    """The names of a module's classes, if the module says them: modules from `Run.model` do."""
+    found = getattr(module, "classes", None)
+    return tuple(found) if isinstance(found, tuple | list) and all(isinstance(each, str) for each in found) else None
+
+
+def normalization_of(module: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """The mean and standard deviation that a module with published weights expects, if it says them."""
+    found = getattr(module, "normalization", None)
+    return found if isinstance(found, tuple) and len(found) == 2 else None
 
 
 def opened(
@@ -145,7 +202,7 @@ def _preprocess_of(module: nn.Module, data: Dataset) -> Preprocess:
     """The data's size; normalised as published weights expect, or else by the training images."""
     _, height, width, channels = data.train.images.shape
     blank = Preprocess(height, width, channels, data.fit, (0.0,) * channels, (1.0,) * channels)
-    published = getattr(module, "normalization", None)
+    published = normalization_of(module)
     if published is not None:
         return Preprocess(height, width, channels, data.fit, *published)
     return blank.with_power_sums(data.train.power_sums())

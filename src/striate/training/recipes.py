@@ -254,7 +254,7 @@ def recipe(name: str, model: str, samples: int = 60_000) -> Recipe:
 
 
 def chosen(
-    given: Recipe | str | None,
+    given: Recipe | str | Mapping[str, Any] | None,
     settings: Mapping[str, Any],
     model: str,
     samples: int = 60_000,
@@ -263,7 +263,8 @@ def chosen(
     """The recipe for a training, with what the model's own recipe says of all that was not asked for.
 
     Args:
-        given: a recipe's name, or settings over the usual recipe, which is "modern", or "fine-tune" for given weights.
+        given: a recipe's name, or settings over the usual recipe, which is "modern", or "fine-tune" for given weights:
+            a `Recipe` or a mapping.
         settings: more settings, which come last.
         model: the model's name.
         samples: how many training images there are.
@@ -272,6 +273,14 @@ def chosen(
     Raises:
         ArgumentError: for an unknown recipe or setting, or a value out of range.
     """
+    if isinstance(given, Mapping):
+        settings, given = {**given, **settings}, None
+    if not isinstance(given, Recipe | str | None):
+        raise ArgumentError(
+            f"recipe={given!r}: expected the name of a recipe, a striate.Recipe or a mapping of its settings."
+        )
+    if settings.get("epochs") and settings.get("budget"):
+        raise ArgumentError("epochs and budget both say how long to train: give one of them.")
     name = given if isinstance(given, str) else "fine-tune" if fine_tuning else "modern"
     usual = recipe(name, model, samples)
     return (given.over(usual) if isinstance(given, Recipe) else usual).replace(**settings)

@@ -23,6 +23,7 @@ from striate.inspection.structure.describe import describe
 from striate.inspection.structure.inputs import architecture_of, input_shape_of, module_of, named
 from striate.preprocess import Preprocess
 from striate.runs import Run, opened
+from striate.runs.trained import preprocess_of
 from striate.training import Recipe
 
 RULES: Mapping[str, Rule] = {
@@ -79,7 +80,7 @@ def advise(
         input_shape = (preprocess.channels, preprocess.height, preprocess.width)
         module = module_of(model) if model.architecture is None else model.model()
     else:
-        module, preprocess = module_of(model), preprocess or getattr(model, "preprocess", None)
+        module, preprocess = module_of(model), preprocess or preprocess_of(model)
     if images is not None and input_shape is None and preprocess is None:
         height, width, channels = images.shape[1:]
         input_shape = (channels, height, width)

@@ -25,6 +25,7 @@ from striate.inspection.invariances.result import Curve, Invariance, Point
 from striate.models import evaluating
 from striate.preprocess import Preprocess
 from striate.runs import Run, opened
+from striate.runs.trained import preprocess_of
 from striate.types import Progress
 
 ACTIVITY = "measuring invariance"
@@ -67,7 +68,7 @@ def invariance(
     if isinstance(model, Run):
         name, preprocess = name or model.name, preprocess or model.preprocess
         model = model.model()
-    preprocess = preprocess or getattr(model, "preprocess", None)
+    preprocess = preprocess or preprocess_of(model)
     check_images(images, labels)
     height, width, channels = images.shape[1:]
     preprocess = preprocess or Preprocess(height, width, channels, mean=(0.0,) * channels, std=(1.0,) * channels)
