@@ -59,7 +59,10 @@ def test_weights_and_results_are_the_same(
     assert report(runs[3], data=load(photographs, image_size=16, skip_bad=True, cache_size=0)).is_file()
 
 
-def test_a_run_over_lazy_images_is_resumed(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("named", [False, True], ids=["its source", "a folder"])
+def test_a_run_over_lazy_images_is_resumed(
+    named: bool, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(reader, "IN_MEMORY", 0)
     monkeypatch.setenv("STRIATE_CACHE_SIZE", "0")
     data = load(photographs, image_size=16, skip_bad=True)
@@ -76,6 +79,6 @@ def test_a_run_over_lazy_images_is_resumed(photographs: Path, tmp_path: Path, mo
 
     with pytest.raises(StopError):
         train("mlp", data, recipe, out=tmp_path / "stopped", observer=stop)
-    resumed = resume(tmp_path / "stopped")
+    resumed = resume(tmp_path / "stopped", data=photographs if named else None)
     assert resumed.result is not None
     assert Run.open(whole.path).result["sha256"] == resumed.result["sha256"]  # type: ignore[index]
