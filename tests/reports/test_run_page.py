@@ -218,4 +218,7 @@ def test_a_module_of_ones_own_has_no_command(tmp_path: Path) -> None:
 
 
 def test_data_in_memory_has_no_command(tmp_path: Path) -> None:
-    assert command(train("mlp", dataset(), Recipe(epochs=1), out=tmp_path / "run")) is None
+    run = train("mlp", dataset(), Recipe(epochs=1), out=tmp_path / "run")
+    assert "<span>striate</span> <span>train</span>" not in report(run, data=dataset()).html
+    run = train("mlp", "digits", Recipe(epochs=1), out=tmp_path / "other")
+    assert "<span>striate</span> <span>train</span>" in report(run).html

@@ -111,7 +111,7 @@ def _about(trained: Trained) -> dict[str, Any]:
         "parameters": sum(weight.numel() for weight in module.parameters() if weight.requires_grad),
         "filters": first_filters(module, trained.preprocess),
         "recipe": [(key, value, descriptions[key].description) for key, value in settings.items()],
-        "command": command(run) if run else None,
+        "command": command(run) if run and is_loadable(run.source) else None,
     }
 
 
@@ -162,11 +162,11 @@ _OPTIONS = {"epochs": "--epochs", "batch_size": "--batch-size", "seed": "--seed"
 
 
 def command(run: Run) -> str | None:
-    """The shell command that trains a run like this one, or `None` for a model without a name or data in memory.
+    """The shell command that trains a run like this one, or `None` for a model that has no name.
 
     Every setting is included that differs from the named recipe, or that the recipe takes from the data.
     """
-    if run.architecture is None or run.architecture.name not in models.names() or not is_loadable(run.source):
+    if run.architecture is None or run.architecture.name not in models.names():
         return None
     name, preprocess = run.architecture.name, run.preprocess
     facts = models.facts(name)
