@@ -94,6 +94,21 @@ def test_modules_are_compared_as_models_or_as_seeds_of_one() -> None:
     assert row.name == "Own"
 
 
+def test_compared_networks_read_a_pytorch_data_set_once() -> None:
+    read = []
+
+    class Counted(torch.utils.data.Dataset[tuple[np.ndarray, int]]):
+        def __len__(self) -> int:
+            return len(X)
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+            read.append(index)
+            return X[index], int(Y[index])
+
+    striate.compare([Own(), Own()], Counted(), preprocess=PREPROCESS)
+    assert read == list(range(len(X)))
+
+
 def test_a_folder_has_the_modules_size_in_every_verb(tmp_path: Path) -> None:
     """A dot on the left or right, which is too dark once the images were brought to the usual 64×64."""
     for position, name in ((20, "left"), (200, "right")):

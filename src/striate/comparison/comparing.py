@@ -1,5 +1,6 @@
 """The `compare` function: accuracy of several models on the same images, and tests of their differences."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -14,10 +15,12 @@ from striate.comparison.outcome import Outcome, outcome
 from striate.comparison.result import Comparison, Pair, Row
 from striate.comparison.significance import Correct, holm, mean_interval, paired
 from striate.data import Dataset
+from striate.data.loading import as_dataset
 from striate.errors import ArgumentError, DataError
 from striate.evaluation.metrics import wilson_interval
 from striate.preprocess import Preprocess
 from striate.runs import Run
+from striate.runs.trained import classes_of
 from striate.units import listed
 
 Measurable = Run | Outcome | str | Path | nn.Module
@@ -52,6 +55,9 @@ def compare(
     """
     own: dict[tuple[Any, ...], Dataset] = {}
     whole = not isinstance(data, Dataset)
+    named = {name: _as_list(group) for name, group in (runs if isinstance(runs, Mapping) else {"": runs}).items()}
+    if data is not None and not isinstance(data, str | os.PathLike):  # read once for all
+        data = as_dataset(data, classes=_classes(next((each for group in named.values() for each in group), None)))
 
     def measure(each: Measurable) -> Outcome:
         if isinstance(each, Outcome):
@@ -62,10 +68,9 @@ def compare(
         return outcome(run, _own(run, own) if data is None else data, device=device, whole=data is not None and whole)
 
     if isinstance(runs, Mapping):
-        listed_runs = {name: _as_list(group) for name, group in runs.items()}
-        groups = {name: _seeded([measure(each) for each in group]) for name, group in listed_runs.items() if group}
+        groups = {name: _seeded([measure(each) for each in group]) for name, group in named.items() if group}
     else:
-        groups = _grouped(_told_apart([measure(each) for each in _as_list(runs)]))
+        groups = _grouped(_told_apart([measure(each) for each in named[""]]))
     everything = [each for group in groups.values() for each in group]
     if not everything:
         raise ArgumentError("there is no run to compare.")
@@ -86,6 +91,13 @@ def compare(
         failures=dict(failures or {}),
         notes=tuple(dict.fromkeys(note for each in everything for note in each.notes)),
     )
+
+
+def _classes(first: Measurable | None) -> Sequence[str] | None:
+    """The class names of a network, if it has any."""
+    if first is None or isinstance(first, nn.Module):
+        return None if first is None else classes_of(first)
+    return first.classes if isinstance(first, Outcome) else Run.of(first).classes
 
 
 def _as_list(runs: Any) -> list[Measurable]:

@@ -151,11 +151,9 @@ def _tensor(images: Any) -> Tensor:
     if not isinstance(images, Sequence) or isinstance(images, str | bytes) or not len(images):
         raise DataError(f"images of type {type(images).__name__}: expected an array or a tensor, N images.")
     each = [image if isinstance(image, Tensor) else _of_image(image) for image in images]
-    colour = max(image.shape[-1] if image.ndim else 0 for image in each)
-    each = [
-        image.expand(*image.shape[:2], colour) if hasattr(given, "mode") else image
-        for given, image in zip(images, each, strict=True)
-    ]
+    if all(isinstance(image, Image.Image) for image in images):  # grey ones among coloured ones become coloured
+        channels = max(image.shape[2] for image in each)
+        each = [image.expand(-1, -1, channels) for image in each]
     if len({image.shape for image in each}) > 1:
         sizes = sorted({"×".join(map(str, image.shape)) for image in each})
         raise DataError(f"images of different shapes, {listed(sizes, 4)}: bring them to one size first.")

@@ -147,14 +147,12 @@ class Dataset:
             DataError: for shapes, types, values or labels that don't fit.
         """
         given = {"train": (images, labels), "val": val, "test": test}
-        pairs = {name: pair for name, pair in given.items() if pair is not None}
+        pairs = {name: (pair[0], plain_labels(pair[1])) for name, pair in given.items() if pair is not None}
         if classes is None:  # one numbering for all splits
-            labels_of = [plain_labels(pair[1]) for pair in pairs.values()]
-            if len({each.dtype.kind for each in labels_of if len(each)}) > 1:
-                raise DataError(
-                    f"{source}: the labels of some splits are numbers and of others names: use one of them."
-                )
-            _, classes = label_batch(np.concatenate(labels_of))
+            if len({their.dtype.kind for _, their in pairs.values() if len(their)}) > 1:
+                raise DataError(f"{source}: the labels of some splits are numbers and of others names: use one kind.")
+            _, classes = label_batch(np.concatenate([their for _, their in pairs.values()]))
+        classes = tuple(map(str, classes))
         splits = {}
         for name, (some, their) in pairs.items():
             pixels, (positions, _) = pixel_batch(some, layout), label_batch(their, classes)
@@ -162,16 +160,16 @@ class Dataset:
                 raise DataError(f"{source}, {name}: {len(pixels):,} images and {len(positions):,} labels.")
             splits[name] = Split(pixels, positions)
         notes: tuple[str, ...] = ()
-        order = None
         if not len(splits["train"]):
             raise DataError(f"{source}: there are no training images.")
-        if divided := val is None and test is None:
+        order, divided = None, val is None and test is None
+        if divided:
             splits, order = _divided(splits["train"], len(classes))
             counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
             notes = (f"split class by class: {counts} images; pass val= and test= to choose them yourself",)
         return cls(
-            source, tuple(map(str, classes)), splits["train"], splits.get("val"), splits.get("test"),
-            is_mirrorable(list(map(str, classes))) if mirror is None else mirror, notes, divided=divided, order=order,
+            source, classes, splits["train"], splits.get("val"), splits.get("test"),
+            is_mirrorable(classes) if mirror is None else mirror, notes, divided=divided, order=order,
         )  # fmt: skip
 
     @classmethod

@@ -154,19 +154,19 @@ class Trained:
 
 
 def preprocess_of(module: nn.Module) -> Preprocess | None:
-    """How images become a module's input, if the module says it: modules from `Run.model` do."""
+    """The preprocessing kept on a module, as on those from `Run.model`, or `None`."""
     found = getattr(module, "preprocess", None)
     return found if isinstance(found, Preprocess) else None
 
 
 def classes_of(module: nn.Module) -> tuple[str, ...] | None:
-    """The names of a module's classes, if the module says them: modules from `Run.model` do."""
+    """The class names kept on a module, as on those from `Run.model`, or `None`."""
     found = getattr(module, "classes", None)
     return tuple(found) if isinstance(found, tuple | list) and all(isinstance(each, str) for each in found) else None
 
 
 def normalization_of(module: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """The mean and standard deviation that a module with published weights expects, if it says them."""
+    """The mean and standard deviation kept on a module with published weights, or `None`."""
     found = getattr(module, "normalization", None)
     return found if isinstance(found, tuple) and len(found) == 2 else None
 
