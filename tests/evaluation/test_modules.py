@@ -12,6 +12,7 @@ import striate
 from striate.errors import ArgumentError, ShapeError
 from striate.evaluation import evaluate, predict
 from striate.preprocess import Preprocess
+from striate.runs import Trained
 
 PREPROCESS = Preprocess(4, 4, 1, mean=(0.0,), std=(1.0,))
 X = np.random.default_rng(0).integers(0, 256, (60, 4, 4), dtype=np.uint8)
@@ -107,6 +108,14 @@ def test_compared_networks_read_a_pytorch_data_set_once() -> None:
 
     striate.compare([Own(), Own()], Counted(), preprocess=PREPROCESS)
     assert read == list(range(len(X)))
+
+
+def test_a_module_without_preprocessing_gets_that_of_training(tmp_path: Path) -> None:
+    data = striate.load("digits")
+    run = striate.train("lenet5", data, epochs=1, out=tmp_path / "run")
+    of_data = Trained.of(Own(), data=data).preprocess
+    assert Trained.of(striate.create("lenet5", image_size=8, seed=0), data=run.sized(data)).preprocess == run.preprocess
+    assert of_data.mean != run.preprocess.mean, "LeNet-5 has values of its own"
 
 
 def test_a_folder_has_the_modules_size_in_every_verb(tmp_path: Path) -> None:

@@ -120,8 +120,7 @@ def evaluate(
         tta: test-time augmentation: "none", "flip", "shifts", "ten-crop", or several with commas, see
             `augmentation.views`. Without it, the run's recipe decides.
         preprocess: for a module, how images become its input. Modules from `Run.model` know it; for others without it,
-            images are normalised by the mean and standard deviation of the data's training images, as `striate.train`
-            does, and a note says so.
+            images are normalised as `striate.train` normalises them for that module, and a note says so.
 
     Raises:
         ArgumentError: for an unknown test-time augmentation, or a module without data.

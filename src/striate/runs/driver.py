@@ -26,7 +26,7 @@ from striate.runs.events import Observer
 from striate.runs.folder import locked, new_folder
 from striate.runs.run import Run, environment
 from striate.runs.session import Session
-from striate.runs.trained import normalization_of
+from striate.runs.trained import preprocess_for
 from striate.training import Recipe, chosen, settled
 
 
@@ -69,7 +69,7 @@ def train(
     data = as_dataset(data, image_size=wanted_size(model, weights))
     data = _sized(data, wanted_size(model, weights))
     recipe = chosen(recipe, settings, name, len(data.train), fine_tuning=weights is not None)
-    module, preprocess = _made(model, facts, data, recipe.seed, weights)
+    module, preprocess = _made(model, data, recipe.seed, weights)
     folder = new_folder(Path(out) if out else None, f"{name}-{short_name(data.source)}")
     with _threads(thread_count(torch.get_num_threads())), folder as path:
         run = Run(
@@ -92,18 +92,19 @@ def train(
         return session.drive()
 
 
-def _made(
-    model: str | nn.Module, facts: models.Facts | None, data: Dataset, seed: int, weights: str | Path | None
-) -> tuple[nn.Module, Preprocess]:
+def _made(model: str | nn.Module, data: Dataset, seed: int, weights: str | Path | None) -> tuple[nn.Module, Preprocess]:
     """The module to train, ready for its first step, and how images become its input."""
+    for name, split in data.splits():
+        if split.images.shape[1:] != data.train.images.shape[1:]:
+            raise ShapeError(f"{data.source}: the images of {name} have another size than those of train.")
     if isinstance(model, nn.Module):
-        preprocess = _preprocess(data, facts, normalization_of(model))
+        preprocess = preprocess_for(model, data)
         _try_out(model, data, preprocess)
         return model, preprocess
     _, height, width, channels = data.train.images.shape
     adapt = weights is not None
     module = models.create(model, len(data.classes), channels, (height, width), seed, weights, adapt)
-    preprocess = _preprocess(data, facts, normalization_of(module))
+    preprocess = preprocess_for(module, data)
     if weights is None:
         _fit(module, data, preprocess)
     return module, preprocess
@@ -207,20 +208,6 @@ def _try_out(module: nn.Module, data: Dataset, preprocess: Preprocess) -> None:
             f"the model gives {shape} for images of shape {given}: "
             f"{data.source} has {len(data.classes)} classes and needs ({len(images)}, {len(data.classes)})."
         )
-
-
-def _preprocess(data: Dataset, facts: models.Facts | None, published: models.Normalization | None) -> Preprocess:
-    """Preprocessing for the data's size, normalised as the weights expect, or else the model, or else by the data."""
-    _, height, width, channels = data.train.images.shape
-    for name, split in data.splits():
-        if split.images.shape[1:] != data.train.images.shape[1:]:
-            raise ShapeError(f"{data.source}: the images of {name} have another size than those of train.")
-    if published is not None:
-        return Preprocess(height, width, channels, data.fit, *published)
-    if facts is None or facts.mean is None or facts.std is None:
-        blank = Preprocess(height, width, channels, data.fit, (0.0,) * channels, (1.0,) * channels)
-        return blank.with_power_sums(data.train.power_sums())
-    return Preprocess(height, width, channels, data.fit, (facts.mean,) * channels, (facts.std,) * channels)
 
 
 def _is_whole(run: Run) -> bool:

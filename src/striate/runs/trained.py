@@ -87,10 +87,9 @@ class Trained:
                     f"{type(module).__name__} does not say how images become its input: pass preprocess=, for example "
                     "striate.Preprocess(224, 224, 3, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))."
                 )
-            preprocess = _preprocess_of(module, data)
+            preprocess = preprocess_for(module, data)
             notes = (
-                "preprocess= was not given: images have the data's size and are normalised by the mean and standard "
-                "deviation of its training images.",
+                "preprocess= was not given: images have the data's size and are normalised as striate.train does.",
             )
         found: Any = classes if classes is not None else classes_of(module)
         if found is None and data is not None:
@@ -198,14 +197,17 @@ def opened(
     return create(text, 10 if classes is None else classes, 1 if channels is None else channels, size)
 
 
-def _preprocess_of(module: nn.Module, data: Dataset) -> Preprocess:
-    """The data's size; normalised as published weights expect, or else by the training images."""
+def preprocess_for(module: nn.Module, data: Dataset) -> Preprocess:
+    """Preprocessing for the data's size, normalised as the weights expect, or else the model, or else by the data."""
     _, height, width, channels = data.train.images.shape
-    blank = Preprocess(height, width, channels, data.fit, (0.0,) * channels, (1.0,) * channels)
-    published = normalization_of(module)
+    published, made = normalization_of(module), getattr(module, "architecture", None)
     if published is not None:
         return Preprocess(height, width, channels, data.fit, *published)
-    return blank.with_power_sums(data.train.power_sums())
+    known = facts(made.name) if isinstance(made, Architecture) else None
+    if known is None or known.mean is None or known.std is None:
+        blank = Preprocess(height, width, channels, data.fit, (0.0,) * channels, (1.0,) * channels)
+        return blank.with_power_sums(data.train.power_sums())
+    return Preprocess(height, width, channels, data.fit, (known.mean,) * channels, (known.std,) * channels)
 
 
 def _outputs(module: nn.Module, made: Any) -> int:
