@@ -1,8 +1,9 @@
 """Preprocessing of images of any size into network input, the same for training, evaluation and prediction."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from PIL import Image
@@ -50,6 +51,16 @@ class Preprocess:
             raise ArgumentError(f"fit='{self.fit}': use one of {', '.join(FITS)}.")
         if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
             raise ArgumentError(f"mean and std need {self.channels} values each, and std must be above 0.")
+
+    @classmethod
+    def resizing(cls, size: Sequence[int], channels: int, fit: Fit = "letterbox") -> Self:
+        """Preprocessing that only resizes: to `size` (height, width) and `channels`, values unchanged.
+
+        Raises:
+            ArgumentError: for a size, a number of channels or a fit that can't be.
+        """
+        height, width = size
+        return cls(height, width, channels, fit, mean=(0.0,) * channels, std=(1.0,) * channels)
 
     def conform(self, image: np.ndarray) -> np.ndarray:
         """Resize one image, and convert its channels: uint8 (h, w, c) to uint8 (height, width, channels).

@@ -133,6 +133,14 @@ def test_classes_of_pytorch_data_sets_are_matched_by_name() -> None:
         Dataset.from_torch(train, val=_Named([0, 1], ["a", "d"]))
 
 
+def test_class_names_are_found_in_loaders_and_subsets() -> None:
+    whole = _Named([0, 1, 2, 1], ["a", "b", "c"])
+    part = torch.utils.data.Subset(whole, [0, 1, 3])
+    for data in (part, DataLoader(part), DataLoader(whole)):
+        assert Dataset.from_torch(data).classes == ("a", "b", "c")
+        assert as_dataset(data, classes=["x", "y", "z"]).classes == ("a", "b", "c"), "its own come first"
+
+
 def test_splits_agree_on_numbers_or_names() -> None:
     x = np.zeros((12, 4, 4), np.uint8)
     with pytest.raises(DataError, match="some splits are numbers and of others names"):

@@ -122,9 +122,8 @@ def _display(job: "Job") -> Iterator["Observer"]:
         with Progress() as progress:
             yield progress
     except StriateError as error:
-        if not isinstance(
-            error, InterruptedRunError | StorageError
-        ):  # these two end the command, with a message of their own
+        # These two end the command, with a message of their own.
+        if not isinstance(error, InterruptedRunError | StorageError):
             say(f"{job.name} failed: {error}")
         raise
     if progress.begun is None:

@@ -66,10 +66,10 @@ def data(
 
 
 def _facts(dataset: "Dataset") -> dict[str, Any]:
-    from striate.data.dataset import target
+    from striate.preprocess import Preprocess
 
     _, height, width, channels = dataset.train.images.shape
-    statistics = target((height, width), channels, dataset.fit).with_power_sums(dataset.train.power_sums())
+    statistics = Preprocess.resizing((height, width), channels, dataset.fit).with_power_sums(dataset.train.power_sums())
     counts = {name: split.labels.bincount(minlength=len(dataset.classes)).tolist() for name, split in dataset.splits()}
     return {
         "source": dataset.source,

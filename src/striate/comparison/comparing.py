@@ -56,8 +56,9 @@ def compare(
     own: dict[tuple[Any, ...], Dataset] = {}
     whole = not isinstance(data, Dataset)
     named = {name: _as_list(group) for name, group in (runs if isinstance(runs, Mapping) else {"": runs}).items()}
-    if data is not None and not isinstance(data, str | os.PathLike):  # read once for all
-        data = as_dataset(data, classes=_classes(next((each for group in named.values() for each in group), None)))
+    networks = [each for group in named.values() for each in group]
+    if networks and data is not None and not isinstance(data, str | os.PathLike):  # read once for all
+        data = as_dataset(data, classes=_classes(networks[0]))
 
     def measure(each: Measurable) -> Outcome:
         if isinstance(each, Outcome):
@@ -93,11 +94,11 @@ def compare(
     )
 
 
-def _classes(first: Measurable | None) -> Sequence[str] | None:
+def _classes(network: Measurable) -> Sequence[str] | None:
     """The class names of a network, if it has any."""
-    if first is None or isinstance(first, nn.Module):
-        return None if first is None else classes_of(first)
-    return first.classes if isinstance(first, Outcome) else Run.of(first).classes
+    if isinstance(network, nn.Module):
+        return classes_of(network)
+    return network.classes if isinstance(network, Outcome) else Run.of(network).classes
 
 
 def _as_list(runs: Any) -> list[Measurable]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
 from striate.data.images.decode import upright
@@ -114,14 +114,13 @@ def torch_samples(dataset: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
         dataset: a `TensorDataset`, or any data set of (image, label) pairs, images of one size.
 
     Returns:
-        images and labels as `pixel_batch` and `label_batch` take them, and the attribute `classes`.
+        images and labels as `pixel_batch` and `label_batch` take them, and the class names if it has any.
 
     Raises:
         DataError: for samples that are no pairs.
     """
+    names = torch_classes(dataset)
     dataset = dataset.dataset if isinstance(dataset, DataLoader) else dataset
-    classes = getattr(dataset, "classes", None)
-    names = tuple(map(str, classes)) if isinstance(classes, list | tuple) else None
     if isinstance(dataset, TensorDataset):
         if len(dataset.tensors) != 2:
             raise DataError(f"a TensorDataset of {len(dataset.tensors)} tensors: expected two, images and labels.")
@@ -135,6 +134,14 @@ def torch_samples(dataset: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
         images.append(sample[0])
         labels.append(sample[1])
     return images, [label.tolist() if isinstance(label, Tensor) else label for label in labels], names
+
+
+def torch_classes(dataset: Any) -> tuple[str, ...] | None:
+    """The attribute `classes` of a PyTorch data set, or of what its `DataLoader` or `Subset` takes images from."""
+    classes = getattr(dataset, "classes", None)
+    if isinstance(classes, list | tuple):
+        return tuple(map(str, classes))
+    return torch_classes(dataset.dataset) if isinstance(dataset, DataLoader | Subset) else None
 
 
 def is_torch_data(data: Any) -> bool:

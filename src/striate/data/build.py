@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from striate.data.cache.decoded import Cache, settled
-from striate.data.dataset import Dataset, Split, is_mirrorable, target
+from striate.data.dataset import Dataset, Split, is_mirrorable
 from striate.data.headers import Header, cached_headers, read_headers
 from striate.data.images.decoder_pool import Decoders
 from striate.data.images.image_ref import ImageRef, Stamp
@@ -154,7 +154,7 @@ def _preprocess(
     """
     size, channels, fit = options.size, options.channels, options.fit
     if size is not None and channels is not None:
-        return target(size, channels, fit), {}
+        return Preprocess.resizing(size, channels, fit), {}
     if cache is None:
         headers, problems = read_headers(image_refs, options.progress)
     else:
@@ -171,7 +171,7 @@ def _inferred(headers: Collection[Header], size: tuple[int, int] | None, channel
         size = sizes.pop() if own else _SIZE
     if channels is None:
         channels = max((header.channels for header in headers), default=1)
-    return target(size, channels, fit)
+    return Preprocess.resizing(size, channels, fit)
 
 
 def _image_bytes(preprocess: Preprocess) -> int:

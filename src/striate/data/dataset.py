@@ -255,20 +255,10 @@ class Dataset:
         return None
 
 
-def target(size: tuple[int, int], channels: int, fit: Fit) -> Preprocess:
-    """Preprocessing that only resizes: to `size` (height, width) and `channels`, values unchanged.
-
-    Raises:
-        ArgumentError: for a size, a number of channels or a fit that can't be.
-    """
-    height, width = size
-    return Preprocess(height, width, channels, fit, mean=(0.0,) * channels, std=(1.0,) * channels)
-
-
 def conformed(dataset: Dataset, size: tuple[int, int] | None, channels: int | None, fit: Fit) -> Dataset:
     """Return the data set with images of `size` and `channels`; None keeps its own."""
     _, height, width, native = dataset.train.images.shape
-    preprocess = target(size or (height, width), channels or native, fit)
+    preprocess = Preprocess.resizing(size or (height, width), channels or native, fit)
     splits = {
         name: Split(conformed_images(split.images, preprocess), split.labels, split.files)
         for name, split in dataset.splits()

@@ -274,5 +274,4 @@ class Loader:
 def _own(split: Split) -> Preprocess:
     """The preprocessing that normalises a split's images by their own mean and standard deviation."""
     _, height, width, channels = split.images.shape
-    blank = Preprocess(height, width, channels, mean=(0.0,) * channels, std=(1.0,) * channels)
-    return blank.with_power_sums(split.power_sums())
+    return Preprocess.resizing((height, width), channels).with_power_sums(split.power_sums())

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from striate.data.arrays import is_torch_data
+from striate.data.arrays import is_torch_data, torch_classes
 from striate.data.build import Options
-from striate.data.dataset import Dataset, conformed, target
+from striate.data.dataset import Dataset, conformed
 from striate.data.sources.digits import load_digits
 from striate.data.sources.folder import load_folder
 from striate.data.sources.huggingface import PREFIX, load_hugging_face
@@ -62,7 +62,9 @@ def load(
         BadFilesError: naming all the images that can't be decoded, unless `skip_bad`.
     """
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    target(size or (1, 1), 1 if channels is None else channels, fit)  # raise now and not after minutes of decoding
+    Preprocess.resizing(
+        size or (1, 1), 1 if channels is None else channels, fit
+    )  # raise now and not after minutes of decoding
     name = os.fspath(source)
     if name in NAMES:
         loaded = load_digits() if name == "digits" else load_mnist(name, progress)
@@ -104,8 +106,7 @@ def as_dataset(
             options |= {"image_size": size, "channels": preprocess.channels, "fit": preprocess.fit}
         return load(data, **options)
     if is_torch_data(data):
-        named = getattr(getattr(data, "dataset", data), "classes", None) is not None
-        return Dataset.from_torch(data, None if named else classes)
+        return Dataset.from_torch(data, torch_classes(data) or classes)
     if isinstance(data, tuple) and len(data) == 2:
         if all(isinstance(part, tuple) and len(part) == 2 for part in data):
             (images, labels), test = data

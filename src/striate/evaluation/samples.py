@@ -84,7 +84,7 @@ def samples_of(trained: Trained, data: Any = None, whole: bool | None = None) ->
         DataError: if a run's own data holds nothing out, or if classes are unknown to the network or missing in the
             data.
     """
-    dataset, same_place = _loaded(trained, data)
+    dataset, same_place = dataset_for(trained, data)
     run = trained.run
     changed = run is None or dataset.fingerprint() != run.fingerprint
     labels = _positions(trained, dataset)
@@ -103,8 +103,8 @@ def samples_of(trained: Trained, data: Any = None, whole: bool | None = None) ->
     return Samples(dataset.source, name, Split(images, labels[split.labels], split.files), tuple(notes))
 
 
-def _loaded(trained: Trained, data: Any) -> tuple[Dataset, bool]:
-    """Load the data, and say if it is from the source of the run's own."""
+def dataset_for(trained: Trained, data: Any) -> tuple[Dataset, bool]:
+    """Load data for a network, with its preprocessing, and say if it is from the source of the run's own."""
     run = trained.run
     if data is None and run is None:
         raise ArgumentError(f"{trained.name} has no data of its own: pass data=, images with labels to measure it on.")

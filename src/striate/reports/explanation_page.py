@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from striate.data import Dataset
 from striate.data.images.any_image import AnyImage, each_image, prepare_any, stem_of
-from striate.data.loading import as_dataset
 from striate.errors import ArgumentError, DataError
 from striate.evaluation import predict
-from striate.evaluation.samples import network_and_data
+from striate.evaluation.samples import dataset_for, network_and_data
 from striate.hardware import pick
 from striate.inspection import describe, evidence, receptive_fields
 from striate.inspection.evidence import stages
@@ -133,11 +132,9 @@ class _ExplainedImage:
         ), None
 
     def _dataset(self, data: Any) -> Dataset:
-        if data is not None:
-            return as_dataset(data, self.trained.preprocess, self.trained.classes)
-        if self.trained.run is None:
+        if data is None and self.trained.run is None:
             raise ArgumentError("pass data= to see the most similar training images.")
-        return self.trained.run.data()
+        return dataset_for(self.trained, data)[0]
 
     def training(self, examples: Examples | None, layer: str | None) -> dict[str, Any]:
         """The most similar training images, and those that excite this image's strongest units most."""

@@ -88,8 +88,8 @@ def invariance(inspected: InspectedRun) -> dict[str, Any] | None:
     first = measure(inspected.model, images, labels, preprocess=trained.preprocess, name=trained.name, **settings)
     others = list(inspected.against)
     try:
-        twin = counterpart(trained.run) if trained.run else None
-        others = [(*twin, trained.preprocess), *others] if twin else others
+        blurred = counterpart(trained.run) if trained.run else None
+        others = [(*blurred, trained.preprocess), *others] if blurred else others
     except ArgumentError as error:
         notes.append(f"Not compared with a blurred network: {error}")
     found = [first]

@@ -205,8 +205,7 @@ def preprocess_for(module: nn.Module, data: Dataset) -> Preprocess:
         return Preprocess(height, width, channels, data.fit, *published)
     known = facts(made.name) if isinstance(made, Architecture) else None
     if known is None or known.mean is None or known.std is None:
-        blank = Preprocess(height, width, channels, data.fit, (0.0,) * channels, (1.0,) * channels)
-        return blank.with_power_sums(data.train.power_sums())
+        return Preprocess.resizing((height, width), channels, data.fit).with_power_sums(data.train.power_sums())
     return Preprocess(height, width, channels, data.fit, (known.mean,) * channels, (known.std,) * channels)
 
 

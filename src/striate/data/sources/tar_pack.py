@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from striate import files, seeding
-from striate.data.dataset import target
 from striate.data.images.decoder_pool import Decoders
 from striate.data.images.image_ref import ImageRef
 from striate.data.sources import tar_samples
@@ -18,12 +17,13 @@ from striate.data.sources.folder import plan_of, read_layout
 from striate.data.sources.tar_samples import ShardInfo
 from striate.errors import ArgumentError, BadFilesError, DataError
 from striate.hardware import worker_count
+from striate.preprocess import Preprocess
 from striate.types import Progress
 from striate.units import listed
 
 SHARD_SIZE = 256_000_000  # bytes
 _BLOCK = tarfile.BLOCKSIZE
-_SMALL = target((1, 1), 1, "stretch")  # the target of images that are decoded only to check them
+_SMALL = Preprocess.resizing((1, 1), 1, "stretch")  # of images that are decoded only to check them
 _FEW = 500  # images that threads have decoded before processes would have started
 
 

@@ -103,8 +103,7 @@ def _network(module: nn.Module, shape: tuple[int, int, int], device: torch.devic
 
 def _with_images(network: Network, images: Tensor, preprocess: Preprocess | None) -> Network:
     channels, height, width = network.shape
-    plain = Preprocess(height, width, channels, mean=(0.0,) * channels, std=(1.0,) * channels)
-    preprocess = preprocess or plain
+    preprocess = preprocess or Preprocess.resizing((height, width), channels)
     inputs = Classifier(network.module, preprocess, network.device).inputs
     return replace(network, images=preprocess.conform_all(images), inputs=inputs)
 

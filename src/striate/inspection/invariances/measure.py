@@ -71,7 +71,7 @@ def invariance(
     preprocess = preprocess or preprocess_of(model)
     check_images(images, labels)
     height, width, channels = images.shape[1:]
-    preprocess = preprocess or Preprocess(height, width, channels, mean=(0.0,) * channels, std=(1.0,) * channels)
+    preprocess = preprocess or Preprocess.resizing((height, width), channels)
     images, target = preprocess.conform_all(images), pick(device)
     classifier = Classifier(model.to(target), preprocess, target)
     with evaluating(model):

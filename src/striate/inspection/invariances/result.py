@@ -11,9 +11,8 @@ from striate.inspection.invariances.perturbations import (
     PROTOCOLS,
     published,
 )
+from striate.inspection.structure.table import JSON_KEYS
 from striate.units import by
-
-_JSON_KEYS = {"channels": "maps"}  # of attributes that have another name in JSON
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class Invariance:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        layers = tuple({_JSON_KEYS.get(key, key): value for key, value in asdict(each).items()} for each in self.layers)
+        layers = tuple({JSON_KEYS.get(key, key): value for key, value in asdict(each).items()} for each in self.layers)
         return {**asdict(self), "layers": layers}
 
     def text(self) -> str:

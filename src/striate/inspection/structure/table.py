@@ -6,7 +6,7 @@ from typing import Any
 from striate.inspection.extent.field import Field
 from striate.units import by
 
-_JSON_KEYS = {"channels": "maps"}  # of attributes that have another name in JSON
+JSON_KEYS = {"channels": "maps"}  # of attributes that have another name in JSON
 _NUMBERS = ("channels", "parameters", "connections", "multiply-adds", "mult-adds")
 WIDEST = 120  # characters of a table for terminals
 
@@ -85,7 +85,7 @@ class ArchitectureTable:
         """Plain values for JSON; what does not apply or is unknown is `None`. "fields" has an entry for each layer."""
         totals = {key: getattr(self, key) for key in ("parameters", "frozen", "connections", "multiply_adds")}
         columns = [column.name for column in fields(LayerRow) if column.name != "receptive"]
-        layers = [{_JSON_KEYS.get(name, name): _plain(getattr(row, name)) for name in columns} for row in self.rows]
+        layers = [{JSON_KEYS.get(name, name): _plain(getattr(row, name)) for name in columns} for row in self.rows]
         return {
             "name": self.name,
             "input_shape": list(self.input_shape),
