@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from striate import seeding
 from striate.errors import ArgumentError, ShapeError
 from striate.inspection.extent.field import Field
-from striate.inspection.features import capture, last_feature_maps, output_of
+from striate.inspection.features import capture, feature_maps_of, last_feature_maps
 from striate.inspection.receptive_fields import receptive_fields
 from striate.inspection.structure.inputs import input_of, module_of, taking
 from striate.inspection.structure.trace import first_tensor
@@ -50,13 +50,7 @@ def grad_cam(model: nn.Module, images: Tensor, classes: Classes = None, layer: s
     chosen = layer or last_feature_maps(model, _shape(images))
     with evaluating(model), torch.enable_grad(), capture(model, chosen) as made:
         logits = _logits(model, images.clone().requires_grad_().clone())  # it may be written to
-        feature_maps = output_of(made, chosen, model)
-        if feature_maps.dim() != 4:
-            raise ArgumentError(
-                f"layer '{chosen}' of {type(model).__name__} has no feature maps, its output is "
-                f"{tuple(feature_maps.shape)}: choose one before it, for example "
-                f"'{last_feature_maps(model, _shape(images))}'."
-            )
+        feature_maps = feature_maps_of(made, chosen, model, _shape(images))
         (gradient,) = torch.autograd.grad(_target_logits(logits, classes).sum(), feature_maps, allow_unused=True)
     if gradient is None:
         raise ArgumentError(f"the logits of {type(model).__name__} don't depend on layer '{chosen}'.")

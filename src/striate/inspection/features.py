@@ -74,6 +74,21 @@ def output_of(made: dict[str, Tensor], layer: str, model: nn.Module) -> Tensor:
     return made[layer]
 
 
+def feature_maps_of(made: dict[str, Tensor], layer: str, model: nn.Module, input_shape: tuple[int, int, int]) -> Tensor:
+    """The captured feature maps of a layer: (N, channels, height, width).
+
+    Raises:
+        ArgumentError: as `output_of`, and if the layer's output has another shape, naming a layer with feature maps.
+    """
+    output = output_of(made, layer, model)
+    if output.dim() != 4:
+        raise ArgumentError(
+            f"layer '{layer}' of {type(model).__name__} has no feature maps, its output is {tuple(output.shape)}: "
+            f"choose one before it, for example '{last_feature_maps(model, input_shape)}'."
+        )
+    return output
+
+
 def features(model: nn.Module, images: Tensor, layer: str, batch_size: int = 64) -> Tensor:
     """Compute the output of a layer for images, in evaluation mode.
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError
 from striate.inspection.extent.field import Field
-from striate.inspection.features import capture, last_feature_maps, output_of
+from striate.inspection.features import capture, feature_maps_of
 from striate.inspection.structure.inputs import input_of, input_shape_of, module_of, taking
 from striate.inspection.structure.trace import trace
 from striate.models import evaluating
@@ -94,13 +94,7 @@ def effective_field(
             chunk = chunk.clone().requires_grad_()
             with taking(model, shape):
                 model(chunk.clone())  # it may be written to
-            feature_maps = output_of(made, layer, model)
-            if feature_maps.dim() != 4:
-                raise ArgumentError(
-                    f"layer '{layer}' of {type(model).__name__} has no feature maps, its output is "
-                    f"{tuple(feature_maps.shape)}: choose one before it, for example "
-                    f"'{last_feature_maps(model, shape)}'."
-                )
+            feature_maps = feature_maps_of(made, layer, model, shape)
             row, column = unit or (feature_maps.shape[2] // 2, feature_maps.shape[3] // 2)
             if not (0 <= row < feature_maps.shape[2] and 0 <= column < feature_maps.shape[3]):
                 size = by(tuple(feature_maps.shape[2:]))
