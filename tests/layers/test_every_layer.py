@@ -48,6 +48,9 @@ LAYERS: list[tuple[nn.Module, tuple[int, ...], tuple[int, ...]]] = [
     (layers.PartialConv2d(TABLE, in_channels=4, kernel_size=(3, 2)), IMAGE, (2, 3, 5, 5)),
     (layers.RBFOutput(layers.digit_prototypes()), (2, 84), (2, 10)),
     (layers.Add(), IMAGE, IMAGE),
+    (layers.SameConv2d(4, 6, 3, stride=2, groups=2), IMAGE, (2, 6, 4, 3)),
+    (layers.SameConv2d(4, 2, 4), IMAGE, (2, 2, 7, 6)),
+    (layers.StochasticDepth(0.5).eval(), IMAGE, IMAGE),
     (layers.WhiteningConv2d(4, directions=3), IMAGE, (2, 6, 7, 6)),
     (layers.PaddedShortcut(4, 7, stride=2), IMAGE, (2, 7, 4, 3)),
 ]

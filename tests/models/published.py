@@ -1,5 +1,8 @@
 """What the tests of the deep networks share: models without memory, their tables, and weights to compute with."""
 
+import hashlib
+import json
+
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +34,18 @@ def count(module: nn.Module) -> int:
 def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
     """The state's names and shapes, in order."""
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def digest(state: dict[str, tuple[int, ...]]) -> str:
+    """A short hash of names and shapes, to compare with those of other people's models."""
+    return hashlib.sha256(json.dumps(sorted(state.items())).encode()).hexdigest()[:16]
+
+
+def normed(x: Tensor, state: dict[str, Tensor], at: str, epsilon: float) -> Tensor:
+    """Batch normalisation by its running statistics, written out."""
+    names = ("running_mean", "running_var", "weight", "bias")
+    mean, variance, scale, shift = (state[f"{at}.{name}"][:, None, None] for name in names)
+    return (x - mean) / (variance + epsilon).sqrt() * scale + shift
 
 
 def filled(model: nn.Module) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from striate.data import Split
 from striate.data.loader import Loader
 from striate.errors import DivergedError
 from striate.inference import score
+from striate.layers import StochasticDepth
 from striate.models import Outputs
 from striate.preprocess import Preprocess
 from striate.training import Recipe, Training
@@ -209,9 +210,10 @@ def test_runs_with_one_seed_are_equal_and_with_another_are_not():
     assert not same(weights(one.model), weights(other.model))
 
 
-def test_dropout_is_drawn_anew_each_step_from_the_seed_alone():
+@pytest.mark.parametrize("kind", [nn.Dropout, StochasticDepth])
+def test_dropout_is_drawn_anew_each_step_from_the_seed_alone(kind):
     def masks(seed, default):
-        model, seen = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(20, 2)), []
+        model, seen = nn.Sequential(nn.Flatten(), kind(0.5), nn.Linear(20, 2)), []
         model[1].register_forward_hook(lambda module, inputs, output: seen.append(output == 0))
         with torch.random.fork_rng():
             torch.manual_seed(default)
@@ -248,8 +250,10 @@ def test_five_images_and_batches_of_128_train():
 
 
 @pytest.mark.parametrize(("share", "with_dropout"), [(0.0, 0), (0.3, 3), (0.5, 5), (1.0, 10)])
-def test_early_dropout_acts_in_the_first_share_of_the_steps(share, with_dropout):
+@pytest.mark.parametrize("kind", [nn.Dropout, StochasticDepth])
+def test_early_dropout_acts_in_the_first_share_of_the_steps(share, with_dropout, kind):
     model = network()
+    model[3] = kind(0.5)
     acted = []
     model[3].register_forward_hook(lambda module, inputs, output: acted.append(module.training))
     run(model, early_dropout=share)

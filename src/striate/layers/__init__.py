@@ -15,6 +15,8 @@ from striate.layers.lenet import (
 from striate.layers.normalization import LocalResponseNorm
 from striate.layers.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from striate.layers.residual import Add, PaddedShortcut
+from striate.layers.same_conv import SameConv2d
+from striate.layers.stochastic_depth import StochasticDepth
 from striate.layers.whitening import WhiteningConv2d
 
 __all__ = [
@@ -36,7 +38,9 @@ __all__ = [
     "PaddedShortcut",
     "PartialConv2d",
     "RBFOutput",
+    "SameConv2d",
     "ScaledTanh",
+    "StochasticDepth",
     "Subsampling2d",
     "WhiteningConv2d",
     "conv_relu",

@@ -3,6 +3,7 @@
 from striate.models import (  # noqa: F401  (importing a model registers it)
     alexnet,
     alexnet_torchvision,
+    efficientnet_lite,
     fashion_cnn,
     googlenet,
     googlenet_torchvision,

@@ -7,7 +7,7 @@ from torch import nn
 
 from striate.errors import ArgumentError, ShapeError, renamed
 from striate.models.registry import Architecture, Value, build, facts, option_value, parse
-from striate.models.weights.adapt import PUBLISHED_SIZE, fits, intended, normalization
+from striate.models.weights.adapt import fits, intended, normalization
 from striate.models.weights.file import WeightFile, read
 from striate.models.weights.load import load
 
@@ -82,7 +82,7 @@ def _loaded(
         image_size = run.image_size if image_size is None else image_size
         chosen = {**{key: option_value(name, key, value) for key, value in run.options.items()}, **chosen}
     elif known.normalization and image_size is None:
-        image_size = PUBLISHED_SIZE
+        image_size = known.published_size
     model = build(name, classes, channels, image_size, seed, chosen)
     if "stem" in known.options and "stem" not in chosen:
         for stem in known.options["stem"].values:

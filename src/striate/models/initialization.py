@@ -32,6 +32,20 @@ def evenly_spaced(count: int, values: int) -> Tensor:
     return torch.arange(most) * count // most
 
 
+def fan_out_normal(model: nn.Module) -> None:
+    """Draw the weights of convolutions as He et al. (2015) do for the backward pass: deviation sqrt(2 / fan-out).
+
+    Fan-out counts the outputs that a value of the input takes part in, so only those of its own group. Biases start at
+    0.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.out_channels // module.groups * module.weight[0, 0].numel()
+            nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
 def he_normal(model: nn.Module, *last: nn.Linear) -> None:
     """Draw the weights of convolutions and dense layers as He et al. (2015) do for ReLU networks, by fan-in.
 

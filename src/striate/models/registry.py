@@ -11,7 +11,7 @@ from striate import seeding
 from striate.errors import ArgumentError, ShapeError, unknown
 from striate.layers import DEFAULT_FILTER, FILTERS
 from striate.models.antialias import antialias
-from striate.models.weights.adapt import Normalization
+from striate.models.weights.adapt import PUBLISHED_SIZE, Normalization
 
 SMALL = 64  # pixels; images with a shorter side get a model's small form unless another is asked for
 
@@ -62,6 +62,7 @@ class Facts:
         mean, std: the published normalisation (black is 0, full intensity 1), if it is not computed from the data.
         options: its options, by name.
         normalization: mean and standard deviation that its published weights expect, one value a channel.
+        published_size: height and width in pixels of the images that its published weights were trained with.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Facts:
     std: float | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
     normalization: Normalization | None = None
+    published_size: tuple[int, int] = PUBLISHED_SIZE
 
 
 @dataclass(frozen=True)

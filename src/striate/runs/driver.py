@@ -178,7 +178,8 @@ def wanted_size(model: str | nn.Module, weights: str | Path | None = None) -> tu
     if weights is not None:
         if not isinstance(model, str):
             raise ArgumentError("weights= begins a model given by its name: load them into your module yourself.")
-        return models.trained_size(weights, models.facts(model).normalization)
+        known = models.facts(model)
+        return models.trained_size(weights, known.published_size if known.normalization else None)
     return (facts.image_size, facts.image_size) if facts and facts.image_size else None
 
 

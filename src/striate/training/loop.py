@@ -22,6 +22,7 @@ from striate.acceleration.convolutions import training_convolutions
 from striate.acceleration.precision import autocast
 from striate.data.loader import Loader
 from striate.errors import DivergedError
+from striate.layers import StochasticDepth
 from striate.models import Outputs, frozen_norms
 from striate.training.losses import loss_of
 from striate.training.optimizers import optimizer_of
@@ -98,7 +99,7 @@ class Training:
             norm.eval()
         if self.plan.done(self.step) > self.recipe.early_dropout:
             for module in self.model.modules():
-                if isinstance(module, _DropoutNd):
+                if isinstance(module, _DropoutNd | StochasticDepth):
                     module.eval()
 
     def _take(self) -> Step:

@@ -19,7 +19,8 @@ ADAPTIVE_MAX = (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 NORMS = (*BATCH_NORMS, *INSTANCE_NORMS, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+_PYTORCHS_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+DROPOUTS = (*_PYTORCHS_DROPOUTS, layers.StochasticDepth)
 FEATURES_LAST = (layers.RBFOutput, nn.Linear, nn.LayerNorm, nn.RMSNorm, nn.MultiheadAttention, nn.Embedding)
 
 # The first entry that fits names the module.
@@ -133,6 +134,7 @@ def dropout(module: nn.Module) -> str | None:
     if not isinstance(module, DROPOUTS):
         return None
     names = {nn.Dropout: "dropout", nn.AlphaDropout: "alpha dropout", nn.FeatureAlphaDropout: "alpha channel dropout"}
+    names |= {layers.StochasticDepth: "stochastic depth"}
     return f"{names.get(type(module), 'channel dropout')} {module.p:g}"
 
 

@@ -28,7 +28,7 @@ def fits(model: nn.Module, file: WeightFile) -> bool:
 
 def intended(model: nn.Module, file: WeightFile) -> tuple[int | None, int | None]:
     """Return the classes and channels of the file's weights, found by a model of their kind; `None` if unknown."""
-    tensors = _unwrapped(file.tensors, model.state_dict())
+    tensors = _named(model, file)
     last = [name for name in _ends(model) if name.split(".")[0] not in AUXILIARY]
     rows = [value.shape[0] for name in last for key, value in tensors.items() if key.startswith(f"{name}.")]
     first = tensors.get(f"{_first(model)}.weight")
@@ -52,18 +52,18 @@ def normalization(file: WeightFile, published: Normalization | None, channels: i
     return (_spread(mean, channels), _spread(std, channels)) if mean else None
 
 
-def trained_size(weights: str | Path, published: Normalization | None) -> tuple[int, int] | None:
+def trained_size(weights: str | Path, published: tuple[int, int] | None) -> tuple[int, int] | None:
     """Return height and width, in pixels, of the images that weights were trained with; `None` if unknown.
 
     Args:
         weights: a file or a run's folder, see `read`; a run contains the size.
-        published: the model's published normalisation; it belongs to torchvision's weights, trained at 224×224.
+        published: the size for all other files.
     """
     kept = read(weights).header.get("architecture")
     if kept:
         height, width = kept["image_size"]
         return height, width
-    return PUBLISHED_SIZE if published else None
+    return published
 
 
 def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
@@ -73,7 +73,7 @@ def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
 def adapted(model: nn.Module, file: WeightFile, adapt: bool) -> tuple[dict[str, Tensor], list[str]]:
     """Adapt the file's tensors to the model as far as possible; returns them with a sentence on each change."""
     own, notes = model.state_dict(), []
-    tensors = _unwrapped(file.tensors, own)
+    tensors = _named(model, file)
     tensors |= {name: own[name] for name in own if name.endswith(".num_batches_tracked") and name not in tensors}
     for head in AUXILIARY:
         here, there = ({name for name in each if name.startswith(f"{head}.")} for each in (own, tensors))
@@ -86,6 +86,17 @@ def adapted(model: nn.Module, file: WeightFile, adapt: bool) -> tuple[dict[str, 
     if adapt:
         notes += [*_adapt_channels(model, own, tensors), *_adapt_classes(model, own, tensors)]
     return tensors, notes
+
+
+def _named(model: nn.Module, file: WeightFile) -> dict[str, Tensor]:
+    """Return the file's tensors by the model's names, without prefixes and with the names of its `aliases` replaced."""
+    own = model.state_dict()
+    tensors = _unwrapped(file.tensors, own)
+    if tensors.keys() & own.keys():
+        return tensors
+    aliases: dict[str, str] = getattr(model, "aliases", {})
+    parts = {name: name.rpartition(".") for name in tensors}
+    return {f"{aliases.get(path, path)}{dot}{leaf}": tensors[name] for name, (path, dot, leaf) in parts.items()}
 
 
 def _unwrapped(tensors: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]:

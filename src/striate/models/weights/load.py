@@ -18,8 +18,9 @@ def load(model: nn.Module, weights: str | Path | WeightFile, adapt: bool = False
     """Load the weights in a file into a model, all of them.
 
     Without `adapt` only this is changed: prefixes that all names share, because the model was wrapped when it was
-    saved, are removed; auxiliary classifiers that the model does not have are left out; and batch normalisation's count
-    of batches, which old files lack and nothing reads, may be missing.
+    saved, are removed; names that another program gives the layers, the model's `aliases`, are replaced; auxiliary
+    classifiers that the model does not have are left out; and batch normalisation's count of batches, which old files
+    lack and nothing reads, may be missing.
 
     With `adapt`, the first convolution is converted from colour to grey by summing its weights over the input channels,
     which gives the same output as the file's model for grey images in three equal channels, normalised equally; from
