@@ -50,6 +50,13 @@ LAYERS: list[tuple[nn.Module, tuple[int, ...], tuple[int, ...]]] = [
     (layers.Add(), IMAGE, IMAGE),
     (layers.SameConv2d(4, 6, 3, stride=2, groups=2), IMAGE, (2, 6, 4, 3)),
     (layers.SameConv2d(4, 2, 4), IMAGE, (2, 2, 7, 6)),
+    (layers.SqueezeExcitation(4, 2), IMAGE, IMAGE),
+    (layers.SqueezeExcitation(4, 3, nn.SiLU, nn.Hardsigmoid), IMAGE, IMAGE),
+    (layers.InvertedResidual(4, 12, 4, 3, norm=nn.Identity, drop_rate=0.5).eval(), IMAGE, IMAGE),
+    (
+        layers.InvertedResidual(4, 4, 6, 5, 2, nn.SiLU, layers.SqueezeExcitation(4, 2), nn.Identity),
+        *(IMAGE, (2, 6, 4, 3)),
+    ),
     (layers.StochasticDepth(0.5).eval(), IMAGE, IMAGE),
     (layers.WhiteningConv2d(4, directions=3), IMAGE, (2, 6, 7, 6)),
     (layers.PaddedShortcut(4, 7, stride=2), IMAGE, (2, 7, 4, 3)),

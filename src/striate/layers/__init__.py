@@ -3,6 +3,7 @@
 from striate.layers.blur import DEFAULT_FILTER, FILTERS, BlurPool2d, BlurredConv2d, MaxBlurPool2d
 from striate.layers.depthwise import DepthwiseAvgPool2d, DepthwiseMaxPool2d
 from striate.layers.inception import Inception, conv_relu
+from striate.layers.inverted_residual import InvertedResidual, conv_norm
 from striate.layers.lenet import (
     LENET5_C3_TABLE,
     PartialConv2d,
@@ -16,6 +17,7 @@ from striate.layers.normalization import LocalResponseNorm
 from striate.layers.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from striate.layers.residual import Add, PaddedShortcut
 from striate.layers.same_conv import SameConv2d
+from striate.layers.squeeze import SqueezeExcitation
 from striate.layers.stochastic_depth import StochasticDepth
 from striate.layers.whitening import WhiteningConv2d
 
@@ -32,6 +34,7 @@ __all__ = [
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
     "Inception",
+    "InvertedResidual",
     "LocalResponseNorm",
     "MaxBlurPool2d",
     "MaxPool2d",
@@ -40,9 +43,11 @@ __all__ = [
     "RBFOutput",
     "SameConv2d",
     "ScaledTanh",
+    "SqueezeExcitation",
     "StochasticDepth",
     "Subsampling2d",
     "WhiteningConv2d",
+    "conv_norm",
     "conv_relu",
     "digit_prototypes",
     "fan_in_uniform_",

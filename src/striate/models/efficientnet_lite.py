@@ -35,40 +35,17 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from striate.layers import Add, GlobalAvgPool2d, SameConv2d, StochasticDepth
-from striate.models.initialization import fan_out_normal
+from striate.models.efficientnet import DROP_RATE, HEAD_CHANNELS, SMALLEST, STAGES, STEM_CHANNELS
+from striate.models.initialization import fan_out_normal, uniform_dense
 from striate.models.registry import Facts, register
 from striate.models.rounding import divisible
 from striate.models.stem import STEM, check_size
 from striate.models.weights.adapt import Normalization
 
 SOURCE = "Liu 2020, after Tan and Le 2019"
-SMALLEST = {"imagenet": 17, "small": 9}  # sides that leave the last stage with a stride two pixels to halve
-STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
-DROP_RATE = 0.2  # stochastic depth's probability for the last block; it grows evenly from 0 for the first
 NORMALIZATION: Normalization = ((127 / 255,) * 3, (128 / 255,) * 3)  # pixel values of 0 to 255 become (x - 127) / 128
 
 _norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.01)  # TensorFlow counts momentum from the other end: 0.99
-
-
-class Stage(NamedTuple):
-    """A row of the table, of lite0: number of blocks, the first one's stride, kernel, expansion and channels."""
-
-    blocks: int
-    stride: int
-    kernel: int
-    expansion: int
-    channels: int
-
-
-STAGES = (
-    Stage(1, 1, 3, 1, 16),
-    Stage(2, 2, 3, 6, 24),
-    Stage(2, 2, 5, 6, 40),
-    Stage(3, 2, 3, 6, 80),
-    Stage(3, 1, 5, 6, 112),
-    Stage(4, 2, 5, 6, 192),
-    Stage(1, 1, 3, 6, 320),
-)
 
 
 class Scale(NamedTuple):
@@ -167,8 +144,7 @@ class EfficientNetLite(nn.Module):
         self.classifier = nn.Linear(HEAD_CHANNELS, classes)
         self.aliases = _aliases(self.blocks)
         fan_out_normal(self)
-        nn.init.uniform_(self.classifier.weight, -(classes**-0.5), classes**-0.5)
-        nn.init.zeros_(self.classifier.bias)
+        uniform_dense(self.classifier)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch; the shapes noted are those of lite0."""
@@ -185,7 +161,7 @@ def _stages(scale: Scale) -> nn.Sequential:
     depths = [stage.blocks if stage in ends else math.ceil(stage.blocks * scale.depth) for stage in STAGES]
     channels, done, stages = STEM_CHANNELS, 0, []
     for stage, depth in zip(STAGES, depths, strict=True):
-        made, blocks = divisible(stage.channels * scale.width), []
+        made, blocks = divisible(stage.channels * scale.width), nn.Sequential()
         for number in range(depth):
             stride, drop_rate = 1 if number else stage.stride, DROP_RATE * done / sum(depths)
             if stage.expansion == 1:
@@ -193,7 +169,7 @@ def _stages(scale: Scale) -> nn.Sequential:
             else:
                 blocks.append(Block(channels, stage.expansion * channels, made, stage.kernel, stride, drop_rate))
             channels, done = made, done + 1
-        stages.append(nn.Sequential(*blocks))
+        stages.append(blocks)
     return nn.Sequential(*stages)
 
 
@@ -203,8 +179,12 @@ def _aliases(stages: nn.Sequential) -> dict[str, str]:
     first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
     others = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
     others |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
-    paths = [(f"blocks.{i}.{j}", block) for i, stage in enumerate(stages) for j, block in enumerate(stage)]
-    for number, (path, block) in enumerate(paths):
+    blocks = [
+        (f"blocks.{stage}.{position}", block)
+        for stage, row in stages.named_children()
+        for position, block in row.named_children()
+    ]
+    for number, (path, block) in enumerate(blocks):
         layers = first if isinstance(block, FirstBlock) else others
         names |= {f"_blocks.{number}.{there}": f"{path}.{here}" for there, here in layers.items()}
     return names

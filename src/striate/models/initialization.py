@@ -1,5 +1,7 @@
 """Weight initialisation: from training images (whitening filters), and for ReLU networks where no paper gives one."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -41,9 +43,23 @@ def fan_out_normal(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             fan_out = module.out_channels // module.groups * module.weight[0, 0].numel()
-            nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
+            nn.init.normal_(module.weight, std=math.sqrt(2) / math.sqrt(fan_out))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def normal_dense(*layers: nn.Linear) -> None:
+    """Draw the weights of dense layers normal with deviation 0.01, as AlexNet's authors do; biases start at 0."""
+    for layer in layers:
+        nn.init.normal_(layer.weight, std=0.01)
+        nn.init.zeros_(layer.bias)
+
+
+def uniform_dense(layer: nn.Linear) -> None:
+    """Draw a dense layer's weights uniform in ±1 / sqrt(outputs), as EfficientNet's authors do; biases start at 0."""
+    bound = 1 / math.sqrt(layer.out_features)
+    nn.init.uniform_(layer.weight, -bound, bound)
+    nn.init.zeros_(layer.bias)
 
 
 def he_normal(model: nn.Module, *last: nn.Linear) -> None:

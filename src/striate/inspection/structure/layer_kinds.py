@@ -133,8 +133,12 @@ def dropout(module: nn.Module) -> str | None:
     """The kind and rate of dropout, as in "dropout 0.5", or `None` for another module."""
     if not isinstance(module, DROPOUTS):
         return None
-    names = {nn.Dropout: "dropout", nn.AlphaDropout: "alpha dropout", nn.FeatureAlphaDropout: "alpha channel dropout"}
-    names |= {layers.StochasticDepth: "stochastic depth"}
+    names: dict[type[nn.Module], str] = {
+        nn.Dropout: "dropout",
+        nn.AlphaDropout: "alpha dropout",
+        nn.FeatureAlphaDropout: "alpha channel dropout",
+        layers.StochasticDepth: "stochastic depth",
+    }
     return f"{names.get(type(module), 'channel dropout')} {module.p:g}"
 
 
