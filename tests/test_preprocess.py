@@ -7,8 +7,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from strategies import quick, seeds
 
+from striate import resizing
 from striate.errors import ArgumentError, ShapeError
 from striate.preprocess import FITS, Preprocess, power_sums
 
@@ -48,6 +50,32 @@ def test_stretch_keeps_the_whole_image_and_no_proportions():
     quarters = grey([[0] * 8 + [80] * 8] * 2 + [[160] * 8 + [240] * 8] * 2)  # 4×16
     stretched = Preprocess(16, 4, 1, "stretch").conform(quarters)[:, :, 0]
     assert stretched[[0, 0, -1, -1], [0, -1, 0, -1]].tolist() == [0, 80, 160, 240]
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("height", "width"), [(60, 90), (90, 61), (20, 31)])
+def test_a_crop_is_pillows_resized_shorter_side_and_the_middle_of_it(interpolation, height, width):
+    image = noise(5, height, width, 3)
+    made = Preprocess.resizing((28, 28), 3, "crop", 0.875, interpolation).conform(image)
+    side, filter = 32, {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[interpolation]
+    size = (round(width * side / min(height, width)), round(height * side / min(height, width)))
+    whole = np.asarray(Image.fromarray(image).resize(size, filter)).astype(int)
+    top, left = (whole.shape[0] - 28 + 1) // 2, (whole.shape[1] - 28 + 1) // 2
+    assert abs(whole[top : top + 28, left : left + 28] - made).max() <= 2
+
+
+def test_large_pictures_are_resized_by_the_same_filter(monkeypatch):
+    image = noise(6, 40, 50, 3)
+    preprocess = Preprocess.resizing((16, 16), 3, "crop", 0.9, "bicubic")
+    monkeypatch.setattr(resizing, "_LARGE", 100)
+    large = preprocess.conform_picture(Image.fromarray(image)).astype(int)
+    assert abs(large - preprocess.conform(image)).max() <= 2
+    assert abs(large - Preprocess.resizing((16, 16), 3, "crop", 0.9).conform(image)).max() > 2
+
+
+def test_what_was_kept_before_crops_existed_is_read():
+    kept = {"height": 4, "width": 5, "channels": 1, "fit": "stretch", "mean": [0.5], "std": [0.25]}
+    assert Preprocess.from_dict(kept) == Preprocess(4, 5, 1, "stretch", (0.5,), (0.25,), 1.0, "bilinear")
 
 
 @fits
@@ -197,6 +225,8 @@ def test_one_flat_colour_keeps_the_division_finite():
 def test_json_brings_it_back(fit):
     preprocess = Preprocess(5, 4, 3, fit, (0.1, 0.2, 1 / 3), (0.3, 0.2, 1 / 7))
     assert Preprocess.from_dict(json.loads(json.dumps(preprocess.to_dict()))) == preprocess
+    cropped = Preprocess.resizing((5, 4), 3, "crop", 0.875, "bicubic")
+    assert Preprocess.from_dict(json.loads(json.dumps(cropped.to_dict()))) == cropped
 
 
 @pytest.mark.parametrize(
@@ -208,6 +238,9 @@ def test_json_brings_it_back(fit):
         ((5, 5, 1, "squash"), ArgumentError, "fit='squash': use one of crop, letterbox, stretch"),
         ((5, 5, 3), ArgumentError, "mean and std need 3 values each"),
         ((5, 5, 1, "crop", (0.5,), (0.0,)), ArgumentError, "std must be above 0"),
+        ((5, 5, 1, "crop", (0.5,), (1.0,), 0.0), ArgumentError, "crop=0.0: a share of the shorter side"),
+        ((5, 5, 1, "stretch", (0.5,), (1.0,), 0.9), ArgumentError, "a share is kept by fit='crop' alone"),
+        ((5, 5, 1, "crop", (0.5,), (1.0,), 1, "box"), ArgumentError, "'box': use one of bilinear, bicubic"),
     ],
 )
 def test_what_can_not_be_is_refused(arguments, error, match):

@@ -2,14 +2,22 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from PIL import Image
 
 from striate.errors import ArgumentError, ShapeError
-from striate.resizing import Picture, picture_of, pixels_of, resized, resized_together
+from striate.resizing import (
+    INTERPOLATIONS,
+    Interpolation,
+    Picture,
+    picture_of,
+    pixels_of,
+    resized,
+    resized_together,
+)
 
 if TYPE_CHECKING:  # the processes that decode images do without it, and start ten times as fast
     import torch
@@ -33,6 +41,10 @@ class Preprocess:
         fit: the treatment of other aspect ratios. "letterbox" keeps the whole image and pads with black, "crop" keeps
             the aspect ratio and cuts the longer side, "stretch" keeps the whole image and not the aspect ratio.
         mean, std: one value a channel, in units where black is 0 and full intensity 1.
+        crop: the share of the shorter side that "crop" keeps, in (0, 1]: 0.875 resizes the shorter side to 256 pixels
+            for an input of 224, and cuts the middle out, as most published weights expect. An image that has the
+            input's size already stays as it is.
+        interpolation: "bilinear" or "bicubic", anti-aliased where an image shrinks.
     """
 
     height: int
@@ -41,6 +53,8 @@ class Preprocess:
     fit: Fit = "letterbox"
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    crop: float = 1.0
+    interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < 1:
@@ -49,24 +63,36 @@ class Preprocess:
             raise ShapeError(f"channels={self.channels}: use 1 (grey) or 3 (colour).")
         if self.fit not in FITS:
             raise ArgumentError(f"fit='{self.fit}': use one of {', '.join(FITS)}.")
+        if not 0 < self.crop <= 1:
+            raise ArgumentError(f"crop={self.crop}: a share of the shorter side, above 0 and at most 1.")
+        if self.crop != 1 and self.fit != "crop":
+            raise ArgumentError(f"crop={self.crop} with fit='{self.fit}': a share is kept by fit='crop' alone.")
+        if self.interpolation not in INTERPOLATIONS:
+            raise ArgumentError(f"interpolation='{self.interpolation}': use one of {', '.join(INTERPOLATIONS)}.")
         if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
             raise ArgumentError(f"mean and std need {self.channels} values each, and std must be above 0.")
 
     @classmethod
-    def resizing(cls, size: Sequence[int], channels: int, fit: Fit = "letterbox") -> Self:
+    def resizing(
+        cls,
+        size: Sequence[int],
+        channels: int,
+        fit: Fit = "letterbox",
+        crop: float = 1.0,
+        interpolation: Interpolation = "bilinear",
+    ) -> Self:
         """Preprocessing that only resizes: to `size` (height, width) and `channels`, values unchanged.
 
         Raises:
-            ArgumentError: for a size, a number of channels or a fit that can't be.
+            ArgumentError: for a size, a number of channels, a fit, a crop or an interpolation that can't be.
         """
         height, width = size
-        return cls(height, width, channels, fit, mean=(0.0,) * channels, std=(1.0,) * channels)
+        return cls(height, width, channels, fit, (0.0,) * channels, (1.0,) * channels, crop, interpolation)
 
     def conform(self, image: np.ndarray) -> np.ndarray:
         """Resize one image, and convert its channels: uint8 (h, w, c) to uint8 (height, width, channels).
 
-        Resizing is by the bilinear filter, which is anti-aliased when it shrinks, see `resized`;
-        grey from colour is ITU-R 601 luma.
+        The filter is anti-aliased when it shrinks, see `resized`; grey from colour is ITU-R 601 luma.
         """
         if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
             raise ShapeError(f"an image of shape {image.shape}: expected (height, width, 1 or 3).")
@@ -84,7 +110,7 @@ class Preprocess:
         height, width = picture.shape[:2] if isinstance(picture, np.ndarray) else picture.size[::-1]
         if (height, width) == (self.height, self.width):
             return pixels_of(picture)
-        return self._framed(resized(picture, *self.scaled(width, height))[None])[0]
+        return self._framed(resized(picture, *self.scaled(width, height), self.interpolation)[None])[0]
 
     def conform_stack(self, images: np.ndarray) -> np.ndarray:
         """Run `conform` for a stack: uint8 (N, h, w, c) to uint8 (N, height, width, channels), or itself if it fits."""
@@ -96,7 +122,7 @@ class Preprocess:
             return results
         if (height, width) == (self.height, self.width):
             return images
-        return self._framed(resized_together(images, *self.scaled(width, height)))
+        return self._framed(resized_together(images, *self.scaled(width, height), self.interpolation))
 
     def conform_all(self, images: "torch.Tensor") -> "torch.Tensor":
         """Run `conform` for a tensor of images: uint8 (N, h, w, c) to uint8 (N, height, width, channels)."""
@@ -147,9 +173,18 @@ class Preprocess:
             means.append(total / (255 * count))
             spreads.append(math.sqrt((count * squares - total**2) / (255 * count) ** 2))
         # A data set of one flat colour has no spread; 1/255 keeps the division finite.
-        return Preprocess(
-            self.height, self.width, self.channels, self.fit, tuple(means), tuple(max(s, 1 / 255) for s in spreads)
-        )
+        return replace(self, mean=tuple(means), std=tuple(max(s, 1 / 255) for s in spreads))
+
+    @property
+    def load_options(self) -> dict[str, Any]:
+        """The arguments of `striate.load` that bring images to this size, these channels and this fit."""
+        return {
+            "image_size": (self.height, self.width),
+            "channels": self.channels,
+            "fit": self.fit,
+            "crop": self.crop,
+            "interpolation": self.interpolation,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -164,7 +199,7 @@ class Preprocess:
         """Return the width and height to which `conform` resizes an image before it pads or cuts it."""
         if self.fit == "stretch":
             return self.width, self.height
-        ratios = (self.width / width, self.height / height)
+        ratios = (self.width / self.crop / width, self.height / self.crop / height)
         ratio = max(ratios) if self.fit == "crop" else min(ratios)
         return max(1, round(width * ratio)), max(1, round(height * ratio))
 

@@ -1,17 +1,21 @@
 """Image resizing by PyTorch, which with AVX2 is faster than Pillow."""
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from PIL import Image
 
 Picture: TypeAlias = Image.Image | np.ndarray  # Pillow's, in mode L or RGB, or uint8 (height, width, 1 or 3)
 
+Interpolation = Literal["bilinear", "bicubic"]
+INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
+
 _LARGE = 2**21  # pixels
+_PILLOW = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-def resized(picture: Picture, width: int, height: int) -> np.ndarray:
-    """Resize a picture by the bilinear filter, which is anti-aliased when it shrinks.
+def resized(picture: Picture, width: int, height: int, interpolation: Interpolation = "bilinear") -> np.ndarray:
+    """Resize a picture by a filter that is anti-aliased when it shrinks.
 
     A large picture that Pillow holds is resized by Pillow, so that there is no second copy of it; the pixel values of
     both differ by one, hardly ever by two.
@@ -19,23 +23,27 @@ def resized(picture: Picture, width: int, height: int) -> np.ndarray:
     Args:
         picture: of any size; an array is copied where PyTorch can't read it as it lies in memory.
         width, height: in pixels.
+        interpolation: "bilinear", or "bicubic" (Keys 1981, a = −0.5).
 
     Returns:
         uint8 (height, width, 1 or 3).
     """
     if isinstance(picture, Image.Image):
         if picture.width * picture.height > _LARGE:
-            return pixels_of(picture.resize((width, height), Image.Resampling.BILINEAR))
+            return pixels_of(picture.resize((width, height), _PILLOW[interpolation]))
         picture = pixels_of(picture)
-    return resized_together(picture[None], width, height)[0]
+    return resized_together(picture[None], width, height, interpolation)[0]
 
 
-def resized_together(pictures: np.ndarray, width: int, height: int) -> np.ndarray:
+def resized_together(
+    pictures: np.ndarray, width: int, height: int, interpolation: Interpolation = "bilinear"
+) -> np.ndarray:
     """Resize pictures of one size by one call: the call itself takes as long as the resizing of a small picture.
 
     Args:
         pictures: uint8 (N, h, w, 1 or 3), at least one; copied where PyTorch can't read them as they lie in memory.
         width, height: in pixels.
+        interpolation: as in `resized`.
 
     Returns:
         uint8 (N, height, width, 1 or 3).
@@ -46,7 +54,7 @@ def resized_together(pictures: np.ndarray, width: int, height: int) -> np.ndarra
 
     # One picture is channels-last to PyTorch only if it is a batch of one before the channels come first.
     pixels = torch.from_numpy(np.require(pictures, requirements=("C", "W"))).permute(0, 3, 1, 2)
-    scaled = F.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
+    scaled = F.interpolate(pixels, (height, width), mode=interpolation, antialias=True)
     return scaled.permute(0, 2, 3, 1).contiguous().numpy()
 
 

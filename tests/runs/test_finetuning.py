@@ -11,15 +11,16 @@ from torch import nn
 import striate
 from striate.data.dataset import conformed
 from striate.errors import ArgumentError
+from striate.preprocess import Preprocess
 from striate.reports import run_page
-from striate.runs import Begun, Run, train, wanted_size
+from striate.runs import Begun, Run, train, wanted_input
 from striate.training import Recipe
 from striate.training.optimizers import optimizer_of
 
 
 def larger(count: int = 64):
     """The shapes at 24×24, which a network with strides can take."""
-    return conformed(dataset(count), (24, 24), None, "stretch")
+    return conformed(dataset(count), Preprocess.resizing((24, 24), 1, "stretch"))
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +81,15 @@ def test_a_run_goes_on_from_another_and_keeps_what_fits(tmp_path: Path):
 
 
 def test_images_get_the_size_that_the_weights_were_trained_with(published: Path, tmp_path: Path):
-    assert wanted_size("resnet18", published) == (224, 224)
-    assert wanted_size("resnet18") is None
-    assert wanted_size("lenet5") == (28, 28)
+    torchvisions = {"image_size": (224, 224), "fit": "crop", "crop": 0.875, "interpolation": "bilinear"}
+    assert wanted_input("resnet18", published) == torchvisions
+    assert wanted_input("resnet18") == {}
+    assert wanted_input("lenet5") == {"image_size": (28, 28)}
     first = train("mlp", dataset(), recipe(epochs=1), out=tmp_path)
-    assert wanted_size("mlp", first.path) == (8, 8)
+    own = {"image_size": (8, 8), "fit": "letterbox", "crop": 1.0, "interpolation": "bilinear"}
+    assert wanted_input("mlp", first.path) == own
     safetensors.torch.save_file(striate.create("mlp").state_dict(), tmp_path / "own.safetensors")
-    assert wanted_size("mlp", tmp_path / "own.safetensors") is None
+    assert wanted_input("mlp", tmp_path / "own.safetensors") == {}
 
 
 def test_weights_beside_a_module_are_refused(published: Path, tmp_path: Path):

@@ -66,12 +66,12 @@ def advised_network(
     from striate.cli.progress import loading
     from striate.cli.target import with_blur
     from striate.data import load
-    from striate.runs import wanted_size
+    from striate.runs import wanted_input
 
     name = with_blur(target, antialias)
-    wanted = wanted_size(name)
+    wanted = wanted_input(name) | ({} if image_size is None else {"image_size": image_size})
     with loading() as report:
-        data = load(source, image_size=wanted if image_size is None else image_size, progress=report)
+        data = load(source, progress=report, **wanted)
     height, width, depth = data.train.images.shape[1:]
     if height != width:
         raise DataError(f"{source} has images of {height}×{width}: choose a side with --image-size.")

@@ -14,6 +14,10 @@ Source = Annotated[str, typer.Option(help=_SOURCE)]
 OtherData = Annotated[str | None, typer.Option(help="Other data to measure it on; classes match by name.")]
 ImageSize = Annotated[int | None, typer.Option(help="Height and width of the network's input, in pixels.")]
 Fit = Annotated[str, typer.Option(help="Images of other proportions: letterbox, crop or stretch.")]
+OwnFit = Annotated[
+    str | None,
+    typer.Option(help="Images of other proportions: letterbox, crop or stretch; if not given, as --weights expect."),
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that can't be decoded.")]
 CacheSize = Annotated[str | None, typer.Option(help="Disk space for decoded images, e.g. 8GB; 0 keeps none.")]
 Classes = Annotated[int | None, typer.Option(help="How many classes a model distinguishes; 10 if not given.")]

@@ -2,18 +2,28 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from striate.cli.console import say, show, show_json
-from striate.cli.options import Antialias, Augment, CacheSize, Device, Fit, ImageSize, Json, Settings, SkipBad, Source
+from striate.cli.options import (
+    Antialias,
+    Augment,
+    CacheSize,
+    Device,
+    ImageSize,
+    Json,
+    OwnFit,
+    Settings,
+    SkipBad,
+    Source,
+)
 from striate.cli.target import with_blur
 from striate.errors import ArgumentError
 from striate.units import seconds
 
 if TYPE_CHECKING:
-    from striate.preprocess import Fit as FitName
     from striate.runs import Run
 
 
@@ -29,7 +39,8 @@ def train(
         typer.Option(help="modern; fast: quicknets in little time; paper: the authors'; fine-tune: for --weights."),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Begin with these weights: a file, torchvision's for example, or a run.")
+        str | None,
+        typer.Option(help="Begin with these weights: imagenet, a file such as torchvision's, or a run."),
     ] = None,
     freeze_backbone: Annotated[
         bool, typer.Option("--freeze-backbone", help="Train the last layer alone; the others keep their --weights.")
@@ -42,7 +53,7 @@ def train(
     settings: Settings = None,
     antialias: Antialias = False,
     image_size: ImageSize = None,
-    fit: Fit = "letterbox",
+    fit: OwnFit = None,
     skip_bad: SkipBad = False,
     cache_size: CacheSize = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; a new one under runs/ if not given.")] = None,
@@ -91,11 +102,10 @@ def train(
         with loading() as report:
             dataset = load(
                 data,
-                image_size=runs.wanted_size(model, weights) if image_size is None else image_size,
-                fit=cast("FitName", fit),
                 skip_bad=skip_bad,
                 cache_size=cache_bytes,
                 progress=report,
+                **asked(runs.wanted_input(model, weights), image_size, fit),
             )
         with Progress() as progress:
             run = runs.train(
@@ -110,6 +120,16 @@ def train(
                 **changes,
             )
     _tell(run, json)
+
+
+def asked(wanted: Mapping[str, Any], image_size: int | None, fit: str | None) -> dict[str, Any]:
+    """How images are loaded: as the model wants it, except for what the command says."""
+    options = dict(wanted)
+    if image_size is not None:
+        options["image_size"] = image_size
+    if fit is not None:
+        options = {key: value for key, value in options.items() if key != "crop"} | {"fit": fit}
+    return options
 
 
 def _default(data: str) -> tuple[str, str]:

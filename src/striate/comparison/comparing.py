@@ -125,8 +125,7 @@ def _told_apart(outcomes: list[Outcome]) -> list[Outcome]:
 
 def _own(run: Run, cache: dict[tuple[Any, ...], Dataset]) -> Dataset | None:
     """The run's own data, read once for all runs with the same input; `None` if it has changed."""
-    size = (run.preprocess.height, run.preprocess.width, run.preprocess.channels, run.preprocess.fit)
-    key = (run.source, run.skip_bad, *size)
+    key = (run.source, run.skip_bad, *run.preprocess.load_options.values())
     if key not in cache:
         cache[key] = run.data()
     return cache[key] if cache[key].fingerprint() == run.fingerprint else None  # `evaluate` then says what changed

@@ -16,6 +16,7 @@ from striate.data.reader import IN_MEMORY, Reader
 from striate.errors import BadFilesError, DataError
 from striate.hardware import keep_memory, worker_count
 from striate.preprocess import Fit, Preprocess
+from striate.resizing import Interpolation
 from striate.types import Progress
 from striate.units import listed, plural
 
@@ -33,16 +34,22 @@ class Options:
 
     Args:
         size: height and width, or None.
-        channels, fit, skip_bad, progress: as in `load`.
+        channels, fit, crop, interpolation, skip_bad, progress: as in `load`.
         cache_size: in bytes; None for the default.
     """
 
     size: tuple[int, int] | None = None
     channels: int | None = None
     fit: Fit = "letterbox"
+    crop: float = 1.0
+    interpolation: Interpolation = "bilinear"
     skip_bad: bool = False
     cache_size: int | None = None
     progress: Progress | None = None
+
+    def preprocess(self, size: tuple[int, int], channels: int) -> Preprocess:
+        """The resizing to this size and these channels."""
+        return Preprocess.resizing(size, channels, self.fit, self.crop, self.interpolation)
 
 
 def collect(
@@ -101,6 +108,8 @@ def collect(
         tuple(messages),
         skipped,
         options.fit,
+        options.crop,
+        options.interpolation,
         divided=divided,
     )
 
@@ -152,26 +161,27 @@ def _preprocess(
 
     The headers are read only where the size or the channels depend on them.
     """
-    size, channels, fit = options.size, options.channels, options.fit
+    size, channels = options.size, options.channels
     if size is not None and channels is not None:
-        return Preprocess.resizing(size, channels, fit), {}
+        return options.preprocess(size, channels), {}
     if cache is None:
         headers, problems = read_headers(image_refs, options.progress)
     else:
         headers, problems = cached_headers(image_refs, stamps, cache, options.progress)
-    preprocess = _inferred(headers, size, channels, fit)
+    preprocess = _inferred(headers, options)
     messages += image_notes(headers, preprocess, size, channels)
     return preprocess, problems
 
 
-def _inferred(headers: Collection[Header], size: tuple[int, int] | None, channels: int | None, fit: Fit) -> Preprocess:
+def _inferred(headers: Collection[Header], options: Options) -> Preprocess:
+    size, channels = options.size, options.channels
     if size is None:
         sizes = {(header.height, header.width) for header in headers}
         own = len(sizes) == 1 and max(max(sizes)) <= _LARGEST_OWN_SIZE
         size = sizes.pop() if own else _SIZE
     if channels is None:
         channels = max((header.channels for header in headers), default=1)
-    return Preprocess.resizing(size, channels, fit)
+    return options.preprocess(size, channels)
 
 
 def _image_bytes(preprocess: Preprocess) -> int:

@@ -16,6 +16,7 @@ from striate.data.statistics import ImageStatistics, fingerprint_of, metadata_di
 from striate.drawing import data_uri
 from striate.errors import DataError
 from striate.preprocess import Fit, Preprocess
+from striate.resizing import Interpolation
 from striate.units import listed
 
 _SHOWN = 10  # images in a notebook
@@ -84,7 +85,7 @@ class Dataset:
         mirror: whether a mirrored image still has its label (true of clothes, false of digits and letters).
         notes: what was decided for the user, a sentence each.
         skipped: path and reason of every file that was left out because the user said so.
-        fit: how images of other proportions were brought to this size.
+        fit, crop, interpolation: how images of other sizes were brought to this one, see `Preprocess`.
         sized: whether the size was chosen; if not, training brings the images to the model's own size.
         divided: whether Striate itself chose which images are held out.
         order: where each image of the splits, one split after another, stood in the arrays that were divided.
@@ -100,6 +101,8 @@ class Dataset:
     notes: tuple[str, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
     fit: Fit = "letterbox"
+    crop: float = 1.0
+    interpolation: Interpolation = "bilinear"
     sized: bool = True
     divided: bool = False
     order: Tensor | None = field(default=None, repr=False, compare=False)
@@ -255,15 +258,16 @@ class Dataset:
         return None
 
 
-def conformed(dataset: Dataset, size: tuple[int, int] | None, channels: int | None, fit: Fit) -> Dataset:
-    """Return the data set with images of `size` and `channels`; None keeps its own."""
-    _, height, width, native = dataset.train.images.shape
-    preprocess = Preprocess.resizing(size or (height, width), channels or native, fit)
+def conformed(dataset: Dataset, preprocess: Preprocess) -> Dataset:
+    """Return the data set with images of the size and channels of `preprocess`."""
     splits = {
         name: Split(conformed_images(split.images, preprocess), split.labels, split.files)
         for name, split in dataset.splits()
     }
-    return replace(dataset, train=splits["train"], val=splits.get("val"), test=splits.get("test"), fit=fit)
+    return replace(
+        dataset, train=splits["train"], val=splits.get("val"), test=splits.get("test"),
+        fit=preprocess.fit, crop=preprocess.crop, interpolation=preprocess.interpolation,
+    )  # fmt: skip
 
 
 def conformed_images(images: Images, preprocess: Preprocess) -> Images:

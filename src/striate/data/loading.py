@@ -17,6 +17,7 @@ from striate.data.sources.mnist import SOURCES, load_mnist
 from striate.data.sources.tar_shards import are_shards, load_shards
 from striate.errors import ArgumentError, unknown
 from striate.preprocess import Fit, Preprocess
+from striate.resizing import Interpolation
 from striate.types import Progress
 
 NAMES = ("digits", *SOURCES)
@@ -29,6 +30,8 @@ def load(
     image_size: int | tuple[int, int] | None = None,
     channels: int | None = None,
     fit: Fit = "letterbox",
+    crop: float = 1.0,
+    interpolation: Interpolation = "bilinear",
     skip_bad: bool = False,
     cache_size: int | None = None,
     progress: Progress | None = None,
@@ -44,7 +47,7 @@ def load(
         image_size: height and width in pixels, or one number for both; None keeps the images' own size. Images in a
             folder that differ in size, or are larger than 224 pixels, are brought to 64×64 then.
         channels: 1 (grey) or 3 (red, green, blue); None keeps what the images have.
-        fit: what happens to images of other proportions, see `Preprocess`.
+        fit, crop, interpolation: how images of other sizes are brought to this one, see `Preprocess`.
         skip_bad: leave out files that can't be decoded, instead of raising for all of them together.
         cache_size: how many bytes of disk the decoded images of folders may take, those of all data sets together: a
             second start then decodes nothing. None means $STRIATE_CACHE_SIZE, or else 20 GB, but at most half of what
@@ -62,14 +65,14 @@ def load(
         BadFilesError: naming all the images that can't be decoded, unless `skip_bad`.
     """
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    Preprocess.resizing(
-        size or (1, 1), 1 if channels is None else channels, fit
-    )  # raise now and not after minutes of decoding
+    options = Options(size, channels, fit, crop, interpolation, skip_bad, cache_size, progress)
+    options.preprocess(size or (1, 1), 1 if channels is None else channels)  # raise now, not after minutes of decoding
     name = os.fspath(source)
     if name in NAMES:
         loaded = load_digits() if name == "digits" else load_mnist(name, progress)
-        return replace(conformed(loaded, size, channels, fit), sized=size is not None, loaded=True)
-    options = Options(size, channels, fit, skip_bad, cache_size, progress)
+        _, height, width, native = loaded.train.images.shape
+        preprocess = options.preprocess(size or (height, width), native if channels is None else channels)
+        return replace(conformed(loaded, preprocess), sized=size is not None, loaded=True)
     if name.startswith(PREFIX):
         return replace(load_hugging_face(name, options), sized=size is not None, loaded=True)
     if are_shards(name):
@@ -102,8 +105,7 @@ def as_dataset(
         return data
     if isinstance(data, str | os.PathLike):
         if preprocess is not None:
-            size = (preprocess.height, preprocess.width)
-            options |= {"image_size": size, "channels": preprocess.channels, "fit": preprocess.fit}
+            options |= preprocess.load_options
         return load(data, **options)
     if is_torch_data(data):
         return Dataset.from_torch(data, torch_classes(data) or classes)

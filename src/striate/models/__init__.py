@@ -17,18 +17,21 @@ from striate.models import (  # noqa: F401  (importing a model registers it)
     vgg,
 )
 from striate.models.antialias import antialias
-from striate.models.creation import create
+from striate.models.creation import create, trained_input
 from striate.models.finetuning import depths, evaluating, freeze_backbone, frozen_norms, head
 from striate.models.initialization import fit, fit_indices
 from striate.models.registry import Architecture, Facts, Option, Outputs, facts, names, parse
-from striate.models.weights.adapt import Normalization, trained_size
+from striate.models.weights.pretrained import NAME as PRETRAINED
+from striate.models.weights.pretrained import Normalization, Pretrained, on_this_machine, rows
 
 __all__ = [
+    "PRETRAINED",
     "Architecture",
     "Facts",
     "Normalization",
     "Option",
     "Outputs",
+    "Pretrained",
     "antialias",
     "create",
     "depths",
@@ -40,6 +43,8 @@ __all__ = [
     "frozen_norms",
     "head",
     "names",
+    "on_this_machine",
     "parse",
-    "trained_size",
+    "rows",
+    "trained_input",
 ]

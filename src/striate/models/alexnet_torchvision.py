@@ -28,7 +28,7 @@ from striate.layers import MaxPool2d
 from striate.models.alexnet import UNITS, left
 from striate.models.registry import Facts, register
 from striate.models.stem import STEM, check_size
-from striate.models.weights.adapt import IMAGENET
+from striate.models.weights.pretrained import IMAGENET
 
 SOURCE = "Krizhevsky 2014, One weird trick for parallelizing convolutional neural networks"
 SMALLEST = {"imagenet": 63, "small": 15}  # sides that leave one pixel after features.12

@@ -1,4 +1,4 @@
-"""Making a model by its name, with fresh weights or with those in a file."""
+"""Making a model by its name, with fresh weights, published ones, or those in a file."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -7,9 +7,13 @@ from torch import nn
 
 from striate.errors import ArgumentError, ShapeError, renamed
 from striate.models.registry import Architecture, Value, build, facts, option_value, parse
-from striate.models.weights.adapt import fits, intended, normalization
+from striate.models.weights.adapt import fits, input_of, intended, normalization
 from striate.models.weights.file import WeightFile, read
+from striate.models.weights.imagenet import class_names
 from striate.models.weights.load import load
+from striate.models.weights.pretrained import NAME, located
+from striate.preprocess import Preprocess
+from striate.types import Progress
 
 _ARGUMENTS = ("classes", "channels", "image_size", "seed", "weights")
 
@@ -24,7 +28,7 @@ def create(
     adapt: bool = False,
     **options: Value,
 ) -> nn.Module:
-    """Make a model, with fresh weights or with those in a file.
+    """Make a model, with fresh weights, published ones, or those in a file.
 
     Args:
         name: one of `names()`; options may follow a colon, as in "resnet18:stem=small".
@@ -32,9 +36,9 @@ def create(
         channels: 1 for grey images, which holds if not given, 3 for colour.
         image_size: height and width of its input in pixels; one number means a square; 28 if not given.
         seed: makes the weights reproducible; without it they come from PyTorch's default generator.
-        weights: a .safetensors or PyTorch file, torchvision's among them, or the folder of a finished run. What is not
-            given is then what the file's weights were made for, as far as they show it: classes, channels, the stem;
-            with a run's, the image size and all options; with published ones, images of 224 pixels.
+        weights: "imagenet" for published weights, see `pretrained.located`; or a .safetensors or PyTorch file,
+            torchvision's among them, or the folder of a finished run. What is not given is then what the weights were
+            made for, as far as they show it: classes, channels, the stem, the image size; with a run's, all options.
         adapt: whether the file may be for other numbers of channels and classes than are given; see `weights.load`.
         options: choices that the model offers, see `facts(name).options`; and for every model with strided layers
             `antialias`, True or one of the filters in `layers.FILTERS`, see `antialias`.
@@ -42,7 +46,8 @@ def create(
     Returns:
         A module from float32 (N, channels, height, width) to logits (N, classes). In training mode a network with
         auxiliary classifiers returns `Outputs`. Set on it are `architecture`; `notes`, what was changed in the file's
-        weights; and `normalization`, the mean and standard deviation of images that these weights expect, or `None`.
+        weights; `normalization`, the mean and standard deviation of images that these weights expect, or `None`; and
+        of published weights that are complete, `preprocess` and `classes`, so that `striate.predict` takes it as it is.
 
     Raises:
         ArgumentError: for an unknown name or option, or an impossible number.
@@ -56,10 +61,41 @@ def create(
         raise ArgumentError(f"option {min(twice)} of {name} is given twice; leave one of them out.")
     chosen |= {key: option_value(name, key, value) for key, value in options.items()}
     if weights is not None:
-        return _loaded(read(weights), adapt, name, classes, channels, image_size, seed, chosen)
+        return _loaded(opened(name, weights), adapt, name, classes, channels, image_size, seed, chosen)
     if adapt:
         raise ArgumentError("adapt=True is about weights from a file: pass weights=.")
     return build(name, classes, channels, image_size, seed, chosen)
+
+
+def opened(name: str, weights: str | Path, progress: Progress | None = None) -> WeightFile:
+    """Read the weights for a model: a file, a run's folder, or with "imagenet" the published ones.
+
+    Args:
+        name: the model's, without options.
+        weights: as in `create`.
+        progress: called while published weights are downloaded.
+
+    Raises:
+        CheckpointError: if they can't be found or used.
+    """
+    if str(weights) != NAME:
+        return read(weights)
+    row, path = located(name, progress)
+    return read(path, row)
+
+
+def trained_input(name: str, weights: str | Path) -> Preprocess | None:
+    """Return how images became the input that weights were trained with; `None` if unknown.
+
+    Args:
+        name: the model's, as for `create`.
+        weights: as in `create`.
+
+    Raises:
+        CheckpointError: if they can't be found or used.
+    """
+    known = facts(name)
+    return input_of(opened(known.name, weights), known.normalization, known.published_size)
 
 
 def _loaded(
@@ -74,6 +110,8 @@ def _loaded(
 ) -> nn.Module:
     """Make a model with a file's weights; what is `None` or not chosen follows from the weights."""
     known = facts(name)
+    theirs = input_of(file, known.normalization, known.published_size)
+    as_published = file.published is not None and classes is None and channels is None and image_size is None
     kept = file.header.get("architecture")
     if kept and kept["name"] == name:
         run = Architecture.from_dict(kept)
@@ -81,8 +119,8 @@ def _loaded(
         channels = run.channels if channels is None else channels
         image_size = run.image_size if image_size is None else image_size
         chosen = {**{key: option_value(name, key, value) for key, value in run.options.items()}, **chosen}
-    elif known.normalization and image_size is None:
-        image_size = known.published_size
+    elif theirs and image_size is None:
+        image_size = theirs.height, theirs.width
     model = build(name, classes, channels, image_size, seed, chosen)
     if "stem" in known.options and "stem" not in chosen:
         for stem in known.options["stem"].values:
@@ -91,9 +129,12 @@ def _loaded(
                     other = build(name, classes, channels, image_size, seed, {**chosen, "stem": stem})
                     model = other if fits(other, file) else model
     if classes is None or channels is None:
-        theirs = intended(model, file)
-        classes, channels = classes or theirs[0], channels or theirs[1]
+        found = intended(model, file)
+        classes, channels = classes or found[0], channels or found[1]
         model = build(name, classes, channels, image_size, seed, vars(model)["architecture"].options)
-    vars(model)["notes"] = load(model, file, adapt)
+    notes = load(model, file, adapt)
+    vars(model)["notes"] = (f"{file.published.source}.", *notes) if file.published else notes
+    if as_published and classes == len(class_names()):
+        vars(model).update(preprocess=theirs, classes=class_names())
     vars(model)["normalization"] = normalization(file, known.normalization, vars(model)["architecture"].channels)
     return model

@@ -31,7 +31,7 @@ from striate.layers import GlobalAvgPool2d, InvertedResidual, SqueezeExcitation,
 from striate.models.initialization import fan_out_normal, uniform_dense
 from striate.models.registry import Facts, register
 from striate.models.stem import STEM, check_size
-from striate.models.weights.adapt import IMAGENET
+from striate.models.weights.pretrained import IMAGENET
 
 SOURCE = "Tan and Le 2019, table 1"
 

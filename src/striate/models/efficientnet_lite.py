@@ -40,10 +40,9 @@ from striate.models.initialization import fan_out_normal, uniform_dense
 from striate.models.registry import Facts, register
 from striate.models.rounding import divisible
 from striate.models.stem import STEM, check_size
-from striate.models.weights.adapt import Normalization
+from striate.models.weights.pretrained import LITE
 
 SOURCE = "Liu 2020, after Tan and Le 2019"
-NORMALIZATION: Normalization = ((127 / 255,) * 3, (128 / 255,) * 3)  # pixel values of 0 to 255 become (x - 127) / 128
 
 _norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.01)  # TensorFlow counts momentum from the other end: 0.99
 
@@ -196,7 +195,7 @@ for _number, _scale in enumerate(SCALES):
         f"EfficientNet-Lite{_number}, for phones and integer arithmetic",
         SOURCE,
         options={"stem": STEM},
-        normalization=NORMALIZATION,
+        normalization=LITE,
         published_size=(_scale.image, _scale.image),
     )
     register(_facts)(partial(EfficientNetLite, number=_number))

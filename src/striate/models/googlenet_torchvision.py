@@ -36,7 +36,7 @@ from striate.layers import GlobalAvgPool2d, Inception, conv_relu
 from striate.models.googlenet import AUXILIARY, OPTIONS, TABLE, Head
 from striate.models.registry import Facts, Outputs, register
 from striate.models.stem import check_size
-from striate.models.weights.adapt import HALF
+from striate.models.weights.pretrained import HALF
 
 SOURCE = "Szegedy et al. 2014, as torchvision.models.googlenet builds it"
 SMALLEST = {"imagenet": 15, "small": 4}  # sides with at least one window in every pooling

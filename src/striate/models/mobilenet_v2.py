@@ -28,7 +28,7 @@ from striate.layers import Add, GlobalAvgPool2d, conv_norm
 from striate.models.initialization import fan_out_normal, normal_dense
 from striate.models.registry import Facts, register
 from striate.models.stem import STEM, check_size
-from striate.models.weights.adapt import IMAGENET
+from striate.models.weights.pretrained import IMAGENET
 
 SOURCE = "Sandler, Howard, Zhu, Zhmoginov, Chen 2018, table 2"
 TABLE = (  # expansion, blocks, channels, stride

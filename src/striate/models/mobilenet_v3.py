@@ -40,7 +40,7 @@ from striate.models.initialization import fan_out_normal, normal_dense
 from striate.models.registry import Facts, register
 from striate.models.rounding import divisible
 from striate.models.stem import STEM, check_size
-from striate.models.weights.adapt import IMAGENET
+from striate.models.weights.pretrained import IMAGENET
 
 SOURCE = "Howard et al. 2019, table 1"
 

@@ -11,7 +11,8 @@ from striate import seeding
 from striate.errors import ArgumentError, ShapeError, unknown
 from striate.layers import DEFAULT_FILTER, FILTERS
 from striate.models.antialias import antialias
-from striate.models.weights.adapt import PUBLISHED_SIZE, Normalization
+from striate.models.weights.adapt import PUBLISHED_SIZE
+from striate.models.weights.pretrained import Normalization
 
 SMALL = 64  # pixels; images with a shorter side get a model's small form unless another is asked for
 

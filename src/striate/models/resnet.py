@@ -34,7 +34,7 @@ from striate.errors import ShapeError
 from striate.layers import Add, GlobalAvgPool2d, PaddedShortcut
 from striate.models.registry import Facts, Option, register
 from striate.models.stem import STEM, check_size
-from striate.models.weights.adapt import IMAGENET
+from striate.models.weights.pretrained import IMAGENET
 
 SOURCE = "He, Zhang, Ren, Sun 2015"
 OPTIONS = {"stem": STEM, "downsample": Option(("v1.5", "v1")), "zero_gamma": Option((False, True))}

@@ -32,7 +32,7 @@ from striate.layers import MaxPool2d
 from striate.models.initialization import he_normal
 from striate.models.registry import Facts, register
 from striate.models.stem import STEM, check_size
-from striate.models.weights.adapt import IMAGENET
+from striate.models.weights.pretrained import IMAGENET
 
 SOURCE = "Simonyan, Zisserman 2015, table 1, column D"
 STACKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))

@@ -173,7 +173,8 @@ def command(run: Run) -> str | None:
     words = ["striate", "train", run.architecture.text, "--data", run.source]
     if preprocess.height == preprocess.width != facts.image_size:
         words += ["--image-size", str(preprocess.height)]
-    words += ["--fit", preprocess.fit] if preprocess.fit != "letterbox" else []
+    by_hand = preprocess.crop == 1 and (run.weights or preprocess.fit != "letterbox")  # weights bring a crop below 1
+    words += ["--fit", preprocess.fit] if by_hand else []
     words += ["--skip-bad"] if run.skip_bad else []
     words += ["--weights", run.weights] if run.weights else []
     recipe, usual = _usual(run.recipe.name, name)

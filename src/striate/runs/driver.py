@@ -19,7 +19,7 @@ from striate.errors import ArgumentError, CheckpointError, ShapeError
 from striate.files import write_atomic, write_json
 from striate.hardware import pick, thread_count
 from striate.inference import logits_of
-from striate.models import Architecture
+from striate.models import PRETRAINED, Architecture
 from striate.preprocess import Preprocess
 from striate.runs import checkpoints
 from striate.runs.events import Observer
@@ -51,8 +51,9 @@ def train(
             for, or its weights were trained with.
         recipe: a recipe's name, a `Recipe` or a mapping of settings; what it does not give, or without one, `modern`
             for the model decides, or with weights `fine-tune`.
-        weights: a file of weights or a run's folder to begin with, see `striate.create`; they are adapted to the data's
-            channels and classes, and images are normalised as they expect. For a model given by name.
+        weights: "imagenet", a file of weights or a run's folder to begin with, see `striate.create`; they are adapted
+            to the data's channels and classes, and images are resized and normalised as they expect. For a model given
+            by name.
         out: the run's folder, which must not hold a run yet; without one, a new folder under runs/.
         device: "auto", "cpu" or "cuda".
         tensorboard: whether to log for TensorBoard as well, in the folder's tensorboard/.
@@ -66,8 +67,8 @@ def train(
     name, facts = _identity(model)
     chosen(recipe, settings, name, fine_tuning=weights is not None)  # a mistake here shows before the data is read
     target = pick(device)
-    data = as_dataset(data, image_size=wanted_size(model, weights))
-    data = _sized(data, wanted_size(model, weights))
+    wanted = wanted_input(model, weights)
+    data = _sized(as_dataset(data, **wanted), wanted)
     recipe = chosen(recipe, settings, name, len(data.train), fine_tuning=weights is not None)
     module, preprocess = _made(model, data, recipe.seed, weights)
     folder = new_folder(Path(out) if out else None, f"{name}-{short_name(data.source)}")
@@ -82,7 +83,7 @@ def train(
             recipe=settled(recipe, module, data, preprocess, target, facts.loss if facts else "cross-entropy"),
             environment=environment(target),
             fingerprint=data.fingerprint(),
-            weights=None if weights is None else os.path.abspath(weights),
+            weights=None if weights is None else weights_source(weights),
         )
         session = Session(run, module, data, target, tensorboard, observer)
         checkpoints.forget_after(session.folder, -1)  # a run that never began may have left some
@@ -155,6 +156,11 @@ def _identity(model: str | nn.Module) -> tuple[str, models.Facts | None]:
     return (made.name, models.facts(made.name)) if isinstance(made, Architecture) else ("custom", None)
 
 
+def weights_source(weights: str | Path) -> str:
+    """Return the weights' name or path, so that it means the same from any working directory."""
+    return PRETRAINED if str(weights) == PRETRAINED else os.path.abspath(weights)
+
+
 def _architecture(module: nn.Module) -> Architecture | None:
     """The architecture that `create` made the module of, unless it was changed since."""
     made = getattr(module, "architecture", None)
@@ -165,27 +171,32 @@ def _architecture(module: nn.Module) -> Architecture | None:
     return made if shapes[0] == shapes[1] else None
 
 
-def wanted_size(model: str | nn.Module, weights: str | Path | None = None) -> tuple[int, int] | None:
-    """Default height and width of images in pixels: what the weights were trained with, or else the model's own.
+def wanted_input(model: str | nn.Module, weights: str | Path | None = None) -> dict[str, Any]:
+    """Arguments of `striate.load` for the images that a model wants: those its weights were trained with, or its own.
 
     Returns:
-        `None` where images keep their own size.
+        `image_size`, `fit`, `crop` and `interpolation`, as far as they are known; empty where images keep their size.
 
     Raises:
         ArgumentError: for weights beside a module, which has its own.
+        CheckpointError: if the weights can't be found or used.
     """
     _, facts = _identity(model)
     if weights is not None:
         if not isinstance(model, str):
             raise ArgumentError("weights= begins a model given by its name: load them into your module yourself.")
-        known = models.facts(model)
-        return models.trained_size(weights, known.published_size if known.normalization else None)
-    return (facts.image_size, facts.image_size) if facts and facts.image_size else None
+        trained = models.trained_input(model, weights)
+        return {key: value for key, value in trained.load_options.items() if key != "channels"} if trained else {}
+    return {"image_size": (facts.image_size, facts.image_size)} if facts and facts.image_size else {}
 
 
-def _sized(data: Dataset, size: tuple[int, int] | None) -> Dataset:
-    """Resize the data, unless a size was asked for."""
-    return data if size is None or data.sized else conformed(data, size, None, data.fit)
+def _sized(data: Dataset, wanted: Mapping[str, Any]) -> Dataset:
+    """Resize the data as a model wants it, unless a size was asked for."""
+    if not wanted or data.sized:
+        return data
+    preprocess = {"fit": data.fit, "crop": data.crop, "interpolation": data.interpolation} | dict(wanted)
+    size = preprocess.pop("image_size")
+    return conformed(data, Preprocess.resizing(size, data.train.images.shape[3], **preprocess))
 
 
 def _fit(module: nn.Module, data: Dataset, preprocess: Preprocess) -> None:

@@ -182,19 +182,11 @@ class Run:
         """
         if not is_loadable(self.source):
             raise DataError(f"{self.path} was trained on data in memory ({self.source}): pass it as data=.")
-        size = (self.preprocess.height, self.preprocess.width)
-        return load(
-            self.source,
-            image_size=size,
-            channels=self.preprocess.channels,
-            fit=self.preprocess.fit,
-            skip_bad=self.skip_bad,
-        )
+        return load(self.source, skip_bad=self.skip_bad, **self.preprocess.load_options)
 
     def sized(self, data: Dataset) -> Dataset:
         """`data` with images of the size and channels of the run's input."""
-        size = (self.preprocess.height, self.preprocess.width)
-        return conformed(data, size, self.preprocess.channels, self.preprocess.fit)
+        return conformed(data, self.preprocess)
 
     def model(self, module: nn.Module | None = None, device: torch.device | str = "cpu") -> nn.Module:
         """The trained model in evaluation mode: final weights, or of a run not finished the newest checkpoint's.

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,13 +200,14 @@ def opened(
 def preprocess_for(module: nn.Module, data: Dataset) -> Preprocess:
     """Preprocessing for the data's size, normalised as the weights expect, or else the model, or else by the data."""
     _, height, width, channels = data.train.images.shape
+    resizing = Preprocess.resizing((height, width), channels, data.fit, data.crop, data.interpolation)
     published, made = normalization_of(module), getattr(module, "architecture", None)
     if published is not None:
-        return Preprocess(height, width, channels, data.fit, *published)
+        return replace(resizing, mean=published[0], std=published[1])
     known = facts(made.name) if isinstance(made, Architecture) else None
     if known is None or known.mean is None or known.std is None:
-        return Preprocess.resizing((height, width), channels, data.fit).with_power_sums(data.train.power_sums())
-    return Preprocess(height, width, channels, data.fit, (known.mean,) * channels, (known.std,) * channels)
+        return resizing.with_power_sums(data.train.power_sums())
+    return replace(resizing, mean=(known.mean,) * channels, std=(known.std,) * channels)
 
 
 def _outputs(module: nn.Module, made: Any) -> int:

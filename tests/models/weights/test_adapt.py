@@ -15,6 +15,7 @@ from striate.errors import ArgumentError, CheckpointError
 from striate.models.weights.adapt import fits, intended
 from striate.models.weights.file import WeightFile, read
 from striate.models.weights.load import _Undrawn, likely, load
+from striate.preprocess import Preprocess
 
 CREATED = {"classes": 10, "channels": 3, "image_size": 32}
 
@@ -402,7 +403,9 @@ def test_published_weights_are_for_images_normalised_as_imagenets(tmp_path):
 
 
 def test_a_runs_weights_are_for_images_normalised_as_its_own(tmp_path):
-    run = run_of(tmp_path / "run", models.create("resnet20", 2, 1, 32), {"mean": [0.3], "std": [0.2]})
+    run = run_of(
+        tmp_path / "run", models.create("resnet20", 2, 1, 32), Preprocess(32, 32, 1, mean=(0.3,), std=(0.2,)).to_dict()
+    )
     assert models.create("resnet20", 2, 1, 32, weights=run).normalization == ((0.3,), (0.2,))
     made = models.create("resnet20", 2, 3, 32, weights=run, adapt=True)
     assert made.normalization == ((0.3,) * 3, (0.2,) * 3)

@@ -91,6 +91,8 @@ def key_of(kind: str, stamps: Sequence[Stamp], preprocess: Preprocess | None = N
     made = [_FORMAT, kind, decode.VERSION, prepare.VERSION, PIL.__version__, jpeg.VERSION, torch.__version__]
     if preprocess is not None:
         made += [preprocess.height, preprocess.width, preprocess.channels, preprocess.fit]
+        if (preprocess.crop, preprocess.interpolation) != (1.0, "bilinear"):  # what older entries have is not named
+            made += [preprocess.crop, preprocess.interpolation]
     digest = hashlib.blake2b(json.dumps(made).encode(), digest_size=16)
     for stamp in stamps:
         digest.update(json.dumps(stamp).encode())

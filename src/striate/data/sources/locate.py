@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from striate.data.sources.download import download
+from striate.download import download
 from striate.errors import DataError
 from striate.files import cache_folder
 from striate.types import Progress

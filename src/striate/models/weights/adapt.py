@@ -1,20 +1,17 @@
 """Adaptation of a file's weights to a model: prefixes, channels, classes and auxiliary classifiers; misfits."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from torch import Tensor, nn
 
+from striate.errors import CheckpointError
 from striate.layers import RBFOutput
-from striate.models.weights.file import WeightFile, read
-
-Normalization = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation, one value a channel
-
-# The normalisation torchvision's models were trained with, and the one its GoogLeNet converts it to.
-IMAGENET: Normalization = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-HALF: Normalization = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+from striate.models.weights.file import WeightFile
+from striate.models.weights.pretrained import Normalization
+from striate.preprocess import Preprocess
 
 PUBLISHED_SIZE = (224, 224)  # the images of torchvision's training
+PUBLISHED_CROP = 0.875  # the share of the shorter side that it keeps in evaluation
 
 AUXILIARY = ("aux1", "aux2")  # torchvision's names of the classifiers that GoogLeNet has for training only
 PREFIXES = ("module.", "_orig_mod.", "model.")  # of DistributedDataParallel, torch.compile and Lightning
@@ -39,7 +36,7 @@ def normalization(file: WeightFile, published: Normalization | None, channels: i
     """Return the normalisation of images for these weights.
 
     Args:
-        file: a file of one of Striate's runs contains it.
+        file: a file of one of Striate's runs contains it; of a published file it is known.
         published: the normalisation for all other files.
         channels: of the model. One channel gets the average of three; there is no better value, because the weights of
             the three are summed. Three channels all get the value of a single one.
@@ -48,22 +45,33 @@ def normalization(file: WeightFile, published: Normalization | None, channels: i
         Mean and standard deviation in units where black is 0 and full intensity 1; `None` where it is not known.
     """
     kept = file.header.get("preprocess")
-    mean, std = (tuple(kept["mean"]), tuple(kept["std"])) if kept else published or ((), ())
+    if kept:
+        published = tuple(kept["mean"]), tuple(kept["std"])
+    elif file.published:
+        published = file.published.normalization
+    mean, std = published or ((), ())
     return (_spread(mean, channels), _spread(std, channels)) if mean else None
 
 
-def trained_size(weights: str | Path, published: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Return height and width, in pixels, of the images that weights were trained with; `None` if unknown.
+def input_of(file: WeightFile, published: Normalization | None, size: tuple[int, int]) -> Preprocess | None:
+    """Return how images became the input that weights were trained with; `None` if unknown.
 
     Args:
-        weights: a file or a run's folder, see `read`; a run contains the size.
-        published: the size for all other files.
+        file: a file of one of Striate's runs contains it; of a published file it is known.
+        published: the model's published normalisation, for all other files.
+        size: height and width of the images of its published training.
+
+    Raises:
+        CheckpointError: if the file's own preprocessing is damaged.
     """
-    kept = read(weights).header.get("architecture")
-    if kept:
-        height, width = kept["image_size"]
-        return height, width
-    return published
+    if kept := file.header.get("preprocess"):
+        try:
+            return Preprocess.from_dict(kept)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{file.path} is damaged: its preprocessing can't be read ({error}).") from error
+    if file.published:
+        return file.published.preprocess
+    return Preprocess(*size, 3, "crop", *published, PUBLISHED_CROP) if published else None
 
 
 def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:

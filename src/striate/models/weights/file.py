@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from striate.errors import CheckpointError
+from striate.models.weights.pretrained import Pretrained, described
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training scripts store the weights
 
@@ -26,18 +27,24 @@ class WeightFile:
         path: the file.
         tensors: by parameter name, on the CPU.
         header: Striate's own metadata (`architecture`, `classes`, `preprocess`); empty in other files.
+        published: what is known of a published file.
     """
 
     path: Path
     tensors: dict[str, Tensor]
     header: dict[str, Any]
+    published: Pretrained | None = None
 
 
-def read(path: str | Path) -> WeightFile:
+def read(path: str | Path, published: Pretrained | None = None) -> WeightFile:
     """Read a file of weights: .safetensors, PyTorch's .pth or .pt, or the folder of a finished run.
 
     The content decides, not the name. PyTorch's files are pickles: they are read with `weights_only=True`, and rejected
     if they contain anything but tensors. From a training script's checkpoint only the weights are used.
+
+    Args:
+        path: the file or folder.
+        published: what is known of it, if that is known already.
 
     Raises:
         CheckpointError: if there is no such file, it is damaged, rejected, or holds no weights.
@@ -63,7 +70,7 @@ def read(path: str | Path) -> WeightFile:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path} can't be used: {name} holds NaN or infinite numbers.")
-    return WeightFile(path, tensors, header)
+    return WeightFile(path, tensors, header, published or described(path))
 
 
 def _of_run(folder: Path) -> Path:

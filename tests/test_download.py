@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from striate.data.sources.download import download
+from striate.download import download
 from striate.errors import DataError
 
 CONTENT = bytes(range(256)) * 2000
