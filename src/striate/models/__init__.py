@@ -14,6 +14,8 @@ from striate.models import (  # noqa: F401  (importing a model registers it)
     mobilenet_v3,
     quicknet,
     resnet,
+    resnext,
+    senet,
     vgg,
 )
 from striate.models.antialias import antialias

@@ -26,12 +26,14 @@ Parameters have torchvision's names, so its weights load as they are.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import Tensor, nn
 
 from striate.errors import ShapeError
-from striate.layers import Add, GlobalAvgPool2d, PaddedShortcut
+from striate.layers import Add, GlobalAvgPool2d, PaddedShortcut, SqueezeExcitation
+from striate.models.initialization import fan_out_normal
 from striate.models.registry import Facts, Option, register
 from striate.models.stem import STEM, check_size
 from striate.models.weights.pretrained import IMAGENET
@@ -64,28 +66,49 @@ class BasicBlock(nn.Module):
         return self.relu2(self.add(branch, shortcut))
 
 
+@dataclass(frozen=True)
+class Style:
+    """What tells the bottlenecks of one network from those of others.
+
+    Args:
+        downsample: the stride is that of the first convolution with "v1", as published, of the second with "v1.5",
+            which loses less of the image.
+        groups: of the 3×3 convolution (ResNeXt).
+        group_width: channels of each group in a block of width 64, and in proportion in others.
+        reduction: squeeze-and-excitation to this fraction of the output's channels, before the sum (SENet); 0 for none.
+        halved: whether the first convolution has half as many channels as the second (SENet-154).
+    """
+
+    downsample: str = "v1.5"
+    groups: int = 1
+    group_width: int = 64
+    reduction: int = 0
+    halved: bool = False
+
+
 class Bottleneck(nn.Module):
     """A 3×3 convolution between two of 1×1: (N, in, H, W) to (N, 4 · width, H / stride, W / stride).
 
     Args:
         channels: input channels.
-        width: channels between the 1×1 convolutions.
-        stride: of the first convolution with `downsample` "v1", as published, of the second with "v1.5", which loses
-            less of the image.
+        width: channels between the 1×1 convolutions, unless the style has groups.
         shortcut: the module of the shortcut, or None for the identity.
     """
 
-    def __init__(self, channels: int, width: int, stride: int, shortcut: nn.Module | None, downsample: str):
+    def __init__(self, channels: int, width: int, stride: int, shortcut: nn.Module | None, style: Style):
         super().__init__()
-        first, second = (stride, 1) if downsample == "v1" else (1, stride)
-        self.conv1 = nn.Conv2d(channels, width, kernel_size=1, stride=first, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        first, second = (stride, 1) if style.downsample == "v1" else (1, stride)
+        middle = style.groups * style.group_width * width // 64
+        narrow = middle // 2 if style.halved else middle
+        self.conv1 = nn.Conv2d(channels, narrow, kernel_size=1, stride=first, bias=False)
+        self.bn1 = nn.BatchNorm2d(narrow)
         self.relu1 = nn.ReLU()
-        self.conv2 = nn.Conv2d(width, width, kernel_size=3, stride=second, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(narrow, middle, 3, stride=second, padding=1, groups=style.groups, bias=False)
+        self.bn2 = nn.BatchNorm2d(middle)
         self.relu2 = nn.ReLU()
-        self.conv3 = nn.Conv2d(width, 4 * width, kernel_size=1, bias=False)
+        self.conv3 = nn.Conv2d(middle, 4 * width, kernel_size=1, bias=False)
         self.bn3 = nn.BatchNorm2d(4 * width)
+        self.se = SqueezeExcitation(4 * width, 4 * width // style.reduction) if style.reduction else None
         self.downsample = shortcut
         self.add = Add()
         self.relu3 = nn.ReLU()
@@ -95,11 +118,26 @@ class Bottleneck(nn.Module):
         branch = self.relu1(self.bn1(self.conv1(x)))
         branch = self.relu2(self.bn2(self.conv2(branch)))
         branch = self.bn3(self.conv3(branch))
+        if self.se is not None:
+            branch = self.se(branch)
         shortcut = x if self.downsample is None else self.downsample(x)
         return self.relu3(self.add(branch, shortcut))
 
 
-Block = type[BasicBlock | Bottleneck]
+Blocks = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What tells the networks apart: their name, blocks a stage, and kind of block.
+
+    Args:
+        style: of the bottlenecks; without it, the blocks are basic ones.
+    """
+
+    name: str
+    blocks: Blocks
+    style: Style | None = None
 
 
 class ResNet(nn.Module):
@@ -107,10 +145,9 @@ class ResNet(nn.Module):
 
     Args:
         image_size: both sides at least 17 pixels with the stem "imagenet", 5 with "small".
-        block: BasicBlock or Bottleneck.
-        blocks: the number of blocks in each of the four stages.
+        layout: the column of the table.
         stem: "imagenet" as published, or "small": a 3×3 convolution without stride, and no pooling.
-        downsample: "v1" or "v1.5", see Bottleneck; a network of basic blocks is the same with either.
+        downsample: "v1" or "v1.5", see Style; a network of basic blocks is the same with either.
         zero_gamma: whether each block's last normalisation starts at 0, the block thus as its shortcut (Goyal et al.
             2017, section 5.1).
 
@@ -125,29 +162,28 @@ class ResNet(nn.Module):
         classes: int,
         channels: int,
         image_size: tuple[int, int],
-        block: Block,
-        blocks: tuple[int, int, int, int],
+        layout: Layout,
         stem: str = "imagenet",
         downsample: str = "v1.5",
         zero_gamma: bool = False,
     ):
         super().__init__()
-        layers = 2 + sum(blocks) * (3 if block is Bottleneck else 2)
-        check_size(f"resnet{layers}", stem, image_size, SMALLEST)
+        check_size(layout.name, stem, image_size, SMALLEST)
         kernel, stride = (7, 2) if stem == "imagenet" else (3, 1)
-        wide = 4 if block is Bottleneck else 1
-        make = partial(Bottleneck, downsample=downsample) if block is Bottleneck else BasicBlock
+        blocks, style = layout.blocks, layout.style
+        wide = 4 if style else 1
+        make = partial(Bottleneck, style=replace(style, downsample=downsample)) if style else BasicBlock
         self.conv1 = nn.Conv2d(channels, 64, kernel, stride, padding=kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem == "imagenet" else nn.Identity()
-        self.layer1 = _stage(make, 64, 64, 64 * wide, blocks[0], 1, _projection)
-        self.layer2 = _stage(make, 64 * wide, 128, 128 * wide, blocks[1], 2, _projection)
-        self.layer3 = _stage(make, 128 * wide, 256, 256 * wide, blocks[2], 2, _projection)
-        self.layer4 = _stage(make, 256 * wide, 512, 512 * wide, blocks[3], 2, _projection)
+        self.layer1 = stage(make, 64, 64, 64 * wide, blocks[0], 1, projection)
+        self.layer2 = stage(make, 64 * wide, 128, 128 * wide, blocks[1], 2, projection)
+        self.layer3 = stage(make, 128 * wide, 256, 256 * wide, blocks[2], 2, projection)
+        self.layer4 = stage(make, 256 * wide, 512, 512 * wide, blocks[3], 2, projection)
         self.avgpool = GlobalAvgPool2d()
         self.fc = nn.Linear(512 * wide, classes)
-        _initialize(self)
+        fan_out_normal(self)
         if zero_gamma:
             for module in self.modules():
                 if isinstance(module, BasicBlock | Bottleneck):
@@ -185,12 +221,12 @@ class CifarResNet(nn.Module):
         self.conv1 = nn.Conv2d(channels, 16, kernel_size=3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.relu = nn.ReLU()
-        self.layer1 = _stage(BasicBlock, 16, 16, 16, n, 1, PaddedShortcut)
-        self.layer2 = _stage(BasicBlock, 16, 32, 32, n, 2, PaddedShortcut)
-        self.layer3 = _stage(BasicBlock, 32, 64, 64, n, 2, PaddedShortcut)
+        self.layer1 = stage(BasicBlock, 16, 16, 16, n, 1, PaddedShortcut)
+        self.layer2 = stage(BasicBlock, 16, 32, 32, n, 2, PaddedShortcut)
+        self.layer3 = stage(BasicBlock, 32, 64, 64, n, 2, PaddedShortcut)
         self.avgpool = GlobalAvgPool2d()
         self.fc = nn.Linear(64, classes)
-        _initialize(self)
+        fan_out_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch."""
@@ -203,7 +239,7 @@ class CifarResNet(nn.Module):
         return logits
 
 
-def _stage(
+def stage(
     block: Callable[[int, int, int, nn.Module | None], nn.Module],
     channels: int,
     width: int,
@@ -218,30 +254,22 @@ def _stage(
     return nn.Sequential(first, *(block(made, width, 1, None) for _ in range(blocks - 1)))
 
 
-def _projection(channels: int, made: int, stride: int) -> nn.Module:
+def projection(channels: int, made: int, stride: int) -> nn.Module:
     """Option B: a 1×1 convolution and batch normalisation."""
     return nn.Sequential(nn.Conv2d(channels, made, 1, stride, bias=False), nn.BatchNorm2d(made))
 
 
-def _initialize(model: nn.Module) -> None:
-    """Draw convolution weights as He et al. (2015, "Delving deep into rectifiers") do for the backward pass."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-
-_TABLE_1: dict[int, tuple[Block, tuple[int, int, int, int]]] = {
-    18: (BasicBlock, (2, 2, 2, 2)),
-    34: (BasicBlock, (3, 4, 6, 3)),
-    50: (Bottleneck, (3, 4, 6, 3)),
-    101: (Bottleneck, (3, 4, 23, 3)),
-    152: (Bottleneck, (3, 8, 36, 3)),
+_TABLE_1: dict[int, tuple[Blocks, Style | None]] = {
+    18: ((2, 2, 2, 2), None),
+    34: ((3, 4, 6, 3), None),
+    50: ((3, 4, 6, 3), Style()),
+    101: ((3, 4, 23, 3), Style()),
+    152: ((3, 8, 36, 3), Style()),
 }
-for _layers, (_block, _blocks) in _TABLE_1.items():
-    _facts = Facts(
-        f"resnet{_layers}", f"ResNet-{_layers}", f"{SOURCE}, table 1", options=OPTIONS, normalization=IMAGENET
-    )
-    register(_facts)(partial(ResNet, block=_block, blocks=_blocks))
+for _layers, (_blocks, _style) in _TABLE_1.items():
+    _name = f"resnet{_layers}"
+    _facts = Facts(_name, f"ResNet-{_layers}", f"{SOURCE}, table 1", options=OPTIONS, normalization=IMAGENET)
+    register(_facts)(partial(ResNet, layout=Layout(_name, _blocks, _style)))
 for _n in (3, 5, 7, 9, 18):
     _layers = 6 * _n + 2
     _facts = Facts(f"resnet{_layers}", f"ResNet-{_layers} for small images", f"{SOURCE}, section 4.2")
