@@ -58,8 +58,8 @@ class Mixing:
     alternates: bool = False
 
 
-# TrivialAugment's transforms that draw uniformly within ± their strength themselves, with the largest strengths. "shift"
-# moves most of a picture out at once, in both directions, so it stays below the paper's third of a side.
+# TrivialAugment's transforms that draw uniformly within ± their strength themselves, with the largest strengths.
+# "shift" moves most of a picture out at once, in both directions, so it stays below the paper's third of a side.
 EVEN = {
     "shift": 0.2,
     "rotate": 30.0,

@@ -2,10 +2,8 @@
 
 from striate.models import (  # noqa: F401  (importing a model registers it)
     alexnet,
-    alexnet_torchvision,
     fashion_cnn,
     googlenet,
-    googlenet_torchvision,
     lenet5,
     mlp,
     quicknet,
