@@ -9,11 +9,10 @@ from typing import Any
 
 from torch import nn
 
-from striate.drawing import percent
 from striate.errors import ArgumentError
 from striate.inspection.advice.surgery import Surgery, changed
 from striate.inspection.structure.inputs import input_shape_of
-from striate.units import by, listed, readable
+from striate.units import by, listed, percent, readable
 
 WIDTH = 110  # characters of a line
 MOST_LAYERS = 4  # that are listed by name
