@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from striate.cli.console import say, show, show_json
-from striate.cli.options import Antialias, Augment, CacheSize, Device, Fit, ImageSize, Json, Settings, SkipBad, Source
-from striate.cli.target import with_blur
+from striate.cli.options import (
+    Antialias,
+    Augment,
+    CacheSize,
+    Device,
+    Fit,
+    ImageSize,
+    Json,
+    Settings,
+    SkipBad,
+    Source,
+    with_blur,
+)
 from striate.errors import ArgumentError
 from striate.units import seconds
 
