@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from striate.data import Dataset, LazyImages, build, load, reader
-from striate.data.cache import decoded as cached
-from striate.data.cache.store import Store
+from striate.data import cache as cached
+from striate.data.cache_store import Store
 from striate.data.images import prepare
 from striate.data.images.decoder_pool import Chunk, Decoders
 from striate.errors import BadFilesError
@@ -130,7 +130,7 @@ def test_the_second_start_reads_no_header(pets: Path, monkeypatch: pytest.Monkey
     def probe(source: object) -> None:
         raise AssertionError(source)
 
-    monkeypatch.setattr("striate.data.headers.probe", probe)
+    monkeypatch.setattr("striate.data.images.image_ref.probe", probe)
     assert load(pets).train.images.shape == first.train.images.shape
 
 

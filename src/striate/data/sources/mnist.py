@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from striate.data.dataset import Dataset, Split
-from striate.data.sources.locate import locate
+from striate.data.sources.download import locate
 from striate.errors import DataError
 from striate.types import Progress
 
