@@ -11,7 +11,7 @@ from striate.layers.lenet import (
     digit_prototypes,
     fan_in_uniform_,
 )
-from striate.layers.normalization import LocalResponseNorm
+from striate.layers.normalization import LocalResponseNorm, WhiteningConv2d
 from striate.layers.pooling import (
     AvgPool2d,
     DepthwiseAvgPool2d,
@@ -20,7 +20,6 @@ from striate.layers.pooling import (
     GlobalMaxPool2d,
     MaxPool2d,
 )
-from striate.layers.whitening import WhiteningConv2d
 
 __all__ = [
     "DEFAULT_FILTER",
