@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from striate.data import Dataset, load
-from striate.data.cache import decoded
-from striate.data.cache.decoded import Cache, key_of
+from striate.data import cache as cached
+from striate.data.cache import Cache, key_of
 from striate.data.images import jpeg
 from striate.preprocess import Preprocess
 from striate.runs import Run, resume
@@ -77,7 +77,7 @@ def test_a_cache_is_read(tmp_path: Path, shards: Dataset, monkeypatch: pytest.Mo
     made = json.loads((STORED / "cache" / "stamps.json").read_text())
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))
     monkeypatch.setattr(PIL, "__version__", made["pillow"])
-    monkeypatch.setattr(decoded.torch, "__version__", made["torch"])
+    monkeypatch.setattr(cached.torch, "__version__", made["torch"])
     monkeypatch.setattr(jpeg, "VERSION", "1.9.0")
     height, width, channels, fit = made["preprocess"]
     key = key_of("pixels", [tuple(stamp) for stamp in made["stamps"]], Preprocess(height, width, channels, fit))

@@ -1,8 +1,8 @@
-"""Parsing and formatting of sizes in bytes, durations, counts and lists."""
+"""Sizes in bytes, durations, shares, counts, lists and tables as text; sizes and durations are parsed, too."""
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from striate.errors import ArgumentError
 
@@ -47,6 +47,24 @@ def seconds(text: str) -> float:
     return total
 
 
+def duration(seconds: float) -> str:
+    """Seconds as "4.2 s", "3 min 20 s" or "2 h 5 min"."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def percent(fraction: float | None, digits: int = 2) -> str:
+    """A fraction as a percentage: 0.98612 as "98.61 %", and "–" for `None`."""
+    return "–" if fraction is None else f"{100 * fraction:.{digits}f} %"
+
+
+def minus(text: str) -> str:
+    """Replace hyphens in a number's text by minus signs, which are as wide as a plus."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
 def by(values: tuple[int, ...], shorten: bool = False) -> str:
     """Format (28, 28) as "28×28", or with `shorten` as "28" where all values are equal."""
     return str(values[0]) if shorten and len(set(values)) == 1 else "×".join(map(str, values))
@@ -61,3 +79,24 @@ def listed(names: Sequence[str], most: int = 10) -> str:
 def plural(count: int, noun: str) -> str:
     """Format a count with its noun: "1 file", "2 files"."""
     return f"{count:,} {noun}{'s' if count != 1 else ''}"
+
+
+def aligned(rows: Iterable[Sequence[str]], right: str) -> str:
+    """Align rows of cells in columns two spaces apart, wide characters counted as two.
+
+    Args:
+        rows: equally long.
+        right: one character a column, ">" for right-aligned and "<" for left.
+    """
+    from rich.cells import cell_len  # not at the top: much needs sizes as text, and only tables need Rich
+
+    rows = list(rows)
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        padded = []
+        for cell, width, side in zip(row, widths, right, strict=True):
+            space = " " * (width - cell_len(cell))
+            padded.append(space + cell if side == ">" else cell + space)
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)

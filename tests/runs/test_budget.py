@@ -11,8 +11,8 @@ import striate
 from striate.errors import ArgumentError
 from striate.reports import run_page
 from striate.runs import Begun, checkpoints
-from striate.runs.budget import Budget
 from striate.training import Plan, Recipe, Step
+from striate.training.plan import Budget
 
 
 class Clock:

@@ -10,8 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from striate.acceleration.timing import quickest
-from striate.hardware import single_core_threads
+from striate.hardware import quickest, single_core_threads
 
 LEAST = 16  # images in a shard
 

@@ -12,8 +12,7 @@ from torch import Tensor
 from striate import seeding
 from striate.augmentation.colour import Images, components, draw_lighting
 from striate.augmentation.geometry import affine
-from striate.augmentation.table import TRANSFORMS
-from striate.augmentation.transform import Mixing, Transform
+from striate.augmentation.transforms import TRANSFORMS, Mixing, Transform
 from striate.errors import ArgumentError, ShapeError, unknown
 
 # Policies with a name.

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import Antialias, Channels, Classes, Json, ModelOrRun
-from striate.cli.target import network_of
+from striate.cli.options import Antialias, Channels, Classes, Json, ModelOrRun, network_of
 
 
 def describe(

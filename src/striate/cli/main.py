@@ -13,11 +13,9 @@ from striate.cli.compare import compare
 from striate.cli.console import say, show
 from striate.cli.data import data, pack
 from striate.cli.describe import describe
-from striate.cli.evaluate import evaluate
-from striate.cli.explain import explain
+from striate.cli.evaluate import evaluate, predict
 from striate.cli.invariance import invariance
-from striate.cli.predict import predict
-from striate.cli.report import report
+from striate.cli.report import explain, report
 from striate.cli.show import depthwise, pooling
 from striate.cli.train import train
 from striate.errors import StriateError

@@ -1,4 +1,4 @@
-"""`striate report`: an HTML page about a run."""
+"""`striate report` and `striate explain`: HTML pages about a run, and about its prediction for one image."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,3 +26,18 @@ def report(
     with loading() as progress:
         path = reports.report(run, out=out, data=data, against=against or (), device=device, progress=progress)
     show(str(path))
+
+
+def explain(
+    run: RunFolder,
+    image: Annotated[Path, typer.Argument(help="An image file of any size.")],
+    out: Annotated[Path | None, typer.Option(help="The file to write; RUN/explain-NAME.html if not given.")] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="The layer for Grad-CAM; by default the last one with feature maps.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Explain a prediction: attributions, receptive fields, feature maps and the most similar training images."""
+    from striate import reports
+
+    show(str(reports.explain(run, image, out=out, layer=layer, device=device)))

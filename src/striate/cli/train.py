@@ -18,8 +18,8 @@ from striate.cli.options import (
     Settings,
     SkipBad,
     Source,
+    with_blur,
 )
-from striate.cli.target import with_blur
 from striate.errors import ArgumentError
 from striate.units import seconds
 

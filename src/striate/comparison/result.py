@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from striate.comparison.significance import Difference
-from striate.drawing import aligned, duration, minus, percent
+from striate.units import aligned, duration, minus, percent
 
 LEVEL = 0.05  # significance level: the accepted chance of even one false "significant" among all pairs of a comparison
 

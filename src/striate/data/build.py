@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from striate.data.cache.decoded import Cache, settled
+from striate.data.cache import Cache, cached_headers, settled
 from striate.data.dataset import Dataset, Split, is_mirrorable
-from striate.data.headers import Header, cached_headers, read_headers
 from striate.data.images.decoder_pool import Decoders
-from striate.data.images.image_ref import ImageRef, Stamp
+from striate.data.images.image_ref import Header, ImageRef, Stamp, read_headers
 from striate.data.lazy import LazyImages
 from striate.data.reader import IN_MEMORY, Reader
 from striate.errors import BadFilesError, DataError

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from striate.data import lazy
-from striate.data.cache.decoded import Cache, CacheEntry, key_of
-from striate.data.cache.store import NoSpaceError, mapped
+from striate.data.cache import Cache, CacheEntry, key_of
+from striate.data.cache_store import NoSpaceError, mapped
 from striate.data.images.decoder_pool import Decoders
 from striate.data.images.image_ref import ImageRef, Stamp
 from striate.data.lazy import Images, LazyImages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from torch import Tensor, nn
 
 from striate.augmentation import views
 from striate.data import Dataset
-from striate.drawing import aligned, percent, preformatted
 from striate.evaluation.metrics import (
     ClassScore,
     class_scores,
@@ -25,6 +25,7 @@ from striate.evaluation.samples import Samples, network_and_data, samples_of
 from striate.inference import score_of
 from striate.preprocess import Preprocess
 from striate.runs import Run, Trained
+from striate.units import aligned, percent
 
 MOST_CLASSES = 20
 
@@ -96,7 +97,7 @@ class Evaluation:
 
     def _repr_html_(self) -> str:
         """The text, for notebooks."""
-        return preformatted(self.text())
+        return f"<pre>{html.escape(self.text())}</pre>"
 
 
 def evaluate(

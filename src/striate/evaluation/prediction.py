@@ -14,11 +14,11 @@ from striate.augmentation import views
 from striate.data.arrays import Layout
 from striate.data.images.any_image import AnyImage, each_image, name_of, prepare_any
 from striate.data.images.decode import UndecodableError
-from striate.drawing import aligned, percent
 from striate.errors import ArgumentError, BadFilesError
 from striate.evaluation.evaluation import best_first
 from striate.preprocess import Preprocess
 from striate.runs import Run, Trained
+from striate.units import aligned, percent
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,11 @@ from torch.overrides import TorchFunctionMode
 from striate.acceleration.convolutions import SmallConvolutions
 from striate.acceleration.precision import Precision, autocast, supported
 from striate.acceleration.sharding import BatchFunction, shared
-from striate.acceleration.timing import quickest
 from striate.acceleration.winograd import WinogradConvolutions
 from striate.augmentation import views
 from striate.data.lazy import Images
 from striate.errors import unknown
-from striate.hardware import keep_memory
+from striate.hardware import keep_memory, quickest
 from striate.models import evaluating
 from striate.preprocess import Preprocess
 

@@ -1,7 +1,7 @@
 """Inspection of networks: architecture, receptive fields, features, attributions, invariance and advice."""
 
 from striate.inspection.advice.check import advise
-from striate.inspection.advice.finding import Advice, Finding, Saving
+from striate.inspection.advice.rule import Advice, Finding, Saving
 from striate.inspection.attribution import grad_cam, integrated_gradients, randomised, rank_correlation
 from striate.inspection.extent.field import Field
 from striate.inspection.features import Excitation, features, top_images

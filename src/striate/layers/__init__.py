@@ -1,8 +1,7 @@
 """Layers that PyTorch lacks or defines differently, one idea a file."""
 
+from striate.layers.blocks import Add, Inception, PaddedShortcut, conv_relu
 from striate.layers.blur import DEFAULT_FILTER, FILTERS, BlurPool2d, BlurredConv2d, MaxBlurPool2d
-from striate.layers.depthwise import DepthwiseAvgPool2d, DepthwiseMaxPool2d
-from striate.layers.inception import Inception, conv_relu
 from striate.layers.inverted_residual import InvertedResidual, conv_norm
 from striate.layers.lenet import (
     LENET5_C3_TABLE,
@@ -13,13 +12,18 @@ from striate.layers.lenet import (
     digit_prototypes,
     fan_in_uniform_,
 )
-from striate.layers.normalization import LocalResponseNorm
-from striate.layers.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
-from striate.layers.residual import Add, PaddedShortcut
+from striate.layers.normalization import LocalResponseNorm, WhiteningConv2d
+from striate.layers.pooling import (
+    AvgPool2d,
+    DepthwiseAvgPool2d,
+    DepthwiseMaxPool2d,
+    GlobalAvgPool2d,
+    GlobalMaxPool2d,
+    MaxPool2d,
+)
 from striate.layers.same_conv import SameConv2d
 from striate.layers.squeeze import SqueezeExcitation
 from striate.layers.stochastic_depth import StochasticDepth
-from striate.layers.whitening import WhiteningConv2d
 
 __all__ = [
     "DEFAULT_FILTER",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from striate.layers.residual import Add
+from striate.layers.blocks import Add
 from striate.layers.stochastic_depth import StochasticDepth
 
 

@@ -2,12 +2,10 @@
 
 from striate.models import (  # noqa: F401  (importing a model registers it)
     alexnet,
-    alexnet_torchvision,
     efficientnet,
     efficientnet_lite,
     fashion_cnn,
     googlenet,
-    googlenet_torchvision,
     lenet5,
     mlp,
     mobilenet_v2,

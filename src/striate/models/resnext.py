@@ -21,7 +21,7 @@ from functools import partial
 
 from striate.models.registry import Facts, register
 from striate.models.resnet import OPTIONS, Layout, ResNet, Style
-from striate.models.weights.adapt import IMAGENET
+from striate.models.weights.pretrained import IMAGENET
 
 _facts = Facts(
     "resnext50_32x4d",

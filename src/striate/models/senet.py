@@ -29,7 +29,7 @@ from striate.models.initialization import fan_out_normal
 from striate.models.registry import Facts, register
 from striate.models.resnet import OPTIONS, SMALLEST, Bottleneck, Layout, ResNet, Style, projection, stage
 from striate.models.stem import STEM, check_size
-from striate.models.weights.adapt import IMAGENET
+from striate.models.weights.pretrained import IMAGENET
 
 SOURCE = "Hu, Shen, Sun 2018"
 REDUCTION = 16

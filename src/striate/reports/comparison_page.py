@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.comparison.result import Comparison, method, points, sentence
+from striate.drawing import KEYS
 from striate.errors import ArgumentError
 from striate.files import write_atomic
 from striate.reports.ilsvrc import WINNERS
@@ -25,7 +26,6 @@ def report_comparison(comparison: Comparison, *, out: str | Path, command: str =
         ArgumentError: if `out` is a folder.
         StorageError: if the file can't be written; what was there before stays.
     """
-    from striate.drawing.figures import KEYS
     from striate.reports import plots  # Matplotlib takes half a second that `compare` alone need not spend
 
     path, rows = Path(out), comparison.rows

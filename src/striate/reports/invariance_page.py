@@ -5,12 +5,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from striate.drawing import minus, percent
+from striate.drawing import Line, category_chart, lines
 from striate.files import write_atomic
 from striate.inspection.invariances.layers import LayerShift
 from striate.inspection.invariances.perturbations import PROTOCOLS, published
 from striate.inspection.invariances.result import Curve, Invariance, Point, by_stride, gains
 from striate.reports.rendering import file_to_write, render
+from striate.units import minus, percent
 
 MOST_LAYERS = 40  # layers in a plot
 _QUANTITIES = (("consistency", "-"), ("accuracy", "--"), ("moved", ":"))
@@ -65,8 +66,6 @@ def curves(found: Sequence[Invariance]) -> dict[str, Any]:
 
 def layers(found: Invariance) -> dict[str, Any]:
     """Template values of a network layer by layer: a table, two plots and sentences."""
-    from striate.drawing.figures import Line, category_chart  # Matplotlib takes half a second
-
     if not found.layers:
         return {"layers": (), "by_stride": by_stride}
     every = -(-len(found.layers) // MOST_LAYERS)
@@ -108,8 +107,6 @@ def _made_at(layers: Sequence[LayerShift]) -> tuple[LayerShift, LayerShift] | No
 
 def _chart(found: Sequence[Invariance], curve: Curve) -> dict[str, Any]:
     """A curve of all networks as a plot with its title and a sentence."""
-    from striate.drawing.figures import Line, lines  # Matplotlib takes half a second
-
     drawn = [
         Line(
             word,

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from striate.drawing.figures import BLUE, LINE, ORANGE, blank, key, style, svg
+from striate.drawing import BLUE, LINE, ORANGE, blank, key, style, svg
 
 if TYPE_CHECKING:
     from striate.comparison.result import Row

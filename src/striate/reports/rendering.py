@@ -8,9 +8,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from striate.drawing.words import duration, minus, percent
 from striate.errors import ArgumentError
 from striate.files import write_atomic
+from striate.units import duration, minus, percent
 
 
 def render(template: str, values: Mapping[str, Any]) -> bytes:

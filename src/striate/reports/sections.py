@@ -15,7 +15,7 @@ from striate.evaluation.metrics import wilson_interval
 from striate.inspection import Invariance, advise, evidence, receptive_fields
 from striate.inspection import invariance as measure
 from striate.inspection.advice import RULES
-from striate.inspection.advice.finding import MOST_LAYERS, saving
+from striate.inspection.advice.rule import MOST_LAYERS, saving
 from striate.inspection.evidence import stages
 from striate.inspection.examples import Examples
 from striate.inspection.features import last_feature_maps

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from striate import layers
-from striate.drawing import data_uri
+from striate.drawing import Line, data_uri, lines
 from striate.files import write_atomic
 from striate.inspection.studies.depthwise import ANGLES, STROKES, DepthwiseStudy
 from striate.inspection.studies.depthwise_text import estimate, headline, verdicts
@@ -22,8 +22,6 @@ def report_pooling(study: PoolingStudy, out: str | Path) -> Path:
         ArgumentError: if `out` is a folder.
         StorageError: if the file can't be written; what was there before stays.
     """
-    from striate.drawing.figures import Line, lines  # Matplotlib takes half a second
-
     path = file_to_write(out, "pooling.html")
     moved = [Line(each.name, sorted(each.equal.items()), key) for key, each in enumerate(study.effects)]
     followed = [
@@ -79,8 +77,6 @@ def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
         ArgumentError: if `out` is a folder.
         StorageError: if the file can't be written; what was there before stays.
     """
-    from striate.drawing.figures import Line, lines  # Matplotlib takes half a second
-
     path = file_to_write(out, "depthwise.html")
     charts = {}
     for position, what in enumerate(("accuracy", "consistency")):

@@ -1,10 +1,12 @@
-"""Events of training: an observer is called with each of these, and with every `Step`."""
+"""Events of training: an observer is called with each of these and with every `Step`; TensorBoard's event files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from striate.data import Dataset
+from striate.errors import ArgumentError
 from striate.runs.run import Run
 
 Observer = Callable[[Any], None]
@@ -35,3 +37,31 @@ class Ended:
 
     run: Run
     result: dict[str, Any]
+
+
+class TensorBoardLog:
+    """TensorBoard's event files in a folder: the same numbers as metrics.jsonl.
+
+    Raises:
+        ArgumentError: if TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path):
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise ArgumentError(
+                "--tensorboard needs the extra of that name: pip install 'striate[tensorboard]'."
+            ) from None
+        self.writer = SummaryWriter(str(folder))
+
+    def write(self, step: int, metrics: dict[str, Any]) -> None:
+        """Log an epoch's numbers at its last step."""
+        for name, value in metrics.items():
+            if name not in ("epoch", "step"):
+                self.writer.add_scalar(name, value, step)
+        self.writer.flush()
+
+    def close(self) -> None:
+        """End the event file."""
+        self.writer.close()

@@ -22,11 +22,10 @@ from striate.errors import CheckpointError, DivergedError, InterruptedRunError, 
 from striate.files import cannot_write, sha256, write_atomic, write_json
 from striate.inference import Score, score
 from striate.runs import checkpoints
-from striate.runs.budget import Budget
-from striate.runs.events import Begun, Ended, EpochEnded, Observer
+from striate.runs.events import Begun, Ended, EpochEnded, Observer, TensorBoardLog
 from striate.runs.run import Run
-from striate.runs.tensorboard import Log
 from striate.training import Plan, Step, Training
+from striate.training.plan import Budget
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -88,7 +87,7 @@ class Session:
         self.totals = _Totals()
         self.before, self.began = 0.0, time.monotonic()
         self.folder = run.path / "checkpoints"
-        self.log = Log(run.path / "tensorboard") if tensorboard else None
+        self.log = TensorBoardLog(run.path / "tensorboard") if tensorboard else None
 
     def drive(self) -> Run:
         """Take the remaining steps, save on the way, and write the result."""

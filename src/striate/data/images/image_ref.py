@@ -1,10 +1,18 @@
-"""References to images on disk: a file of its own, or a byte range of a tar or Arrow file."""
+"""References to images on disk, files of their own or byte ranges of tar or Arrow files, and their headers."""
 
 import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from striate.data.images.decode import UndecodableError
+from striate.data.images.decode import UndecodableError, probe
+from striate.hardware import worker_count
+from striate.types import Progress
+
+_TASK = 32  # images whose headers a thread reads at a time
 
 Stamp = tuple[str, int, int, int, int | None]
 
@@ -66,3 +74,44 @@ class ImageRef:
         if self.length is not None and len(content) < self.length:
             raise UndecodableError("truncated", self.path)
         return content
+
+
+class Header(NamedTuple):
+    """Width, height and channels of an image, from its file's header."""
+
+    width: int
+    height: int
+    channels: int
+
+
+Headers = tuple[Counter[Header], dict[ImageRef, str]]  # how often each occurs, and why others can't be read
+
+
+def read_headers(image_refs: Sequence[ImageRef], progress: Progress | None = None) -> Headers:
+    """Count how often each header occurs, and return the reason for each image whose header can't be read."""
+    headers: Counter[Header] = Counter()
+    problems: dict[ImageRef, str] = {}
+    tasks = [image_refs[start : start + _TASK] for start in range(0, len(image_refs), _TASK)]
+    done = 0
+    with ThreadPoolExecutor(worker_count(len(image_refs))) as pool:
+        try:
+            for task, (found, bad) in zip(tasks, pool.map(_probed, tasks), strict=True):
+                headers.update(found)
+                problems |= bad
+                done += len(task)
+                if progress is not None:
+                    progress("reading headers", done, len(image_refs))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for all that is left
+            raise
+    return headers, problems
+
+
+def _probed(image_refs: Sequence[ImageRef]) -> tuple[list[Header], dict[ImageRef, str]]:
+    headers, problems = [], {}
+    for image_ref in image_refs:
+        try:
+            headers.append(Header(*probe(image_ref.source)))
+        except UndecodableError as error:
+            problems[image_ref] = error.reason
+    return headers, problems

@@ -9,13 +9,10 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError, StriateError, unknown
 from striate.hardware import pick
-from striate.inspection.advice.fields import idle_weights, small_field
-from striate.inspection.advice.finding import Advice, Finding, Saving
-from striate.inspection.advice.heads import flattened_head
-from striate.inspection.advice.kernels import large_kernels
-from striate.inspection.advice.network import Network, Rule, SkippedError
+from striate.inspection.advice.fields import idle_weights, skipping_strides, small_field
+from striate.inspection.advice.parameters import flattened_head, large_kernels
 from striate.inspection.advice.resources import slow_layers, too_much_memory, training_memory
-from striate.inspection.advice.strides import skipping_strides
+from striate.inspection.advice.rule import Advice, Finding, Network, Rule, Saving, SkippedError
 from striate.inspection.advice.units import dead_units, saturated_activations
 from striate.inspection.advice.widths import narrow_stages
 from striate.inspection.invariances.classifier import Classifier

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from striate import layers
 from striate.hardware import memory
-from striate.inspection.advice.finding import Finding, share
-from striate.inspection.advice.network import Network
+from striate.inspection.advice.rule import Finding, Network, share
 from striate.inspection.advice.surgery import Surgery, dry_run, put, swapping
 from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.inputs import like

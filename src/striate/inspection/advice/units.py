@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate import layers
-from striate.inspection.advice.finding import Finding, share
-from striate.inspection.advice.network import Network, SkippedError
+from striate.inspection.advice.rule import Finding, Network, SkippedError, share
 from striate.inspection.advice.surgery import swapping
 from striate.inspection.extent.rules import arguments, name_of
 from striate.inspection.structure import layer_kinds

@@ -10,8 +10,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from striate.inspection.advice.finding import Finding
-from striate.inspection.advice.network import Network, SkippedError
+from striate.inspection.advice.rule import Finding, Network, SkippedError
 from striate.inspection.advice.surgery import Surgery, refit
 from striate.inspection.structure.trace import Call
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from striate.inspection.extent.extent import Extent
+from striate.inspection.extent.field import Extent
 from striate.inspection.extent.rules import Operation, arguments, moves, name_of, rule_of, tensors
 
 View = Callable[[Tensor], Tensor]

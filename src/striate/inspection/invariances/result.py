@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from striate.drawing import aligned, minus, percent
 from striate.errors import ArgumentError
 from striate.inspection.invariances.layers import LayerShift
 from striate.inspection.invariances.perturbations import (
@@ -12,7 +11,7 @@ from striate.inspection.invariances.perturbations import (
     published,
 )
 from striate.inspection.structure.table import JSON_KEYS
-from striate.units import by
+from striate.units import aligned, by, minus, percent
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 from torch import nn
 
 from striate.inspection.structure import layer_kinds
-from striate.inspection.structure.cost import count
 from striate.inspection.structure.inputs import architecture_of, input_shape_of, module_of
 from striate.inspection.structure.table import ArchitectureTable, LayerRow
 from striate.inspection.structure.trace import INPUT, Call, layers_of, trace
@@ -138,7 +137,7 @@ def _row(draft: Draft, seen: set[int]) -> LayerRow:
     module, output_shape = draft.call.module, draft.call.output_shape
     channels, size = _channels_and_size(module, output_shape)
     window = layer_kinds.window(module, len(output_shape) - 2)
-    connections, multiply_adds = count(module, draft.call.input_shape, output_shape)
+    connections, multiply_adds = layer_kinds.count(module, draft.call.input_shape, output_shape)
     trainable, frozen = _parameters(module.parameters(), seen)
     return LayerRow(
         layer=draft.call.name or MODEL,

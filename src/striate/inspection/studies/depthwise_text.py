@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from striate.drawing import aligned, minus, percent
 from striate.inspection.studies.depthwise import ANGLES, STROKES, DepthwiseStudy, Estimate
+from striate.units import aligned, minus, percent
 
 
 def estimate(value: Estimate, points: bool = False) -> str:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from striate import layers
-from striate.drawing import aligned, percent
 from striate.inspection.invariances.layers import shifted_map
+from striate.units import aligned, percent
 
 FIGURE = """
 ........

@@ -112,6 +112,12 @@ TABLE: tuple[Pretrained, ...] = (
     Pretrained("resnet50", "resnet50-11ad3fa6.pth", 80.858, 95.434, hub="timm/resnet50.tv2_in1k", crop=224 / 232),
     Pretrained("resnet101", "resnet101-63fe2227.pth", 77.374, 93.546, hub="timm/resnet101.tv_in1k"),
     Pretrained("resnet152", "resnet152-394f9c45.pth", 78.312, 94.046, hub="timm/resnet152.tv_in1k"),
+    Pretrained("resnext50_32x4d", "resnext50_32x4d-7cdf4587.pth", 77.618, 93.698, hub="timm/resnext50_32x4d.tv_in1k"),
+    Pretrained(
+        "seresnet50", "seresnet50_ra_224-8efdb4bb.pth", 80.26, 95.07, _TIMM, hub="timm/seresnet50.ra2_in1k",
+        interpolation="bicubic", licence="Apache-2.0",
+    ),
+    Pretrained("senet154", "legacy_senet154-e9eb9fe6.pth", 81.33, 95.51, _TIMM, hub="timm/legacy_senet154.in1k"),
     Pretrained("alexnet_torchvision", "alexnet-owt-7be5be79.pth", 56.522, 79.066),
     Pretrained("vgg16", "vgg16-397923af.pth", 71.592, 90.382),
     Pretrained("googlenet_torchvision", "googlenet-1378be20.pth", 69.778, 89.53, normalization=HALF),

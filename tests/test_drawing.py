@@ -8,8 +8,7 @@ import pytest
 from html_page import Page
 from PIL import Image
 
-from striate.drawing import data_uri
-from striate.drawing.figures import KEYS, Line, category_chart, key, lines
+from striate.drawing import KEYS, Line, category_chart, data_uri, key, lines
 
 
 def test_a_line_is_a_colour_of_the_page(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from striate.errors import ArgumentError, ShapeError
 from striate.layers import WhiteningConv2d
-from striate.layers.whitening import EPSILON
+from striate.layers.normalization import EPSILON
 
 
 def pictures(count=40, channels=2, side=12):
@@ -65,7 +65,7 @@ def test_many_images_are_summed_in_parts(monkeypatch):
     images = pictures()
     whole, parts = WhiteningConv2d(2), WhiteningConv2d(2)
     whole.fit(images)
-    monkeypatch.setattr("striate.layers.whitening.CHUNK", 7 * 2 * 12 * 12 * 9)
+    monkeypatch.setattr("striate.layers.normalization.CHUNK", 7 * 2 * 12 * 12 * 9)
     parts.fit(images)
     size = slice(18)
     torch.testing.assert_close(parts.weight[size].abs(), whole.weight[size].abs(), rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Cache of decoded images: the entries that a `Store` holds for lists of files, and their keys.
+"""Cache of decoded images and of headers: the entries that a `Store` holds for lists of files, and their keys.
 
 A key depends on every file's path, size and time of change, on the preprocessing, and on the versions of the decoders.
 Nothing that depends on these is ever looked up by anything less.
@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,14 @@ import PIL
 import torch
 from torch import Tensor
 
-from striate.data.cache.store import Store
+from striate.data.cache_store import Store
 from striate.data.images import decode, jpeg, prepare
-from striate.data.images.image_ref import ImageRef, Stamp
+from striate.data.images.image_ref import Header, Headers, ImageRef, Stamp, read_headers
 from striate.data.statistics import ImageStatistics
+from striate.errors import StorageError
 from striate.files import cache_folder
 from striate.preprocess import Preprocess
+from striate.types import Progress
 from striate.units import bytes_of
 
 _FORMAT = 2
@@ -110,6 +113,24 @@ def settled(stamps: Mapping[ImageRef, Stamp]) -> Mapping[ImageRef, Stamp]:
         return stamps
     time.sleep((_COARSEST_CLOCK - age) / 1e9)
     return {image_ref: image_ref.stamp for image_ref in stamps}
+
+
+def cached_headers(
+    image_refs: Sequence[ImageRef], stamps: Mapping[ImageRef, Stamp], cache: Cache, progress: Progress | None = None
+) -> Headers:
+    """Return `read_headers` from the cache if no image has changed; bad images are tried again."""
+    key = key_of("headers", [stamps[image_ref] for image_ref in image_refs])
+    with contextlib.suppress(KeyError, TypeError, ValueError):  # no entry, or one that this version did not write
+        about = cache.store.about(key)
+        kept = Counter({Header(*each): count for *each, count in about["headers"]})
+        headers, problems = read_headers([image_refs[position] for position in about["bad"]])
+        if not headers:
+            return kept, problems
+    headers, problems = read_headers(image_refs, progress)
+    bad_ones = [position for position, image_ref in enumerate(image_refs) if image_ref in problems]
+    with contextlib.suppress(StorageError):  # the next start takes a little longer
+        cache.store.note(key, {"headers": [[*each, count] for each, count in headers.items()], "bad": bad_ones})
+    return headers, problems
 
 
 DEFAULT_SIZE = 20 * 10**9

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from striate.data.cache.decoded import default_size
+from striate.data.cache import default_size
 
 
 def test_the_usual_limit_leaves_half_of_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A cache folder with a size limit, shared by processes; the least recently used entries are removed first.
+"""Cache folder with a size limit, shared by processes; the least recently used entries are removed first.
 
 KEY/about.json         written last: a folder without it is half-built, and never used
 KEY/pixels             the bytes themselves, where there are any

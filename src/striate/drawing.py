@@ -1,19 +1,27 @@
-"""Figures as SVG that takes its colours from the page around it.
+"""Figures and pictures for pages: plots as SVG that takes its colours from the page around it, images as PNG.
 
-Draw inside `style()`, on the axes of `blank`, with the colours below, and convert the figure with `svg`.
+Draw a plot inside `style()`, on the axes of `blank`, with the colours below, and convert the figure with `svg`.
+Matplotlib, which takes half a second to import, is imported by what draws.
 """
 
+from __future__ import annotations
+
+import base64
 import io
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import matplotlib
+import numpy as np
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from PIL import Image
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
 
 # Matplotlib wants colours that it knows; in the SVG they become what follows light and dark mode.
 INK, LINE, BLUE, ORANGE = "#010101", "#020202", "#030303", "#040404"
@@ -36,11 +44,15 @@ _STYLE: Any = {
 
 def style() -> AbstractContextManager[None]:
     """Context with the style of all figures."""
+    import matplotlib
+
     return matplotlib.rc_context(_STYLE)
 
 
 def blank(width: float, height: float) -> tuple[Figure, Axes]:
     """An empty figure of a size in inches, and its axes."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained", dpi=72)  # an SVG's unit is the point
     return figure, figure.add_subplot()
 
@@ -86,7 +98,7 @@ def lines(
         axes.grid(axis="y", color=LINE)
         axes.set_axisbelow(True)
         if shares:
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+            axes.yaxis.set_major_formatter(_percents())
         if whole:
             axes.set_ylim(-0.04, 1.04)
         if legend:
@@ -119,7 +131,7 @@ def category_chart(names: Sequence[str], drawn: Sequence[Line], *, x: str, label
         axes.grid(axis="x", color=LINE)
         axes.set_axisbelow(True)
         if bars:
-            axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+            axes.xaxis.set_major_formatter(_percents())
         else:
             axes.legend(frameon=False, fontsize=9)
         return svg(figure, label)
@@ -128,6 +140,12 @@ def category_chart(names: Sequence[str], drawn: Sequence[Line], *, x: str, label
 def key(number: int) -> str:
     """The colour of the item with this number, from 0."""
     return f"#0{number % KEYS + 1}0501"
+
+
+def _percents() -> PercentFormatter:
+    from matplotlib.ticker import PercentFormatter
+
+    return PercentFormatter(1.0, symbol=" %")
 
 
 def _numbers(points: Sequence[tuple[float, float | None]]) -> list[float]:
@@ -146,3 +164,11 @@ def svg(figure: Figure, label: str) -> Markup:
         body = body.replace(colour, css)
     box = re.search(r'viewBox="[^"]*"', text)
     return Markup(f'<svg {box[0] if box else ""} role="img" aria-label="{label}">{body}')
+
+
+def data_uri(pixels: Tensor | np.ndarray) -> str:
+    """An image, uint8 (h, w, 1, 3 or 4), the fourth its opacity, as a PNG in a data: address."""
+    pixels = np.ascontiguousarray(pixels)
+    file = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from striate.data.cache import store as module
-from striate.data.cache.store import NoSpaceError, Store
+from striate.data import cache_store as module
+from striate.data.cache_store import NoSpaceError, Store
 
 SHAPE = (10, 2, 5, 1)
 
@@ -145,7 +145,7 @@ def test_what_is_in_use_stays_as_long_as_a_tensor_over_it(store: Store) -> None:
 def test_what_another_process_uses_or_makes_stays_until_it_is_killed(store: Store) -> None:
     put(store, "a", 7)
     code = (
-        "import sys, time; from pathlib import Path; from striate.data.cache.store import Store\n"
+        "import sys, time; from pathlib import Path; from striate.data.cache_store import Store\n"
         f"store = Store(Path({str(store.folder)!r}), 1000)\n"
         f"kept = store.open('a', {SHAPE}); store.begin('c', 10); print('ready', flush=True); time.sleep(600)"
     )
@@ -244,7 +244,7 @@ def test_what_never_came_to_the_disk_counts_while_someone_has_it_open(store: Sto
 @pytest.mark.slow
 def test_a_process_that_is_killed_before_the_disk_has_it_leaves_nothing_that_is_used(store: Store) -> None:
     code = (
-        "import os, time; from pathlib import Path; from striate.data.cache.store import Store\n"
+        "import os, time; from pathlib import Path; from striate.data.cache_store import Store\n"
         "os.fsync = lambda file: time.sleep(600)\n"
         f"store = Store(Path({str(store.folder)!r}), 1000)\n"
         "(store.begin('a', 100) / 'pixels').write_bytes(bytes([7] * 100)); store.keep('a', {'level': 7})\n"

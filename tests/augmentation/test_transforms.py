@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from striate.augmentation import TRANSFORMS, parse
-from striate.augmentation.trivial import EVEN, RISING
+from striate.augmentation.transforms import EVEN, RISING
 
 NAMES = [*EVEN, *RISING]
 

@@ -1,1 +1,0 @@
-"""Decoded images, kept on disk."""
