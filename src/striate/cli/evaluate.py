@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from striate.cli.console import say, show, show_json
-from striate.cli.options import Device, Json, OtherData, RunFolder, TestTimeAugmentation
+from striate.cli.options import Device, Json, OtherData, TestTimeAugmentation, TrainedModel, fetch_weights
 
 
 def evaluate(
-    run: RunFolder,
+    run: TrainedModel,
     data: OtherData = None,
     tta: TestTimeAugmentation = None,
     device: Device = "auto",
@@ -19,6 +19,7 @@ def evaluate(
     """Measure a run on images it was not trained on: accuracy, errors, calibration, and every class."""
     from striate import evaluation
 
+    fetch_weights(run)
     result = evaluation.evaluate(run, data, device=device, tta=tta)
     for note in result.notes:
         say(note)
@@ -29,7 +30,7 @@ def evaluate(
 
 
 def predict(
-    run: RunFolder,
+    run: TrainedModel,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files of any size.")],
     top: Annotated[int, typer.Option(help="How many classes to list for each image.")] = 5,
     tta: TestTimeAugmentation = None,
@@ -39,6 +40,7 @@ def predict(
     """Classify images: the most probable classes of each, with their probabilities."""
     from striate import evaluation
 
+    fetch_weights(run)
     predictions = evaluation.predict(run, images, top=top, device=device, tta=tta)
     if json:
         show_json({"predictions": [each.to_dict() for each in predictions]})

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 _SOURCE = "digits, mnist, fashion-mnist, a folder of images, {train,val}-0.tar, or hf:NAME."
 
+TrainedModel = Annotated[
+    str,
+    typer.Argument(metavar="RUN|MODEL", help="The run's folder, or a model with ImageNet weights: efficientnet_lite0."),
+]
 RunFolder = Annotated[Path, typer.Argument(help="The run's folder.")]
 ModelOrRun = Annotated[str, typer.Argument(metavar="MODEL|RUN", help="A model's name, or a run's folder.")]
 SourceArgument = Annotated[str, typer.Argument(help=_SOURCE)]
@@ -43,6 +47,17 @@ TestTimeAugmentation = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def fetch_weights(model: str) -> None:
+    """Download the published weights of a model that is named instead of a run, unless they are here already."""
+    from striate.cli.progress import loading
+    from striate.models import located, parse
+    from striate.runs.trained import is_model_name
+
+    if is_model_name(model):
+        with loading() as report:
+            located(parse(model)[0], report)
 
 
 def with_blur(model: str, antialias: bool) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from striate.cli.console import show
-from striate.cli.options import Device, OtherData, RunFolder
+from striate.cli.options import Device, OtherData, RunFolder, TrainedModel, fetch_weights
 
 
 def report(
@@ -29,9 +29,11 @@ def report(
 
 
 def explain(
-    run: RunFolder,
+    run: TrainedModel,
     image: Annotated[Path, typer.Argument(help="An image file of any size.")],
-    out: Annotated[Path | None, typer.Option(help="The file to write; RUN/explain-NAME.html if not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write; explain-NAME.html in the run's folder if not given.")
+    ] = None,
     layer: Annotated[
         str | None, typer.Option(help="The layer for Grad-CAM; by default the last one with feature maps.")
     ] = None,
@@ -40,4 +42,5 @@ def explain(
     """Explain a prediction: attributions, receptive fields, feature maps and the most similar training images."""
     from striate import reports
 
+    fetch_weights(run)
     show(str(reports.explain(run, image, out=out, layer=layer, device=device)))

@@ -18,6 +18,7 @@ from striate.cli.options import (
     Settings,
     SkipBad,
     Source,
+    fetch_weights,
     with_blur,
 )
 from striate.errors import ArgumentError
@@ -88,6 +89,8 @@ def train(
         recipe = recipe or (usual if weights is None else "fine-tune")
         model = with_blur(model, antialias)
         name, _ = models.parse(model)
+        if weights == models.PRETRAINED:
+            fetch_weights(name)
         options: dict[str, float | str | None] = {
             "epochs": epochs,
             "batch_size": batch_size,

@@ -15,9 +15,11 @@ from striate.data.dataset import conformed_images
 from striate.data.lazy import joined
 from striate.data.loading import as_dataset, lasting
 from striate.errors import ArgumentError, BadFilesError, DataError
+from striate.models import class_names, position
 from striate.preprocess import Preprocess
 from striate.runs import Trained
 from striate.runs.trained import classes_of, preprocess_of
+from striate.units import listed
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ def samples_of(trained: Trained, data: Any = None, whole: bool | None = None) ->
     dataset, same_place = dataset_for(trained, data)
     run = trained.run
     changed = run is None or dataset.fingerprint() != run.fingerprint
-    labels = _positions(trained, dataset)
-    notes = list(trained.notes)
+    labels, few = _positions(trained, dataset)
+    notes = [*trained.notes, *few]
     if run is not None and (same_place or not changed):
         name, split = _held_out(dataset)
     elif dataset.divided and (not isinstance(data, Dataset) if whole is None else whole):
@@ -143,16 +145,28 @@ def _everything(dataset: Dataset) -> Split:
     return Split(whole.images[given], whole.labels[given])
 
 
-def _positions(trained: Trained, dataset: Dataset) -> torch.Tensor:
-    """For each of the data's classes its position among the network's, matched by name: int64 (classes,)."""
-    unknown = [name for name in dataset.classes if name not in trained.classes]
-    missing = [name for name in trained.classes if name not in dataset.classes]
+def _positions(trained: Trained, dataset: Dataset) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Match the data's classes to the network's by name.
+
+    Those of ImageNet are found by their WordNet ids and by all of their words, and the data may have only some of them.
+
+    Returns:
+        For each of the data's classes its position among the network's, int64 (classes,); and a note, if any.
+    """
+    of_imagenet = trained.classes == class_names()
+    places = {name: number for number, name in enumerate(trained.classes)}
+    found = {name: position(name) if of_imagenet else places.get(name) for name in dataset.classes}
+    missing = [name for name in trained.classes if places[name] not in found.values()]
     problems = []
-    if unknown:
-        problems.append(f"unknown to the {'run' if trained.run else 'network'}: {', '.join(unknown)}")
-    if missing:
-        problems.append(f"missing in the data: {', '.join(missing)}")
+    if unknown := [name for name, place in found.items() if place is None]:
+        problems.append(f"unknown to the {'run' if trained.run else 'network'}: {listed(unknown)}")
+    if missing and not of_imagenet:
+        problems.append(f"missing in the data: {listed(missing)}")
     if problems:
         owner = trained.run.path if trained.run else trained.name
         raise DataError(f"the classes of {dataset.source} are not those of {owner}; {'; '.join(problems)}.")
-    return torch.tensor([trained.classes.index(name) for name in dataset.classes])
+    positions = [place for place in found.values() if place is not None]
+    if len(set(positions)) < len(positions):
+        raise DataError(f"{dataset.source}: two of its classes are the same class of {trained.name}.")
+    few = f"{len(positions):,} of the network's {len(trained.classes):,} classes are in {dataset.source}."
+    return torch.tensor(positions), (few,) if missing else ()

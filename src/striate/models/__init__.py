@@ -21,8 +21,9 @@ from striate.models.creation import create, trained_input
 from striate.models.finetuning import depths, evaluating, freeze_backbone, frozen_norms, head
 from striate.models.initialization import fit, fit_indices
 from striate.models.registry import Architecture, Facts, Option, Outputs, facts, names, parse
+from striate.models.weights.imagenet import class_names, position
 from striate.models.weights.pretrained import NAME as PRETRAINED
-from striate.models.weights.pretrained import Normalization, Pretrained, on_this_machine, rows
+from striate.models.weights.pretrained import Normalization, Pretrained, located, on_this_machine, rows
 
 __all__ = [
     "PRETRAINED",
@@ -33,6 +34,7 @@ __all__ = [
     "Outputs",
     "Pretrained",
     "antialias",
+    "class_names",
     "create",
     "depths",
     "evaluating",
@@ -42,9 +44,11 @@ __all__ = [
     "freeze_backbone",
     "frozen_norms",
     "head",
+    "located",
     "names",
     "on_this_machine",
     "parse",
+    "position",
     "rows",
     "trained_input",
 ]

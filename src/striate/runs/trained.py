@@ -15,7 +15,7 @@ from striate.data.lazy import Images
 from striate.errors import ArgumentError, ShapeError, StriateError
 from striate.hardware import pick
 from striate.inference import logits_of
-from striate.models import Architecture, create, evaluating, facts, names
+from striate.models import PRETRAINED, Architecture, create, evaluating, facts, names
 from striate.preprocess import Preprocess
 from striate.runs.run import Run
 
@@ -52,10 +52,10 @@ class Trained:
         classes: Sequence[str] | None = None,
         data: Any = None,
     ) -> "Trained":
-        """Make one of a run, a run's folder or a module.
+        """Make one of a run, a run's folder, the name of a model with published weights, or a module.
 
         Args:
-            model: a run, a run's folder, or a module.
+            model: a run, a run's folder, a name such as "efficientnet_lite0", or a module; a run's folder comes first.
             module: for a run whose model Striate did not create, a module of the same structure.
             preprocess: how images become a module's input; a module from `Run.model` knows it.
             classes: the names of a module's classes; a module from `Run.model` knows them.
@@ -64,10 +64,12 @@ class Trained:
 
         Raises:
             ArgumentError: if something is missing, or given twice.
-            CheckpointError: if there is no such run, or it has no usable weights.
+            CheckpointError: if there is no such run, it has no usable weights, or published ones are not to be had.
         """
         if isinstance(model, Trained):
             return model
+        if isinstance(model, str) and is_model_name(model):
+            model = create(model, weights=PRETRAINED)
         if isinstance(model, nn.Module):
             return cls._of_module(model, preprocess, classes, data if isinstance(data, Dataset) else None)
         run = Run.of(model)
@@ -98,7 +100,7 @@ class Trained:
         if found is None:
             found = [str(number) for number in range(_outputs(module, made))]
         name = made.text if isinstance(made, Architecture) else type(module).__name__
-        return cls(name, module, preprocess, tuple(map(str, found)), notes=notes)
+        return cls(name, module, preprocess, tuple(map(str, found)), notes=(*notes, *getattr(module, "notes", ())))
 
     @contextmanager
     def on(self, device: torch.device) -> Iterator[nn.Module]:
@@ -168,6 +170,11 @@ def normalization_of(module: nn.Module) -> tuple[tuple[float, ...], tuple[float,
     """The mean and standard deviation kept on a module with published weights, or `None`."""
     found = getattr(module, "normalization", None)
     return found if isinstance(found, tuple) and len(found) == 2 else None
+
+
+def is_model_name(text: str) -> bool:
+    """True for a model's name, with or without options, unless a run's folder has it."""
+    return text.partition(":")[0] in names() and not (Path(text) / "run.json").exists()
 
 
 def opened(
