@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from striate import models
+from striate import layers, models
 from striate.errors import ArgumentError
+from striate.training.optimizers import optimizer_of
+from striate.training.recipes import Recipe
 
 
 class Auxiliary(nn.Module):
@@ -95,6 +97,14 @@ def test_scales_and_biases_lie_where_their_layer_does():
 def test_a_network_of_one_layer_is_all_head():
     assert models.depths(nn.Sequential(nn.Flatten(), nn.Linear(4, 2))) == {"1.weight": 1.0, "1.bias": 1.0}
     assert set(models.depths(nn.Linear(4, 2)).values()) == {1.0}
+
+
+def test_layer_scale_is_no_weight_and_no_layer():
+    model = nn.Sequential(layers.ScaledResidual(nn.Conv2d(3, 3, 1), 3), nn.Flatten(), nn.Linear(3, 2))
+    assert [models.is_weight(p) for p in model.parameters()] == [False, True, False, True, False]
+    assert sorted(set(models.depths(model).values())) == [0, 1]
+    group = [g for g in optimizer_of(Recipe(optimizer="muon"), model).param_groups if g["orthogonal"]]
+    assert [p.shape for p in group[0]["params"]] == [(3, 3, 1, 1)]
 
 
 def test_without_weights_there_is_no_head():

@@ -4,6 +4,8 @@ from striate.layers.blur import DEFAULT_FILTER, FILTERS, BlurPool2d, BlurredConv
 from striate.layers.depthwise import DepthwiseAvgPool2d, DepthwiseMaxPool2d
 from striate.layers.inception import Inception, conv_relu
 from striate.layers.inverted_residual import InvertedResidual, conv_norm
+from striate.layers.layer_norm import LayerNorm2d
+from striate.layers.layer_scale import ScaledResidual
 from striate.layers.lenet import (
     LENET5_C3_TABLE,
     PartialConv2d,
@@ -14,6 +16,7 @@ from striate.layers.lenet import (
     fan_in_uniform_,
 )
 from striate.layers.normalization import LocalResponseNorm
+from striate.layers.pixel_linear import PixelLinear
 from striate.layers.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from striate.layers.residual import Add, PaddedShortcut
 from striate.layers.same_conv import SameConv2d
@@ -35,13 +38,16 @@ __all__ = [
     "GlobalMaxPool2d",
     "Inception",
     "InvertedResidual",
+    "LayerNorm2d",
     "LocalResponseNorm",
     "MaxBlurPool2d",
     "MaxPool2d",
     "PaddedShortcut",
     "PartialConv2d",
+    "PixelLinear",
     "RBFOutput",
     "SameConv2d",
+    "ScaledResidual",
     "ScaledTanh",
     "SqueezeExcitation",
     "StochasticDepth",

@@ -3,6 +3,7 @@
 from striate.models import (  # noqa: F401  (importing a model registers it)
     alexnet,
     alexnet_torchvision,
+    convnext,
     efficientnet,
     efficientnet_lite,
     fashion_cnn,
@@ -20,7 +21,7 @@ from striate.models import (  # noqa: F401  (importing a model registers it)
 )
 from striate.models.antialias import antialias
 from striate.models.creation import create
-from striate.models.finetuning import depths, evaluating, freeze_backbone, frozen_norms, head
+from striate.models.finetuning import depths, evaluating, freeze_backbone, frozen_norms, head, is_weight
 from striate.models.initialization import fit, fit_indices
 from striate.models.registry import Architecture, Facts, Option, Outputs, facts, names, parse
 from striate.models.weights.adapt import Normalization, trained_size
@@ -41,6 +42,7 @@ __all__ = [
     "freeze_backbone",
     "frozen_norms",
     "head",
+    "is_weight",
     "names",
     "parse",
     "trained_size",

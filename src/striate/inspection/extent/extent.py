@@ -22,13 +22,15 @@ class Extent:
         shape: the tensor's.
         edges: top, minus bottom, left, minus right: float64, each of a shape that broadcasts to `shape`. With these
             signs, a union is always a minimum. Top and left are pixels inside, bottom and right the first outside.
-        steps: pixels from a cell to the next along the last two axes, down and to the right; `None` where that is not
-            one number. Needed where an axis has one cell only, whose neighbours in the padding can't be read off.
+        steps: pixels from a cell to the next, down and to the right; `None` where that is not one number. Needed where
+            an axis has one cell only, whose neighbours in the padding can't be read off.
+        axes: the axes along which rows and columns run, counted from the last.
     """
 
     shape: tuple[int, ...]
     edges: tuple[Tensor, ...]
     steps: tuple[float | None, float | None]
+    axes: tuple[int, int] = (-2, -1)
 
     @classmethod
     def image(cls, shape: Sequence[int]) -> "Extent":
@@ -44,9 +46,11 @@ class Extent:
         return cls(tuple(shape), (edge,) * 4, (None, None))
 
     @classmethod
-    def of(cls, edges: Sequence[Tensor], steps: tuple[float | None, float | None]) -> "Extent":
+    def of(
+        cls, edges: Sequence[Tensor], steps: tuple[float | None, float | None], axes: tuple[int, int] = (-2, -1)
+    ) -> "Extent":
         """The extent made of edges that are given at every cell."""
-        return cls(tuple(edges[0].shape), tuple(map(_compact, edges)), steps)
+        return cls(tuple(edges[0].shape), tuple(map(_compact, edges)), steps, axes)
 
     @property
     def blind(self) -> bool:
@@ -68,8 +72,8 @@ class Extent:
         count = len(self.shape)
         gone = [axis % count for axis in axes] or list(range(count))
         edges = tuple(_padded(edge, count).amin(gone, keepdim=keep) for edge in self.edges)
-        down, right = (None if count + own in gone else step for own, step in zip((-2, -1), self.steps, strict=True))
-        return Extent(tuple(shape), edges, (down, right))
+        down, right = (None if count + own in gone else step for own, step in zip(self.axes, self.steps, strict=True))
+        return Extent(tuple(shape), edges, (down, right), self.axes)
 
     def windows(self, axis: int, index: Tensor, stride: float | None) -> "Extent":
         """Extent of cells that look through windows along one axis.
@@ -87,16 +91,26 @@ class Extent:
             _through(_padded(edge, len(shape)), axis, cells, index, self._continuation(number, axis))
             for number, edge in enumerate(self.edges)
         ]
-        return Extent(tuple(shape), tuple(edges), self.stepped(axis, stride).steps)
+        return Extent(tuple(shape), tuple(edges), self.stepped(axis, stride).steps, self.axes)
 
     def stepped(self, axis: int, stride: float | None) -> "Extent":
         """The same extent where only every `stride`-th cell along an axis, counted from the last, remains."""
         steps = list(self.steps)
-        if axis >= -2:
-            step = steps[axis]
-            steps[axis] = None if step is None or stride is None else step * stride
+        if axis in self.axes:
+            own = self.axes.index(axis)
+            step = steps[own]
+            steps[own] = None if step is None or stride is None else step * stride
         down, right = steps
         return replace(self, steps=(down, right))
+
+    def permuted(self, axes: Sequence[int]) -> "Extent":
+        """The same with the steps of a tensor that has these `axes` in this order; the edges stay as they are."""
+        count = len(self.shape)
+        order = [axis % count for axis in axes]
+        if not all(count + own in order for own in self.axes):
+            return self
+        down, right = (order.index(count + own) - count for own in self.axes)
+        return replace(self, axes=(down, right))
 
     def broadcast(self, shape: Sequence[int]) -> "Extent":
         """The same extent, broadcast to a shape."""
@@ -112,25 +126,28 @@ class Extent:
             edges.append(edge)
         shape = list(self.shape)
         shape[axis] = channels
-        return Extent(tuple(shape), tuple(map(_compact, edges)), self.steps)
+        return Extent(tuple(shape), tuple(map(_compact, edges)), self.steps, self.axes)
 
     def _continuation(self, edge: int, axis: int) -> float | None:
         """Step of an edge into the padding: its own along its own axis, and 0 along the others."""
-        own = -2 if edge < 2 else -1
-        if axis != own:
-            return None if axis < -2 else 0.0
-        step = self.steps[axis]
+        if axis not in self.axes:
+            return None
+        if axis != self.axes[edge // 2]:
+            return 0.0
+        step = self.steps[edge // 2]
         return None if step is None else step * (1 if edge % 2 == 0 else -1)
 
 
 def union(extents: Sequence[Extent], shape: Sequence[int]) -> Extent:
     """Extent of cells that are computed, place by place, from several tensors that broadcast to `shape`."""
     together = tuple(reduce(torch.minimum, (extent.edges[number] for extent in extents)) for number in range(4))
-    seeing = [extent.steps for extent in extents if not extent.blind]
-    down, right = ({steps[axis] for steps in seeing} for axis in (0, 1))
-    return Extent(
-        tuple(shape), together, (down.pop() if len(down) == 1 else None, right.pop() if len(right) == 1 else None)
-    )
+    seeing = [extent for extent in extents if not extent.blind]
+    axes = {extent.axes for extent in seeing}
+    if len(axes) != 1:  # none sees a pixel, or rows run along different axes
+        return Extent(tuple(shape), together, (None, None))
+    down, right = ({extent.steps[side] for extent in seeing} for side in (0, 1))
+    steps = (down.pop() if len(down) == 1 else None, right.pop() if len(right) == 1 else None)
+    return Extent(tuple(shape), together, steps, axes.pop())
 
 
 def even_step(edge: Tensor, axis: int) -> float | None:

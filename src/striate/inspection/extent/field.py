@@ -78,7 +78,7 @@ class Field:
 def field_of(extent: Extent, image: tuple[int, int]) -> Field:
     """Make the receptive field of units with the extent `extent` in an image of this height and width."""
     edges = tuple(edge.reshape((1,) * (len(extent.shape) - edge.dim()) + tuple(edge.shape)) for edge in extent.edges)
-    layout = _layout(extent.shape, edges)
+    layout = _layout(extent, edges)
     if layout is None:
         rows, columns = (tuple(sorted(set(_intervals(*edges[2 * side : 2 * side + 2])))) for side in (0, 1))
         strides: list[float | None] = [None, None]
@@ -87,17 +87,17 @@ def field_of(extent: Extent, image: tuple[int, int]) -> Field:
             _intervals(*(_along(edge, axis, extent.shape[axis]) for edge in edges[2 * side : 2 * side + 2]))
             for side, axis in enumerate(layout)
         )
-        steps = extent.steps if layout == _LAYOUTS[0] else (None, None)
+        steps = extent.steps if layout == extent.axes else (None, None)
         strides = [_stride(seen, step) for seen, step in zip((rows, columns), steps, strict=True)]
     height, width = (max(stop - start for start, stop in seen) for seen in (rows, columns))
     return Field(image, rows, columns, (height, width), (strides[0], strides[1]))
 
 
-def _layout(shape: Sequence[int], edges: Sequence[Tensor]) -> tuple[int, int] | None:
+def _layout(extent: Extent, edges: Sequence[Tensor]) -> tuple[int, int] | None:
     """The axes along which the grid of units runs down and to the right, if there is such a grid."""
-    if len(shape) != 4:
+    if len(extent.shape) != 4:
         return None
-    for down, right in _LAYOUTS:
+    for down, right in sorted(_LAYOUTS, key=lambda layout: layout != extent.axes):  # of one unit its own
         across = any(_varies(edge, right) for edge in edges[:2]) or any(_varies(edge, down) for edge in edges[2:])
         if not across:
             return down, right
