@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from models.published import sketch
 from torch import nn
 
 from striate import layers, models
@@ -23,10 +24,14 @@ class Auxiliary(nn.Module):
 
 @pytest.mark.parametrize(
     ("name", "path"),
-    [("resnet20", "fc"), ("fashion_cnn", "output"), ("mlp", "output"), ("lenet5", "f6"), ("lenet5_modern", "output")],
+    [
+        *(("resnet20", "fc"), ("fashion_cnn", "output"), ("mlp", "output"), ("lenet5", "f6"), ("senet154", "fc")),
+        *(("lenet5_modern", "output"), ("efficientnet_lite0", "classifier"), ("efficientnet_b0", "classifier.1")),
+        *(("mobilenet_v2", "classifier.1"), ("mobilenet_v3_large", "classifier.3"), ("convnext_tiny", "classifier.2")),
+    ],
 )
 def test_the_head_is_what_turns_features_into_classes(name, path):
-    model = models.create(name)
+    model = sketch(name, 28, 10, 1)
     assert models.head(model) is model.get_submodule(path)
 
 
@@ -73,9 +78,11 @@ def test_a_normalisation_without_parameters_is_never_frozen():
     assert models.frozen_norms(model) == []
 
 
-@pytest.mark.parametrize("name", ["resnet20", "resnet18", "fashion_cnn", "lenet5", "mlp"])
+@pytest.mark.parametrize(
+    "name", ["resnet20", "resnet18", "fashion_cnn", "lenet5", "mlp", "efficientnet_lite0", "mobilenet_v3_large"]
+)
 def test_depth_rises_from_0_to_1_in_equal_steps(name):
-    model = models.create(name)
+    model = sketch(name, 28, 10, 1)
     depths = models.depths(model)
     assert list(depths) == [key for key, _ in model.named_parameters()]
     values = list(depths.values())
