@@ -134,11 +134,19 @@ def test_functions_need_no_module() -> None:
     assert float(features(model, x, "conv").min()) < 0
 
 
-# The deepest ResNets are more of the same blocks.
+# The deepest networks are more of the same blocks.
+DEEPEST = {
+    "resnet56",
+    "resnet101",
+    "resnet110",
+    "resnet152",
+    "senet154",
+    *(f"efficientnet_lite{n}" for n in (1, 2, 3, 4)),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", sorted({*striate.models.names()} - {"resnet56", "resnet101", "resnet110", "resnet152"})
-)
+@pytest.mark.parametrize("name", sorted({*striate.models.names()} - DEEPEST))
 def test_no_layer_of_our_models_overwrites_or_is_called_twice(name: str) -> None:
     with torch.device("meta"):  # no weights are needed to see who is called
         model = striate.create(name, channels=3, image_size=striate.models.facts(name).image_size or 80)

@@ -228,6 +228,29 @@ def test_one_unit_has_a_stride_too() -> None:
     assert fields(sliced, (1, 2, 2))["1"].size == (5, 5)
 
 
+def turned(x: Tensor) -> Tensor:
+    """Channels last and back, by another way each time; in between each pixel's channels are normalised."""
+    y = F.layer_norm(x.movedim(1, -1), x.shape[1:2])
+    return F.linear(y, torch.ones(2, 2)).transpose(-1, -2).transpose(1, 2)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (7, 1), (9, 8)])
+def test_norms_and_dense_layers_on_pixels_leave_the_grid_as_it_is(size: tuple[int, int]) -> None:
+    """The padding of the layers behind them continues the image, also where there is one cell only."""
+    first, last = nn.Conv2d(2, 2, 3, stride=(3, 2), padding=1), nn.Conv2d(2, 2, 5, padding=2)
+    with_norms = (nn.Sequential(first, Call(turned), last), nn.Sequential(first, layers.LayerNorm2d(2), last))
+    expected = fields(nn.Sequential(first, last), (2, *size))["1"]
+    for model in with_norms:
+        assert fields(model, (2, *size))["2"] == expected
+        assert fields(model, (2, *size))["1"].stride == (3, 2)
+
+
+def test_on_channels_last_rows_and_columns_are_the_middle_axes() -> None:
+    turning = nn.Sequential(nn.Conv2d(2, 3, 3, stride=(3, 2), padding=1), Call(lambda x: x.permute(0, 2, 3, 1)))
+    found = fields(turning, (2, 2, 2))
+    assert (found["1"].stride, found["1"].start) == (found["0"].stride, found["0"].start) == ((3, 2), (-1, -1))
+
+
 class SqueezeExcite(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -137,6 +137,28 @@ def test_the_blur_of_fashion_cnn_stands_behind_its_relus():
     assert kinds[:4] == ["Conv2d", "MaxPool2d", "ReLU", "BlurPool2d"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "blurs"),
+    [
+        ("efficientnet_lite0", 4), ("efficientnet_b0", 4), ("mobilenet_v2", 4), ("mobilenet_v3_large", 4),
+        ("resnext50_32x4d", 1 + 2 * 3), ("seresnet50", 1 + 2 * 3), ("senet154", 1 + 2 * 3), ("convnext_tiny", 3),
+    ],
+)  # fmt: skip
+def test_every_stride_behind_the_first_of_the_later_networks_is_blurred(name, blurs):
+    """Shortcuts have their own; what is activated is blurred behind its activation."""
+    with torch.device("meta"):
+        plain, blurred = models.create(name, 5, 3, 64), models.create(name, 5, 3, 64, antialias="tri-3")
+    made = [module for module in blurred.modules() if isinstance(module, BlurPool2d)]
+    assert len(made) == blurs
+    assert all(module.stride == (2, 2) for module in made)
+    assert {name: value.shape for name, value in blurred.state_dict().items()} == {
+        name: value.shape for name, value in plain.state_dict().items()
+    }
+    strided = [module for module in blurred.modules() if isinstance(module, nn.Conv2d) and module.stride != (1, 1)]
+    assert len(strided) == 1, "the first"
+
+
 def test_on_large_images_the_first_convolution_keeps_its_stride():
     model = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Conv2d(4, 4, 3, stride=2), nn.ReLU())
     assert [m.stride for m in antialias(model, input_shape=(3, 64, 64)) if isinstance(m, nn.Conv2d)] == [(2, 2), (1, 1)]

@@ -8,6 +8,7 @@ from striate.models import Outputs
 
 pytestmark = pytest.mark.slow
 NAMES = ["alexnet", "alexnet_grouped", "alexnet_torchvision", "googlenet", "googlenet_torchvision", "vgg16"]
+NAMES += ["convnext_tiny", "efficientnet_lite0", "mobilenet_v3_large"]
 
 
 def made(name):

@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from models.published import sketch
 from torch import nn
 
-from striate import models
+from striate import layers, models
 from striate.errors import ArgumentError
+from striate.training.optimizers import optimizer_of
+from striate.training.recipes import Recipe
 
 
 class Auxiliary(nn.Module):
@@ -21,10 +24,14 @@ class Auxiliary(nn.Module):
 
 @pytest.mark.parametrize(
     ("name", "path"),
-    [("resnet20", "fc"), ("fashion_cnn", "output"), ("mlp", "output"), ("lenet5", "f6"), ("lenet5_modern", "output")],
+    [
+        *(("resnet20", "fc"), ("fashion_cnn", "output"), ("mlp", "output"), ("lenet5", "f6"), ("senet154", "fc")),
+        *(("lenet5_modern", "output"), ("efficientnet_lite0", "classifier"), ("efficientnet_b0", "classifier.1")),
+        *(("mobilenet_v2", "classifier.1"), ("mobilenet_v3_large", "classifier.3"), ("convnext_tiny", "classifier.2")),
+    ],
 )
 def test_the_head_is_what_turns_features_into_classes(name, path):
-    model = models.create(name)
+    model = sketch(name, 28, 10, 1)
     assert models.head(model) is model.get_submodule(path)
 
 
@@ -71,9 +78,11 @@ def test_a_normalisation_without_parameters_is_never_frozen():
     assert models.frozen_norms(model) == []
 
 
-@pytest.mark.parametrize("name", ["resnet20", "resnet18", "fashion_cnn", "lenet5", "mlp"])
+@pytest.mark.parametrize(
+    "name", ["resnet20", "resnet18", "fashion_cnn", "lenet5", "mlp", "efficientnet_lite0", "mobilenet_v3_large"]
+)
 def test_depth_rises_from_0_to_1_in_equal_steps(name):
-    model = models.create(name)
+    model = sketch(name, 28, 10, 1)
     depths = models.depths(model)
     assert list(depths) == [key for key, _ in model.named_parameters()]
     values = list(depths.values())
@@ -95,6 +104,14 @@ def test_scales_and_biases_lie_where_their_layer_does():
 def test_a_network_of_one_layer_is_all_head():
     assert models.depths(nn.Sequential(nn.Flatten(), nn.Linear(4, 2))) == {"1.weight": 1.0, "1.bias": 1.0}
     assert set(models.depths(nn.Linear(4, 2)).values()) == {1.0}
+
+
+def test_layer_scale_is_no_weight_and_no_layer():
+    model = nn.Sequential(layers.ScaledResidual(nn.Conv2d(3, 3, 1), 3), nn.Flatten(), nn.Linear(3, 2))
+    assert [models.is_weight(p) for p in model.parameters()] == [False, True, False, True, False]
+    assert sorted(set(models.depths(model).values())) == [0, 1]
+    group = [g for g in optimizer_of(Recipe(optimizer="muon"), model).param_groups if g["orthogonal"]]
+    assert [p.shape for p in group[0]["params"]] == [(3, 3, 1, 1)]
 
 
 def test_without_weights_there_is_no_head():

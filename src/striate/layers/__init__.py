@@ -3,6 +3,8 @@
 from striate.layers.blocks import Add, Inception, PaddedShortcut, conv_relu
 from striate.layers.blur import DEFAULT_FILTER, FILTERS, BlurPool2d, BlurredConv2d, MaxBlurPool2d
 from striate.layers.inverted_residual import InvertedResidual, conv_norm
+from striate.layers.layer_norm import LayerNorm2d
+from striate.layers.layer_scale import ScaledResidual
 from striate.layers.lenet import (
     LENET5_C3_TABLE,
     PartialConv2d,
@@ -13,6 +15,7 @@ from striate.layers.lenet import (
     fan_in_uniform_,
 )
 from striate.layers.normalization import LocalResponseNorm, WhiteningConv2d
+from striate.layers.pixel_linear import PixelLinear
 from striate.layers.pooling import (
     AvgPool2d,
     DepthwiseAvgPool2d,
@@ -39,13 +42,16 @@ __all__ = [
     "GlobalMaxPool2d",
     "Inception",
     "InvertedResidual",
+    "LayerNorm2d",
     "LocalResponseNorm",
     "MaxBlurPool2d",
     "MaxPool2d",
     "PaddedShortcut",
     "PartialConv2d",
+    "PixelLinear",
     "RBFOutput",
     "SameConv2d",
+    "ScaledResidual",
     "ScaledTanh",
     "SqueezeExcitation",
     "StochasticDepth",

@@ -2,6 +2,7 @@
 
 from striate.models import (  # noqa: F401  (importing a model registers it)
     alexnet,
+    convnext,
     efficientnet,
     efficientnet_lite,
     fashion_cnn,
@@ -18,7 +19,7 @@ from striate.models import (  # noqa: F401  (importing a model registers it)
 )
 from striate.models.antialias import antialias
 from striate.models.creation import create, trained_input
-from striate.models.finetuning import depths, evaluating, freeze_backbone, frozen_norms, head
+from striate.models.finetuning import depths, evaluating, freeze_backbone, frozen_norms, head, is_weight
 from striate.models.initialization import fit, fit_indices
 from striate.models.registry import Architecture, Facts, Option, Outputs, facts, names, parse
 from striate.models.weights.imagenet import class_names, position
@@ -44,6 +45,7 @@ __all__ = [
     "freeze_backbone",
     "frozen_norms",
     "head",
+    "is_weight",
     "located",
     "names",
     "on_this_machine",

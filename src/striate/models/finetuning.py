@@ -7,7 +7,7 @@ Source of layer-wise learning rates: Howard and Ruder, "Universal Language Model
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from striate.errors import ArgumentError
@@ -17,12 +17,20 @@ from striate.models.weights.adapt import AUXILIARY
 def head(model: nn.Module) -> nn.Module:
     """Return the head, the layer from features to classes: the last registered one with weights, not auxiliary.
 
-    Weights are parameters of two or more dimensions. LeNet-5's prototypes are no parameters, so its head is F6.
+    LeNet-5's prototypes are no parameters, so its head is F6.
 
     Raises:
         ArgumentError: for a network without weights.
     """
     return _layers(model)[-1][1]
+
+
+def is_weight(parameter: Tensor) -> bool:
+    """Tell whether a parameter is a layer's weights: it has two or more dimensions, and several values an output.
+
+    So biases and the scales of normalisations are none, nor is layer scale, (channels, 1, 1).
+    """
+    return parameter.ndim > 1 and tuple(parameter.shape[1:]) != (1, 1)
 
 
 def freeze_backbone(model: nn.Module) -> None:
@@ -71,7 +79,7 @@ def _layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
         (path, module)
         for path, module in model.named_modules()
         if path.split(".")[0] not in AUXILIARY
-        and any(parameter.ndim > 1 for parameter in module.parameters(recurse=False))
+        and any(is_weight(parameter) for parameter in module.parameters(recurse=False))
     ]
     if not found:
         raise ArgumentError(f"{type(model).__name__} has no layer with weights, so there is no head to train.")

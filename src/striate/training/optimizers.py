@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from striate.models import depths
+from striate.models import depths, is_weight
 from striate.training.recipes import Recipe
 
 # The quintic of the reference implementation: its slope at 0 is steep, and three steps of it bring the singular values
@@ -82,15 +82,15 @@ def orthogonalized(matrix: Tensor) -> Tensor:
 
 
 def optimizer_of(recipe: Recipe, model: nn.Module) -> Optimizer:
-    """An optimiser over the model's trainable parameters; weight decay acts on those with two or more dimensions.
+    """An optimiser over the model's trainable parameters; weight decay acts on weights, see `models.is_weight`.
 
     With Muon the updates of all weights but the last layer's are orthogonal; the last layer and the biases follow plain
     Nesterov momentum. With a `first_layer_rate` below 1, the groups' `share` of the learning rate grows from the first
     layer to the last, evenly on a logarithmic scale: discriminative fine-tuning (Howard and Ruder 2018, section 3.2).
     """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    weights = [parameter for parameter in trainable if parameter.ndim > 1]
-    rest = {"params": [parameter for parameter in trainable if parameter.ndim <= 1], "weight_decay": 0.0}
+    weights = [parameter for parameter in trainable if is_weight(parameter)]
+    rest = {"params": [parameter for parameter in trainable if not is_weight(parameter)], "weight_decay": 0.0}
     if recipe.optimizer == "muon":
         hidden = {"params": weights[:-1], "weight_decay": recipe.weight_decay, "orthogonal": True}
         last = {"params": weights[-1:], "weight_decay": recipe.weight_decay}

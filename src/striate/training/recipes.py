@@ -120,6 +120,18 @@ def default_augmentation(data: Dataset) -> str:
 
 STEPS = 4500  # a network of this size is far from trained in fewer, however small the data
 MOST_EPOCHS = 100
+DEEP = (
+    "alexnet",
+    "efficientnet",
+    "fashion_cnn",
+    "googlenet",
+    "mobilenet",
+    "resnet",
+    "resnext",
+    "senet",
+    "seresnet",
+    "vgg",
+)
 FAST_EPOCHS = {"quicknet_s": 2, "quicknet_m": 3, "quicknet_l": 8}
 
 
@@ -165,10 +177,14 @@ def _modern(model: str) -> Recipe:
         label_smoothing=0.1,
         clip_norm=0,
     )
-    if model.startswith(("alexnet", "fashion_cnn", "googlenet", "resnet", "vgg")):
+    if model.startswith(DEEP):
         # In networks this deep Muon learns in a third of SGD's steps. In so few epochs nothing is learnt by heart, and
         # dropout only slows; it acts in the warm-up's first half (Liu et al. 2023, early dropout).
         return deep.replace(early_dropout=0.1)
+    if model.startswith("convnext"):  # as its authors train it, but for a small batch
+        return deep.replace(
+            optimizer="adamw", learning_rate=0.001, weight_decay=0.05, schedule="cosine", early_dropout=0.1
+        )
     if model.startswith("quicknet"):
         return deep.replace(batch_size=128, learning_rate=0.03)
     if model in ("mlp", "lenet5_modern"):

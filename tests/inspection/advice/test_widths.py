@@ -84,6 +84,27 @@ def test_networks_that_widen_are_left_alone() -> None:
     assert findings("narrow-stage", nn.Sequential(*before, nn.Conv2d(16, 16, 3), nn.Flatten()), (1, 16, 16)) == []
 
 
+def gated(*widths: int) -> nn.Sequential:
+    """The same with squeeze-and-excitation, behind which every unit sees the whole image."""
+    model = plain(*widths)
+    norms = [number for number, layer in enumerate(model) if isinstance(layer, nn.BatchNorm2d)]
+    for number, width in zip(norms, widths, strict=True):
+        model[number] = nn.Sequential(model[number], layers.SqueezeExcitation(width, 16))
+    return model
+
+
+def test_stages_behind_gates_are_told_by_the_size_of_their_feature_maps() -> None:
+    assert findings("narrow-stage", gated(8, 12, 24), (1, 16, 16)) == []
+    assert finding("narrow-stage", gated(8, 8, 12), (1, 16, 16)).layers == ("4",)
+    assert "from 12 to 12 where the stride grows to 4" in finding("narrow-stage", gated(8, 12, 12), (1, 16, 16)).found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["efficientnet_b0", "mobilenet_v3_large", "seresnet50"])
+def test_published_networks_with_gates_widen(name: str) -> None:
+    assert findings("narrow-stage", models.create(name, image_size=32), (1, 32, 32)) == []
+
+
 def test_a_convolution_of_another_kind_is_not_widened() -> None:
     class Mine(nn.Conv2d):
         pass

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 import striate
+from striate import layers
 from striate.errors import ArgumentError, ShapeError
 from striate.inspection import ArchitectureTable, LayerRow, describe
 
@@ -131,6 +132,37 @@ def test_where_activations_stand() -> None:
     dropped = activations(nn.Dropout(0.2), conv, nn.Identity(), nn.ReLU(inplace=True), nn.Dropout2d(0.25))
     assert dropped == ["input: dropout 0.2", "conv: ReLU, channel dropout 0.25"]
     assert activations(conv, nn.PReLU()) == ["input: ", "conv: ", "PReLU: "]  # it has a parameter: it is a layer
+
+
+def test_stochastic_depth_stands_with_dropout() -> None:
+    found = activations(nn.Conv2d(4, 4, 3), layers.StochasticDepth(0.2 / 17), nn.ReLU())
+    assert found == ["input: ", "conv: stochastic depth 0.0118, ReLU"]
+
+
+def test_channels_are_counted_where_they_are() -> None:
+    """Norms and dense layers on pixels, as we and as others write them; also where a side is as long."""
+
+    class Turned(nn.LayerNorm):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+    first = nn.Conv2d(4, 6, 1)
+    for layer in (layers.LayerNorm2d(6), Turned(6), nn.BatchNorm2d(6), layers.PixelLinear(6, 6)):
+        sides = (6, 6) if not isinstance(layer, Turned) else (6, 5)
+        row = describe(nn.Sequential(first, layer), (4, *sides)).rows[-1]
+        assert (row.channels, row.size) == (6, sides)
+        assert row.parameters == (42 if isinstance(layer, layers.PixelLinear) else 12)
+        assert row.multiply_adds == (36 * 36 if isinstance(layer, layers.PixelLinear) else 0)
+    row = describe(nn.Sequential(first, nn.Flatten(2), nn.LayerNorm(20)), (4, 4, 5)).rows[-1]
+    assert (row.channels, row.size) == (20, (6,))
+
+
+def test_layer_scale_has_a_row_and_no_unknown_cost() -> None:
+    described = describe(nn.Sequential(layers.ScaledResidual(nn.Conv2d(4, 4, 1), 4)), (4, 3, 3))
+    assert [(row.layer, row.type, row.parameters) for row in described.rows[1:]] == [
+        ("0.block", "conv", 20), ("0.add", "add", 0), ("0", "layer scale", 4)
+    ]  # fmt: skip
+    assert described.unknown == ()
 
 
 class Gated(nn.Module):

@@ -360,7 +360,13 @@ def test_what_is_not_given_is_what_the_file_is_for(tmp_path, source):
     assert models.create("mlp", weights=dense).architecture.classes == 7
 
 
-@pytest.mark.parametrize("name", ["alexnet_torchvision", "vgg16", "googlenet_torchvision", "googlenet", "resnet50"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("alexnet_torchvision", "vgg16", "googlenet_torchvision", "googlenet", "resnet50", "mobilenet_v2", "senet154"),
+        *("mobilenet_v3_large", "efficientnet_b0", "efficientnet_lite0", "convnext_tiny"),
+    ],
+)
 def test_classes_and_channels_of_the_published_networks_are_seen(name):
     with torch.device("meta"), _Undrawn():
         theirs = models.create(name, 1000, 3, 224)

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from striate.inspection.advice.rule import Finding, Network, SkippedError
+from striate.inspection.advice.rule import CONVOLUTIONS, Finding, Network, SkippedError
 from striate.inspection.advice.surgery import Surgery, refit
 from striate.inspection.structure.trace import Call
 
@@ -60,9 +60,11 @@ def narrow_stages(network: Network) -> list[Finding]:
 def _stages(network: Network, own: dict[str, Stride], taken: dict[str, Stride]) -> dict[str, Stride]:
     """The stride of each module's output; of outputs that are added to others, that at which a convolution takes them.
 
-    A layer in front of a pooling has to make as many channels as the residual block behind it adds to them.
+    A layer in front of a pooling has to make as many channels as the residual block behind it adds to them. Gates that
+    outputs are multiplied by, of one value a channel, have no stride and don't count.
     """
-    return {path: taken[path] if len(network.ties.tied(path)) > 1 else stride for path, stride in own.items()}
+    tied = {path: network.ties.tied(path) & own.keys() for path in own}
+    return {path: taken[path] if len(tied[path]) > 1 else stride for path, stride in own.items()}
 
 
 def _counted(network: Network, stages: dict[str, Stride], taken: dict[str, Stride]) -> dict[str, Stride]:
@@ -73,8 +75,20 @@ def _counted(network: Network, stages: dict[str, Stride], taken: dict[str, Strid
 
 
 def _own(network: Network) -> dict[str, Stride]:
-    """The stride of each module's output, where it has one."""
+    """The stride of each module's output, where it has one.
+
+    Behind squeeze-and-excitation, and some normalisations, every unit sees the whole image and the field has no stride.
+    Where that is so for some feature maps, the strides of all follow from their sizes.
+    """
+    feature_maps = [call for call in network.blocks if math.prod(call.output_shape[2:]) > 1]
+    if any(_stride(call) is None for call in feature_maps if isinstance(call.module, CONVOLUTIONS)):
+        return {call.name: _shrunk(network, call) for call in feature_maps}
     return {call.name: stride for call in network.blocks if (stride := _stride(call)) is not None}
+
+
+def _shrunk(network: Network, call: Call) -> Stride:
+    (height, width), (rows, columns) = network.shape[1:], call.output_shape[2:]
+    return height / rows, width / columns
 
 
 def _taken(network: Network, own: dict[str, Stride]) -> dict[str, Stride]:
@@ -134,7 +148,7 @@ def _widening(wider: dict[str, float]) -> Surgery:
 
 
 def _stride(call: Call) -> Stride | None:
-    if call.field is None or None in call.field.stride:
+    if call.field is None or not all(call.field.stride):  # 0 where all units see the whole image
         return None
     down, right = call.field.stride
     return (down, right)  # type: ignore[return-value]

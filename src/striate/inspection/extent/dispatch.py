@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from striate.inspection.extent.field import Extent
+from striate.inspection.extent.extent import Extent
 from striate.inspection.extent.rules import Operation, arguments, moves, name_of, rule_of, tensors
 
 View = Callable[[Tensor], Tensor]
@@ -92,7 +92,9 @@ class ExtentTracker(TorchDispatchMode):
             given = arguments(func, args, kwargs)
             axis = given.get("dim", 0) % len(first.shape) - len(first.shape)
             first = first.stepped(axis, given.get("step", 1))
-        return [Extent.of(edges, first.steps) for edges in zip(*map(result, range(4)), strict=True)]
+        elif name_of(func) in ("permute", "transpose"):
+            first = first.permuted(_order(len(first.shape), arguments(func, args, kwargs)))
+        return [Extent.of(edges, first.steps, first.axes) for edges in zip(*map(result, range(4)), strict=True)]
 
     def _write_through(self, view: Tensor, extent: Extent | None) -> None:
         """Write a view's new extent into the tensor that it shows."""
@@ -104,7 +106,7 @@ class ExtentTracker(TorchDispatchMode):
             edges = [whole.full(edge).clone(memory_format=torch.contiguous_format) for edge in range(4)]
             for edge, part in zip(edges, map(extent.full, range(4)), strict=True):
                 show(edge).copy_(part)
-            whole = Extent.of(edges, whole.steps)
+            whole = Extent.of(edges, whole.steps, whole.axes)
         else:
             whole = None
         self._extents[id(parent)] = (parent, whole)
@@ -113,6 +115,15 @@ class ExtentTracker(TorchDispatchMode):
     def _extent_of(self, tensor: Tensor) -> Extent:
         """The extent of a tensor that is known to have one."""
         return self.extent(tensor) or Extent.nothing(tensor.shape)
+
+
+def _order(count: int, given: Mapping[str, Any]) -> list[int]:
+    """The old positions of the axes, `count` in all, in the order that "permute" or "transpose" gives them."""
+    if "dims" in given:
+        return [int(axis) for axis in given["dims"]]
+    order, one, other = list(range(count)), given["dim0"], given["dim1"]
+    order[one], order[other] = order[other], order[one]
+    return order
 
 
 def _part(func: Any, rest: Sequence[Any], kwargs: Mapping[str, Any], position: int, tensor: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from striate.inspection.extent.field import MISSING, Extent, union
+from striate.inspection.extent.extent import MISSING, Extent, union
 
 
 class Operation(NamedTuple):

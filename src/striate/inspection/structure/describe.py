@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
+from striate import layers
 from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.inputs import architecture_of, input_shape_of, module_of
 from striate.inspection.structure.table import ArchitectureTable, LayerRow
@@ -127,7 +128,7 @@ def _channels_and_size(
     """Channels and spatial size of an output with a batch axis; the features of dense layers lie last."""
     if len(output_shape) < 2:
         return None, None
-    if isinstance(module, layer_kinds.FEATURES_LAST):
+    if layer_kinds.features_last(module, output_shape):
         return output_shape[-1], output_shape[1:-1] or None
     return output_shape[1], output_shape[2:] or None
 
@@ -165,9 +166,12 @@ def _uncalled_rows(model: nn.Module, seen: set[int]) -> list[LayerRow]:
         trainable, frozen = _parameters(module.parameters(recurse=False), seen)
         if trainable or frozen:
             lists = isinstance(module, nn.ParameterList | nn.ParameterDict)
-            kind = f"{layer_kinds.kind(module)}, not called" if id(module) in leaves and not lists else "own parameters"
-            # What a container does with its parameters is nobody's guess; what is not called does nothing.
-            does = 0 if "not called" in kind else None
+            if isinstance(module, layers.ScaledResidual):
+                kind, does = "layer scale", 0  # it melts into the layer before it
+            elif id(module) in leaves and not lists:
+                kind, does = f"{layer_kinds.kind(module)}, not called", 0
+            else:
+                kind, does = "own parameters", None  # what a container does with them is nobody's guess
             rows.append(
                 LayerRow(name or MODEL, kind, parameters=trainable, frozen=frozen, connections=does, multiply_adds=does)
             )

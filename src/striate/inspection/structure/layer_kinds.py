@@ -26,6 +26,7 @@ NORMS = (*BATCH_NORMS, *INSTANCE_NORMS, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 _PYTORCHS_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 DROPOUTS = (*_PYTORCHS_DROPOUTS, layers.StochasticDepth)
 FEATURES_LAST = (layers.RBFOutput, nn.Linear, nn.LayerNorm, nn.RMSNorm, nn.MultiheadAttention, nn.Embedding)
+_FEATURES_FIRST = (layers.PixelLinear, layers.LayerNorm2d)
 
 # The first entry that fits names the module.
 _WORDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
@@ -101,6 +102,15 @@ def is_layer(module: nn.Module) -> bool:
     return _word(module) is not None or activation(module) is not None or isinstance(module, DROPOUTS)
 
 
+def features_last(module: nn.Module | None, output_shape: tuple[int, ...]) -> bool:
+    """Tell whether the features of an output, or its channels, are its last axis, and not the one after the batch."""
+    if not isinstance(module, FEATURES_LAST) or isinstance(module, _FEATURES_FIRST):
+        return False
+    if isinstance(module, nn.LayerNorm):  # some networks have their own, which moves the channels there and back
+        return output_shape[-len(module.normalized_shape) :] == tuple(module.normalized_shape)
+    return True
+
+
 def kind(module: nn.Module) -> str:
     """The textbook name of a layer; its class name where there is none."""
     word = _word(module)
@@ -143,7 +153,7 @@ def dropout(module: nn.Module) -> str | None:
         nn.FeatureAlphaDropout: "alpha channel dropout",
         layers.StochasticDepth: "stochastic depth",
     }
-    return f"{names.get(type(module), 'channel dropout')} {module.p:g}"
+    return f"{names.get(type(module), 'channel dropout')} {module.p:.3g}"
 
 
 def window(module: nn.Module, axes: int) -> Window:

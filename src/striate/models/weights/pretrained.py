@@ -118,6 +118,7 @@ TABLE: tuple[Pretrained, ...] = (
         interpolation="bicubic", licence="Apache-2.0",
     ),
     Pretrained("senet154", "legacy_senet154-e9eb9fe6.pth", 81.33, 95.51, _TIMM, hub="timm/legacy_senet154.in1k"),
+    Pretrained("convnext_tiny", "convnext_tiny-983f1562.pth", 82.52, 96.146, crop=224 / 236),
     Pretrained("alexnet_torchvision", "alexnet-owt-7be5be79.pth", 56.522, 79.066),
     Pretrained("vgg16", "vgg16-397923af.pth", 71.592, 90.382),
     Pretrained("googlenet_torchvision", "googlenet-1378be20.pth", 69.778, 89.53, normalization=HALF),
