@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from striate.data.sources.download import locate
-
 from benchmarks.machine import commit
 from benchmarks.programs import Peer
 from benchmarks.sizes import Size
 from benchmarks.store import REFERENCE_RATE, Result, Store
 from benchmarks.worker import Worker, worker
+from striate.data.sources.locate import locate
 from striate.data.sources.mnist import SOURCES
 
 Taker = TypeVar("Taker")

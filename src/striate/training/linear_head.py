@@ -1,0 +1,118 @@
+"""A network's last layer fitted to features: logistic regression, its regularisation chosen by cross-validation."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
+FOLDS = 5
+INVERSE_PENALTIES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)  # scikit-learn's C, for features of variance 1
+USUAL = 1e-2  # where a class has too few images to choose
+ITERATIONS = 300
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """A dense layer fitted to features.
+
+    Args:
+        weight, bias: float32 (classes, features) and (classes,).
+        inverse_penalty: the chosen C of logistic regression; larger means less regularised.
+        probabilities: of each image by a layer that was fitted without it, float64 (N, classes); `None` where a class
+            has a single image.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    inverse_penalty: float
+    probabilities: Tensor | None
+
+    def mistakes(self, labels: Tensor) -> int | None:
+        """How many images a layer that was fitted without them takes for another class."""
+        return None if self.probabilities is None else int((self.probabilities.argmax(dim=1) != labels).sum())
+
+
+def fitted_head(views: list[Tensor], labels: Tensor, classes: int, balanced: bool = False, seed: int = 0) -> LinearHead:
+    """Fit a dense layer to features by multinomial logistic regression with an L2 penalty.
+
+    The penalty is that of the smallest cross-entropy in five-fold cross-validation, in which all views of an image are
+    in one fold; an image's cross-validated probabilities are those of its first view.
+
+    Args:
+        views: features of the same N images, float32 (N, features) each: of the images as they are, then of variations.
+        labels: int64 (N,).
+        classes: how many classes there are; each has an image at least.
+        balanced: whether each class counts the same, however many images it has.
+        seed: of the folds.
+    """
+    features = torch.stack(views).double()  # (views, N, features)
+    mean, spread = features.mean((0, 1)), features.std((0, 1), correction=0).clamp(min=1e-6)
+    scaled, y = ((features - mean) / spread).float().numpy(), labels.numpy()
+    probabilities, penalty = _cross_validated(scaled, y, classes, balanced, seed)
+    model = _fit(scaled, y, penalty, balanced)
+    coefficients, intercepts = _all_classes(model, classes)
+    weight = torch.from_numpy(coefficients) / spread
+    bias = torch.from_numpy(intercepts) - weight @ mean
+    found = None if probabilities is None else torch.from_numpy(probabilities)
+    return LinearHead(weight.float(), bias.float(), penalty, found)
+
+
+def cross_validated(features: Tensor, labels: Tensor, classes: int, seed: int = 0) -> Tensor | None:
+    """Probabilities of each image by a layer that was fitted without it; see `fitted_head`.
+
+    Returns:
+        float64 (N, classes), or `None` where a class has a single image.
+    """
+    return fitted_head([features], labels, classes, seed=seed).probabilities
+
+
+def _cross_validated(
+    scaled: np.ndarray, y: np.ndarray, classes: int, balanced: bool, seed: int
+) -> tuple[np.ndarray | None, float]:
+    """The probabilities of each image by a fit without it, and the penalty of the smallest cross-entropy."""
+    folds = min(FOLDS, int(np.bincount(y, minlength=classes).min()))
+    if folds < 2:
+        return None, USUAL
+    found = np.zeros((len(INVERSE_PENALTIES), len(y), classes))
+    for train, test in _folds(y, folds, seed):
+        for number, penalty in enumerate(INVERSE_PENALTIES):
+            found[number][test] = _fit(scaled[:, train], y[train], penalty, balanced).predict_proba(scaled[0, test])
+    right = np.take_along_axis(found, y[None, :, None], axis=2)[:, :, 0]
+    weights = len(y) / (classes * np.bincount(y, minlength=classes))[y] if balanced else np.ones(len(y))
+    losses = -(np.log(np.maximum(right, 1e-12)) * weights).mean(axis=1)
+    best = int(losses.argmin())
+    return found[best], INVERSE_PENALTIES[best]
+
+
+def _folds(y: np.ndarray, folds: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    from sklearn.model_selection import StratifiedKFold  # here, as its import takes a second
+
+    yield from StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y)
+
+
+def _fit(scaled: np.ndarray, y: np.ndarray, penalty: float, balanced: bool) -> "LogisticRegression":
+    """Fit to all views, (views, N, features); each view of an image has an equal share of its weight."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    count = len(scaled)
+    model = LogisticRegression(C=penalty, max_iter=ITERATIONS, class_weight="balanced" if balanced else None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # nearly separable classes: near enough after so many steps
+        model.fit(scaled.reshape(-1, scaled.shape[2]), np.tile(y, count), np.full(count * len(y), 1 / count))
+    return model
+
+
+def _all_classes(model: "LogisticRegression", classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and biases of every class; of two, scikit-learn has the difference alone."""
+    if classes > 2:
+        return model.coef_.astype(np.float64), model.intercept_.astype(np.float64)
+    halves = np.array([[-0.5], [0.5]])
+    return halves * model.coef_, (halves * model.intercept_)[:, 0]
