@@ -14,6 +14,7 @@ from striate.preprocess import Preprocess
 @pytest.mark.parametrize("name", ["fashion_cnn", "resnet20", "quicknet_s", "mlp", "mobilenet_v3_large"])
 def test_the_head_makes_logits_of_them(name: str):
     made = models.create(name, 3, 1, 28, seed=1).train()
+    nn.init.normal_(head(made).weight)  # some begin with zeros
     images = torch.randint(0, 256, (5, 28, 28, 1), dtype=torch.uint8)
     preprocess = Preprocess.resizing((28, 28), 1)
     features = features_of(made, images, preprocess)
