@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.data.lazy import Images
-from striate.inference.predictor import logits_of
+from striate.inference.predictor import logits_by_program
 from striate.models import head
 from striate.models.antialias import replace_module
 from striate.preprocess import Preprocess
@@ -17,7 +17,6 @@ def features_of(
     images: Images,
     preprocess: Preprocess,
     device: torch.device | str = "cpu",
-    batch_size: int | None = None,
 ) -> Tensor:
     """Features of images, in evaluation mode: the input of the model's last layer with weights.
 
@@ -26,7 +25,6 @@ def features_of(
         images: uint8 (N, H, W, C) of the size that `preprocess` says.
         preprocess: how images become input.
         device: where the model is.
-        batch_size: how many are computed at once; what is fast on the device if not given.
 
     Returns:
         float32 (N, features), on the CPU.
@@ -34,7 +32,7 @@ def features_of(
     Raises:
         ArgumentError: for a network without weights.
     """
-    return logits_of(backbone(model), images, preprocess, device, batch_size)
+    return logits_by_program(backbone(model), images, preprocess, device)
 
 
 def backbone(model: nn.Module) -> nn.Module:
