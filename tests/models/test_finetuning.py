@@ -8,7 +8,7 @@ from torch import nn
 from striate import layers, models
 from striate.errors import ArgumentError
 from striate.training.optimizers import optimizer_of
-from striate.training.recipes import Recipe
+from striate.training.settings import Recipe
 
 
 class Auxiliary(nn.Module):

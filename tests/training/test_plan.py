@@ -47,9 +47,7 @@ def test_a_change_keeps_what_was_and_leads_to_the_new_end():
     assert before.changed(4, 14) == after
 
 
-@pytest.mark.parametrize(
-    "text", ["", "x", "0", "-3", "10,5", "10,5:5", "10,5:20,5:30", "10,8:20,6:30", "10;5:20", "1.5"]
-)
+@pytest.mark.parametrize("text", ["", "x", "-3", "10,5", "10,5:5", "10,5:20,5:30", "10,8:20,6:30", "10;5:20", "1.5"])
 def test_what_is_no_plan_is_refused(text):
     with pytest.raises(ArgumentError, match="steps="):
         Plan.parse(text)

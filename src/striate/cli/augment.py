@@ -40,7 +40,7 @@ def augment(
     from striate.cli.progress import loading
     from striate.data import load
     from striate.data.contact_sheet import grid
-    from striate.training.recipes import default_augmentation
+    from striate.training.settings import default_augmentation
 
     if augment is not None:
         parse(augment)  # a mistake here shows before the data is read

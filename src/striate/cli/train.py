@@ -100,7 +100,7 @@ def train(
         options |= {"budget": seconds(budget)} if budget else {}
         options |= {"freeze_backbone": True} if freeze_backbone else {}
         changes = given(options, settings or [])
-        chosen(recipe, changes, name)  # a mistake here shows before the data is read
+        fitted = chosen(recipe, changes, name).head == "fitted"  # a mistake here shows before the data is read
         cache_bytes = None if cache_size is None else bytes_of(cache_size)
         with loading() as report:
             dataset = load(
@@ -108,7 +108,7 @@ def train(
                 skip_bad=skip_bad,
                 cache_size=cache_bytes,
                 progress=report,
-                **asked(runs.wanted_input(model, weights), image_size, fit),
+                **asked(runs.wanted_input(model, weights, fitted), image_size, fit),
             )
         with Progress() as progress:
             run = runs.train(

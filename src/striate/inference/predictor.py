@@ -82,7 +82,7 @@ def logits_by_program(
     those of `logits_of`; a model that can't be traced is computed as it is written.
     """
     written, target = _Written(model, preprocess), torch.device(device)
-    with evaluating(model):
+    with evaluating(written):
         if target.type != "cpu" or len(images) < WORTHWHILE * PROGRAM_BATCH:
             return _answered(written, images, target, None, "none")
         first = images[:PROGRAM_BATCH]

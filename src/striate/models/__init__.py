@@ -19,12 +19,12 @@ from striate.models import (  # noqa: F401  (importing a model registers it)
 )
 from striate.models.antialias import antialias
 from striate.models.creation import create, trained_input
-from striate.models.finetuning import depths, evaluating, freeze_backbone, frozen_norms, head, is_weight
+from striate.models.finetuning import depths, evaluating, freeze_backbone, freeze_norms, frozen_norms, head, is_weight
 from striate.models.initialization import fit, fit_indices
 from striate.models.registry import Architecture, Facts, Option, Outputs, facts, names, parse
 from striate.models.weights.imagenet import class_names, position
 from striate.models.weights.pretrained import NAME as PRETRAINED
-from striate.models.weights.pretrained import Normalization, Pretrained, located, on_this_machine, rows
+from striate.models.weights.pretrained import Normalization, Pretrained, feature_input, located, on_this_machine, rows
 
 __all__ = [
     "PRETRAINED",
@@ -40,9 +40,11 @@ __all__ = [
     "depths",
     "evaluating",
     "facts",
+    "feature_input",
     "fit",
     "fit_indices",
     "freeze_backbone",
+    "freeze_norms",
     "frozen_norms",
     "head",
     "is_weight",

@@ -43,6 +43,13 @@ def freeze_backbone(model: nn.Module) -> None:
     trained.requires_grad_(True)
 
 
+def freeze_norms(model: nn.Module) -> None:
+    """Freeze every batch normalisation: its scale and shift have no gradient afterwards; see `frozen_norms`."""
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.requires_grad_(False)
+
+
 def frozen_norms(model: nn.Module) -> list[nn.Module]:
     """Return the batch normalisations whose parameters are all frozen.
 

@@ -27,7 +27,8 @@ from striate.runs.folder import locked, new_folder
 from striate.runs.run import Run, environment
 from striate.runs.session import Session
 from striate.runs.trained import preprocess_for
-from striate.training import Recipe, chosen, settled
+from striate.runs.transfer import Transfer
+from striate.training import Recipe, asks_for_length, chosen, settled
 
 
 def train(
@@ -65,14 +66,22 @@ def train(
         StriateError: other kinds as errors.py lists them; nothing that was saved is lost.
     """
     name, facts = _identity(model)
-    chosen(recipe, settings, name, fine_tuning=weights is not None)  # a mistake here shows before the data is read
+    # A mistake in the recipe shows before the data is read.
+    fitted = chosen(recipe, settings, name, fine_tuning=weights is not None).head == "fitted"
+    if fitted and weights is None and isinstance(model, str):
+        raise ArgumentError(f"a fitted head needs features that were learnt: begin with weights, such as {PRETRAINED}.")
     target = pick(device)
-    wanted = wanted_input(model, weights)
+    wanted = wanted_input(model, weights, fitted)
     data = _sized(as_dataset(data, **wanted), wanted)
+    asked = asks_for_length(recipe, settings)
     recipe = chosen(recipe, settings, name, len(data.train), fine_tuning=weights is not None)
     module, preprocess = _made(model, data, recipe.seed, weights)
     folder = new_folder(Path(out) if out else None, f"{name}-{short_name(data.source)}")
     with _threads(thread_count(torch.get_num_threads())), folder as path:
+        transfer = None
+        if fitted:
+            transfer = Transfer(module.to(target), data, preprocess, recipe, target)
+            recipe = _after_fit(transfer, recipe, asked, module)
         run = Run(
             path=path,
             architecture=_architecture(module),
@@ -85,12 +94,25 @@ def train(
             fingerprint=data.fingerprint(),
             weights=None if weights is None else weights_source(weights),
         )
-        session = Session(run, module, data, target, tensorboard, observer)
+        if transfer is not None:
+            transfer.begin(path, run.recipe)
+        session = Session(run, module, data, target, tensorboard, observer, transfer.seconds if transfer else 0.0)
         checkpoints.forget_after(session.folder, -1)  # a run that never began may have left some
         session.save()  # the weights it begins with; run.json comes last, and with it the run exists
         _write_split(run.path / "split.csv", data)
         write_json(run.path / "run.json", run.to_dict())
         return session.drive()
+
+
+def _after_fit(transfer: Transfer, recipe: Recipe, asked: bool, module: nn.Module) -> Recipe:
+    """Leave fine-tuning out where nobody asked for it and it could not be seen to help; note what was decided."""
+    notes = [transfer.fit.sentence]
+    if not (asked or recipe.freeze_backbone or transfer.is_worth_training()):
+        recipe = recipe.replace(freeze_backbone=True)
+        notes.append("The other layers stay as they are: it makes too few mistakes to see whether more training helps; "
+                     "--epochs 6 trains them.")  # fmt: skip
+    vars(module)["notes"] = (*getattr(module, "notes", ()), *notes)
+    return recipe
 
 
 def _made(model: str | nn.Module, data: Dataset, seed: int, weights: str | Path | None) -> tuple[nn.Module, Preprocess]:
@@ -171,8 +193,14 @@ def _architecture(module: nn.Module) -> Architecture | None:
     return made if shapes[0] == shapes[1] else None
 
 
-def wanted_input(model: str | nn.Module, weights: str | Path | None = None) -> dict[str, Any]:
+def wanted_input(
+    model: str | nn.Module, weights: str | Path | None = None, for_features: bool = False
+) -> dict[str, Any]:
     """Arguments of `striate.load` for the images that a model wants: those its weights were trained with, or its own.
+
+    Args:
+        model, weights: as in `train`.
+        for_features: whether a head is fitted to its features, which are best for larger images.
 
     Returns:
         `image_size`, `fit`, `crop` and `interpolation`, as far as they are known; empty where images keep their size.
@@ -186,6 +214,8 @@ def wanted_input(model: str | nn.Module, weights: str | Path | None = None) -> d
         if not isinstance(model, str):
             raise ArgumentError("weights= begins a model given by its name: load them into your module yourself.")
         trained = models.trained_input(model, weights)
+        if trained and for_features:
+            trained = models.feature_input(trained)
         return {key: value for key, value in trained.load_options.items() if key != "channels"} if trained else {}
     return {"image_size": (facts.image_size, facts.image_size)} if facts and facts.image_size else {}
 

@@ -10,7 +10,14 @@ from striate.errors import CheckpointError
 from striate.files import cannot_write
 
 LOCK = ".lock"
-UNBORN = {LOCK, "checkpoints", "split.csv", "tensorboard"}  # what a run killed before its run.json leaves
+UNBORN = {
+    LOCK,
+    "checkpoints",
+    "fitted.safetensors",
+    "head.json",
+    "split.csv",
+    "tensorboard",
+}  # what a run killed before its run.json leaves
 
 
 @contextmanager

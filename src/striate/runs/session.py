@@ -24,7 +24,8 @@ from striate.inference import Score, score
 from striate.runs import checkpoints
 from striate.runs.events import Begun, Ended, EpochEnded, Observer, TensorBoardLog
 from striate.runs.run import Run
-from striate.training import Plan, Step, Training
+from striate.runs.transfer import divided, keep_better
+from striate.training import Plan, Step, Training, balanced_weights
 from striate.training.plan import Budget
 
 CHECKPOINT_SECONDS = 30.0
@@ -69,11 +70,13 @@ class Session:
         device: torch.device,
         tensorboard: bool,
         observer: Observer,
+        spent: float = 0.0,
     ):
         self.run, self.data, self.device, self.observer = run, data, device, observer
         policy = parse(run.recipe.augment).fitted(data.train.images)
+        train, self.held_out = divided(data.train, run.recipe)
         batches = Loader(
-            data.train,
+            train,
             run.preprocess,
             run.recipe.batch_size,
             run.recipe.seed,
@@ -83,9 +86,14 @@ class Session:
         )
         if run.recipe.freeze_backbone:
             models.freeze_backbone(module)
-        self.training = Training(module.to(device), batches, run.recipe)
+        if run.recipe.freeze_norms:
+            models.freeze_norms(module)
+        balanced = run.recipe.class_weights == "balanced"
+        weights = balanced_weights(train.labels, len(data.classes)) if balanced else None
+        self.training = Training(module.to(device), batches, run.recipe, weights)
         self.totals = _Totals()
-        self.before, self.began = 0.0, time.monotonic()
+        self.spent = spent  # seconds, before the first step
+        self.before, self.began = spent, time.monotonic()
         self.folder = run.path / "checkpoints"
         self.log = TensorBoardLog(run.path / "tensorboard") if tensorboard else None
 
@@ -171,7 +179,7 @@ class Session:
         self.training.step = checkpoint.values["step"]
         self.training.plan = Plan.parse(checkpoint.values["plan"])
         self.totals = _Totals(**checkpoint.values["totals"])
-        self.before = self.totals.elapsed if self.training.step else 0.0
+        self.before = self.totals.elapsed if self.training.step else self.spent
         checkpoints.forget_after(self.folder, self.training.step)
         for leftover in self.run.path.glob(".*.part"):  # of a write that a kill cut short
             leftover.unlink()
@@ -226,6 +234,9 @@ class Session:
 
     def _finish(self) -> dict[str, Any]:
         run, totals, training = self.run, self.totals, self.training
+        kept: dict[str, Any] = {}
+        if self.held_out is not None:
+            kept = keep_better(training.model, self._score(self.held_out), run.path)
         weights = checkpoints.portable(training.model.state_dict())
         header = {
             "architecture": run.architecture.to_dict() if run.architecture else None,
@@ -242,9 +253,10 @@ class Session:
             "epochs": _short(training.steps / training.batches.steps_per_epoch),
             "steps": training.plan.text,
             "train_seconds": totals.run_seconds,
-            "images_per_second": totals.run_samples / totals.run_seconds,
+            "images_per_second": totals.run_samples / totals.run_seconds if totals.run_samples else 0.0,
             "parameters": sum(p.numel() for p in training.model.parameters() if p.requires_grad),
             "sha256": sha256(data),
+            **kept,
         }
         if self.data.held_out is not None:
             split, images = self.data.held_out

@@ -1,12 +1,12 @@
 """A network's last layer fitted to features: logistic regression, its regularisation chosen by cross-validation."""
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ FOLDS = 5
 INVERSE_PENALTIES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)  # scikit-learn's C, for features of variance 1
 USUAL = 1e-2  # where a class has too few images to choose
 ITERATIONS = 300
+CHOOSING = 2000  # images that choose the penalty
 
 
 @dataclass(frozen=True)
@@ -76,25 +77,48 @@ def cross_validated(features: Tensor, labels: Tensor, classes: int, seed: int = 
 def _cross_validated(
     scaled: np.ndarray, y: np.ndarray, classes: int, balanced: bool, seed: int
 ) -> tuple[np.ndarray | None, float]:
-    """The probabilities of each image by a fit without it, and the penalty of the smallest cross-entropy."""
+    """The probabilities of each image by a fit without it, and the penalty of the smallest cross-entropy.
+
+    Of many images some choose the penalty.
+    """
     folds = min(FOLDS, int(np.bincount(y, minlength=classes).min()))
     if folds < 2:
         return None, USUAL
-    found = np.zeros((len(INVERSE_PENALTIES), len(y), classes))
-    for train, test in _folds(y, folds, seed):
-        for number, penalty in enumerate(INVERSE_PENALTIES):
-            found[number][test] = _fit(scaled[:, train], y[train], penalty, balanced).predict_proba(scaled[0, test])
-    right = np.take_along_axis(found, y[None, :, None], axis=2)[:, :, 0]
-    weights = len(y) / (classes * np.bincount(y, minlength=classes))[y] if balanced else np.ones(len(y))
-    losses = -(np.log(np.maximum(right, 1e-12)) * weights).mean(axis=1)
-    best = int(losses.argmin())
-    return found[best], INVERSE_PENALTIES[best]
+    some = _some(y, seed) if len(y) > CHOOSING else np.arange(len(y))
+    folds_of_some = min(folds, int(np.bincount(y[some], minlength=classes).min()))
+    if folds_of_some < 2:
+        return _foretold(scaled, y, classes, balanced, folds, seed, USUAL), USUAL
+    best, penalty, least = None, USUAL, np.inf
+    weights = len(y) / (classes * np.bincount(y, minlength=classes))[y[some]] if balanced else np.ones(len(some))
+    for each in INVERSE_PENALTIES:
+        found = _foretold(scaled[:, some], y[some], classes, balanced, folds_of_some, seed, each)
+        right = found[np.arange(len(some)), y[some]]
+        loss = -(np.log(np.maximum(right, 1e-12)) * weights).mean()
+        if loss < least:
+            best, penalty, least = found, each, loss
+    if len(some) < len(y):
+        best = _foretold(scaled, y, classes, balanced, folds, seed, penalty)
+    return best, penalty
 
 
-def _folds(y: np.ndarray, folds: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    from sklearn.model_selection import StratifiedKFold  # here, as its import takes a second
+def _some(y: np.ndarray, seed: int) -> np.ndarray:
+    """Positions of some images, of every class in its share, sorted."""
+    from sklearn.model_selection import StratifiedShuffleSplit  # here, as the import takes a second
 
-    yield from StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y)
+    (chosen, _), *_ = StratifiedShuffleSplit(1, train_size=CHOOSING, random_state=seed).split(y, y)
+    return np.sort(chosen)
+
+
+def _foretold(
+    scaled: np.ndarray, y: np.ndarray, classes: int, balanced: bool, folds: int, seed: int, penalty: float
+) -> np.ndarray:
+    """The probabilities of each image's first view by a fit without the image: float64 (N, classes)."""
+    from sklearn.model_selection import StratifiedKFold
+
+    found = np.zeros((len(y), classes))
+    for train, test in StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y):
+        found[test] = _fit(scaled[:, train], y[train], penalty, balanced).predict_proba(scaled[0, test])
+    return found
 
 
 def _fit(scaled: np.ndarray, y: np.ndarray, penalty: float, balanced: bool) -> "LogisticRegression":
@@ -104,7 +128,8 @@ def _fit(scaled: np.ndarray, y: np.ndarray, penalty: float, balanced: bool) -> "
 
     count = len(scaled)
     model = LogisticRegression(C=penalty, max_iter=ITERATIONS, class_weight="balanced" if balanced else None)
-    with warnings.catch_warnings():
+    # On several threads the many small products take a hundred times as long, and their sums differ.
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # nearly separable classes: near enough after so many steps
         model.fit(scaled.reshape(-1, scaled.shape[2]), np.tile(y, count), np.full(count * len(y), 1 / count))
     return model

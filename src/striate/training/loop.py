@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from striate import seeding
@@ -27,7 +27,7 @@ from striate.models import Outputs, frozen_norms
 from striate.training.losses import loss_of
 from striate.training.optimizers import optimizer_of
 from striate.training.plan import Plan, learning_rate_factor
-from striate.training.recipes import Recipe
+from striate.training.settings import Recipe
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,19 @@ class Training:
         model: the network, already on the batches' device.
         batches: the training data.
         recipe: resolved, that is without "auto".
+        class_weights: float32 (classes,), see `loss_of`.
     """
 
-    def __init__(self, model: nn.Module, batches: Loader, recipe: Recipe):
+    def __init__(self, model: nn.Module, batches: Loader, recipe: Recipe, class_weights: Tensor | None = None):
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batches = batches
         self.recipe = recipe
         self.optimizer = optimizer_of(recipe, model)
-        self.loss = loss_of(recipe)
+        self.loss = loss_of(recipe, None if class_weights is None else class_weights.to(batches.device))
         self._convolutions = training_convolutions(model, batches.device, recipe.precision)
         self.step = 0
-        self.plan = Plan.parse(recipe.steps or str(recipe.epochs * batches.steps_per_epoch))
+        epochs = 0 if recipe.only_fits_head else recipe.epochs
+        self.plan = Plan.parse(recipe.steps or str(epochs * batches.steps_per_epoch))
 
     @property
     def steps(self) -> int:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from striate.models import depths, is_weight
-from striate.training.recipes import Recipe
+from striate.training.settings import Recipe
 
 # The quintic of the reference implementation: its slope at 0 is steep, and three steps of it bring the singular values
 # that matter near enough to 1 (cifar10-airbench trains with the same three).

@@ -35,7 +35,7 @@ class Plan:
             pairs.append((int(at), int(steps)))
         plan = cls(tuple(pairs))
         begins = [at for at, _ in pairs]
-        if begins != sorted(set(begins)) or any(steps <= at for at, steps in pairs):
+        if begins != sorted(set(begins)) or any(steps <= at for at, steps in pairs[1:]):
             raise ArgumentError(f"steps={text!r}: each change must come later than the one before, and before its end.")
         return plan
 

@@ -3,7 +3,7 @@
 import importlib.util
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from striate.download import download
@@ -123,6 +123,22 @@ TABLE: tuple[Pretrained, ...] = (
     Pretrained("vgg16", "vgg16-397923af.pth", 71.592, 90.382),
     Pretrained("googlenet_torchvision", "googlenet-1378be20.pth", 69.778, 89.53, normalization=HALF),
 )  # fmt: skip
+
+
+def feature_input(trained: Preprocess) -> Preprocess:
+    """How images become input for a network's features: larger than in training, nothing of the shorter side cut.
+
+    Random crops make objects look larger in training than they are in whole images, so a network knows them best where
+    images are about 1.3 times as large (Touvron et al. 2019, "Fixing the train-test resolution discrepancy"): here 9/7,
+    288 pixels for 224.
+
+    Args:
+        trained: how images became its input; returned as it is unless it cuts the shorter side.
+    """
+    if trained.crop == 1:
+        return trained
+    height, width = (16 * round(side * 9 / 7 / 16) for side in (trained.height, trained.width))
+    return replace(trained, height=height, width=width, crop=1.0)
 
 
 def rows(model: str) -> list[Pretrained]:

@@ -1,0 +1,81 @@
+"""Features of training images, computed once and kept in Striate's cache."""
+
+import hashlib
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from striate.data import Dataset
+from striate.data.lazy import Images, LazyImages, applied
+from striate.errors import StorageError
+from striate.files import cache_folder, write_atomic
+from striate.inference import features_of
+from striate.inference.features import backbone
+from striate.preprocess import Preprocess
+from striate.runs.run import processor
+
+MOST = 10**9  # bytes of all files; the ones used longest ago go first
+MANY = 10_000  # images; of more, mirror images add little and cost as much again
+_FORMAT = 1
+
+
+def cached_features(module: nn.Module, data: Dataset, preprocess: Preprocess, device: torch.device) -> list[Tensor]:
+    """Features of the training images, and of their mirror images where those keep their label.
+
+    Args:
+        module: on `device`.
+        data: the training data; mirror images are left out for more than 10,000 images.
+        preprocess: how images become input.
+        device: where features are computed.
+
+    Returns:
+        float32 (N, features) for each view.
+    """
+    mirrored = data.mirror and len(data.train) <= MANY
+    path = cache_folder() / "features" / f"{_key(module, data, preprocess, device, mirrored)}.safetensors"
+    with suppress(OSError, SafetensorError):  # not there, or damaged
+        found = safetensors.torch.load_file(path)
+        path.touch()
+        return [found[name] for name in sorted(found)]
+    images = data.train.images
+    views = [images, _mirrored(images)] if mirrored else [images]
+    features = [features_of(module, view, preprocess, device) for view in views]
+    with suppress(OSError, StorageError):  # a cache that can't be written is one that is not there
+        write_atomic(path, safetensors.torch.save({str(number): view for number, view in enumerate(features)}))
+        _trim(path.parent)
+    return features
+
+
+def _mirrored(images: Images) -> Images:
+    if isinstance(images, LazyImages):
+        return applied(lambda batch: batch.flip(2), images, images.shape[1:])
+    return images.flip(2)
+
+
+def _key(module: nn.Module, data: Dataset, preprocess: Preprocess, device: torch.device, mirrored: bool) -> str:
+    """Digest of all that decides the features: images, weights, preprocessing, and what computes them."""
+    made = [
+        _FORMAT, data.fingerprint(), preprocess.to_dict(), mirrored, str(device), processor(), torch.__version__,
+        torch.get_num_threads(),
+    ]  # fmt: skip
+    digest = hashlib.blake2b(json.dumps(made).encode(), digest_size=16)
+    for name, value in backbone(module).state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    digest.update(repr(module).encode())
+    return digest.hexdigest()
+
+
+def _trim(folder: Path) -> None:
+    """Remove the files used longest ago, so that all together keep to the limit."""
+    files = sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
+    size = 0
+    for path in files:
+        size += path.stat().st_size
+        if size > MOST:
+            path.unlink(missing_ok=True)
