@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sklearn.metrics
 import torch
 from small_run import recipe, split
 from torch import nn
@@ -48,8 +49,8 @@ def test_its_numbers_agree(run: Run, shapes: Dataset) -> None:
 def test_json_has_the_keys_and_nothing_it_cant_hold(run: Run, shapes: Dataset) -> None:
     values = evaluate(run, shapes).to_dict()
     assert list(values) == [
-        *("accuracy", "interval", "top1_error", "top5_error", "loss", "calibration_error", "n", "split"),
-        *("tta", "per_class", "confusion"),
+        *("accuracy", "interval", "top1_error", "top5_error", "loss", "calibration_error", "balanced_accuracy"),
+        *("macro_f1", "n", "split", "tta", "per_class", "confusion"),
     ]
     assert json.loads(json.dumps(values, allow_nan=False)) == values
 
@@ -253,6 +254,17 @@ def made_up(classes: tuple[str, ...], mistakes: int) -> Evaluation:
         per_class=class_scores(labels, predicted, classes),
         confusion=confusion_matrix(labels, predicted, len(classes)),
     )
+
+
+def test_balanced_accuracy_and_macro_f1_are_scikit_learns() -> None:
+    evaluation = made_up(("ant", "bee", "cat", "dog"), 3)
+    right = torch.arange(4).repeat(2)
+    predicted = torch.tensor([0, 1, 2, 3, 1, 2, 3, 3])
+    assert evaluation.balanced_accuracy == pytest.approx(sklearn.metrics.balanced_accuracy_score(right, predicted))
+    assert evaluation.macro_f1 == pytest.approx(sklearn.metrics.f1_score(right, predicted, average="macro"))
+    rare = class_scores(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 0, 0]), ("a", "b", "absent"))
+    assert replace(evaluation, per_class=rare).balanced_accuracy == 0.5, "a class without images has no say"
+    assert replace(evaluation, per_class=rare).macro_f1 == pytest.approx((6 / 7 + 0) / 2)
 
 
 def test_a_few_classes_are_all_shown_with_their_matrix() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -68,6 +69,16 @@ class Evaluation:
     labels: Tensor = field(default_factory=lambda: torch.empty(0), repr=False, compare=False)
     predicted: Tensor = field(default_factory=lambda: torch.empty(0), repr=False, compare=False)
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean recall of the classes that have images: each class counts the same, however many it has."""
+        return mean(each.recall for each in self.per_class if each.recall is not None)
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 of the classes that have images or predictions; 0 for one that was never right."""
+        return mean(each.f1 or 0.0 for each in self.per_class if each.support or each.precision is not None)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is not a finite number is `None`."""
         return {
@@ -77,6 +88,8 @@ class Evaluation:
             "top5_error": self.top5_error,
             "loss": finite(self.loss),
             "calibration_error": finite(self.calibration_error),
+            "balanced_accuracy": self.balanced_accuracy,
+            "macro_f1": self.macro_f1,
             "n": self.n,
             "split": self.split,
             "tta": self.tta,
@@ -173,6 +186,8 @@ def evaluation_text(evaluation: Evaluation) -> str:
     low, high = evaluation.interval
     numbers = [
         ("accuracy", percent(evaluation.accuracy), f"95 % interval {percent(low)} to {percent(high)}"),
+        ("balanced accuracy", percent(evaluation.balanced_accuracy), "mean recall of the classes"),
+        ("macro F1", percent(evaluation.macro_f1), "mean F1 of the classes"),
         ("top-1 error", percent(evaluation.top1_error), ""),
         *([("top-5 error", percent(evaluation.top5_error), "")] if len(evaluation.classes) > 5 else []),
         ("loss", f"{evaluation.loss:.4f}", "cross-entropy"),

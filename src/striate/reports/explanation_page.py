@@ -103,7 +103,7 @@ class _ExplainedImage:
         self.pixels = prepare_any(image, trained.preprocess)
         self.shape = trained.input_shape
         self.input = self._input(torch.from_numpy(self.pixels)[None])
-        self.work = max(describe(self.model, self.shape).multiply_adds, 1)
+        self.work = max(describe(self.model, self.shape).work, 1)
 
     def attributions(self, target: int, layer: str | None) -> dict[str, Any]:
         """Grad-CAM and integrated gradients for the class `target`."""
@@ -125,7 +125,7 @@ class _ExplainedImage:
             dataset = self._dataset(data)
         except (DataError, ArgumentError) as error:
             return None, str(error)
-        most = max(256, min(4000, TRAINING_WORK // self.work))
+        most = max(64, min(4000, TRAINING_WORK // self.work))
         units = self._strongest(layer) if layer else []
         return Examples(
             self.model, dataset.train, dataset.classes, self.trained.preprocess, most, self.device, layer, units

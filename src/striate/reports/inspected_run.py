@@ -52,7 +52,7 @@ class InspectedRun:
 
     def affordable(self, multiply_adds: int, least: int, most: int, passes: int = 1) -> int:
         """Number of images that a budget of multiply-adds allows, with `passes` through the network for each."""
-        return max(least, min(most, multiply_adds // (passes * max(self.table.multiply_adds, 1))))
+        return max(least, min(most, multiply_adds // (passes * max(self.table.work, 1))))
 
     def inputs(self, images: Tensor) -> Tensor:
         """The network's input for images, uint8 (N, H, W, C)."""

@@ -81,7 +81,7 @@ def invariance(inspected: InspectedRun) -> dict[str, Any] | None:
         return None
     trained, notes = inspected.trained, []
     images, labels = inspected.samples.drawn(
-        inspected.affordable(INVARIANCE_WORK, 64, INVARIANCE_IMAGES, INVARIANCE_PASSES)
+        inspected.affordable(INVARIANCE_WORK, 16, INVARIANCE_IMAGES, INVARIANCE_PASSES)
     )
     settings: dict[str, Any] = {"device": inspected.device, "progress": inspected.progress}
     own = (trained.name, inspected.model, trained.preprocess)
@@ -121,7 +121,7 @@ def insides(inspected: InspectedRun) -> dict[str, Any] | None:
     )
     examples = Examples(
         inspected.model, split, inspected.trained.classes, inspected.trained.preprocess,
-        inspected.affordable(INSIDES_WORK, 64, INSIDES_IMAGES), like(inspected.model).device,
+        inspected.affordable(INSIDES_WORK, 32, INSIDES_IMAGES), like(inspected.model).device,
         layer, list(units)[:UNITS],
     )  # fmt: skip
     measured = inspected.inputs(examples.images[: inspected.affordable(INSIDES_FIELD_WORK, 4, 32)])
@@ -148,7 +148,7 @@ def advice(inspected: InspectedRun) -> dict[str, Any]:
         inspected.model,
         None
         if inspected.samples is None
-        else inspected.samples.drawn(inspected.affordable(ADVICE_WORK, 64, ADVICE_IMAGES))[0],
+        else inspected.samples.drawn(inspected.affordable(ADVICE_WORK, 32, ADVICE_IMAGES))[0],
         input_shape=inspected.shape,
         preprocess=trained.preprocess,
         recipe=trained.run.recipe if trained.run else None,

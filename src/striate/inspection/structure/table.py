@@ -1,10 +1,13 @@
 """The architecture table: rows, totals, and its text, Markdown and JSON forms."""
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
 from striate.inspection.extent.field import Field
 from striate.units import by
+
+VALUE_WORK = 300  # multiply-adds that take as long on two CPU cores as writing and reading a value
 
 JSON_KEYS = {"channels": "maps"}  # of attributes that have another name in JSON
 _NUMBERS = ("channels", "parameters", "connections", "multiply-adds", "mult-adds")
@@ -75,6 +78,15 @@ class ArchitectureTable:
     def multiply_adds(self) -> int:
         """Multiply-adds for one image, of all layers for which they are known."""
         return sum(row.multiply_adds or 0 for row in self.rows)
+
+    @property
+    def work(self) -> int:
+        """A measure of the time that an image takes: multiply-adds, and for each output value what it costs, too.
+
+        Depthwise convolutions and activations wait for memory: by multiply-adds alone they would seem to cost nothing.
+        """
+        values = sum((row.channels or 0) * math.prod(row.size or (1,)) for row in self.rows)
+        return self.multiply_adds + VALUE_WORK * values
 
     @property
     def unknown(self) -> tuple[str, ...]:
