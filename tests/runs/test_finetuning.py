@@ -81,6 +81,7 @@ def test_a_run_goes_on_from_another_and_keeps_what_fits(tmp_path: Path):
 
 def test_images_get_the_size_that_the_weights_were_trained_with(published: Path, tmp_path: Path):
     assert wanted_size("resnet18", published) == (224, 224)
+    assert wanted_size("efficientnet_lite3", published) == (280, 280)
     assert wanted_size("resnet18") is None
     assert wanted_size("lenet5") == (28, 28)
     first = train("mlp", dataset(), recipe(epochs=1), out=tmp_path)
