@@ -85,6 +85,7 @@ def test_images_get_the_size_that_the_weights_were_trained_with(published: Path,
     assert wanted_input("resnet18", published) == torchvisions
     assert wanted_input("resnet18") == {}
     assert wanted_input("lenet5") == {"image_size": (28, 28)}
+    assert wanted_input("efficientnet_lite3", published)["image_size"] == (280, 280)
     first = train("mlp", dataset(), recipe(epochs=1), out=tmp_path)
     own = {"image_size": (8, 8), "fit": "letterbox", "crop": 1.0, "interpolation": "bilinear"}
     assert wanted_input("mlp", first.path) == own

@@ -55,13 +55,6 @@ def normal_dense(*layers: nn.Linear) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def uniform_dense(layer: nn.Linear) -> None:
-    """Draw a dense layer's weights uniform in ±1 / sqrt(outputs), as EfficientNet's authors do; biases start at 0."""
-    bound = 1 / math.sqrt(layer.out_features)
-    nn.init.uniform_(layer.weight, -bound, bound)
-    nn.init.zeros_(layer.bias)
-
-
 def he_normal(model: nn.Module, *last: nn.Linear) -> None:
     """Draw the weights of convolutions and dense layers as He et al. (2015) do for ReLU networks, by fan-in.
 

@@ -21,6 +21,7 @@ IMAGENET: Normalization = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF: Normalization = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 LITE: Normalization = ((127 / 255,) * 3, (128 / 255,) * 3)  # (x − 127) / 128, of EfficientNet-Lite's authors
 _TORCHVISION = "https://download.pytorch.org/models/"
+_GLUON = "https://github.com/rwightman/pytorch-pretrained-gluonresnet/releases/download/v0.1/"
 _TIMM = "https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-weights/"
 
 
@@ -117,7 +118,10 @@ TABLE: tuple[Pretrained, ...] = (
         "seresnet50", "seresnet50_ra_224-8efdb4bb.pth", 80.26, 95.07, _TIMM, hub="timm/seresnet50.ra2_in1k",
         interpolation="bicubic", licence="Apache-2.0",
     ),
-    Pretrained("senet154", "legacy_senet154-e9eb9fe6.pth", 81.33, 95.51, _TIMM, hub="timm/legacy_senet154.in1k"),
+    Pretrained(
+        "senet154", "gluon_senet154-70a1a3c0.pth", 81.23, 95.35, _GLUON, hub="timm/senet154.gluon_in1k",
+        interpolation="bicubic", licence="Apache-2.0",
+    ),
     Pretrained("convnext_tiny", "convnext_tiny-983f1562.pth", 82.52, 96.146, crop=224 / 236),
     Pretrained("alexnet_torchvision", "alexnet-owt-7be5be79.pth", 56.522, 79.066),
     Pretrained("vgg16", "vgg16-397923af.pth", 71.592, 90.382),
