@@ -1,6 +1,6 @@
 # Everything starts from Python 3.11 or newer, make, and a package index.
 #
-#   make demo      train LeNet-5 on handwritten digits and write a report of what it learned
+#   make demo      train LeNet-5 on handwritten digits and write a report of what it learned; explain two photographs
 #   make test      run the tests, a worker on each core                  (ARGS="-k pooling" picks some)
 #   make check     check format, lint and types
 #   make all       check, then test
@@ -19,6 +19,9 @@ BIN = $(VENV)/bin
 PEERS = $(VENV)-peers
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable
 
+# Evaluated when the demo is, and so with the environment's own scikit-learn.
+PHOTOGRAPHS = $(shell $(BIN)/python -c 'import sklearn; print(*(f"{sklearn.__path__[0]}/datasets/images/{name}.jpg" for name in ("china", "flower")))')
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check all format install bench bench-quick clean
 
@@ -30,6 +33,10 @@ demo: $(VENV)/.installed
 	$(BIN)/striate train --out runs/demo
 	$(BIN)/striate report runs/demo
 	@echo "What the network learned: $(CURDIR)/runs/demo/report.html"
+	@echo "Two photographs that come with scikit-learn, by a network that has seen ImageNet:"
+	$(BIN)/striate predict efficientnet_lite0 $(PHOTOGRAPHS) --top 3
+	for photograph in $(PHOTOGRAPHS); do \
+	  $(BIN)/striate explain efficientnet_lite0 $$photograph --out runs/demo/$$(basename $$photograph .jpg).html || exit; done
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)

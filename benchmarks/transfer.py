@@ -1,0 +1,246 @@
+"""Photographs from pretrained weights: accuracy and time of `striate train --data FOLDER` beside PyTorch's tutorial.
+
+    python -m benchmarks.transfer default FOLDER [--seeds 5]     the command without options, from its start
+    python -m benchmarks.transfer tutorial FOLDER [--epochs 25]  the loops of PyTorch's transfer learning tutorial
+    python -m benchmarks.transfer few FOLDER [--draws 10]        5, 10, 20 images a class, beside training from nothing
+    python -m benchmarks.transfer step                           fine-tuning steps beside the same loop in plain PyTorch
+
+FOLDER has train/ and val/ (or test/). Every time stands beside the reference matmul rate of its minute. The tutorial's
+loops (pytorch.org, "Transfer Learning for Computer Vision") begin with the same weights, EfficientNet-Lite0's.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+import striate
+from benchmarks.machine import ReferenceRate
+from striate.data import Split
+from striate.data.loader import Loader
+from striate.preprocess import Preprocess
+from striate.training import Recipe, Training
+
+GOAL = 0.95
+SCALE = 220.0  # GFLOP/s that times are scaled to
+
+
+def main() -> None:
+    """Run the part that is named."""
+    options = argparse.ArgumentParser(prog="python -m benchmarks.transfer", description=(__doc__ or "").split("\n")[0])
+    options.add_argument("part", choices=("default", "tutorial", "few", "step"))
+    options.add_argument("folder", nargs="?", help="photographs: a folder with train/ and val/")
+    options.add_argument("--seeds", type=int, default=5)
+    options.add_argument("--epochs", type=int, default=25)
+    options.add_argument("--draws", type=int, default=10)
+    chosen = options.parse_args()
+    if chosen.part != "step" and chosen.folder is None:
+        options.error("name the folder of photographs")
+    if chosen.part == "default":
+        default(chosen.folder, chosen.seeds)
+    elif chosen.part == "tutorial":
+        for frozen in (True, False):
+            tutorial(chosen.folder, chosen.epochs, frozen)
+    elif chosen.part == "few":
+        few(chosen.folder, chosen.draws)
+    else:
+        steps()
+
+
+def default(folder: str, seeds: int) -> None:
+    """`striate train --data FOLDER --seed N` in a process and with an empty cache each."""
+    rate, rows = ReferenceRate(2048, 5), []
+    for seed in range(seeds):
+        before = rate()
+        with tempfile.TemporaryDirectory() as place:
+            began = time.perf_counter()
+            command = [sys.executable, "-m", "striate", "train", "--data", folder, "--seed", str(seed), "--json"]
+            done = subprocess.run(
+                [*command, "--out", f"{place}/run"], env={**os.environ, "STRIATE_CACHE": place},
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            seconds = time.perf_counter() - began
+        product = (before + rate()) / 2
+        rows.append((json.loads(done.stdout)["accuracy"], seconds, product))
+        print(f"seed {seed}: {rows[-1][0]:.2%}, {seconds:.1f} s, {product:.0f} GFLOP/s", flush=True)
+    scaled = statistics.median(seconds * product / SCALE for _, seconds, product in rows)
+    print(f"mean {statistics.mean(row[0] for row in rows):.2%}, median {scaled:.1f} s scaled to {SCALE:.0f} GFLOP/s")
+
+
+class Photographs(Dataset[tuple[Tensor, int]]):
+    """The tutorial's `ImageFolder` with its transforms, written with Pillow."""
+
+    def __init__(self, folder: Path, training: bool):
+        self.classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
+        files = [(path, label) for label, name in enumerate(self.classes) for path in sorted((folder / name).iterdir())]
+        self.files = [each for each in files if each[0].suffix.lower() in (".jpg", ".jpeg", ".png")]
+        self.training = training
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, place: int) -> tuple[Tensor, int]:
+        path, label = self.files[place]
+        image = Image.open(path).convert("RGB")
+        image = _random_crop(image) if self.training else _middle(image)
+        return (torch.from_numpy(np.array(image)).permute(2, 0, 1).float() - 127) / 128, label
+
+
+def _random_crop(image: Image.Image) -> Image.Image:
+    """RandomResizedCrop(224) and a mirror image half of the time."""
+    area, ratio = image.width * image.height * np.random.uniform(0.08, 1), np.exp(np.random.uniform(-0.2877, 0.2877))
+    width, height = (
+        min(image.width, round((area * ratio) ** 0.5)),
+        min(image.height, round((area / ratio) ** 0.5)),
+    )
+    left, top = np.random.randint(image.width - width + 1), np.random.randint(image.height - height + 1)
+    image = image.resize((224, 224), Image.Resampling.BILINEAR, (left, top, left + width, top + height))
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if np.random.rand() < 0.5 else image
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    """Resize(256), CenterCrop(224)."""
+    ratio = 256 / min(image.size)
+    image = image.resize((round(image.width * ratio), round(image.height * ratio)), Image.Resampling.BILINEAR)
+    left, top = (image.width - 224) // 2, (image.height - 224) // 2
+    return image.crop((left, top, left + 224, top + 224))
+
+
+def tutorial(folder: str, epochs: int, frozen: bool) -> None:
+    """The tutorial's loop: SGD 0.001 with momentum 0.9, a tenth of it every 7 epochs, batches of 4; until 95 %."""
+    torch.manual_seed(0)
+    np.random.seed(0)
+    held = Path(folder, "val") if Path(folder, "val").is_dir() else Path(folder, "test")
+    train, val = Photographs(Path(folder, "train"), True), Photographs(held, False)
+    product, began = ReferenceRate(2048, 5)(), time.perf_counter()
+    model = striate.create("efficientnet_lite0", len(train.classes), 3, 224, 0, "imagenet", adapt=True)
+    if frozen:
+        for parameter in model.parameters():
+            parameter.requires_grad = False
+        for parameter in model.classifier.parameters():  # type: ignore[union-attr]
+            parameter.requires_grad = True
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.001, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=7, gamma=0.1)
+    reached, best = None, 0.0
+    for epoch in range(epochs):
+        model.train()
+        for images, labels in DataLoader(train, batch_size=4, shuffle=True, num_workers=2):
+            optimizer.zero_grad()
+            F.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+        schedule.step()
+        accuracy = _accuracy(model, val)
+        best, seconds = max(best, accuracy), time.perf_counter() - began
+        print(f"{'frozen' if frozen else 'all layers'}, epoch {epoch + 1}: {accuracy:.2%}, {seconds:.0f} s", flush=True)
+        if accuracy >= GOAL:
+            reached = seconds
+            break
+    when = "not reached" if reached is None else f"{reached:.0f} s, {reached * product / SCALE:.0f} s scaled"
+    print(f"{'frozen' if frozen else 'all layers'}: {GOAL:.0%} {when}; best {best:.2%}; {product:.0f} GFLOP/s")
+
+
+@torch.no_grad()
+def _accuracy(model: nn.Module, images: Photographs) -> float:
+    model.eval()
+    right = sum(int((model(x).argmax(1) == y).sum()) for x, y in DataLoader(images, batch_size=4, num_workers=2))
+    return right / len(images)
+
+
+def few(folder: str, draws: int) -> None:
+    """Accuracy on all held-out images after training on a few of each class."""
+    data = striate.load(folder, image_size=288, channels=3, fit="crop", interpolation="bicubic")
+    small = striate.load(folder, image_size=64, channels=3)
+    for count in (5, 10, 20):
+        found: dict[str, list[float]] = {"transfer": [], "from nothing": []}
+        for draw in range(draws):
+            for name, run in _both(data, small, count, draw):
+                found[name].append((run.result or {})["accuracy"])
+        for name, values in found.items():
+            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            print(f"{count} images a class, {name}: {statistics.mean(values):.2%} ± {spread:.2%}", flush=True)
+
+
+def _both(data: striate.Dataset, small: striate.Dataset, count: int, draw: int) -> Iterator[tuple[str, striate.Run]]:
+    """A run with pretrained weights and one from nothing, on the same few images."""
+    generator = torch.Generator().manual_seed(draw)
+    labels = data.train.labels
+    chosen = torch.cat(
+        [
+            members[torch.randperm(len(members), generator=generator)[:count]]
+            for members in (torch.nonzero(labels == label)[:, 0] for label in range(len(data.classes)))
+        ]
+    )
+    for name, whole in (("transfer", data), ("from nothing", small)):
+        held = whole.held_out
+        train = Split(whole.train.images[chosen], labels[chosen])
+        part = replace(whole, train=train, val=None, test=held[1] if held else None)
+        with tempfile.TemporaryDirectory() as place:
+            if name == "transfer":
+                yield (
+                    name,
+                    striate.train(
+                        "efficientnet_lite0", part, "transfer", weights="imagenet", out=f"{place}/run", seed=draw
+                    ),
+                )
+            else:
+                yield name, striate.train("quicknet_m", part, "fast", out=f"{place}/run", seed=draw, epochs=60)
+
+
+def steps(batch: int = 32, count: int = 5, rounds: int = 3) -> None:
+    """Images a second of fine-tuning steps at 224 pixels in float32, in turns."""
+    images = torch.randint(0, 256, (batch * 2, 224, 224, 3), dtype=torch.uint8)
+    labels = torch.arange(batch * 2) % 10
+    preprocess = Preprocess.resizing((224, 224), 3)
+    rate = ReferenceRate(2048, 5)
+    for name in ("efficientnet_lite0", "resnet50"):
+        recipe = Recipe(
+            precision="float32", augment="none", optimizer="adamw", batch_size=batch, epochs=1000, loss="cross-entropy",
+            clip_norm=0, learning_rate=1e-4,
+        )  # fmt: skip
+        ours = Training(
+            striate.create(name, 10, 3, 224, 0), Loader(Split(images, labels), preprocess, batch, 0), recipe
+        )
+        plain = striate.create(name, 10, 3, 224, 0).train()
+        optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-4)
+        inputs = preprocess.normalize(images[:batch]).contiguous()
+
+        theirs = partial(_plain_step, plain, optimizer, inputs, labels[:batch])
+        iterator, ratios = iter(ours), []
+        next(iterator)
+        theirs()
+        for _ in range(rounds):
+            began = time.perf_counter()
+            for _ in range(count):
+                next(iterator)
+            middle = time.perf_counter()
+            for _ in range(count):
+                theirs()
+            ended = time.perf_counter()
+            ratios.append((ended - middle) / (middle - began))
+        speed = batch * count / (middle - began)
+        print(f"{name}: {speed:.1f} images/s, {statistics.median(ratios):.2f} × plain PyTorch; {rate():.0f} GFLOP/s")
+
+
+def _plain_step(model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, labels: Tensor) -> None:
+    optimizer.zero_grad()
+    F.cross_entropy(model(inputs), labels).backward()
+    optimizer.step()
+
+
+if __name__ == "__main__":
+    main()
