@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import quick, seeds
 
 from striate.training import Recipe, map_loss
-from striate.training.losses import loss_of
+from striate.training.losses import balanced_weights, loss_of
 
 
 def equation_9(distances, targets, penalty):
@@ -77,3 +78,24 @@ def test_mixed_targets_mix_the_losses(seed, classes):
         loss = loss_of(recipe)
         expected = share * loss(logits, one) + (1 - share) * loss(logits, two)
         assert loss(logits, mixed).item() == pytest.approx(expected.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["cross-entropy", "map"])
+def test_class_weights_multiply_each_images_loss(kind: str):
+    logits = torch.randn(12, 3, generator=torch.Generator().manual_seed(1))
+    targets = torch.arange(12) % 3
+    recipe = Recipe(loss=kind, label_smoothing=0.1 if kind == "cross-entropy" else 0.0)
+    weights = torch.tensor([0.5, 1.0, 3.0])
+    each = [loss_of(recipe)(logits[i : i + 1], targets[i : i + 1]) * weights[targets[i]] for i in range(12)]
+    assert torch.allclose(loss_of(recipe, weights)(logits, targets), torch.stack(each).mean())
+    mixed = F.one_hot(targets, 3).float()
+    assert torch.allclose(loss_of(recipe, weights)(logits, mixed), torch.stack(each).mean(), atol=1e-6)
+
+
+def test_balanced_weights_give_each_class_the_same_say():
+    labels = torch.tensor([0] * 6 + [1] * 3 + [2])
+    weights = balanced_weights(labels, 4)
+    assert torch.allclose(weights[labels].mean(), torch.tensor(10 / 10 * 3 / 4))
+    assert weights[3] == 0, "a class without images"
+    totals = torch.zeros(3).index_add(0, labels, weights[labels])
+    assert torch.allclose(totals, totals[0].expand(3))

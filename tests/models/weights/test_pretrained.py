@@ -15,7 +15,15 @@ from striate.errors import CheckpointError
 from striate.models import creation
 from striate.models.weights import pretrained
 from striate.models.weights.imagenet import class_names
-from striate.models.weights.pretrained import HALF, TABLE, Pretrained, described, located, on_this_machine
+from striate.models.weights.pretrained import (
+    HALF,
+    TABLE,
+    Pretrained,
+    described,
+    feature_input,
+    located,
+    on_this_machine,
+)
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +191,12 @@ def test_a_published_file_is_known_by_its_digest_wherever_it_lies(row: Pretraine
     assert creation.trained_input("resnet20", file) == row.preprocess
     file.write_bytes(file.read_bytes() + b"\0")
     assert described(file) is None
+
+
+def test_features_are_best_for_larger_images_of_which_nothing_is_cut():
+    (wheel, *_), resnet = pretrained.rows("efficientnet_lite0"), pretrained.rows("resnet18")[0]
+    found = feature_input(wheel.preprocess)
+    assert (found.height, found.width, found.crop, found.interpolation) == (288, 288, 1.0, "bicubic")
+    assert found.mean == wheel.preprocess.mean
+    assert feature_input(resnet.preprocess).height == 288
+    assert feature_input(found) == found, "a run's own input stays"
