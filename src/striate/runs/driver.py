@@ -13,6 +13,7 @@ from torch import nn
 
 from striate import models
 from striate.data import Dataset
+from striate.data.copies import with_leak_notes
 from striate.data.dataset import conformed
 from striate.data.loading import as_dataset, short_name, stored_source
 from striate.errors import ArgumentError, CheckpointError, ShapeError
@@ -68,7 +69,7 @@ def train(
     chosen(recipe, settings, name, fine_tuning=weights is not None)  # a mistake here shows before the data is read
     target = pick(device)
     wanted = wanted_input(model, weights)
-    data = _sized(as_dataset(data, **wanted), wanted)
+    data = with_leak_notes(_sized(as_dataset(data, **wanted), wanted))
     recipe = chosen(recipe, settings, name, len(data.train), fine_tuning=weights is not None)
     module, preprocess = _made(model, data, recipe.seed, weights)
     folder = new_folder(Path(out) if out else None, f"{name}-{short_name(data.source)}")
