@@ -1,9 +1,9 @@
 """Copies among images: the same picture twice, with equal pixels or encoded again, at another quality or size.
 
 Every image becomes a thumbnail of 16×16 grey values. Pictures whose thumbnails are nearly equal up to brightness and
-contrast are then compared in colour at up to 64×64 pixels. Re-encoded at JPEG qualities of 30 and more, or at a third
-of their width, photographs differ there by at most a third of their contrast; of 400 photographs of ants and bees no
-two differ by less than nine tenths. Small images have less detail to tell them apart by, so their limit is lower.
+contrast are then compared in colour at up to 64×64 pixels, and are copies if they differ by at most a third of their
+contrast. Small images have less detail to tell them apart by, so their limit is lower. docs/label-errors.md says which
+copies are found.
 """
 
 import hashlib
