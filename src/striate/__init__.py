@@ -12,6 +12,7 @@ from striate.version import __version__ as __version__
 _HOME = {
     "Advice": "striate.inspection",
     "ArchitectureTable": "striate.inspection",
+    "Audit": "striate.inspection",
     "Comparison": "striate.comparison",
     "Dataset": "striate.data",
     "Evaluation": "striate.evaluation",
@@ -26,6 +27,7 @@ _HOME = {
     "Split": "striate.data",
     "StriateError": "striate.errors",
     "advise": "striate.inspection",
+    "audit": "striate.inspection",
     "compare": "striate.comparison",
     "create": "striate.models",
     "describe": "striate.inspection",
@@ -46,6 +48,7 @@ _PACKAGES = (
 __all__ = [
     "Advice",
     "ArchitectureTable",
+    "Audit",
     "Comparison",
     "Dataset",
     "Evaluation",
@@ -60,6 +63,7 @@ __all__ = [
     "Split",
     "StriateError",
     "advise",
+    "audit",
     "augmentation",
     "compare",
     "create",
@@ -84,7 +88,7 @@ if TYPE_CHECKING:
     from striate.errors import StriateError
     from striate.evaluation import Evaluation, Prediction, evaluate, predict
     from striate.inference import Predictor
-    from striate.inspection import Advice, ArchitectureTable, Invariance, advise, describe, invariance
+    from striate.inspection import Advice, ArchitectureTable, Audit, Invariance, advise, audit, describe, invariance
     from striate.models import create
     from striate.preprocess import Preprocess
     from striate.reports import Page, explain, report

@@ -2,19 +2,28 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import typer
+from html_page import Page
 from PIL import Image
 from typer.testing import CliRunner
 
+from striate import models
 from striate.cli.data import data
 from striate.errors import ArgumentError, BadFilesError
 
 app = typer.Typer()
 app.command()(data)
+
+
+@pytest.fixture(autouse=True)
+def without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No features are computed here, whatever is installed."""
+    monkeypatch.setattr(models, "on_this_machine", lambda name: None)
 
 
 def run(*arguments: str | Path) -> tuple[str, str]:
@@ -142,3 +151,60 @@ def test_the_contact_sheet_of_a_pattern_has_a_plain_name(
     striate("data", "pack", pets, "out")
     assert striate("data", "out/{train,val}-000000.tar").code == 0
     assert (tmp_path / "train-val-000000.tar-contact-sheet.png").is_file()
+
+
+# ---------------------------------------------------------------- mistakes in the data
+
+
+@pytest.fixture
+def leaking(pets: Path) -> Path:
+    """The pets in train, and in test two of them and one of train saved again, as a dog."""
+    folder = pets.parent / "leaking"
+    folder.mkdir()
+    pets.rename(folder / "train")
+    for name in ("cats", "dogs"):
+        (folder / "test" / name).mkdir(parents=True)
+        for number in range(10):  # what was noise is now the same for both
+            with Image.open(folder / "train" / name / f"{number}.png") as image:
+                large = image.resize((90, 80), Image.Resampling.BICUBIC)
+                large.transpose(Image.Transpose.ROTATE_180 if name == "dogs" else Image.Transpose.FLIP_LEFT_RIGHT).save(
+                    folder / "train" / name / f"{number}.png"
+                )
+    shutil.copy(folder / "train" / "cats" / "4.png", folder / "test" / "cats" / "same.png")
+    with Image.open(folder / "train" / "cats" / "5.png") as image:
+        image.save(folder / "test" / "dogs" / "again.jpg", quality=85)
+    return folder
+
+
+def test_training_images_in_the_test_set_are_told(leaking: Path, tmp_path: Path) -> None:
+    out, _ = run(leaking, "--out", tmp_path / "a.png")
+    assert "2 test images are training images, too: a test set with training images in it measures nothing" in out
+    assert "pip install 'striate[pretrained]'" in out
+    assert "page:" not in out
+    again, same = (line for line in out.splitlines() if ".png, " in line)
+    assert same.split(": ")[0] == "  in train and test, all cats (same file)"
+    assert again.split(": ")[0] == "  in train and test, as cats and dogs (nearly the same pixels)"
+    assert "striate[pretrained]" not in run(leaking, "--quick", "--out", tmp_path / "a.png")[0]
+
+
+def test_findings_are_in_json_and_on_the_page(leaking: Path, tmp_path: Path) -> None:
+    out, _ = run(leaking, "--json", "--out", tmp_path / "a.png", "--html", tmp_path / "data.html")
+    facts = json.loads(out)
+    assert facts["page"] == str(tmp_path / "data.html")
+    found = facts["audit"]
+    assert (found["images"], found["leaked"], found["model"]) == (22, {"test": 2}, None)
+    (first, second) = found["copies"]
+    assert first["leaks"]
+    assert second["leaks"]
+    assert {image["label"] for image in first["images"]} != {image["label"] for image in second["images"]}
+    page = Page(tmp_path / "data.html")
+    assert page.tags.count("img") == 4
+    assert "2 findings in 22 images" in page.text
+
+
+def test_training_says_so_too(striate: Callable, leaking: Path, tmp_path: Path) -> None:
+    answer = striate("train", "mlp", "--data", leaking, "--epochs", 1, "--image-size", 48, "--out", tmp_path / "run")
+    assert answer.code == 0
+    (line,) = (line for line in answer.err.splitlines() if "test images show" in line)
+    assert line.startswith("2 of 2 test images show a picture of the training images, such as ")
+    assert line.endswith("a test set with training images in it measures nothing; striate data --html lists them")

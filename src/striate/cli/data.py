@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from striate.cli.console import say, show, show_json
-from striate.cli.options import CacheSize, Fit, ImageSize, Json, SkipBad, SourceArgument
+from striate.cli.options import CacheSize, Device, Fit, ImageSize, Json, SkipBad, SourceArgument
 from striate.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -23,16 +23,22 @@ def data(
     skip_bad: Annotated[bool, typer.Option(help="Leave out files that can't be decoded.")] = False,
     cache_size: CacheSize = None,
     out: Annotated[Path | None, typer.Option(help="Where the contact sheet goes: a PNG file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Where the page of findings goes: one HTML file.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Don't look for wrong labels and images of no class.")] = False,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Check a data set: decode all of it, count its classes, and draw a contact sheet.
+    """Check a data set: decode all of it, count its classes, look for mistakes in it, and draw a contact sheet.
+
+    Mistakes are copies, labels that are probably wrong, and images that are blurred, empty, small or of no class. Of
+    more than 10,000 images, as many are checked for more than copies and size.
 
     `striate data pack` writes a folder of images as tar shards; a folder named pack is ./pack.
     """
     if out is not None and out.suffix.lower() != ".png":
         raise ArgumentError(f"--out {out}: the contact sheet is a PNG; choose a name in .png.")
 
-    from striate import files
+    from striate import files, inspection
     from striate.cli.progress import loading
     from striate.data import load
     from striate.data.contact_sheet import contact_sheet
@@ -50,17 +56,24 @@ def data(
             cache_size=None if cache_size is None else bytes_of(cache_size),
             progress=report,
         )
-    for note in dataset.notes:
-        say(note)
+        for note in dataset.notes:
+            say(note)
+        found = inspection.audit(dataset, quick=quick, device=device, progress=report)
     out = out or Path(f"{short_name(source)}-contact-sheet.png")
     picture = io.BytesIO()
     contact_sheet(dataset).save(picture, "PNG")
     files.write_atomic(out, picture.getvalue())
-    facts = _facts(dataset) | {"contact_sheet": str(out)}
+    facts = _facts(dataset) | {"contact_sheet": str(out), "audit": found.to_dict()}
+    if html is not None:
+        from striate.reports import report_audit
+
+        report_audit(found, out=html)
+        facts["page"] = str(html)
     if json:
         show_json(facts)
     else:
-        show(_table(facts))
+        page = [] if html is None else [f"page: {html}"]
+        show("\n\n".join([_table(facts), found.text(), *page]))
     if dataset.skipped and not skip_bad:
         raise BadFilesError(dataset.skipped)
 

@@ -1,8 +1,10 @@
-"""Inspection of networks: architecture, receptive fields, features, attributions, invariance and advice."""
+"""Inspection of networks (architecture, fields, features, attributions, invariance, advice) and of data (audits)."""
 
 from striate.inspection.advice.check import advise
 from striate.inspection.advice.rule import Advice, Finding, Saving
 from striate.inspection.attribution import grad_cam, integrated_gradients, randomised, rank_correlation
+from striate.inspection.audits.audit import audit
+from striate.inspection.audits.result import Audit
 from striate.inspection.extent.field import Field
 from striate.inspection.features import Excitation, features, top_images
 from striate.inspection.invariances.layers import LayerShift
@@ -15,6 +17,7 @@ from striate.inspection.structure.table import ArchitectureTable, LayerRow
 __all__ = [
     "Advice",
     "ArchitectureTable",
+    "Audit",
     "Curve",
     "EffectiveField",
     "Excitation",
@@ -26,6 +29,7 @@ __all__ = [
     "Point",
     "Saving",
     "advise",
+    "audit",
     "describe",
     "effective_field",
     "features",

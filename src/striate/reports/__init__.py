@@ -1,5 +1,6 @@
-"""HTML pages of runs, explanations of one image, comparisons, invariance and pooling experiments."""
+"""HTML pages of runs, explanations of one image, comparisons, invariance and pooling experiments, and audits."""
 
+from striate.reports.audit_page import report_audit
 from striate.reports.comparison_page import report_comparison
 from striate.reports.explanation_page import explain
 from striate.reports.rendering import Page
@@ -9,5 +10,6 @@ __all__ = [
     "Page",
     "explain",
     "report",
+    "report_audit",
     "report_comparison",
 ]

@@ -13,6 +13,7 @@ from torch import nn
 
 from striate import models
 from striate.data import Dataset
+from striate.data.copies import with_leak_notes
 from striate.data.dataset import conformed
 from striate.data.loading import as_dataset, short_name, stored_source
 from striate.errors import ArgumentError, CheckpointError, ShapeError
@@ -72,7 +73,7 @@ def train(
         raise ArgumentError(f"a fitted head needs features that were learnt: begin with weights, such as {PRETRAINED}.")
     target = pick(device)
     wanted = wanted_input(model, weights, fitted)
-    data = _sized(as_dataset(data, **wanted), wanted)
+    data = with_leak_notes(_sized(as_dataset(data, **wanted), wanted))
     asked = asks_for_length(recipe, settings)
     recipe = chosen(recipe, settings, name, len(data.train), fine_tuning=weights is not None)
     module, preprocess = _made(model, data, recipe.seed, weights)
