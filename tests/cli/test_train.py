@@ -304,3 +304,44 @@ def test_a_run_that_says_nothing_of_views_is_told_of_too(striate, tmp_path: Path
     path.write_text(json.dumps(old))
     again = striate("train", "--resume", tmp_path / "run")
     assert (again.code, again.out) == (0, first.out)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of colour pictures that are large enough for pretrained weights: stripes across and along."""
+    folder = tmp_path_factory.mktemp("data") / "photographs"
+    random = np.random.default_rng(0)
+    for name in ("across", "along"):
+        (folder / name).mkdir(parents=True)
+        for number in range(12):
+            stripes = (np.arange(96) // 12 % 2 * 150)[:, None, None] + np.zeros((96, 96, 3))
+            pixels = stripes if name == "across" else stripes.transpose(1, 0, 2)
+            pixels = (pixels + random.integers(0, 100, (96, 96, 3))).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.mark.slow
+def test_photographs_begin_from_pretrained_weights_by_default(striate, photographs: Path, tmp_path: Path):
+    answer = striate("train", "--data", photographs, "--image-size", 96, "--out", tmp_path / "run")
+    assert answer.code == 0, answer.err
+    assert answer.out.startswith("efficientnet_lite0 on ")
+    assert "efficientnet_lite0 with ImageNet weights; 'striate train quicknet_m --recipe fast" in answer.err
+    assert "cross-validated" in answer.err
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (kept["weights"], kept["recipe"]["name"], kept["preprocess"]["width"]) == ("imagenet", "transfer", 96)
+    again = striate("train", "--data", photographs, "--recipe", "transfer", "--image-size", 96, "--out", tmp_path / "b")
+    assert sha256((tmp_path / "run" / "model.safetensors").read_bytes()) == sha256(
+        (tmp_path / "b" / "model.safetensors").read_bytes()
+    ), again.err
+
+
+def test_small_pictures_are_trained_from_nothing_by_default(striate, pictures: Path, tmp_path: Path):
+    answer = striate("train", "--data", pictures, "--epochs", 1, "--out", tmp_path / "run")
+    assert answer.code == 0, answer.err
+    assert "quicknet_m from nothing; 'striate train efficientnet_lite0 --weights imagenet" in answer.err
+
+
+def test_transfer_without_weights_to_be_had_is_one_line(striate, photographs: Path, tmp_path: Path):
+    answer = striate("train", "vgg16", "--data", photographs, "--recipe", "transfer", "--out", tmp_path / "run")
+    assert_one_line(answer, 2, "ImageNet weights of vgg16 are not on this machine", "vgg16-397923af.pth")
