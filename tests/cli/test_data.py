@@ -88,6 +88,11 @@ def test_a_contact_sheet_that_is_no_png_is_refused_before_loading(pets: Path) ->
         run(pets, "--out", "sheet.jpg")
 
 
+def test_a_page_that_is_a_folder_is_refused_before_loading(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match=r"--html .* is a folder: name the file"):
+        run(tmp_path / "nothing", "--html", tmp_path)
+
+
 def test_the_size_of_the_cache_is_taken(pets: Path, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="8 bananas"):
         run(pets, "--cache-size", "8 bananas")
@@ -202,6 +207,7 @@ def test_findings_are_in_json_and_on_the_page(leaking: Path, tmp_path: Path) -> 
     assert "2 findings in 22 images" in page.text
 
 
+@pytest.mark.slow
 def test_training_says_so_too(striate: Callable, leaking: Path, tmp_path: Path) -> None:
     answer = striate("train", "mlp", "--data", leaking, "--epochs", 1, "--image-size", 48, "--out", tmp_path / "run")
     assert answer.code == 0

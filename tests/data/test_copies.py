@@ -57,6 +57,7 @@ def test_a_mirrored_a_brighter_and_a_cut_photograph_are_others():
     assert groups_of_several(copies([stack([first, *others])])) == []
 
 
+@pytest.mark.slow
 def test_small_images_differ_by_less():
     digits = load("digits").train.images
     assert groups_of_several(copies([digits])) == []

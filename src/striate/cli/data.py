@@ -37,6 +37,8 @@ def data(
     """
     if out is not None and out.suffix.lower() != ".png":
         raise ArgumentError(f"--out {out}: the contact sheet is a PNG; choose a name in .png.")
+    if html is not None and html.is_dir():
+        raise ArgumentError(f"--html {html} is a folder: name the file to write, for example {html / 'data.html'}.")
 
     from striate import files, inspection
     from striate.cli.progress import loading
