@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from striate.data import Dataset
-from striate.data.lazy import Images, LazyImages, applied
+from striate.data.lazy import Images, LazyImages, applied, joined
 from striate.errors import StorageError
 from striate.files import cache_folder, write_atomic
 from striate.inference import features_of
@@ -44,11 +44,13 @@ def cached_features(module: nn.Module, data: Dataset, preprocess: Preprocess, de
         return [found[name] for name in sorted(found)]
     images = data.train.images
     views = [images, _mirrored(images)] if mirrored else [images]
-    features = [features_of(module, view, preprocess, device) for view in views]
+    features = features_of(module, joined(views), preprocess, device).split(len(images))
     with suppress(OSError, StorageError):  # a cache that can't be written is one that is not there
-        write_atomic(path, safetensors.torch.save({str(number): view for number, view in enumerate(features)}))
+        write_atomic(
+            path, safetensors.torch.save({str(number): view.contiguous() for number, view in enumerate(features)})
+        )
         _trim(path.parent)
-    return features
+    return list(features)
 
 
 def _mirrored(images: Images) -> Images:
