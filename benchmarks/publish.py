@@ -21,6 +21,8 @@ from benchmarks.store import Store
 from striate.errors import DataError, StriateError
 from striate.files import write_atomic
 
+ROOT = Path(__file__).parents[1]
+
 
 class Section(NamedTuple):
     """Part of the page: a part of the benchmark, and the pattern of its results' keys, as `--match` takes it."""

@@ -137,3 +137,12 @@ def test_plain_pytorch_is_compared(results: Path) -> None:
     text = publish.page(Store.opened(results), "chip", {})
     assert PYTORCH.title in text
     assert "400" in text
+
+
+@pytest.mark.parametrize("results", sorted((publish.ROOT / "benchmarks" / "results").glob("*.json")), ids=str)
+def test_published_pages_are_what_their_results_give(results: Path, tmp_path: Path):
+    for written in publish.publish(results, tmp_path, results.stem):
+        published = publish.ROOT / "docs" / "benchmarks" / written.name
+        if written.suffix == ".md":  # plots differ with Matplotlib's version
+            assert written.read_text() == published.read_text()
+        assert published.exists()

@@ -12,6 +12,7 @@ from command_line import striate as command
 import striate
 from striate.data.images.prepare import prepare
 from striate.errors import CheckpointError, DataError
+from striate.inspection import evidence
 from striate.models import class_names, position
 from striate.runs import Trained
 
@@ -80,6 +81,7 @@ def test_a_folder_with_some_of_imagenets_classes_is_evaluated(lite0: Trained, fo
 def test_the_command_line_takes_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     assert command(monkeypatch, "predict", NAME, PHOTOGRAPHS / "flower.jpg", "--top", 1) == 0
     assert "flower.jpg  daisy" in capsys.readouterr().out
+    monkeypatch.setattr(evidence, "STEPS", 2)  # of integrated gradients, which take most of the time
     assert command(monkeypatch, "explain", NAME, PHOTOGRAPHS / "flower.jpg", "--out", tmp_path / "page.html") == 0
     assert "daisy" in (tmp_path / "page.html").read_text()
 

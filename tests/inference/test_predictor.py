@@ -149,7 +149,7 @@ def asked_often(model, images):
 
 
 FAMILIES = ["mlp", "fashion_cnn", "lenet5", "lenet5_modern", "quicknet_s", "resnet20", "resnet18:stem=small"]
-LARGE = ["alexnet", "vgg16", "googlenet", "resnet50"]
+LARGE = ["alexnet", "googlenet", "resnet50"]
 
 
 @pytest.mark.parametrize("name", ["busy", *FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])

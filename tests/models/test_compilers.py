@@ -9,6 +9,7 @@ from striate.models import Outputs
 pytestmark = pytest.mark.slow
 NAMES = ["alexnet", "alexnet_grouped", "alexnet_torchvision", "googlenet", "googlenet_torchvision", "vgg16"]
 NAMES += ["convnext_tiny", "efficientnet_lite0"]
+TRAINED = ["alexnet_grouped", "googlenet", "convnext_tiny", "efficientnet_lite0"]  # the others have no other layers
 
 
 def made(name):
@@ -26,7 +27,7 @@ def test_export_for_any_batch(name):
     assert program(torch.cat([x, x, x])).shape == (6, 5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TRAINED)
 def test_one_graph_in_training_and_lower_precision(name):
     model, x = made(name).train(), pictures(2, 1, 28, 28).contiguous(memory_format=torch.channels_last)
     torch._dynamo.reset()
