@@ -201,6 +201,7 @@ def test_a_run_on_a_folder_can_be_used_from_anywhere(striate, pictures: Path, tm
     assert striate("evaluate", "run").code == 0
 
 
+@pytest.mark.slow
 def test_a_file_name_that_is_not_text_trains(striate, pictures: Path, tmp_path: Path):
     folder = tmp_path / "pictures"
     for source in pictures.rglob("*.png"):
@@ -336,6 +337,7 @@ def test_photographs_begin_from_pretrained_weights_by_default(striate, photograp
     ), again.err
 
 
+@pytest.mark.slow
 def test_small_pictures_are_trained_from_nothing_by_default(striate, pictures: Path, tmp_path: Path):
     answer = striate("train", "--data", pictures, "--epochs", 1, "--out", tmp_path / "run")
     assert answer.code == 0, answer.err

@@ -110,6 +110,7 @@ def test_compared_networks_read_a_pytorch_data_set_once() -> None:
     assert read == list(range(len(X)))
 
 
+@pytest.mark.slow
 def test_a_module_without_preprocessing_gets_that_of_training(tmp_path: Path) -> None:
     data = striate.load("digits")
     run = striate.train("lenet5", data, epochs=1, out=tmp_path / "run")
@@ -118,6 +119,7 @@ def test_a_module_without_preprocessing_gets_that_of_training(tmp_path: Path) ->
     assert of_data.mean != run.preprocess.mean, "LeNet-5 has values of its own"
 
 
+@pytest.mark.slow
 def test_a_folder_has_the_modules_size_in_every_verb(tmp_path: Path) -> None:
     """A dot on the left or right, which is too dark once the images were brought to the usual 64×64."""
     for position, name in ((20, "left"), (200, "right")):

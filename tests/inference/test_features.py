@@ -39,6 +39,7 @@ def test_the_network_stays_as_it_was():
     assert not torch.equal(made[1].weight, without[1].weight), "it is a copy"
 
 
+@pytest.mark.slow
 def test_many_images_get_the_features_of_each_by_itself():
     made = models.create("mobilenet_v3_large", 3, 1, 32, seed=1)
     images = torch.randint(0, 256, (16 * 8 + 5, 32, 32, 1), dtype=torch.uint8)

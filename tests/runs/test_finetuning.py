@@ -71,6 +71,7 @@ def test_a_run_that_began_with_weights_can_be_stopped_continued_and_repeated(pub
     assert "fine-tune" not in str(run_page.command(whole)) or whole.recipe.name == "fine-tune"
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_another_and_keeps_what_fits(tmp_path: Path):
     first = train("mlp", dataset(), recipe(epochs=1), out=tmp_path / "first")
     second = train("mlp", dataset(), Recipe(epochs=1, augment="none"), weights=first.path, out=tmp_path / "second")
@@ -80,6 +81,7 @@ def test_a_run_goes_on_from_another_and_keeps_what_fits(tmp_path: Path):
     assert second.result["sha256"] != first.result["sha256"]
 
 
+@pytest.mark.slow
 def test_images_get_the_size_that_the_weights_were_trained_with(published: Path, tmp_path: Path):
     torchvisions = {"image_size": (224, 224), "fit": "crop", "crop": 0.875, "interpolation": "bilinear"}
     assert wanted_input("resnet18", published) == torchvisions

@@ -59,6 +59,7 @@ def test_weights_and_results_are_the_same(
     assert report(runs[3], data=load(photographs, image_size=16, skip_bad=True, cache_size=0)).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [False, True], ids=["its source", "a folder"])
 def test_a_run_over_lazy_images_is_resumed(
     named: bool, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

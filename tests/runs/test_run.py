@@ -93,6 +93,7 @@ def test_the_result_is_the_models_own_score(finished: Run):
     assert measured.loss == pytest.approx(finished.result["loss"])
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes(finished: Run, tmp_path: Path):
     assert weights(train("mlp", dataset(), recipe(), out=tmp_path / "again")) == weights(finished)
     assert weights(train("mlp", dataset(), recipe(seed=1), out=tmp_path / "other")) != weights(finished)
@@ -115,6 +116,7 @@ def test_resuming_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monke
     ]
 
 
+@pytest.mark.slow
 def test_lighting_knows_the_training_images(tmp_path: Path):
     """Its colours are computed again on resume; the run is the one that was not stopped."""
     settings = recipe(augment="flip,lighting=3")
@@ -323,6 +325,7 @@ def test_a_created_module_that_was_changed_is_a_module_of_ones_own(tmp_path: Pat
     assert train(module, dataset(), recipe(), out=tmp_path / "run").architecture is None
 
 
+@pytest.mark.slow
 def test_data_without_a_chosen_size_is_brought_to_the_models(tmp_path: Path):
     data = dataclasses.replace(dataset(5), sized=False)
     assert train("lenet5", data, Recipe(epochs=1), out=tmp_path / "a").preprocess.height == 28
@@ -376,6 +379,7 @@ def test_pressing_ctrl_c_again_does_not_spoil_the_first(tmp_path: Path):
         train("mlp", dataset(), recipe(), out=tmp_path / "run", observer=StopAt(3, interrupt))
 
 
+@pytest.mark.slow
 def test_checkpoints_of_a_run_without_a_run_file_are_not_continued(tmp_path: Path):
     expected = weights(train("mlp", dataset(), recipe(), out=tmp_path / "run"))
     for name in ("run.json", "metrics.jsonl", "result.json", WEIGHTS):

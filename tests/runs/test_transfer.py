@@ -58,6 +58,7 @@ def test_a_frozen_backbone_keeps_every_weight_and_the_head_is_the_fitted_one(fir
     assert run.result["accuracy"] == evaluate(run, dataset()).accuracy > 0.7
 
 
+@pytest.mark.slow
 def test_few_mistakes_leave_fine_tuning_out_unless_it_is_asked_for(first: Run, tmp_path: Path):
     told: list[str] = []
 
@@ -77,6 +78,7 @@ def test_few_mistakes_leave_fine_tuning_out_unless_it_is_asked_for(first: Run, t
     assert len(many.history()) == many.recipe.epochs
 
 
+@pytest.mark.slow
 def test_what_trains_worse_than_the_head_is_not_kept(first: Run, tmp_path: Path):
     data = dataset(150)
     frozen = transferred(first, tmp_path / "frozen", data, freeze_backbone=True)
@@ -86,6 +88,7 @@ def test_what_trains_worse_than_the_head_is_not_kept(first: Run, tmp_path: Path)
     assert all(torch.equal(value, weights(bad)[name]) for name, value in weights(frozen).items())
 
 
+@pytest.mark.slow
 def test_what_trains_better_is_kept(tmp_path: Path):
     blank = train("mlp", dataset(), recipe(epochs=1, learning_rate=1e-9), out=tmp_path / "blank")
     state = striate.create("mlp", len(CLASSES), 1, 8, seed=0, weights=blank.path)
@@ -101,6 +104,7 @@ def test_what_trains_better_is_kept(tmp_path: Path):
     assert run.result["held_out"]["n"] == len(held_out(dataset(300).train.labels, run.recipe))
 
 
+@pytest.mark.slow
 def test_equal_commands_give_equal_bytes_and_a_stopped_run_goes_on(first: Run, tmp_path: Path):
     whole = transferred(first, tmp_path / "whole", data=dataset(150), epochs=2)
 
@@ -119,6 +123,7 @@ def test_equal_commands_give_equal_bytes_and_a_stopped_run_goes_on(first: Run, t
         striate.resume(tmp_path / "cut", data=dataset(150))
 
 
+@pytest.mark.slow
 def test_batch_normalisation_keeps_its_statistics(tmp_path: Path):
     start = train("resnet20", dataset(48), recipe(epochs=1), out=tmp_path / "start")
     run = train(
