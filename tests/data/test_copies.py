@@ -129,3 +129,9 @@ def test_of_images_decoded_on_demand_equal_files_are_found(folder: Callable[...,
         assert note.startswith("1 of 3 test images")
         assert f"{folder() / 'test' / 'dogs' / 'same.png'}, which is {folder() / 'train' / 'cats' / '1.png'}" in note
     assert leak_notes(Dataset("lazy", lazy.classes, Split(lazy.train.images, lazy.train.labels), test=lazy.test)) == []
+
+
+@pytest.mark.parametrize("side", [28, 64, 288])
+def test_digits_are_no_copies_of_each_other_at_any_size(side: int):
+    digits = load("digits", image_size=side)
+    assert leak_notes(digits) == []

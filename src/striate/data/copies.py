@@ -2,8 +2,8 @@
 
 Every image becomes a thumbnail of 16×16 grey values. Pictures whose thumbnails are nearly equal up to brightness and
 contrast are then compared in colour at up to 64×64 pixels, and are copies if they differ by at most a third of their
-contrast. Small images have less detail to tell them apart by, so their limit is lower. docs/label-errors.md says which
-copies are found.
+contrast. Small images have less detail to tell them apart by, and so have enlarged digits, which are grey: their limit
+is lower. docs/label-errors.md says which copies are found.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from striate.types import Progress
 from striate.units import plural
 
 _SIDE, _SIDE_COMPARED = 16, 64
-_DETAILED = 48  # pixels of the shorter side
+_DETAILED = 48  # pixels of the shorter side, of images in colour
 # From how many pixels on: the correlation of two thumbnails, and the difference of two pictures as a share of their
 # contrast, that copies reach.
 _LIMITS = {_DETAILED: (0.97, 0.35), 0: (0.995, 0.08)}
@@ -120,8 +120,8 @@ def _thumbnails(parts: Sequence[Images], progress: Progress | None) -> np.ndarra
 
 
 def _limits(parts: Sequence[Images]) -> tuple[float, float]:
-    side = min(parts[0].shape[1:3])
-    return _LIMITS[_DETAILED if side >= _DETAILED else 0]
+    _, height, width, channels = parts[0].shape
+    return _LIMITS[_DETAILED if min(height, width) >= _DETAILED and channels == 3 else 0]
 
 
 def _equal(parts: Sequence[Images], thumbnails: np.ndarray) -> np.ndarray:
