@@ -3,6 +3,7 @@
     python -m benchmarks.transfer default FOLDER [--seeds 5]     the command without options, from its start
     python -m benchmarks.transfer tutorial FOLDER [--epochs 25]  the loops of PyTorch's transfer learning tutorial
     python -m benchmarks.transfer few FOLDER [--draws 10]        5, 10, 20 images a class, beside training from nothing
+    python -m benchmarks.transfer far                            2,000 images of Fashion-MNIST, which are no photographs
     python -m benchmarks.transfer step                           fine-tuning steps beside the same loop in plain PyTorch
 
 FOLDER has train/ and val/ (or test/). Every time stands beside the reference matmul rate of its minute. The tutorial's
@@ -32,6 +33,7 @@ from torch.utils.data import DataLoader, Dataset
 import striate
 from benchmarks.machine import ReferenceRate
 from striate.data import Split
+from striate.data.dataset import conformed
 from striate.data.loader import Loader
 from striate.preprocess import Preprocess
 from striate.training import Recipe, Training
@@ -43,13 +45,13 @@ SCALE = 220.0  # GFLOP/s that times are scaled to
 def main() -> None:
     """Run the part that is named."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.transfer", description=(__doc__ or "").split("\n")[0])
-    options.add_argument("part", choices=("default", "tutorial", "few", "step"))
+    options.add_argument("part", choices=("default", "tutorial", "few", "far", "step"))
     options.add_argument("folder", nargs="?", help="photographs: a folder with train/ and val/")
     options.add_argument("--seeds", type=int, default=5)
     options.add_argument("--epochs", type=int, default=25)
     options.add_argument("--draws", type=int, default=10)
     chosen = options.parse_args()
-    if chosen.part != "step" and chosen.folder is None:
+    if chosen.part not in ("far", "step") and chosen.folder is None:
         options.error("name the folder of photographs")
     if chosen.part == "default":
         default(chosen.folder, chosen.seeds)
@@ -58,6 +60,8 @@ def main() -> None:
             tutorial(chosen.folder, chosen.epochs, frozen)
     elif chosen.part == "few":
         few(chosen.folder, chosen.draws)
+    elif chosen.part == "far":
+        far()
     else:
         steps()
 
@@ -201,13 +205,32 @@ def _both(data: striate.Dataset, small: striate.Dataset, count: int, draw: int) 
                 yield name, striate.train("quicknet_m", part, "fast", out=f"{place}/run", seed=draw, epochs=60)
 
 
-def steps(batch: int = 32, count: int = 5, rounds: int = 3) -> None:
+def far(images: int = 2000, held: int = 1000, seconds: float = 100.0) -> None:
+    """Accuracy on Fashion-MNIST: a fitted head, four epochs of fine-tuning after it, and quicknet_m from nothing."""
+    whole = striate.load("fashion-mnist")
+    train = Split(whole.train.images[:images], whole.train.labels[:images])
+    test = Split(whole.test.images[:held], whole.test.labels[:held]) if whole.test else None
+    small = replace(whole, train=train, val=None, test=test, loaded=False, source=f"fashion-mnist-{images}")
+    large = conformed(small, Preprocess.resizing((96, 96), 3, "stretch", interpolation="bicubic"))
+    for what, model, data, recipe, settings in (
+        ("fitted head", "efficientnet_lite0", large, "transfer", {"freeze_backbone": True}),
+        ("fine-tuned", "efficientnet_lite0", large, "transfer", {"epochs": 4}),
+        ("from nothing", "quicknet_m", small, "fast", {"budget": seconds}),
+    ):
+        with tempfile.TemporaryDirectory() as place:
+            weights = "imagenet" if recipe == "transfer" else None
+            run = striate.train(model, data, recipe, weights=weights, out=f"{place}/run", **settings)
+            result = run.result or {}
+        print(f"{what}: {result['accuracy']:.2%} of {result['n']:,}, kept {result.get('kept', what)}", flush=True)
+
+
+def steps(batch: int = 32, rounds: int = 3) -> None:
     """Images a second of fine-tuning steps at 224 pixels in float32, in turns."""
     images = torch.randint(0, 256, (batch * 2, 224, 224, 3), dtype=torch.uint8)
     labels = torch.arange(batch * 2) % 10
     preprocess = Preprocess.resizing((224, 224), 3)
     rate = ReferenceRate(2048, 5)
-    for name in ("efficientnet_lite0", "resnet50"):
+    for name, count in (("efficientnet_lite0", 5), ("resnet50", 2)):
         recipe = Recipe(
             precision="float32", augment="none", optimizer="adamw", batch_size=batch, epochs=1000, loss="cross-entropy",
             clip_norm=0, learning_rate=1e-4,

@@ -47,8 +47,11 @@ def test_a_dense_layer_is_applied_to_each_pixel(data, height, width):
 
 
 def test_a_state_of_pytorchs_layers_loads():
-    PixelLinear(3, 2).load_state_dict(nn.Linear(3, 2).state_dict())
-    LayerNorm2d(3).load_state_dict(nn.LayerNorm(3).state_dict())
+    for ours, theirs in ((PixelLinear(3, 2), nn.Linear(3, 2)), (LayerNorm2d(3), nn.LayerNorm(3))):
+        nn.init.normal_(theirs.weight)
+        ours.load_state_dict(theirs.state_dict())
+        x = torch.randn(1, 3, 1, 1)
+        torch.testing.assert_close(ours(x).flatten(), theirs(x.flatten()))
 
 
 def test_layer_scale_scales_the_branch_alone_and_channel_by_channel():

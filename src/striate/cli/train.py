@@ -129,7 +129,7 @@ def train(
 
 
 def asked(wanted: Mapping[str, Any], image_size: int | None, fit: str | None) -> dict[str, Any]:
-    """How images are loaded: as the model wants it, except for what the command says."""
+    """Arguments of `load`: those that the model wants, replaced by what the command says."""
     options = dict(wanted)
     if image_size is not None:
         options["image_size"] = image_size
@@ -142,7 +142,8 @@ def _chosen(
     data: str, model: str | None, recipe: str | None, weights: str | None
 ) -> tuple[str, str, str | None, int | None]:
     """The model, the recipe, the weights to begin with and the image size, with defaults for what is not given."""
-    from striate.runs.usual import BACKBONE, usual
+    from striate.models import BACKBONE, PRETRAINED
+    from striate.runs.usual import usual
 
     if model is None and weights is None and recipe is None:
         found = usual(data)
@@ -150,7 +151,7 @@ def _chosen(
             say(found.note)
         return found.model, found.recipe, found.weights, found.image_size
     if recipe == "transfer":
-        return model or BACKBONE, recipe, weights or "imagenet", None
+        return model or BACKBONE, recipe, weights or PRETRAINED, None
     usual_recipe = "fine-tune" if weights else "modern" if model or data == "digits" else "fast"
     return model or ("lenet5" if data == "digits" else "quicknet_m"), recipe or usual_recipe, weights, None
 

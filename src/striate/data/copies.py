@@ -166,7 +166,7 @@ def _candidates(thumbnails: np.ndarray, correlation: float, since: int) -> np.nd
 
 
 def _are_same(parts: Sequence[Images], pairs: np.ndarray, limit: float) -> np.ndarray:
-    """Whether the pictures of each pair differ by no more than a share of their contrast: bool (pairs,)."""
+    """Compare pairs of pictures; true where they differ by no more than a share of their contrast: bool (pairs,)."""
     same = np.zeros(len(pairs), dtype=bool)
     for start in range(0, len(pairs), _PAIRS):
         part = pairs[start : start + _PAIRS]

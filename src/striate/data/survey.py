@@ -17,7 +17,7 @@ _SOME = 256  # files whose headers are read
 
 @dataclass(frozen=True)
 class Survey:
-    """What some images of a folder are like.
+    """Typical size and colour of the images of a folder.
 
     Args:
         side: the median of the shorter sides, in pixels.

@@ -23,10 +23,19 @@ from striate.models.finetuning import depths, evaluating, freeze_backbone, freez
 from striate.models.initialization import fit, fit_indices
 from striate.models.registry import Architecture, Facts, Option, Outputs, facts, names, parse
 from striate.models.weights.imagenet import class_names, position
+from striate.models.weights.pretrained import (
+    BACKBONE,
+    Normalization,
+    Pretrained,
+    feature_input,
+    located,
+    on_this_machine,
+    rows,
+)
 from striate.models.weights.pretrained import NAME as PRETRAINED
-from striate.models.weights.pretrained import Normalization, Pretrained, feature_input, located, on_this_machine, rows
 
 __all__ = [
+    "BACKBONE",
     "PRETRAINED",
     "Architecture",
     "Facts",

@@ -48,7 +48,7 @@ _norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.01)  # TensorFlow counts m
 
 
 class Scale(NamedTuple):
-    """What tells the sizes apart: factors of channels and of blocks, pixels of the image, dropout."""
+    """Scaling of one size: factors of channels and of blocks, pixels of the image, dropout."""
 
     width: float
     depth: float

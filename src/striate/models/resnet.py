@@ -68,7 +68,7 @@ class BasicBlock(nn.Module):
 
 @dataclass(frozen=True)
 class Style:
-    """What tells the bottlenecks of one network from those of others.
+    """Settings of a bottleneck block, different from network to network.
 
     Args:
         downsample: the stride is that of the first convolution with "v1", as published, of the second with "v1.5",
@@ -129,7 +129,7 @@ Blocks = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Layout:
-    """What tells the networks apart: their name, blocks a stage, and kind of block.
+    """A row of the table: the network's name, blocks a stage, and kind of block.
 
     Args:
         style: of the bottlenecks; without it, the blocks are basic ones.

@@ -15,7 +15,7 @@ from striate.data.lazy import Images, LazyImages, applied, joined
 from striate.errors import StorageError
 from striate.files import cache_folder, write_atomic
 from striate.inference import features_of
-from striate.inference.features import backbone
+from striate.models import head
 from striate.preprocess import Preprocess
 from striate.runs.run import processor
 
@@ -66,7 +66,10 @@ def _key(module: nn.Module, data: Dataset, preprocess: Preprocess, device: torch
         torch.get_num_threads(),
     ]  # fmt: skip
     digest = hashlib.blake2b(json.dumps(made).encode(), digest_size=16)
-    for name, value in backbone(module).state_dict().items():
+    last = {id(parameter) for parameter in head(module).parameters()}
+    for name, value in module.state_dict(keep_vars=True).items():
+        if id(value) in last:  # drawn anew for each data set
+            continue
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     digest.update(repr(module).encode())

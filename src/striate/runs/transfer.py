@@ -31,7 +31,7 @@ HEAD, FITTED = "head.json", "fitted.safetensors"  # in a run's folder
 
 @dataclass(frozen=True)
 class Fit:
-    """How good a fitted head is.
+    """Accuracy of a fitted head, on images it was not fitted to.
 
     Args:
         mistakes: how many training images it takes for another class in cross-validation; `None` where a class has one.
@@ -60,7 +60,7 @@ class Fit:
 
     @property
     def sentence(self) -> str:
-        """What the head is worth, for the user."""
+        """The head's accuracy in one sentence, for the user."""
         if self.mistakes is None:
             return f"The last layer is fitted to the features of {self.images:,} images, too few to cross-validate it."
         return (

@@ -7,11 +7,10 @@ import os
 from dataclasses import dataclass
 
 from striate.data.survey import Survey, survey
-from striate.models import PRETRAINED, on_this_machine
+from striate.models import BACKBONE, PRETRAINED, on_this_machine
 
 SMALL = 64  # pixels; pictures with a shorter side hold too little for features learnt from photographs
 MIDDLE = 224  # pixels; smaller photographs are not worth more than this in every step
-BACKBONE = "efficientnet_lite0"
 
 
 @dataclass(frozen=True)

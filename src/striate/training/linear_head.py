@@ -36,7 +36,7 @@ class LinearHead:
     probabilities: Tensor | None
 
     def mistakes(self, labels: Tensor) -> int | None:
-        """How many images a layer that was fitted without them takes for another class."""
+        """Number of images that a layer fitted without them takes for another class; `None` if unknown."""
         return None if self.probabilities is None else int((self.probabilities.argmax(dim=1) != labels).sum())
 
 
@@ -53,9 +53,8 @@ def fitted_head(views: list[Tensor], labels: Tensor, classes: int, balanced: boo
         balanced: whether each class counts the same, however many images it has.
         seed: of the folds.
     """
-    features = torch.stack(views).double()  # (views, N, features)
-    mean, spread = features.mean((0, 1)), features.std((0, 1), correction=0).clamp(min=1e-6)
-    scaled, y = ((features - mean) / spread).float().numpy(), labels.numpy()
+    scaled, mean, spread = _scaled(views)
+    y = labels.numpy()
     probabilities, penalty = _cross_validated(scaled, y, classes, balanced, seed)
     model = _fit(scaled, y, penalty, balanced)
     coefficients, intercepts = _all_classes(model, classes)
@@ -71,7 +70,16 @@ def cross_validated(features: Tensor, labels: Tensor, classes: int, seed: int = 
     Returns:
         float64 (N, classes), or `None` where a class has a single image.
     """
-    return fitted_head([features], labels, classes, seed=seed).probabilities
+    scaled, _, _ = _scaled([features])
+    probabilities, _ = _cross_validated(scaled, labels.numpy(), classes, False, seed)
+    return None if probabilities is None else torch.from_numpy(probabilities)
+
+
+def _scaled(views: list[Tensor]) -> tuple[np.ndarray, Tensor, Tensor]:
+    """Standardise features, float32 (views, N, features); returns their mean and spread, too, float64 (features,)."""
+    features = torch.stack(views).double()
+    mean, spread = features.mean((0, 1)), features.std((0, 1), correction=0).clamp(min=1e-6)
+    return ((features - mean) / spread).float().numpy(), mean, spread
 
 
 def _cross_validated(

@@ -12,10 +12,11 @@ from striate.errors import ArgumentError
 from striate.hardware import pick
 from striate.inspection.audits import quality
 from striate.inspection.audits.duplicates import duplicates
-from striate.inspection.audits.features import MISSING, MODEL, Extractor, extractor, own_preprocess, reduced
+from striate.inspection.audits.features import MISSING, Extractor, extractor, own_preprocess, reduced
 from striate.inspection.audits.labels import wrong_labels
 from striate.inspection.audits.pictures import Pictures, pictures_of
 from striate.inspection.audits.result import Audit, ImageAt, Oddity, Suspect
+from striate.models import BACKBONE
 from striate.training import cross_validated
 from striate.types import Progress
 from striate.units import listed, percent
@@ -68,7 +69,7 @@ def audit(
         classes=dataset.classes,
         images=len(pictures.places),
         checked=len(chosen),
-        model=MODEL if network else None,
+        model=BACKBONE if network else None,
         copies=copied,
         suspects=tuple(suspects),
         oddities=tuple(odd),

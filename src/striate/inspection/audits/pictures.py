@@ -1,4 +1,4 @@
-"""What an audit looks at: every image's place and size, and its pixels in more detail than for training."""
+"""The images of an audited data set: place, size, and pixels in more detail than for training."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -49,12 +49,12 @@ class Pictures:
 
     @property
     def detailed(self) -> bool:
-        """Whether the images are larger than the small ones of MNIST or CIFAR."""
+        """True if the images are larger than the small ones of MNIST or CIFAR."""
         return max(self.images.shape[1:3]) > DETAILED
 
     @property
     def can_be_sharp(self) -> np.ndarray:
-        """Which images are large enough to tell whether they are blurred: enlarged ones always look so. bool (N,)."""
+        """True for images large enough to tell whether they are blurred; enlarged ones always look so: bool (N,)."""
         side = min(self.images.shape[1:3])
         if not self.close or self.sizes is None:
             return np.full(len(self.places), side >= _LEAST_SHARP)

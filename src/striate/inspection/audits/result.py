@@ -50,18 +50,18 @@ class Copies:
 
     @property
     def leaks(self) -> bool:
-        """Whether the picture is in the training images and among those that measure the result."""
+        """True if the picture is in the training images and among those that measure the result."""
         splits = {image.split for image in self.images}
         return "train" in splits and len(splits) > 1
 
     @property
     def contradicts(self) -> bool:
-        """Whether the copies have different labels."""
+        """True if the copies have different labels."""
         return len({image.label for image in self.images}) > 1
 
     @property
     def where(self) -> str:
-        """Where the copies are: in which splits, and in one class or several."""
+        """The splits of the copies, and whether they have one class or several, in words."""
         splits = list(dict.fromkeys(image.split for image in self.images))
         labels = list(dict.fromkeys(image.label for image in self.images))
         place = f"in {' and '.join(splits)}"
@@ -104,7 +104,7 @@ class Oddity:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found in a data set, the most suspicious first.
+    """Findings of an audit of a data set, the most suspicious first.
 
     Args:
         source: the data set's.
@@ -132,7 +132,7 @@ class Audit:
 
     @property
     def leaked(self) -> dict[str, int]:
-        """How many images of val and of test are training images too, of the splits that have any."""
+        """Number of images of val and of test that are training images too, by split, where there are any."""
         counts: dict[str, int] = {}
         for image in (image for group in self.copies if group.leaks for image in group.images):
             if image.split != "train":

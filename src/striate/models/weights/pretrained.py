@@ -15,6 +15,7 @@ from striate.types import Progress
 
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation, one value a channel
 
+BACKBONE = "efficientnet_lite0"  # for photographs, unless another is asked for: a small package brings its weights
 NAME = "imagenet"  # what `weights=` calls the published weights of a model
 # The normalisation torchvision's models were trained with, and the one its GoogLeNet converts it to.
 IMAGENET: Normalization = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -63,12 +64,12 @@ class Pretrained:
 
     @property
     def preprocess(self) -> Preprocess:
-        """How images of any size become the network's input."""
+        """Preprocessing of images of any size for these weights."""
         return Preprocess(self.size, self.size, 3, "crop", *self.normalization, self.crop, self.interpolation)
 
     @property
     def source(self) -> str:
-        """Where the weights come from and how good they are, in one sentence."""
+        """Origin, licence and accuracy of the weights, in one sentence."""
         origin = self.package or self.hub or self.address.split("/")[2]
         return f"{self.model}, ImageNet weights {self.file} ({origin}, {self.licence}), top-1 {self.top1} %"
 
@@ -130,7 +131,7 @@ TABLE: tuple[Pretrained, ...] = (
 
 
 def feature_input(trained: Preprocess) -> Preprocess:
-    """How images become input for a network's features: larger than in training, nothing of the shorter side cut.
+    """Preprocessing for a network's features: images larger than in training, nothing of the shorter side cut.
 
     Random crops make objects look larger in training than they are in whole images, so a network knows them best where
     images are about 1.3 times as large (Touvron et al. 2019, "Fixing the train-test resolution discrepancy"): here 9/7,
@@ -204,7 +205,7 @@ def located(model: str, progress: Progress | None = None) -> tuple[Pretrained, P
 
 
 def _places(row: Pretrained) -> Iterator[tuple[Path, str]]:
-    """Where a file may be, with the digits that its SHA-256 must begin with."""
+    """Possible paths of a file, with the digits that its SHA-256 must begin with."""
     if row.package:
         try:
             spec = importlib.util.find_spec(row.package)
