@@ -9,7 +9,7 @@ from benchmarks.sizes import BATCHES, NETWORKS
 from benchmarks.store import REFERENCE_RATE, Result, Store
 from benchmarks.tables import median, number, ratio, table, times
 
-CHOSEN = "-chosen"  # key suffix: Striate in the precision that a trial chooses
+CHOSEN = "-chosen"  # key suffix: Striate in its usual precision for the network
 RATES = {"train": "training", "infer": "classification"}
 
 

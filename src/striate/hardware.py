@@ -1,4 +1,4 @@
-"""Cores, threads, memory and devices that this process may use, and which computation is the fastest on them.
+"""Cores, threads, memory and devices that this process may use.
 
 PyTorch is imported where it is needed: processes that decode images do without it.
 """
@@ -8,13 +8,12 @@ import math
 import os
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from striate.errors import ArgumentError
 
@@ -194,19 +193,3 @@ def single_core_threads(count: int, name: str) -> ThreadPoolExecutor:
         finally:
             torch.set_num_threads(usual)
     return threads
-
-
-_REPEATS = 3  # runs of each alternative, of which the quickest counts
-
-
-def quickest(alternatives: Sequence[Callable[[], Any]]) -> int:
-    """Find the fastest alternative, by its best of three interleaved runs: its position."""
-    times = [[_seconds(alternative) for alternative in alternatives] for _ in range(_REPEATS)]
-    best = [min(each) for each in zip(*times, strict=True)]
-    return best.index(min(best))
-
-
-def _seconds(alternative: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    alternative()
-    return time.perf_counter() - began

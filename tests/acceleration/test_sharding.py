@@ -1,11 +1,10 @@
-"""A batch in shares has the answer of the whole, by one thread a core, and is taken where it is faster."""
+"""A batch in shares has the answer of the whole, by one thread a core."""
 
 import threading
 
 import pytest
 import torch
 
-from striate.acceleration import sharding
 from striate.acceleration.sharding import LEAST, shared
 
 
@@ -38,33 +37,19 @@ def batch(count):
     return torch.arange(count * 12, dtype=torch.uint8).view(count, 2, 2, 3)
 
 
-def timed(monkeypatch, faster):
-    """Which way is faster: "together" or "sharded"."""
-    monkeypatch.setattr(sharding, "quickest", lambda ways: [way.func.__name__ for way in ways].index(faster))
-
-
 @torch.inference_mode()
-def test_each_core_answers_for_its_share(two_cores, monkeypatch):
-    timed(monkeypatch, "sharded")
+def test_each_core_answers_for_its_share(two_cores):
     maker, images = Maker(), batch(2 * LEAST)
     answer = shared(maker, images)
-    assert maker.asked == [(2 * LEAST, 2, True), (LEAST, 1, True)]
+    assert maker.asked == [(LEAST, 1, True)]
     assert torch.equal(answer(images), images.sum(dim=(1, 2, 3)).float())
     assert sorted(maker.used) == [(f"striate-predicting_{place}", LEAST, 1) for place in range(2)]
     assert torch.get_num_threads() == 2
 
 
-@torch.inference_mode()
-def test_the_faster_way_is_taken(two_cores, monkeypatch):
-    timed(monkeypatch, "answer")
-    maker = Maker()
-    assert shared(maker, batch(2 * LEAST)) == maker.answer
-
-
 @pytest.mark.parametrize("count", [2 * LEAST - 2, 2 * LEAST + 1])
 @torch.inference_mode()
-def test_few_images_and_unequal_shares_stay_together(two_cores, monkeypatch, count):
-    timed(monkeypatch, "sharded")
+def test_few_images_and_unequal_shares_stay_together(two_cores, count):
     maker = Maker()
     assert shared(maker, batch(count)) == maker.answer
     assert len(maker.asked) == 1
@@ -72,15 +57,11 @@ def test_few_images_and_unequal_shares_stay_together(two_cores, monkeypatch, cou
 
 @torch.inference_mode()
 def test_one_core_has_nothing_to_share(monkeypatch):
-    timed(monkeypatch, "sharded")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     maker = Maker()
     assert shared(maker, batch(2 * LEAST)) == maker.answer
 
 
-@pytest.mark.parametrize("lacking", [LEAST, 2 * LEAST])
 @torch.inference_mode()
-def test_where_there_is_no_function_for_shares_there_are_none(two_cores, monkeypatch, lacking):
-    timed(monkeypatch, "sharded")
-    maker = Maker(lacking)
-    assert shared(maker, batch(2 * LEAST)) == (None if lacking == 2 * LEAST else maker.answer)
+def test_where_there_is_no_function_for_shares_there_is_none(two_cores):
+    assert shared(Maker(lacking=LEAST), batch(2 * LEAST)) is None

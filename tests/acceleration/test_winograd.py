@@ -1,4 +1,4 @@
-"""Convolutions with fewer products are those of the sum, are chosen by time, and only where they can be."""
+"""Convolutions with fewer products are those of the sum, and are chosen by shapes where they can be."""
 
 import time
 
@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import correlate
 
-from striate.acceleration import winograd
-from striate.acceleration.winograd import FILTER, INPUT, OUTPUT, WinogradConvolutions, convolution, transformed
+from striate.acceleration import convolutions, winograd
+from striate.acceleration.convolutions import WinogradConvolutions
+from striate.acceleration.winograd import FILTER, INPUT, OUTPUT, convolution, transformed
 
 
 def drawn(*shape, seed=0):
@@ -43,49 +44,49 @@ def test_many_images_are_taken_in_parts(monkeypatch):
     torch.testing.assert_close(convolution(x, filters, None), whole, rtol=0, atol=1e-4)
 
 
-class Slow:
-    """A clock by which one of both ways takes longer."""
+@pytest.fixture
+def called(monkeypatch):
+    """Wherever it fits, the convolution with fewer products pays; how often it was called."""
+    calls = []
 
-    def __init__(self, monkeypatch, direct):
-        self.now, plain = 0.0, convolution
-        monkeypatch.setattr(time, "perf_counter", lambda: self.now)
+    def counted(*args):
+        calls.append(args)
+        return convolution(*args)
 
-        def fewer(*args):
-            self.now += 1.0
-            return plain(*args)
-
-        def conv2d(*args, **kwargs):
-            self.now += direct
-            return torch.conv2d(*args, **kwargs)
-
-        monkeypatch.setattr(winograd, "convolution", fewer)
-        monkeypatch.setattr(F, "conv2d", conv2d)
+    monkeypatch.setattr(convolutions, "feature_maps_pay", lambda x, weight: True)
+    monkeypatch.setattr(convolutions, "convolution", counted)
+    return calls
 
 
-@pytest.mark.parametrize(("direct", "chosen"), [(0.9, False), (1.1, True)])
-def test_the_faster_way_is_chosen_and_repeated(monkeypatch, direct, chosen):
-    x, weight, bias = drawn(2, 3, 8, 8), drawn(4, 3, 3, 3), drawn(4)
-    expected, made = torch.conv2d(x, weight, bias, padding=1), convolution(x, transformed(weight), bias)
-    Slow(monkeypatch, direct)
-    with WinogradConvolutions() as first:
-        # A mode sees F.conv2d by identity: call the one that is timed.
-        first._faster(F.conv2d, (x, weight, bias), {"padding": 1})
-    assert first.chosen == [chosen]
-    monkeypatch.undo()
-    with WinogradConvolutions(first.chosen) as again:
-        result = F.conv2d(x, weight, bias, padding=1)
-    assert torch.equal(result, made if chosen else expected)
-    assert again.chosen == first.chosen
+def test_where_it_does_not_pay_the_result_is_pytorchs_own():
+    x, weight = drawn(2, 3, 8, 8), drawn(4, 3, 3, 3)
+    with WinogradConvolutions():
+        result = F.conv2d(x, weight, padding=1)
+    assert torch.equal(result, F.conv2d(x, weight, padding=1))
+
+
+def test_what_pays_follows_from_shapes_alone(monkeypatch):
+    """A clock that stands still or runs wild changes nothing."""
+    x, weight = drawn(16, 256, 16, 16), drawn(256, 256, 3, 3) / 48
+    results = []
+    for ticks in (0.0, 1e9):
+        monkeypatch.setattr(time, "perf_counter", lambda ticks=ticks: ticks)
+        with WinogradConvolutions():
+            results.append(F.conv2d(x, weight, padding=1))
+    direct = F.conv2d(x, weight, padding=1)
+    assert torch.equal(*results)
+    assert not torch.equal(results[0], direct)
+    torch.testing.assert_close(results[0], direct, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("options", [{"padding": 1}, {"padding": "same"}, {"padding": (1, 1), "stride": [1, 1]}])
 @pytest.mark.parametrize("biased", [True, False])
-def test_calls_that_fit_are_counted(options, biased):
-    with WinogradConvolutions() as mode:
+def test_calls_that_fit_take_fewer_products(called, options, biased):
+    with WinogradConvolutions():
         F.conv2d(drawn(1, 2, 8, 8), drawn(3, 2, 3, 3), drawn(3) if biased else None, **options)
         torch.nn.Conv2d(2, 3, 3, padding=1)(drawn(1, 2, 8, 8))
         F.conv2d(input=drawn(1, 2, 8, 8), weight=drawn(3, 2, 3, 3), bias=drawn(3), **options)
-    assert len(mode.chosen) == 3
+    assert len(called) == 3
 
 
 @pytest.mark.parametrize(
@@ -100,15 +101,15 @@ def test_calls_that_fit_are_counted(options, biased):
     ],
     ids=["5×5", "no padding", "stride", "dilation", "groups", "no batch"],
 )
-def test_all_else_stays_as_it_is(x, weight, options):
+def test_all_else_stays_as_it_is(called, x, weight, options):
     x, weight = drawn(*x), drawn(*weight)
-    with WinogradConvolutions() as mode:
+    with WinogradConvolutions():
         result = F.conv2d(x, weight, **options)
     assert torch.equal(result, F.conv2d(x, weight, **options))
-    assert mode.chosen == []
+    assert called == []
 
 
-def test_other_precisions_stay_as_they_are():
-    with WinogradConvolutions() as mode:
+def test_other_precisions_stay_as_they_are(called):
+    with WinogradConvolutions():
         F.conv2d(drawn(1, 2, 8, 8).double(), drawn(3, 2, 3, 3).double(), padding=1)
-    assert mode.chosen == []
+    assert called == []

@@ -118,18 +118,16 @@ def test_networks_are_measured(peer: object, files: list[str]) -> None:
         peer.train(**{**common, "parameters": 5}, batch=32, seconds=0, untimed=1)
 
 
-def test_striate_trains_in_float32_or_as_a_trial_finds(files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_striate_trains_in_float32_or_as_is_usual(files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {"network": NETWORK, "parameters": PARAMETERS, "files": files, "batch": 8, "seconds": 0, "untimed": 1}
-    monkeypatch.setattr(striate_peer, "supported", lambda device: True)
-    monkeypatch.setattr(striate_peer, "fastest", lambda model, inputs, device: "bfloat16")
+    monkeypatch.setattr(striate_peer, "usual", lambda model, inputs, batch, device: "bfloat16")
     assert striate_peer.train(**asked)["precision"] == "float32"
     assert striate_peer.train(**asked, trial=True)["precision"] == "bfloat16"
 
 
-def test_striate_classifies_in_float32_or_as_a_trial_finds(files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_striate_classifies_in_float32_or_as_is_usual(files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {"network": NETWORK, "parameters": PARAMETERS, "files": files, "batch": 8, "images": 8, "seconds": 0}
-    monkeypatch.setattr(predictor, "supported", lambda device: True)
-    monkeypatch.setattr(predictor, "quickest", lambda ways: 1)
+    monkeypatch.setattr(predictor, "usual", lambda model, inputs, batch, device: "bfloat16")
     assert striate_peer.infer(**asked)["precision"] == "float32"
     assert striate_peer.infer(**asked, trial=True)["precision"] == "bfloat16"
 

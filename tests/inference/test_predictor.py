@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from striate.acceleration import sharding, winograd
+from striate.acceleration import convolutions, precision
 from striate.acceleration.sharding import LEAST
 from striate.augmentation import views
 from striate.data import Split
@@ -232,21 +232,12 @@ def test_bfloat16_says_nearly_the_same():
 
 
 @pytest.mark.parametrize(
-    ("has", "faster", "expected"),
-    [(True, 0, torch.float32), (True, 1, torch.bfloat16), (False, 1, torch.float32)],
+    ("has", "least", "expected"),
+    [(True, 0, torch.bfloat16), (True, 10**9, torch.float32), (False, 0, torch.float32)],
 )
-def test_the_first_batch_chooses_the_precision(has, faster, expected, monkeypatch):
-    monkeypatch.setattr(inference, "supported", lambda device: has)
-    asked = []
-
-    def quickest(ways):
-        asked.append(len(ways))
-        for way in ways:
-            assert way().shape == (4, 3)
-        return faster
-
-    monkeypatch.setattr(inference, "quickest", quickest)
-    monkeypatch.setattr(torch.jit, "trace", None)  # without a program each call can be seen
+def test_the_first_batch_chooses_the_precision(has, least, expected, monkeypatch):
+    monkeypatch.setattr(precision, "supported", lambda device: has)
+    monkeypatch.setitem(precision.LEAST_WORK, "cpu", least)
     predictor = Predictor(Typed(), PREPROCESS, precision="auto")
     seen = predictor._written.model.seen
     predictor(split(4).images)
@@ -254,18 +245,6 @@ def test_the_first_batch_chooses_the_precision(has, faster, expected, monkeypatc
         seen.clear()
         predictor(split(count).images)
         assert seen == [expected]
-    assert asked == ([2] if has else [])
-
-
-def test_a_program_competes_for_the_choice_and_is_kept_if_it_wins(python, monkeypatch):
-    monkeypatch.setattr(inference, "supported", lambda device: True)
-    for faster, calls in ((0, []), (1, [2])):
-        monkeypatch.setattr(inference, "quickest", lambda ways, faster=faster: faster)
-        predictor = Predictor(lively(Busy()), DIGITS, precision="auto")
-        predictor(pixels(2))
-        python.clear()
-        predictor(pixels(2))
-        assert python == calls
 
 
 def test_an_unknown_precision_is_refused():
@@ -302,15 +281,14 @@ def test_a_predictor_that_is_let_go_takes_its_programs_with_it():
 
 @pytest.mark.slow
 def test_where_both_pay_a_program_is_made_of_shares_with_fewer_products(monkeypatch, python):
-    made, convolution = [], winograd.convolution
+    made, convolution = [], convolutions.convolution
 
     def noted(*args):
         made.append(threading.current_thread().name)
         return convolution(*args)
 
-    monkeypatch.setattr(winograd, "quickest", lambda ways: 1)
-    monkeypatch.setattr(sharding, "quickest", lambda ways: 1)
-    monkeypatch.setattr(winograd, "convolution", noted)
+    monkeypatch.setattr(convolutions, "feature_maps_pay", lambda x, weight: True)
+    monkeypatch.setattr(convolutions, "convolution", noted)
     usual = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

@@ -1,8 +1,8 @@
-"""Acceleration: faster convolutions, batches sharded over CPU cores, and bfloat16 where it is faster."""
+"""Acceleration: faster convolutions, batches sharded over CPU cores, and bfloat16 where it pays."""
 
-from striate.acceleration.precision import fastest, supported
+from striate.acceleration.precision import supported, usual
 
 __all__ = [
-    "fastest",
     "supported",
+    "usual",
 ]

@@ -1,7 +1,7 @@
 """Faster convolutions on the CPU: wide 3×3 ones in training, and small ones in prediction.
 
-Training uses fewer multiplications for the 3×3 convolutions of wide layers, see winograd.py. Which convolutions those
-are depends on their shapes and on the processor, and not on a measurement, so that a run gives the same weights again.
+Wide layers use fewer multiplications for their 3×3 convolutions, see winograd.py. Which convolutions those are depends
+on their shapes and on the processor, and not on a measurement, so that a run gives the same weights again.
 The bounds are where it overtakes oneDNN on two cores, see docs/benchmarks/convolutions.md; with AVX-512 oneDNN gains
 more than the transforms do.
 
@@ -62,6 +62,19 @@ class WinogradGradients(TorchFunctionMode):
             return func(*args, **kwargs)
         images, weight, bias = taken(*args, **kwargs)
         return _convolution(images, weight, bias) if filters_pay(images, weight) else func(*args, **kwargs)
+
+
+class WinogradConvolutions(TorchFunctionMode):
+    """Context in which F.conv2d of very wide 3×3 filters takes fewer multiplications, without gradients."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call `func`, or its replacement."""
+        kwargs = kwargs or {}
+        if func is not F.conv2d or not fits(*args, **kwargs):
+            return func(*args, **kwargs)
+        images, weight, bias = taken(*args, **kwargs)
+        pays = feature_maps_pay(images, weight)
+        return convolution(images, transformed(weight), bias) if pays else func(*args, **kwargs)
 
 
 class _Convolution(torch.autograd.Function):

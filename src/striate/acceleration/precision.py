@@ -1,26 +1,25 @@
-"""Choice of the training precision on a device, by a measurement of one second.
+"""Choice of the training precision on a device, by a rule: equal trainings on equal devices take equal precisions.
 
 Under "bfloat16" convolutions and matrix products, Muon's too, use numbers of 8 bits' precision (PyTorch's autocast);
 weights, momentum, sums and the loss stay float32. bfloat16 has the range of float32, so that no loss scale is needed.
+
+No clock takes part, as a precision decides the weights. `python -m benchmarks.precision` measures on the machine at
+hand what the rule gives away.
 """
 
-import copy
-import math
-import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from striate import seeding
-from striate.acceleration.convolutions import training_convolutions
-from striate.models import Outputs
+from striate.models import evaluating
 
 Precision = Literal["float32", "bfloat16"]
 
-SECONDS = 1.0
+# Multiply-adds of a batch's forward pass: with fewer, casts cost more than the products save.
+LEAST_WORK = {"cpu": 40_000_000, "cuda": 2_000_000_000}
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[None]:
@@ -39,50 +38,31 @@ def supported(device: torch.device) -> bool:
     return any(has and "bf16" in name for name, has in capabilities.items())
 
 
-def fastest(
-    model: nn.Module, inputs: Tensor, device: torch.device, clock: Callable[[], float] = time.perf_counter
-) -> Precision:
-    """Measure in which precision this model's forward and backward pass is the fastest.
+def usual(model: nn.Module, images: Tensor, batch_size: int, device: torch.device) -> Precision:
+    """The usual precision of a model on a device.
 
-    Only precisions are considered for which the device has memory; it is float32 if it has for none. An update is not
-    timed: its gain comes on top.
+    It is bfloat16 where the device has instructions for it, a batch is enough work, and no convolution is depthwise,
+    for which processors have no such instructions.
 
     Args:
-        model: left as it is: a copy is measured.
-        inputs: a training batch, float32 (N, C, H, W).
-        device: where it is to be trained, one for which bfloat16 is `supported`.
-        clock: seconds.
+        model: left as it is.
+        images: one or more of its inputs, float32 (N, C, H, W), on the device that the model is on.
+        batch_size: images in a batch.
+        device: where it is to compute.
     """
-    trial = copy.deepcopy(model).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    inputs = inputs.to(device)
-    times: dict[Precision, float] = {}
-    both: tuple[Precision, ...] = ("float32", "bfloat16")
-    with seeding.scoped(0, "precision", device=device):  # dropout draws
-        fitting = [precision for precision in both if _fits(trial, inputs, precision)]
-        if len(fitting) < 2:
-            return fitting[0] if fitting else "float32"
-        began = clock()
-        while not times or clock() - began < SECONDS:
-            for precision in both:
-                started = clock()
-                _pass(trial, inputs, precision)
-                times[precision] = min(times.get(precision, math.inf), clock() - started)
-    return min(both, key=times.__getitem__)
+    if not supported(device) or any(is_depthwise(module) for module in model.modules()):
+        return "float32"
+    work = batch_size * multiply_adds(model, images[:1])
+    return "bfloat16" if work >= LEAST_WORK[device.type] else "float32"
 
 
-def _fits(model: nn.Module, inputs: Tensor, precision: str) -> bool:
-    """Tell whether there is memory for a pass: the first, in which kernels are chosen and compiled."""
-    try:
-        _pass(model, inputs, precision)
-    except torch.OutOfMemoryError:
-        return False
-    return True
+def multiply_adds(model: nn.Module, images: Tensor) -> int:
+    """Multiply-adds of convolutions and matrix products in a forward pass, as PyTorch counts them."""
+    with evaluating(model), torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model(images)
+    return int(counter.get_total_flops()) // 2
 
 
-def _pass(model: nn.Module, inputs: Tensor, precision: str) -> None:
-    with autocast(precision, inputs.device), training_convolutions(model, inputs.device, precision):
-        outputs = model(inputs)
-    logits: Tensor = outputs.logits if isinstance(outputs, Outputs) else outputs
-    logits.float().logsumexp(dim=1).mean().backward()
-    if inputs.device.type == "cuda":
-        torch.cuda.synchronize(inputs.device)
+def is_depthwise(module: nn.Module) -> bool:
+    """Tell whether the module is a convolution that looks at each channel by itself."""
+    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1

@@ -4,13 +4,12 @@ Cores that work on one layer together wait for each other after each step of it,
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from striate.hardware import quickest, single_core_threads
+from striate.hardware import single_core_threads
 
 LEAST = 16  # images in a shard
 
@@ -19,27 +18,26 @@ BatchFunction = Callable[[Tensor], Tensor]  # from a batch to a result for each 
 
 
 def shared(make: Callable[[Tensor], BatchFunction | None], pixels: Tensor) -> BatchFunction | None:
-    """Make a function for batches of this shape, sharded over the cores or not, whichever is faster now.
+    """Make a function for batches of this shape: sharded over the cores where each core's shard is large enough.
 
     Args:
         make: returns a function for batches like the one passed to it, that threads may share, or `None`; called in
             inference mode.
         pixels: the batch.
     """
-    unsharded, count = make(pixels), torch.get_num_threads()
-    if unsharded is None or count == 1 or len(pixels) % count or len(pixels) < LEAST * count:
-        return unsharded
+    count = torch.get_num_threads()
+    if count == 1 or len(pixels) % count or len(pixels) < LEAST * count:
+        return make(pixels)
     threads = single_core_threads(count, "striate-predicting")
     own = threads.submit(_inferring(make), pixels[: len(pixels) // count]).result()
     if own is None:
-        return unsharded
+        return None
     each = _inferring(own)
 
     def sharded(pixels: Tensor) -> Tensor:
         return torch.cat(list(threads.map(each, pixels.chunk(count))))
 
-    functions = (unsharded, sharded)
-    return functions[quickest([partial(function, pixels) for function in functions])]
+    return sharded
 
 
 def _inferring(function: Callable[[Tensor], Result]) -> Callable[[Tensor], Result]:

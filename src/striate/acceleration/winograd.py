@@ -7,16 +7,11 @@ filters is the same the other way round: from tiles of images and of gradients t
 differ from direct sums by some 10⁻⁵ of their size.
 """
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
-
-from striate.hardware import quickest
 
 INPUT = torch.tensor(
     [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0],
@@ -34,38 +29,6 @@ INPUTS, FILTERS, OUTPUTS = (torch.kron(each, each).float() for each in (INPUT, F
 
 SIDE = 4  # of a tile of the output
 CHUNK = 2**19  # values of transformed tiles: few enough to stay in the cache
-
-
-class WinogradConvolutions(TorchFunctionMode):
-    """Context in which F.conv2d computes 3×3 convolutions by whichever algorithm is faster for these images.
-
-    Each convolution is timed as it is called. With `chosen`, the choices of another context for the same calls, nothing
-    is timed, and a trace contains only the chosen algorithms.
-
-    Args:
-        chosen: for each convolution that fits, in the order of calls, whether to use Winograd's algorithm.
-    """
-
-    def __init__(self, chosen: list[bool] | None = None):
-        super().__init__()
-        self.chosen: list[bool] = [] if chosen is None else list(chosen)
-        self._left = None if chosen is None else iter(chosen)
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call `func`, or its replacement."""
-        kwargs = kwargs or {}
-        if func is not F.conv2d or not fits(*args, **kwargs):
-            return func(*args, **kwargs)
-        if self._left is not None:
-            images, weight, bias = taken(*args, **kwargs)
-            return convolution(images, transformed(weight), bias) if next(self._left) else func(*args, **kwargs)
-        return self._faster(func, args, kwargs)
-
-    def _faster(self, func: Callable[..., Tensor], args: Any, kwargs: Any) -> Tensor:
-        images, weight, bias = taken(*args, **kwargs)
-        alternatives = (partial(func, *args, **kwargs), partial(convolution, images, transformed(weight), bias))
-        self.chosen.append(quickest(alternatives) == 1)
-        return func(*args, **kwargs)
 
 
 def taken(

@@ -17,14 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from striate.acceleration.convolutions import SmallConvolutions
-from striate.acceleration.precision import Precision, autocast, supported
+from striate.acceleration.convolutions import SmallConvolutions, WinogradConvolutions
+from striate.acceleration.precision import Precision, autocast, usual
 from striate.acceleration.sharding import BatchFunction, shared
-from striate.acceleration.winograd import WinogradConvolutions
 from striate.augmentation import views
 from striate.data.lazy import Images
 from striate.errors import unknown
-from striate.hardware import keep_memory, quickest
+from striate.hardware import keep_memory
 from striate.models import evaluating
 from striate.preprocess import Preprocess
 
@@ -78,8 +77,7 @@ def logits_by_program(
 ) -> Tensor:
     """Logits by a program with batch normalisation folded into convolutions: for several batches, on a CPU.
 
-    No clock decides what it computes, as in a `Predictor`, so that equal calls give equal numbers. The arguments are
-    those of `logits_of`; a model that can't be traced is computed as it is written.
+    The arguments are those of `logits_of`; a model that can't be traced is computed as it is written.
     """
     written, target = _Written(model, preprocess), torch.device(device)
     with evaluating(written):
@@ -100,16 +98,17 @@ class Predictor:
 
     It has a copy of the model, so that the model may be trained on: then make another predictor. On a CPU, after 16
     batches of one shape, that shape gets a program, traced and frozen: batch normalisation is folded into convolutions,
-    small convolutions are called directly, and Python is left out; large batches are computed by all cores together or
-    in shares, whichever is faster. It is used only if it gives the copy's logits, and not if images decide what is
-    computed, or if modules have hooks. Threads may share a predictor; they take turns.
+    small convolutions are called directly, very wide ones take fewer products, and Python is left out; of large batches
+    each core computes its share. It is used only if it gives the copy's logits, and not if images decide what is
+    computed, or if modules have hooks. No clock takes part: equal calls give equal numbers on equal processors. Threads
+    may share a predictor; they take turns.
 
     Args:
         model: from (N, C, H, W) to logits (N, classes), a function of its input alone.
         preprocess: how images become input.
         device: where it computes.
         precision: "float32"; "bfloat16", whose logits have two to three digits, as a network that was trained in it has
-            always had; or "auto", which becomes whichever is faster for the first batch.
+            always had; or "auto", which becomes the usual one for the first batch, see acceleration/precision.py.
 
     Raises:
         ArgumentError: for another precision.
@@ -143,20 +142,9 @@ class Predictor:
 
     def _answer(self, pixels: Tensor) -> Tensor:
         if self.precision == "auto":
-            self.precision = self._faster(pixels)
+            inputs = self._written.preprocess.normalize(pixels[:1]).to(self._written.dtype)
+            self.precision = usual(self._written.model, inputs, len(pixels), self._device)
         return self._near(pixels) if self.precision == "bfloat16" else self._exact(pixels)
-
-    def _faster(self, pixels: Tensor) -> Precision:
-        if not supported(self._device):
-            return "float32"
-        if self._has_programs(pixels):
-            self._make_program(pixels)
-        # What they give is fetched, so that another device has computed it.
-        ways = (lambda: self._exact(pixels).cpu(), lambda: self._near(pixels).cpu())
-        if quickest(ways) == 0:
-            return "float32"
-        self._programs.clear()
-        return "bfloat16"
 
     def _near(self, pixels: Tensor) -> Tensor:
         with autocast("bfloat16", self._device):
@@ -230,13 +218,8 @@ def _averaged(seen: list[tuple[float, Tensor]]) -> Tensor:
 
 
 def _fast_program(written: nn.Module, pixels: Tensor) -> BatchFunction | None:
-    """A traced program whose convolutions are, each, the faster one of several."""
-    try:
-        with WinogradConvolutions() as convolutions, SmallConvolutions():
-            written(pixels)
-    except Exception:  # as in `_program`
-        return None
-    return _program(written, pixels, WinogradConvolutions(convolutions.chosen), SmallConvolutions())
+    """A traced program whose convolutions are those that are fast for their shapes."""
+    return _program(written, pixels, WinogradConvolutions(), SmallConvolutions())
 
 
 def _program(written: nn.Module, pixels: Tensor, *convolutions: AbstractContextManager[object]) -> BatchFunction | None:

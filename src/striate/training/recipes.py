@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from striate.acceleration import fastest, supported
+from striate.acceleration import supported, usual
 from striate.data import Dataset
 from striate.errors import ArgumentError, unknown
 from striate.preprocess import Preprocess
@@ -242,10 +242,10 @@ def settled(
         module: the model, ready for its first step.
         data: what it is trained on.
         preprocess: how images become input.
-        device: where it is trained; a trial of a second tells whether bfloat16 is faster, where the device has it.
+        device: where it is trained, which decides between float32 and bfloat16.
         loss: the loss that the model was published with.
     """
     if recipe.precision == "auto" and supported(device) and not recipe.only_fits_head:
-        some = preprocess.normalize(data.train.images[: recipe.batch_size])
-        recipe = recipe.replace(precision=fastest(module, some, device))
+        one = preprocess.normalize(data.train.images[:1]).to(next(module.parameters()).device)
+        recipe = recipe.replace(precision=usual(module, one, recipe.batch_size, device))
     return recipe.resolved(loss, data)
