@@ -39,7 +39,7 @@ class BadFilesError(DataError):
 
     def __init__(self, problems: dict[str, str], skippable: bool = True):
         self.problems = dict(problems)
-        lines = [f"{path}: {reason}" for path, reason in self.problems.items()]
+        lines = [f"{path}: {reason}".replace("\n", "\\n") for path, reason in self.problems.items()]
         them = "it" if len(lines) == 1 else "them"
         advice = f"repair or remove {them}" + (f", or leave {them} out with --skip-bad" if skippable else "")
         if len(lines) == 1:

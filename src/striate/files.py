@@ -130,9 +130,15 @@ def _umask() -> int:
 
 
 def cache_folder() -> Path:
-    """Return the folder for downloads and decoded images: $STRIATE_CACHE, or the system's place for caches."""
+    """Return the folder for downloads and decoded images: $STRIATE_CACHE, or the system's place for caches.
+
+    A user who has no home folder, as in some containers, gets one among the temporary files.
+    """
     own = os.environ.get("STRIATE_CACHE")
-    return Path(own) if own else Path(platformdirs.user_cache_dir("striate"))
+    folder = Path(own) if own else Path(platformdirs.user_cache_dir("striate"))
+    if own or folder.is_absolute():
+        return folder
+    return Path(tempfile.gettempdir()) / f"striate-{os.getuid()}"  # a user without a home: "~" stays as it is
 
 
 def acquire_lock(path: Path) -> FileLock:

@@ -103,6 +103,16 @@ def test_classes_are_matched_by_name(run: Run, shapes: Dataset) -> None:
     assert matched.to_dict() == ours.to_dict()
 
 
+def test_a_class_that_the_data_lacks_is_noted(run: Run, shapes: Dataset):
+    test = shapes.test
+    assert test is not None
+    kept = test.labels != 2
+    images, labels = test.images[kept], test.labels[kept]
+    found = evaluate(run, Dataset("two", shapes.classes[:2], Split(images, labels)))
+    assert [each.support for each in found.per_class] == [*labels.bincount().tolist(), 0]
+    assert any("two has no images of dot" in note for note in found.notes)
+
+
 @pytest.mark.parametrize(
     ("classes", "complaint"),
     [

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from striate.preprocess import Fit as FitName
 
 
+WRITTEN = {"contact sheet": "contact_sheet", "page": "page"}  # in the facts
+
+
 def data(
     source: SourceArgument = "digits",
     image_size: ImageSize = None,
@@ -40,12 +43,11 @@ def data(
     if html is not None and html.is_dir():
         raise ArgumentError(f"--html {html} is a folder: name the file to write, for example {html / 'data.html'}.")
 
-    from striate import files, inspection
+    from striate import inspection
     from striate.cli.progress import loading
     from striate.data import load
-    from striate.data.contact_sheet import contact_sheet
     from striate.data.loading import short_name
-    from striate.errors import BadFilesError
+    from striate.errors import BadFilesError, StorageError
     from striate.units import bytes_of
 
     with loading() as report:
@@ -61,23 +63,37 @@ def data(
         for note in dataset.notes:
             say(note)
         found = inspection.audit(dataset, quick=quick, device=device, progress=report)
-    out = out or Path(f"{short_name(source)}-contact-sheet.png")
-    picture = io.BytesIO()
-    contact_sheet(dataset).save(picture, "PNG")
-    files.write_atomic(out, picture.getvalue())
-    facts = _facts(dataset) | {"contact_sheet": str(out), "audit": found.to_dict()}
-    if html is not None:
-        from striate.reports import report_audit
+    facts = _facts(dataset) | {"audit": found.to_dict()}
+    unwritable = None
+    try:
+        facts["contact_sheet"] = str(_write_sheet(dataset, out or Path(f"{short_name(source)}-contact-sheet.png")))
+        if html is not None:
+            from striate.reports import report_audit
 
-        report_audit(found, out=html)
-        facts["page"] = str(html)
+            report_audit(found, out=html)
+            facts["page"] = str(html)
+    except StorageError as error:  # what was found is worth more than its picture
+        facts |= {"contact_sheet": None} | facts
+        unwritable = error
     if json:
         show_json(facts)
     else:
-        page = [] if html is None else [f"page: {html}"]
-        show("\n\n".join([_table(facts), found.text(), *page]))
+        pages = [f"{what}: {facts[key]}" for what, key in WRITTEN.items() if facts.get(key)]
+        show("\n\n".join([_table(facts), found.text(), "\n".join(pages)]).rstrip())
+    if unwritable is not None:
+        raise unwritable
     if dataset.skipped and not skip_bad:
         raise BadFilesError(dataset.skipped)
+
+
+def _write_sheet(dataset: "Dataset", out: Path) -> Path:
+    from striate import files
+    from striate.data.contact_sheet import contact_sheet
+
+    picture = io.BytesIO()
+    contact_sheet(dataset).save(picture, "PNG")
+    files.write_atomic(out, picture.getvalue())
+    return out
 
 
 def _facts(dataset: "Dataset") -> dict[str, Any]:
@@ -122,7 +138,6 @@ def _table(facts: dict[str, Any]) -> str:
         ),
         "",
         f"mean {_numbers(facts['mean'])}, standard deviation {_numbers(facts['std'])} of the training pixels in 0 … 1",
-        f"contact sheet: {facts['contact_sheet']}",
     ]
     return "\n".join(lines)
 

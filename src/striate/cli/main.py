@@ -21,6 +21,7 @@ from striate.cli.train import train
 from striate.errors import StriateError
 from striate.version import __version__
 
+LIVE = "MPLBACKEND"  # Matplotlib's variable for where pictures appear
 INTERRUPTED = 130  # 128 + SIGINT
 
 
@@ -65,6 +66,7 @@ app.command("show depthwise")(depthwise)
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a run failed, 2 the request can't be met, 130 stopped by Ctrl-C."""
+    _prepare_process()
     try:
         app()
     except SystemExit as end:
@@ -88,3 +90,12 @@ def main() -> None:
             "please report it with the traceback that STRIATE_DEBUG=1 shows."
         )
         sys.exit(1)
+
+
+def _prepare_process() -> None:
+    """Make the process independent of what it was started from: a notebook, a service, a closed terminal."""
+    os.environ[LIVE] = "agg"  # a notebook's cell names its own, whose package need not be here
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:  # or a file that is opened later becomes standard error, and gets what libraries print
+        descriptor = os.dup(descriptor)
+    os.close(descriptor)

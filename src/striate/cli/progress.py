@@ -20,11 +20,16 @@ MUCH_WAITING = 0.2  # the share of an epoch from which on there is advice
 SMOOTHING = 0.95  # of the displayed loss, accuracy and speed, per step
 
 
+def is_terminal() -> bool:
+    """True if standard error is a terminal; it may be closed."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 class Progress:
     """Observer for `striate.train` that displays progress; a context manager, so that the display ends on any exit."""
 
     def __init__(self) -> None:
-        self.live = sys.stderr.isatty()
+        self.live = is_terminal()
         self.bar: Any = None
         self.begun: Begun | None = None
         self.epochs = 0
@@ -147,7 +152,7 @@ def advice(begun: Begun) -> str:
 @contextmanager
 def loading() -> Iterator[types.Progress]:
     """Progress display for `load`."""
-    if not sys.stderr.isatty():
+    if not is_terminal():
         yield lambda what, done, total: None
         return
     from rich.console import Console

@@ -8,8 +8,9 @@ import numpy as np
 
 from striate.data.images.image_ref import read_headers
 from striate.data.loading import NAMES
-from striate.data.sources.folder import plan_of, read_layout
+from striate.data.sources.folder import plan_of
 from striate.data.sources.huggingface import PREFIX
+from striate.data.sources.layout import read_layout
 from striate.data.sources.tar_shards import are_shards
 
 _SOME = 256  # files whose headers are read
@@ -45,7 +46,7 @@ def survey(source: str | os.PathLike[str]) -> Survey | None:
     name = os.fspath(source)
     if name in NAMES or name.startswith(PREFIX) or are_shards(name) or not Path(name).is_dir():
         return None
-    plan = plan_of(read_layout(Path(name)), Path(name))
+    plan = plan_of(read_layout(Path(name)))
     images = plan.get("train", [])
     places = np.linspace(0, max(len(images) - 1, 0), min(_SOME, len(images))).astype(int)
     headers, _ = read_headers([images[place][0] for place in places])

@@ -83,8 +83,8 @@ def samples_of(trained: Trained, data: Any = None, whole: bool | None = None) ->
 
     Raises:
         ArgumentError: if a module comes without data, or data is of no known kind.
-        DataError: if a run's own data holds nothing out, or if classes are unknown to the network or missing in the
-            data.
+        DataError: if a run's own data holds nothing out, or if classes are unknown to the network; those that the data
+            lacks are noted.
     """
     dataset, same_place = dataset_for(trained, data)
     run = trained.run
@@ -153,20 +153,20 @@ def _positions(trained: Trained, dataset: Dataset) -> tuple[torch.Tensor, tuple[
     Returns:
         For each of the data's classes its position among the network's, int64 (classes,); and a note, if any.
     """
-    of_imagenet = trained.classes == class_names()
+    of_imagenet, owner = trained.classes == class_names(), trained.run.path if trained.run else trained.name
     places = {name: number for number, name in enumerate(trained.classes)}
     found = {name: position(name) if of_imagenet else places.get(name) for name in dataset.classes}
     missing = [name for name in trained.classes if places[name] not in found.values()]
-    problems = []
     if unknown := [name for name, place in found.items() if place is None]:
-        problems.append(f"unknown to the {'run' if trained.run else 'network'}: {listed(unknown)}")
-    if missing and not of_imagenet:
-        problems.append(f"missing in the data: {listed(missing)}")
-    if problems:
-        owner = trained.run.path if trained.run else trained.name
-        raise DataError(f"the classes of {dataset.source} are not those of {owner}; {'; '.join(problems)}.")
+        lacking = f"; missing in the data: {listed(missing)}" if missing else ""
+        raise DataError(
+            f"the classes of {dataset.source} are not those of {owner}; unknown to the "
+            f"{'run' if trained.run else 'network'}: {listed(unknown)}{lacking}."
+        )
     positions = [place for place in found.values() if place is not None]
     if len(set(positions)) < len(positions):
         raise DataError(f"{dataset.source}: two of its classes are the same class of {trained.name}.")
     few = f"{len(positions):,} of the network's {len(trained.classes):,} classes are in {dataset.source}."
+    if missing and not of_imagenet:
+        few = f"{dataset.source} has no images of {listed(missing)}: how well {owner} tells them is not measured."
     return torch.tensor(positions), (few,) if missing else ()

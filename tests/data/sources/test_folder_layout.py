@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from striate.data.sources.folder import read_layout
+from striate.data.sources.layout import read_layout
 from striate.errors import DataError
 
 Folder = Callable[..., Path]
@@ -51,7 +51,7 @@ def test_other_folders_beside_the_splits_are_passed_over(folder: Folder) -> None
     folder("train", a=1, b=1)
     root = folder("test", a=1, b=1)
     (root / "docs").mkdir()
-    assert read_layout(root).ignored == ("docs",)
+    assert read_layout(root).notes == ("ignored folders next to train: docs",)
 
 
 def test_hidden_and_other_files_are_passed_over(folder: Folder, paint: Callable[..., Path]) -> None:
@@ -92,14 +92,68 @@ def test_names_in_any_alphabet_and_either_unicode_form(folder: Folder) -> None:
     ("val", "complaint"),
     [
         ({"a": 1, "b": 1, "x": 1, "y": 1}, "val has classes that train lacks: x, y"),
-        ({"a": 1}, "val lacks classes of train: b"),
-        ({"a": 1, "B": 1}, "val has classes that train lacks: B; val lacks classes of train: b"),
+        ({"a": 1, "B": 1}, "val has classes that train lacks: B"),
     ],
 )
 def test_classes_are_matched_by_name(val: dict[str, int], complaint: str, folder: Folder) -> None:
     folder("train", a=1, b=1)
     with pytest.raises(DataError, match=complaint):
         read_layout(folder("val", **val))
+
+
+@pytest.mark.parametrize("empty", [True, False], ids=["an empty folder", "no folder"])
+def test_a_class_that_val_lacks_keeps_its_number(empty: bool, folder: Folder) -> None:
+    folder("train", a=1, b=1, c=1)
+    root = folder("val", a=1, c=2)
+    if empty:
+        (root / "val" / "b").mkdir()
+    layout = read_layout(root)
+    assert [len(files) for files in layout.splits["val"].values()] == [1, 0, 2]
+    assert tuple(layout.splits["val"]) == layout.classes
+    assert layout.notes == ("val has no images of b: how well these are told is not measured on it",)
+
+
+def test_train_with_class_folders_is_a_split_whatever_lies_beside_it(folder: Folder) -> None:
+    folder("train", a=1, b=1)
+    layout = read_layout(folder("sample", a=1, b=1))
+    assert layout.classes == ("a", "b")
+    assert layout.notes == ("ignored folders next to train: sample",)
+
+
+def test_images_of_test_without_labels_are_left_out(folder: Folder, paint: Callable[..., Path]) -> None:
+    root = folder("train", a=1, b=1)
+    for place, count in (("test", "1 image"), ("test/images", "2 images")):
+        paint(root / place / "1.png")
+        layout = read_layout(root)
+        assert list(layout.splits) == ["all"]
+        assert layout.classes == ("a", "b")
+        assert layout.notes == (f"left out {count} of {root / 'test'}: without class folders they have no labels",)
+
+
+@pytest.mark.parametrize("under", ["pets", "pets/images", "pets/pets"])
+def test_folders_around_the_data_set_are_looked_into(under: str, folder: Folder) -> None:
+    root = folder(f"{under}/train", a=1, b=1)
+    folder(f"{under}/val", a=1, b=1)
+    layout = read_layout(root)
+    assert (layout.root, list(layout.splits), layout.classes) == (root / under, ["train", "val"], ("a", "b"))
+    assert layout.notes == (f"the images of {root} are those in {root / under}",)
+
+
+def test_a_split_in_a_folder_of_its_name_is_found(folder: Folder) -> None:
+    folder("train/train", a=1, b=1)
+    assert list(listed(folder("val/val", a=1, b=1))) == ["train", "val"]
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"])
+def test_folders_of_systems_are_no_classes(name: str, folder: Folder, paint: Callable[..., Path]) -> None:
+    root = folder(cats=1, dogs=1)
+    paint(root / name / "cats" / "0.png")
+    paint(root / "cats" / name / "thumbnail.png")
+    layout = read_layout(root)
+    assert layout.classes == ("cats", "dogs")
+    assert len(layout.splits["all"]["cats"]) == 1
+    assert layout.notes == (f"passed over {name}: not the user's own",)
+    assert dict(layout.others) == {f"in {name}": 1}
 
 
 def test_an_empty_class_is_named(folder: Folder) -> None:

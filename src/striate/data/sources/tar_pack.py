@@ -13,7 +13,8 @@ from striate import files, seeding
 from striate.data.images.decoder_pool import Decoders
 from striate.data.images.image_ref import ImageRef
 from striate.data.sources import tar_samples
-from striate.data.sources.folder import plan_of, read_layout
+from striate.data.sources.folder import plan_of
+from striate.data.sources.layout import read_layout
 from striate.data.sources.tar_samples import ShardInfo
 from striate.errors import ArgumentError, BadFilesError, DataError
 from striate.hardware import worker_count
@@ -73,7 +74,7 @@ def pack(
     """
     _check(folder, out, shard_size)
     layout = read_layout(folder)
-    plan = plan_of(layout, folder)
+    plan = plan_of(layout)
     problems = _undecodable([image_ref for part in plan.values() for image_ref, _ in part], progress)
     if problems and not skip_bad:
         raise BadFilesError({image_ref.label: reason for image_ref, reason in problems.items()})

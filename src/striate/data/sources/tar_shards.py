@@ -12,8 +12,9 @@ from pathlib import Path
 
 from striate.data.build import Options
 from striate.data.dataset import Dataset
-from striate.data.sources.folder import SPLITS, layout_notes
+from striate.data.sources.folder import file_notes
 from striate.data.sources.labelled import Label, collect_labelled, named
+from striate.data.sources.layout import SPLITS
 from striate.data.sources.tar_samples import Shard, read_shard
 from striate.data.splits import share
 from striate.errors import ArgumentError, DataError
@@ -272,7 +273,7 @@ def _classes(source: str, shards: Sequence[Shard]) -> dict[Label, str]:
 
 def _notes(shards: Sequence[Shard]) -> list[str]:
     """Return notes on shards: ignored members, missing shards, and missing class names."""
-    notes = layout_notes(sum((shard.others for shard in shards), Counter[str]()), ())
+    notes = file_notes(sum((shard.others for shard in shards), Counter[str]()))
     totals = {shard.info.split: shard.info.shards for shard in shards if shard.info}
     present = Counter(shard.info.split for shard in shards if shard.info)
     notes += [
