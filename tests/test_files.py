@@ -14,7 +14,7 @@ from strategies import quick
 
 from striate import files
 from striate.errors import CheckpointError, StorageError
-from striate.files import new_folder, read_json, sha256, write_atomic, write_json
+from striate.files import cache_folder, new_folder, read_json, sha256, write_atomic, write_json
 
 OLD, NEW = b"old", b"new" * 1000
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions and limits")
@@ -237,3 +237,10 @@ def test_a_new_folder_is_on_the_disk_before_it_gets_its_name(tmp_path, happened)
     assert [step for step in happened if step != "folder"] == ["3000 bytes", "rename"]
     if os.name == "posix":
         assert happened == ["3000 bytes", "folder", "rename", "folder"]
+
+
+def test_a_user_without_a_home_has_a_cache_of_their_own(monkeypatch):
+    monkeypatch.delenv("STRIATE_CACHE", raising=False)
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: f"~/.cache/{name}")  # as without a passwd entry
+    assert cache_folder().is_absolute()
+    assert str(os.getuid()) in cache_folder().name

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from striate import models
 from striate.cli.data import data
-from striate.errors import ArgumentError, BadFilesError
+from striate.errors import ArgumentError, BadFilesError, StorageError
 
 app = typer.Typer()
 app.command()(data)
@@ -214,3 +214,15 @@ def test_training_says_so_too(striate: Callable, leaking: Path, tmp_path: Path) 
     (line,) = (line for line in answer.err.splitlines() if "test images show" in line)
     assert line.startswith("2 of 2 test images show a picture of the training images, such as ")
     assert line.endswith("a test set with training images in it measures nothing; striate data --html lists them")
+
+
+def test_what_was_found_is_told_where_its_picture_cannot_be_written(striate, pets, tmp_path, monkeypatch):
+    def refuse(path, data):
+        raise StorageError(f"can't write {path}: Permission denied.")
+
+    monkeypatch.setattr("striate.files.write_atomic", refuse)
+    answer = striate("data", pets, "--quick", "--json", "--out", tmp_path / "sheet.png")
+    assert answer.code == 1
+    assert json.loads(answer.out)["classes"] == ["cats", "dogs"]
+    assert json.loads(answer.out)["contact_sheet"] is None
+    assert answer.err.endswith("Permission denied.\n")

@@ -1,5 +1,6 @@
 """The command line as a whole: help, version, start-up and unexpected ends."""
 
+import os
 import subprocess
 import sys
 
@@ -50,3 +51,15 @@ def test_an_unexpected_error_is_one_line_without_a_traceback(striate, monkeypatc
     assert answer.code == 1
     assert answer.err.count("\n") == 1
     assert "something Striate did not foresee" in answer.err
+
+
+def test_a_notebooks_choice_of_pictures_is_not_ours(striate, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "module://a_notebook.backend")
+    assert striate("--version").code == 0
+    assert os.environ["MPLBACKEND"] == "agg"
+
+
+def test_a_mistyped_model_is_told_with_the_names_there_are(striate):
+    answer = striate("predict", "efficientnet_lit0", "photo.jpg")
+    assert answer.code == 2
+    assert "Did you mean 'efficientnet_lite0'?" in answer.err

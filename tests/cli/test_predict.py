@@ -1,6 +1,8 @@
 """`striate predict`: any image file, one line or one JSON entry each."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +74,32 @@ def test_bad_files_are_named_together_and_nothing_is_printed(
     assert all(str(path) in err for path in (images[1], tmp_path / "missing.png"))
     assert str(images[0]) not in err
     assert "Traceback" not in err
+
+
+def test_folders_and_patterns_stand_for_their_images(
+    run: Run, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("none")
+    for named, expected in ((tmp_path, sorted(map(str, images))), (tmp_path / "[ab].*", [str(p) for p in images[:2]])):
+        assert striate(monkeypatch, "predict", run.path, named, "--json") == 0
+        assert [each["path"] for each in json.loads(capsys.readouterr().out)["predictions"]] == expected
+
+
+def test_a_pipe_is_read(run: Run, images: list[Path]) -> None:
+    command = [sys.executable, "-m", "striate", "predict", str(run.path), "-", "--json"]
+    told = subprocess.run(command, input=images[0].read_bytes(), capture_output=True, check=True)
+    assert json.loads(told.stdout)["predictions"][0]["path"] == "/dev/stdin"
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [("https://example.com/a.jpg", "is an address: download"), ("*.jpeg", "no file matches *.jpeg"),
+     ("empty", "empty is a folder without images")],
+)  # fmt: skip
+def test_what_names_no_image_is_refused(
+    named: str, said: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert striate(monkeypatch, "predict", run.path, named) == 2
+    assert said in capsys.readouterr().err

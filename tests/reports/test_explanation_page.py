@@ -171,3 +171,11 @@ def test_the_network_is_not_changed(run: Run, image: Path, shapes: Dataset) -> N
     explain(run, image, data=shapes, model=model)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_images_of_one_name_have_pages_of_their_own(run: Run, image: Path, shapes: Dataset, tmp_path: Path) -> None:
+    other = tmp_path / "other" / image.name
+    other.parent.mkdir()
+    Image.fromarray(255 - np.asarray(Image.open(image))).save(other)
+    pages = [explain(run, each, data=shapes, model=Residual()).path for each in (image, other, image, other)]
+    assert pages[0] == pages[2] != pages[1] == pages[3]

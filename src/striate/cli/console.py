@@ -5,7 +5,6 @@ as escapes.
 """
 
 import json
-import os
 import re
 import sys
 from typing import Any, TextIO
@@ -21,7 +20,7 @@ def say(text: str) -> None:
     try:
         _print(text, sys.stderr)
     except OSError:  # a reader that is gone, a full disk
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 for the life of the process
+        sys.stderr = None  # type: ignore[assignment]
 
 
 def show(text: str) -> None:

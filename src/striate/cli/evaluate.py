@@ -1,6 +1,5 @@
 """`striate evaluate` and `striate predict`: a run's accuracy and other metrics, and its classes for image files."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,7 +30,9 @@ def evaluate(
 
 def predict(
     run: TrainedModel,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files of any size.")],
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE...", help="Image files of any size, folders, patterns; - for a pipe.")
+    ],
     top: Annotated[int, typer.Option(help="How many classes to list for each image.")] = 5,
     tta: TestTimeAugmentation = None,
     device: Device = "auto",
@@ -39,8 +40,10 @@ def predict(
 ) -> None:
     """Classify images: the most probable classes of each, with their probabilities."""
     from striate import evaluation
+    from striate.data.images.named import STANDARD_INPUT
 
     fetch_weights(run)
+    images = [STANDARD_INPUT if image == "-" else image for image in images]
     predictions = evaluation.predict(run, images, top=top, device=device, tta=tta)
     if json:
         show_json({"predictions": [each.to_dict() for each in predictions]})

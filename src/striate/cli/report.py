@@ -30,7 +30,7 @@ def report(
 
 def explain(
     run: TrainedModel,
-    image: Annotated[Path, typer.Argument(help="An image file of any size.")],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="An image file of any size.")],
     out: Annotated[
         Path | None, typer.Option(help="The file to write; explain-NAME.html in the run's folder if not given.")
     ] = None,

@@ -64,9 +64,9 @@ def predict(
     Args:
         run: a run or its folder, or a module from (N, C, H, W) to logits (N, classes); of a run not finished, the
             newest checkpoint is used.
-        images: one image or several: paths, the bytes of files, PIL images, arrays or tensors (H, W), (H, W, C) or
-            (C, H, W); or a batch of them, an array or tensor of four dimensions. Integers are intensities in 0 … 255,
-            floating-point numbers in 0 … 1.
+        images: one image or several: paths, those of folders and patterns such as "photos/*.jpg" too, the bytes of
+            files, PIL images, arrays or tensors (H, W), (H, W, C) or (C, H, W); or a batch of them, an array or tensor
+            of four dimensions. Integers are intensities in 0 … 255, floating-point numbers in 0 … 1.
         top: how many of the most probable classes each prediction lists, at least 1.
         device: "auto", "cpu" or "cuda".
         model: for a run whose model Striate did not create, a module of the same structure.

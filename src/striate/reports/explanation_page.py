@@ -13,6 +13,7 @@ from striate.data.images.any_image import AnyImage, each_image, prepare_any, ste
 from striate.errors import ArgumentError, DataError
 from striate.evaluation import predict
 from striate.evaluation.samples import dataset_for, network_and_data
+from striate.files import sha256
 from striate.hardware import pick
 from striate.inspection import describe, evidence, receptive_fields
 from striate.inspection.evidence import stages
@@ -69,10 +70,12 @@ def explain(
     trained, data = network_and_data(run, data, module=model, preprocess=preprocess, classes=classes)
     (image,) = _one(each_image(image))
     folder = trained.run.path if trained.run else Path()
-    path = file_to_write(folder / f"explain-{stem_of(image)}.html" if out is None else out, "explain.html")
+    if out is not None:
+        file_to_write(out, "explain.html")  # a mistake here shows before anything is computed
     with trained.on(pick(device)):
         prediction = predict(trained, image, device=device)[0]
         explained = _ExplainedImage(trained, image)
+        path = Path(out) if out is not None else _own_page(folder, stem_of(image), explained.digest)
         layer, reason = (layer, None) if layer else evidence.last_layer(trained.module, trained.input_shape)
         examples, missing = explained.examples(data, layer)
         page: dict[str, Any] = {
@@ -81,7 +84,7 @@ def explain(
             "preprocess": trained.preprocess,
             "similar": evidence.SIMILAR,
         }
-        page |= {"image": os.path.basename(prediction.path), "prediction": prediction}
+        page |= {"image": os.path.basename(prediction.path), "digest": explained.digest, "prediction": prediction}
         page |= {"layer": layer, "no_cam": reason, "missing": missing}
         page |= explained.attributions(trained.classes.index(prediction.label), layer)
         page |= explained.training(examples, layer) | explained.layers(examples)
@@ -94,6 +97,16 @@ def _one(images: list[AnyImage]) -> list[AnyImage]:
     return images
 
 
+def _own_page(folder: Path, name: str, digest: str) -> Path:
+    """The file of an image's page: that of another image of the same name stays."""
+    path = folder / f"explain-{name}.html"
+    try:
+        taken = f'content="{digest}"' not in path.read_text(encoding="utf-8")
+    except (OSError, ValueError):  # none there, or one that can't be read, and so hardly written
+        taken = False
+    return folder / f"explain-{name}-{digest[:8]}.html" if taken else path
+
+
 class _ExplainedImage:
     """An image with the network that classifies it."""
 
@@ -101,6 +114,7 @@ class _ExplainedImage:
         self.trained, self.model = trained, trained.module
         self.device = like(self.model).device
         self.pixels = prepare_any(image, trained.preprocess)
+        self.digest = sha256(self.pixels.tobytes())
         self.shape = trained.input_shape
         self.input = self._input(torch.from_numpy(self.pixels)[None])
         self.work = max(describe(self.model, self.shape).work, 1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from striate.data import Dataset
 from striate.data.lazy import Images
-from striate.errors import ArgumentError, ShapeError, StriateError
+from striate.errors import ArgumentError, ShapeError, StriateError, unknown
 from striate.hardware import pick
 from striate.inference import logits_of
 from striate.models import PRETRAINED, Architecture, create, evaluating, facts, names
@@ -72,6 +72,10 @@ class Trained:
             model = create(model, weights=PRETRAINED)
         if isinstance(model, nn.Module):
             return cls._of_module(model, preprocess, classes, data if isinstance(data, Dataset) else None)
+        if isinstance(model, str) and not Path(model).exists() and Path(model).name == model:
+            raise ArgumentError(
+                f"{unknown('model', model, names())} Runs are named by their folder, and {model} is none here."
+            )
         run = Run.of(model)
         if preprocess is not None or classes is not None:
             raise ArgumentError(f"{run.path} is a run and has its own preprocessing and classes: leave yours out.")

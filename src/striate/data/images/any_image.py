@@ -10,6 +10,7 @@ from torch import Tensor
 
 from striate.data.arrays import Layout, pixel_batch
 from striate.data.images.decode import UndecodableError, upright
+from striate.data.images.named import images_named
 from striate.data.images.prepare import prepare
 from striate.errors import ArgumentError, DataError
 from striate.preprocess import Preprocess
@@ -23,18 +24,26 @@ _FILES = (str, os.PathLike, bytes, bytearray, memoryview)
 def each_image(images: "AnyImage | Iterable[AnyImage]", layout: Layout | None = None) -> list[AnyImage]:
     """List the images given: one, several, or a batch (four dimensions, or layout "NHW").
 
+    A path may be that of a folder, which stands for all images below it, or a pattern such as "photos/*.jpg".
+
     Raises:
-        ArgumentError: for anything else.
+        ArgumentError: for anything else, an address, a folder without images, or a pattern that matches nothing.
     """
     if isinstance(images, np.ndarray | Tensor):
         return list(images) if images.ndim == 4 or (layout == "NHW" and images.ndim == 3) else [images]
+    if isinstance(images, str | os.PathLike):
+        return list(images_named(images))
     if isinstance(images, (*_FILES, Image.Image)):
         return [images]  # type: ignore[list-item]
     if not isinstance(images, Iterable):
         raise ArgumentError(
             f"an image of type {type(images).__name__}: expected a path, bytes, a PIL image, an array or a tensor."
         )
-    return list(images)
+    return [
+        image
+        for given in images
+        for image in (images_named(given) if isinstance(given, str | os.PathLike) else [given])
+    ]
 
 
 def prepare_any(image: AnyImage, preprocess: Preprocess, layout: Layout | None = None) -> np.ndarray:

@@ -1,13 +1,13 @@
 """Layout of a folder of images: which of its folders are classes, which are splits, and what is passed over."""
 
-import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from striate.data.images.decode import SUFFIXES
+from striate.data.images.named import SYSTEM_FOLDERS, images_below, is_passed_over, suffix
 from striate.errors import DataError
 from striate.units import listed, plural
 
@@ -24,11 +24,6 @@ EXPECTED = (
     "Expected one folder of images for each class, as in cats/1.jpg and dogs/1.jpg, or folders named train, val and "
     "test with such folders in each."
 )
-# Folders that systems, storage servers and unpacking programs make for themselves, in lower case.
-SYSTEM_FOLDERS = {
-    "#recycle", "#snapshot", "$recycle.bin", "@eadir", "@tmp", "__macosx", "__pycache__", "lost+found",
-    "system volume information", "thumbnails.noindex",
-}  # fmt: skip
 
 
 Files = dict[str, list[Path]]  # class name to its images, both sorted
@@ -150,12 +145,12 @@ def _classes(root: Path, folders: Mapping[str, Path], others: Counter[str], may_
     if not folders:
         raise DataError(f"{root} has no class folders. {EXPECTED}")
     strays = [path for path in root.iterdir() if path.is_file() and not path.name.startswith(".")]
-    others.update(f"{_suffix(path)} outside the class folders" for path in strays)
+    others.update(f"{suffix(path)} outside the class folders" for path in strays)
     classes = {}
     empty = []
     for name, folder in folders.items():
         before = others.total()
-        classes[name] = _images(folder, others)
+        classes[name] = images_below(folder, others)
         if not classes[name]:
             rest = others.total() - before
             empty.append(f"{folder}" + (f" (only {rest} of other kinds)" if rest else ""))
@@ -169,7 +164,7 @@ def _folders(root: Path) -> dict[str, Path]:
     folders: dict[str, Path] = {}
     for path in root.iterdir():
         name = unicodedata.normalize("NFC", path.name)
-        if _is_passed_over(name) or not path.is_dir():
+        if is_passed_over(name) or not path.is_dir():
             continue
         if name in folders:
             raise DataError(f"{root} has two folders that look the same: '{name}'. Put their files into one.")
@@ -177,10 +172,6 @@ def _folders(root: Path) -> dict[str, Path]:
             raise DataError(f"{root} has a folder whose name can't be printed: {name!a}. Rename it.")
         folders[name] = path
     return dict(sorted(folders.items()))
-
-
-def _is_passed_over(folder: str) -> bool:
-    return folder.startswith(".") or folder.lower() in SYSTEM_FOLDERS
 
 
 def _system_notes(root: Path) -> tuple[str, ...]:
@@ -197,46 +188,12 @@ def _has_images(folder: Path) -> bool:
     )
 
 
-def _images(folder: Path, others: Counter[str]) -> list[Path]:
-    """Return the images anywhere below `folder`, sorted by path; other files are counted in `others`."""
-    images = []
-    for path in _walk(folder, others):
-        if path.suffix.lower() in SUFFIXES:
-            images.append(path)
-        else:
-            others[_suffix(path)] += 1
-    return sorted(images, key=lambda path: path.parts)
-
-
-def _walk(folder: Path, others: Counter[str]) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise error
-
-    top = Path(os.path.realpath(folder))
-    visited = set()  # links may form a cycle, or lead to a parent folder
-    for place, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
-        for name in folders:
-            if name.lower() in SYSTEM_FOLDERS:
-                others[f"in {name}"] += sum(1 for _ in Path(place, name).iterdir())
-        folders[:] = sorted(name for name in folders if not _is_passed_over(name))
-        real = Path(os.path.realpath(place))
-        if real in visited or (real != top and top.is_relative_to(real)):
-            folders.clear()
-            continue
-        visited.add(real)
-        yield from (Path(place, name) for name in files if not name.startswith("."))
-
-
-def _suffix(path: Path) -> str:
-    return path.suffix.lower() or "without a suffix"
-
-
 def _unlabelled(place: Path, train: Files) -> int:
     """Count the images of a split without labels: those beside no class folder, or in one folder that is no class."""
     folders = _folders(place)
     if len(folders) > 1 or any(name in train for name in folders):
         return 0
-    return len(_images(place, Counter()))
+    return len(images_below(place, Counter()))
 
 
 def _matched(root: Path, split: str, classes: Files, train: Files) -> tuple[Files, tuple[str, ...]]:
