@@ -13,7 +13,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import platformdirs
 from filelock import FileLock, Timeout
@@ -92,7 +92,7 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
-def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> IO[bytes]:
+def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
     """Open a regular file, or a link to one, to read its bytes. All files of the user are opened by this function.
 
     Anything else, such as a named pipe or a device, could keep its reader waiting for ever, or has no end.
