@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import signal
+import socket
 import stat
 from contextlib import contextmanager
 
@@ -14,7 +15,16 @@ from strategies import quick
 
 from striate import files
 from striate.errors import CheckpointError, StorageError
-from striate.files import cache_folder, new_folder, read_json, sha256, write_atomic, write_json
+from striate.files import (
+    cache_folder,
+    new_folder,
+    open_regular,
+    read_json,
+    read_regular,
+    sha256,
+    write_atomic,
+    write_json,
+)
 
 OLD, NEW = b"old", b"new" * 1000
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions and limits")
@@ -181,6 +191,41 @@ def test_what_can_not_be_read_is_named(tmp_path):
         read_json(tmp_path / "missing.json")
     with pytest.raises(CheckpointError, match="can't read"):
         read_json(tmp_path)
+
+
+@posix
+def test_only_regular_files_are_opened_and_nothing_is_waited_for(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "terminal").symlink_to("/dev/tty")
+    (tmp_path / "to-pipe").symlink_to(tmp_path / "pipe")
+    descriptors = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    for name in ("pipe", "socket", "device", "to-pipe"):
+        with pytest.raises(OSError, match="not a regular file"):
+            open_regular(tmp_path / name)
+    for name in ("terminal", "gone", "."):  # where there is no terminal, this is what is said
+        with pytest.raises(OSError, match=r"not a regular|No such|Is a directory"):
+            open_regular(tmp_path / name)
+    assert not descriptors or len(os.listdir("/proc/self/fd")) == descriptors, "none is left open"
+    with pytest.raises(CheckpointError, match=r"can't read .*pipe: not a regular file\."):
+        read_json(tmp_path / "pipe")
+
+
+def test_regular_files_and_links_to_them_are_read(tmp_path):
+    (tmp_path / "file").write_bytes(NEW)
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert read_regular(tmp_path / "file") == read_regular(str(tmp_path / "link")) == NEW
+    with open_regular(tmp_path / "link", buffering=0) as file:
+        assert file.read() == NEW
+
+
+def test_json_nested_too_deep_is_damaged(tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(CheckpointError, match=r"deep\.json is damaged: it is nested too deep\."):
+        read_json(tmp_path / "deep.json")
 
 
 def test_sha256_is_the_standards():

@@ -66,6 +66,13 @@ FENCES = {
 }
 
 
+# Where files may be read without `files.open_regular`: the package's own, the system's, and those just written.
+READERS = (
+    *("files.py", "hardware.py", "models/weights/imagenet.py", "reports/rendering.py"),
+    *("runs/run.py", "runs/checkpoints.py"),
+)
+
+
 # ---------------------------------------------------------------- the checker
 
 
@@ -382,3 +389,17 @@ def test_no_circle_is_seen_where_none_is(tmp_path: Path) -> None:
 
 def test_the_root_and_main_may_import_anything(tmp_path: Path) -> None:
     assert violations(made_up(tmp_path, __init__="from striate.cli import main", __main__="import striate.cli")) == []
+
+
+def test_files_of_the_user_are_opened_by_one_function_only():
+    """A named pipe or a device would otherwise keep its reader waiting."""
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        file = path.relative_to(ROOT).as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if file not in READERS else ():
+            match node:
+                case ast.Call(func=ast.Name(id="open")) | ast.Call(func=ast.Attribute(attr="read_bytes" | "read_text")):
+                    found.append(f"{file}:{node.lineno}")
+                case ast.Call(func=ast.Attribute(attr="open"), args=[ast.Constant(value="r" | "rb" | "rt"), *_]):
+                    found.append(f"{file}:{node.lineno}")
+    assert found == []

@@ -1,4 +1,4 @@
-"""Atomic writes of files and folders, reads with clear errors, file locks, and the cache folder.
+"""Atomic writes of files and folders, reads of regular files with clear errors, file locks, and the cache folder.
 
 Locks are the system's own: those of a process that was killed are free.
 """
@@ -9,15 +9,19 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import platformdirs
 from filelock import FileLock, Timeout
 
 from striate.errors import CheckpointError, StorageError
+
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)  # Windows has neither
+_NOT_REGULAR = "not a regular file"
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -88,16 +92,58 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
+def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
+    """Open a regular file, or a link to one, to read its bytes. All files of the user are opened by this function.
+
+    Anything else, such as a named pipe or a device, could keep its reader waiting for ever, or has no end.
+
+    Args:
+        path: the file.
+        buffering: as for Python's `open`.
+
+    Raises:
+        OSError: if it can't be opened, or is no regular file; at once, whatever it is.
+    """
+    return open(path, "rb", buffering, opener=_regular)
+
+
+def _regular(path: str, flags: int) -> int:
+    """Open a file as `open` asks for it, without waiting for what may be at the other end; return its descriptor."""
+    try:
+        handle = os.open(path, flags | _AT_ONCE)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket, or a device that is not there
+            raise OSError(errno.EINVAL, _NOT_REGULAR, path) from None
+        raise
+    mode = os.fstat(handle).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # `open` itself refuses folders
+        os.close(handle)
+        raise OSError(errno.EINVAL, _NOT_REGULAR, path)
+    return handle
+
+
+def read_regular(path: str | os.PathLike[str]) -> bytes:
+    """Read all bytes of a regular file.
+
+    Raises:
+        OSError: as `open_regular`.
+    """
+    with open_regular(path) as file:
+        return file.read()
+
+
 def read_json(path: Path) -> Any:
     """Read the value in a JSON file.
 
     Raises:
-        CheckpointError: naming the file, if it is missing, unreadable or not JSON.
+        CheckpointError: naming the file, if it is missing, unreadable, no regular file or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_regular(path).decode("utf-8"))
     except OSError as error:
         raise CheckpointError(f"can't read {path}: {error.strerror}.") from error
+    except RecursionError:
+        raise CheckpointError(f"{path} is damaged: it is nested too deep.") from None
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged: it is not JSON ({error}).") from error
 

@@ -21,7 +21,7 @@ from scipy.spatial import cKDTree
 from striate.data.dataset import Dataset
 from striate.data.lazy import Images, LazyImages
 from striate.data.statistics import chunk_length
-from striate.files import sha256
+from striate.files import read_regular, sha256
 from striate.resizing import resized_together
 from striate.types import Progress
 from striate.units import plural
@@ -208,5 +208,5 @@ def _equal_files(files: Sequence[str]) -> np.ndarray:
     for positions in sizes.values():
         known: dict[str, int] = {}
         for position in positions if len(positions) > 1 else ():
-            groups[position] = known.setdefault(sha256(Path(files[position]).read_bytes()), position)
+            groups[position] = known.setdefault(sha256(read_regular(files[position])), position)
     return groups

@@ -10,7 +10,7 @@ from striate.models.registry import Architecture, Value, build, facts, option_va
 from striate.models.weights.adapt import fits, input_of, intended, normalization
 from striate.models.weights.file import WeightFile, read
 from striate.models.weights.imagenet import class_names
-from striate.models.weights.load import load
+from striate.models.weights.load import demand_fit, load, outlined
 from striate.models.weights.pretrained import NAME, located
 from striate.preprocess import Preprocess
 from striate.types import Progress
@@ -121,17 +121,19 @@ def _loaded(
         chosen = {**{key: option_value(name, key, value) for key, value in run.options.items()}, **chosen}
     elif theirs and image_size is None:
         image_size = theirs.height, theirs.width
-    model = build(name, classes, channels, image_size, seed, chosen)
+    model = outlined(name, classes, channels, image_size, chosen)
     if "stem" in known.options and "stem" not in chosen:
         for stem in known.options["stem"].values:
             if not fits(model, file):
                 with suppress(ShapeError):  # the image is too small for this stem
-                    other = build(name, classes, channels, image_size, seed, {**chosen, "stem": stem})
+                    other = outlined(name, classes, channels, image_size, {**chosen, "stem": stem})
                     model = other if fits(other, file) else model
     if classes is None or channels is None:
         found = intended(model, file)
         classes, channels = classes or found[0], channels or found[1]
-        model = build(name, classes, channels, image_size, seed, vars(model)["architecture"].options)
+        model = outlined(name, classes, channels, image_size, vars(model)["architecture"].options)
+    demand_fit(model, file, adapt)  # before memory is taken for what a file only claims
+    model = build(name, classes, channels, image_size, seed, vars(model)["architecture"].options)
     notes = load(model, file, adapt)
     vars(model)["notes"] = (f"{file.published.source}.", *notes) if file.published else notes
     if as_published and classes == len(class_names()):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from striate.data import Dataset
 from striate.data.lazy import Images, LazyImages, applied, joined
 from striate.errors import StorageError
-from striate.files import cache_folder, write_atomic
+from striate.files import cache_folder, read_regular, write_atomic
 from striate.inference import features_of
 from striate.models import head
 from striate.preprocess import Preprocess
@@ -39,7 +39,7 @@ def cached_features(module: nn.Module, data: Dataset, preprocess: Preprocess, de
     mirrored = data.mirror and len(data.train) <= MANY
     path = cache_folder() / "features" / f"{_key(module, data, preprocess, device, mirrored)}.safetensors"
     with suppress(OSError, SafetensorError):  # not there, or damaged
-        found = safetensors.torch.load_file(path)
+        found = safetensors.torch.load(read_regular(path))
         path.touch()
         return [found[name] for name in sorted(found)]
     images = data.train.images

@@ -1,6 +1,7 @@
 """The one decoder: every kind of image file gives the right pixels, or one plain reason why not."""
 
 import io
+import os
 import struct
 import time
 import warnings
@@ -206,6 +207,48 @@ def test_the_reasons_are_plain(pixels: np.ndarray, tmp_path: Path) -> None:
     assert reason(tmp_path) == "can't be read (Is a directory)"
     assert reason(saved(Image.fromarray(pixels), "PNG")[:20]) == "truncated"
     assert reason(saved(Image.fromarray(pixels), "JPEG")[:20]) == "damaged or truncated header"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "endless.jpg").symlink_to("/dev/zero")
+    for name in ("pipe.png", "endless.jpg"):
+        assert reason(tmp_path / name) == "can't be read (not a regular file)"
+        with pytest.raises(UndecodableError, match="not a regular file"):
+            probe(tmp_path / name)
+
+
+def without(content: bytes, kind: bytes) -> bytes:
+    """A PNG without its chunk of a kind."""
+    place = content.index(kind) - 4
+    return content[:place] + content[place + 12 + struct.unpack_from(">I", content, place)[0] :]
+
+
+def test_a_palette_image_without_its_palette_is_damaged(pixels: np.ndarray) -> None:
+    content = without(saved(Image.fromarray(pixels).quantize(16), "PNG"), b"PLTE")
+    assert reason(content).startswith("damaged")
+
+
+def test_whatever_a_decoder_raises_is_a_bad_file(pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = saved(Image.fromarray(pixels), "PNG")
+    for error in (AssertionError(), struct.error("short"), RuntimeError("no"), MemoryError(), zlib.error("bad")):
+
+        def fail(*_: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(Image.Image, "load", fail)
+        assert reason(content) in ("damaged (AssertionError)", "damaged (short)", "damaged (no)", "damaged (bad)") or (
+            isinstance(error, MemoryError) and reason(content) == "more pixels than memory can hold"
+        )
+
+
+def test_an_error_in_what_takes_the_picture_is_not_the_files(pixels: np.ndarray) -> None:
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        decode_to(fail, saved(Image.fromarray(pixels), "PNG"))
 
 
 def test_a_wrong_suffix_does_not_matter(pixels: np.ndarray, tmp_path: Path) -> None:

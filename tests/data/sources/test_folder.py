@@ -170,6 +170,18 @@ def test_leaving_out_bad_files_moves_no_good_one(folder: Folder) -> None:
     assert after == before
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_and_devices_are_bad_files_that_can_be_left_out(folder: Folder) -> None:
+    """Whoever opened them would wait for ever, or read without end."""
+    root = folder(cats=4, dogs=4)
+    os.mkfifo(root / "cats" / "pipe.png")
+    (root / "dogs" / "endless.jpg").symlink_to("/dev/zero")
+    with pytest.raises(BadFilesError) as caught:
+        load(root, image_size=8)
+    assert set(caught.value.problems.values()) == {"can't be read (not a regular file)"}
+    assert len(load(root, image_size=8, skip_bad=True).skipped) == 2
+
+
 def test_a_class_of_bad_files_alone_is_an_error_even_when_skipping(folder: Folder) -> None:
     root = folder(cats=3, dogs=2)
     for path in (root / "dogs").iterdir():

@@ -181,3 +181,10 @@ def test_images_and_labels_must_be_as_many() -> None:
     assert split.labels.tolist() == [0, 1, 2]
     with pytest.raises(DataError, match="images has 3 images but labels has 2 labels"):
         mnist.paired(images, labels[:2], Path("images"), Path("labels"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_idx_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "images")
+    with pytest.raises(DataError, match=r"can't read .*images: not a regular file\."):
+        mnist.read(tmp_path / "images", 3)

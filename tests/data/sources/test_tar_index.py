@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -133,3 +134,10 @@ def test_damage_of_any_kind_is_a_plain_error(
     except DataError:
         return
     assert all(0 <= offset <= offset + length <= len(content) for _, offset, length, _ in members)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_tar_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tar")
+    with pytest.raises(DataError, match=r"can't read .*a\.tar: not a regular file\."):
+        read_index(tmp_path / "a.tar")

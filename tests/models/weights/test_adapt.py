@@ -1,6 +1,5 @@
 """Weights from files: what fits, what is adapted, what is refused, and what the errors say."""
 
-import argparse
 import json
 import os
 import zipfile
@@ -130,10 +129,9 @@ def test_a_pickle_that_asks_for_more_is_refused_and_not_run(tmp_path, source, zi
     assert mark.exists()
 
 
-@pytest.mark.parametrize(("value", "what"), [(nn.Linear(2, 2), r"Linear"), (argparse.Namespace(lr=1), "Namespace")])
-def test_a_refusal_says_what_was_asked_for_and_what_to_do(tmp_path, value, what):
-    torch.save({"model": {"a": torch.zeros(2)}, "more": value}, tmp_path / "a.pth")
-    with pytest.raises(CheckpointError, match=rf"{what}\).*save the tensors alone: torch.save\(model.state_dict"):
+def test_a_refusal_says_what_was_asked_for_and_what_to_do(tmp_path):
+    torch.save({"model": {"a": torch.zeros(2)}, "more": nn.Linear(2, 2)}, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=r"Linear\).*save the tensors alone: torch.save\(model.state_dict"):
         read(tmp_path / "a.pth")
 
 
@@ -164,15 +162,14 @@ def test_other_things_are_no_files_of_weights(tmp_path):
         read(tmp_path / "a.txt")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         file.writestr("hello", "world")
-    with pytest.raises(CheckpointError, match=r"a\.zip is damaged, or no file of weights"):
+    with pytest.raises(
+        CheckpointError, match=r"a\.zip holds no weights: it is a zip file, but not one that torch.save"
+    ):
         read(tmp_path / "a.zip")
     for value in ([torch.zeros(2)], {"epoch": 3}, {}, {"state_dict": {}}):
         torch.save(value, tmp_path / "a.pth")
         with pytest.raises(CheckpointError, match="holds no weights: expected a state dict"):
             read(tmp_path / "a.pth")
-    saved(tmp_path / "nan.pth", {"a": torch.tensor([1.0, torch.nan])})
-    with pytest.raises(CheckpointError, match="a holds NaN or infinite numbers"):
-        read(tmp_path / "nan.pth")
 
 
 # ---------------------------------------------------------------- what does not fit

@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -20,6 +20,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from striate.data.images import jpeg
 from striate.errors import DataError
+from striate.files import open_regular
 from striate.resizing import Picture, pixels_of
 
 VERSION = 2  # of the pixels: raise it when decoding changes any pixel, so that old cache entries are not used
@@ -44,8 +45,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What Pillow and the codecs below it raise for damaged files.
-_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, OverflowError, EOFError, ArithmeticError)
 _warning_filters = threading.Lock()  # Python 3.11's are shared by all threads
 _MANY_PIXELS = 25_000_000  # an image of more takes a third of a gigabyte and more while it is decoded
 _HEADER = 2**14  # bytes: enough for most that have no EXIF
@@ -80,7 +79,7 @@ def probe(source: Source) -> tuple[int, int, int]:
         _, plain = _plain_header(file, _HEADER)
         if plain is not None:
             return plain
-        with _opened(file, source) as image:
+        with _opened(file, source) as image, _reported(source):
             width, height = image.size
             # Pillow turns a TIFF by itself, and would decode a PNG to look for EXIF after the pixels.
             known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
@@ -135,10 +134,13 @@ def decode_to(
         if plain is not None:
             return take(plain)
         with _opened(file, source) as image:
-            channels = _channels(image)
-            pixels_held = _reduced(image, at_least)
+            with _reported(source):
+                channels = _channels(image)
+                pixels_held = _reduced(image, at_least)
             with lock if pixels_held > _MANY_PIXELS else nullcontext():
-                return take(_upright(image, channels, source))
+                with _reported(source):
+                    picture = _upright(image, channels, source)
+                return take(picture)
 
 
 def upright(image: Image.Image) -> np.ndarray:
@@ -151,15 +153,11 @@ def upright(image: Image.Image) -> np.ndarray:
         UndecodableError: if it can't be read, or its black and white are unknown.
     """
     name = getattr(image, "filename", "") or b""
-    try:
+    with _reported(name):
         with _quiet():
             image.load()
             copy = image.copy()  # without the file, which may be closed
         return pixels_of(_upright(copy, _channels(copy), name))
-    except UndecodableError:
-        raise
-    except _DAMAGE as error:
-        raise UndecodableError(f"damaged ({error})", name) from error
 
 
 def _plain_header(file: File, count: int) -> tuple[bytes, jpeg.Header | None]:
@@ -228,26 +226,38 @@ def _of_described_jpeg(image: JpegImageFile, channels: int) -> np.ndarray | None
 
 @contextmanager
 def _opened(file: File, source: Source) -> Iterator[Image.Image]:
-    """Open an image and read its header; any error, here or in the block, becomes an UndecodableError."""
-    signature = b""
-    try:
+    """Open an image and read its header."""
+    with _reported(source):
         file.seek(0)
         signature = file.read(16)
-        with io.BufferedReader(file) as buffered:
+        file.seek(0)
+        buffered = io.BufferedReader(file)
+        try:
             with _quiet():
                 image = Image.open(buffered, formats=_FORMATS)
-            with image:
-                yield image
-    except UnidentifiedImageError as error:
-        if not signature:
-            raise UndecodableError("empty file", source) from error
-        known = signature.startswith(_SIGNATURES)
-        raise UndecodableError("damaged or truncated header" if known else "not an image", source) from error
+        except UnidentifiedImageError as error:
+            if not signature:
+                raise UndecodableError("empty file", source) from error
+            known = signature.startswith(_SIGNATURES)
+            raise UndecodableError("damaged or truncated header" if known else "not an image", source) from error
+    with buffered, image:
+        yield image
+
+
+@contextmanager
+def _reported(source: Source) -> Iterator[None]:
+    """Make any error in the block an UndecodableError: there is none that damaged files don't make decoders raise."""
+    try:
+        yield
+    except UndecodableError:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         reason = f"too large: more than {most:.0f} million pixels (decompression bomb guard)"
         raise UndecodableError(reason, source) from error
-    except _DAMAGE as error:
+    except MemoryError as error:
+        raise UndecodableError("more pixels than memory can hold", source) from error
+    except Exception as error:
         message = str(error) or type(error).__name__
         reason = "truncated" if "truncated" in message.lower() else f"damaged ({message})"
         raise UndecodableError(reason, source) from error
@@ -257,7 +267,7 @@ def _file(source: Source) -> File:
     if isinstance(source, bytes):
         return io.BytesIO(source)
     try:
-        return open(source, "rb", buffering=0)
+        return cast(File, open_regular(source, buffering=0))
     except OSError as error:
         raise UndecodableError(f"can't be read ({error.strerror})", source) from error
 
@@ -289,7 +299,7 @@ def _orientation(image: Image.Image) -> int:
     try:
         with _quiet():
             orientation = image.getexif().get(_ORIENTATION)
-    except _DAMAGE:  # a picture whose EXIF is damaged is still a picture, and nothing says that it is turned
+    except Exception:  # a picture whose EXIF is damaged is still a picture, and nothing says that it is turned
         return 1
     return orientation if isinstance(orientation, int) else 1
 

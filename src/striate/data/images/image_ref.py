@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from striate.data.images.decode import UndecodableError, probe
+from striate.files import open_regular
 from striate.hardware import worker_count
 from striate.types import Progress
 
@@ -66,7 +67,7 @@ class ImageRef:
             UndecodableError: if the file can't be read, or ends before the part does.
         """
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 file.seek(self.offset)
                 content = file.read(-1 if self.length is None else self.length)
         except OSError as error:

@@ -12,6 +12,7 @@ import numpy as np
 
 from striate.data.images.image_ref import ImageRef
 from striate.errors import DataError
+from striate.files import open_regular
 
 if TYPE_CHECKING:
     import pyarrow
@@ -38,7 +39,7 @@ def read_rows(path: Path, image: str, label: str) -> Iterator[Row]:
     import pyarrow
 
     try:
-        with pyarrow.memory_map(str(path)) as file:
+        with open_regular(path), pyarrow.memory_map(str(path)) as file:
             everything, first = file.read_buffer(), 0
             for batch in pyarrow.ipc.open_stream(everything):
                 image_refs = _image_refs(path, batch.column(image), everything, first)

@@ -16,6 +16,7 @@ import torch
 from striate.data.dataset import Dataset, Split
 from striate.data.sources.locate import locate
 from striate.errors import DataError
+from striate.files import open_regular
 from striate.types import Progress
 
 
@@ -166,22 +167,23 @@ def paired(images: torch.Tensor, labels: torch.Tensor, images_path: Path, labels
 
 
 def _content(path: Path, size: int | None) -> bytes:
+    # One byte more than expected is enough to see that a file is too long, and keeps a bomb from unfolding.
+    most = -1 if size is None else size + 1
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             compressed = file.read(2) == _GZIP
             file.seek(0)
             if not compressed:
                 if path.suffix == ".gz":
                     raise _damaged(path, "it is not gzip, though its name says so")
-                return file.read()
-            # One byte more than expected is enough to see that a file is too long, and keeps a bomb from unfolding.
-            return gzip.GzipFile(fileobj=file).read(-1 if size is None else size + 1)
+                return file.read(most)
+            return gzip.GzipFile(fileobj=file).read(most)
     except EOFError as error:
         raise _damaged(path, "it is truncated: its gzip stream ends too early") from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise _damaged(path, f"its gzip stream is broken ({error})") from error
     except OSError as error:
-        raise DataError(f"can't read {path}: {error.strerror}.") from error
+        raise DataError(f"can't read {path}: {error.strerror or error}.") from error
 
 
 def _damaged(path: Path, what: str) -> DataError:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from striate.errors import DataError
+from striate.files import open_regular
 
 _BLOCK = tarfile.BLOCKSIZE  # bytes; headers and contents begin at multiples of it
 _CHUNK = 2**20
@@ -53,7 +54,7 @@ def read_index(path: Path) -> Index:
         DataError: naming the byte, if the file is cut off, damaged, compressed, no tar file or can't be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return _read(path, file)
     except OSError as error:
         raise DataError(f"can't read {path}: {error.strerror or error}.") from error

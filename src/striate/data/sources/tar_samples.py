@@ -19,6 +19,7 @@ from striate.data.images.image_ref import ImageRef
 from striate.data.sources.labelled import Label, LabelledImage
 from striate.data.sources.tar_index import Member, read_index
 from striate.errors import DataError
+from striate.files import open_regular
 from striate.units import listed
 
 # A name without a dot belongs to no sample in the WebDataset convention, so other readers ignore it.
@@ -100,7 +101,7 @@ def read_shard(path: Path) -> Shard:
     """
     members, others = read_index(path)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             shard = Shard(path, others=others, info=_info(path, file, members))
             for key, parts in _grouped(shard, members).items():
                 _add(shard, file, key, parts)

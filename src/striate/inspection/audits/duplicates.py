@@ -7,7 +7,7 @@ import numpy as np
 from striate.data import Dataset
 from striate.data.copies import copies, groups_of_several
 from striate.data.lazy import Images
-from striate.files import sha256
+from striate.files import read_regular, sha256
 from striate.inspection.audits.result import Copies, ImageAt
 from striate.types import Progress
 
@@ -32,7 +32,7 @@ def duplicates(
 def _described(data: Dataset, images: list[ImageAt]) -> Copies:
     files = [Path(image.file) for image in images if image.file]
     whole = len(files) == len(images) and all(file.is_file() for file in files)
-    if whole and len({sha256(file.read_bytes()) for file in files}) == 1:
+    if whole and len({sha256(read_regular(file)) for file in files}) == 1:
         return Copies(tuple(images), "same file")
     splits = dict(data.splits())
     first, *others = (splits[image.split].images[image.position].numpy() for image in images)

@@ -1,31 +1,29 @@
-"""Adaptation of a file's weights to a model: prefixes, channels, classes and auxiliary classifiers; misfits."""
-
-from collections.abc import Iterable
+"""Adaptation of a file's weights to a model: channels, classes and auxiliary classifiers; misfits."""
 
 from torch import Tensor, nn
 
 from striate.errors import CheckpointError
 from striate.layers import RBFOutput
 from striate.models.weights.file import WeightFile
+from striate.models.weights.names import Found, few, find
 from striate.models.weights.pretrained import Normalization
 from striate.preprocess import Preprocess
 
 PUBLISHED_SIZE = (224, 224)  # the images of torchvision's training
 PUBLISHED_CROP = 0.875  # the share of the shorter side that it keeps in evaluation
 
+COUNT = ".num_batches_tracked"  # of batch normalisation; old files lack it, and nothing reads it
 AUXILIARY = ("aux1", "aux2")  # torchvision's names of the classifiers that GoogLeNet has for training only
-PREFIXES = ("module.", "_orig_mod.", "model.")  # of DistributedDataParallel, torch.compile and Lightning
-SHOWN = 3  # names of tensors in an error
 
 
 def fits(model: nn.Module, file: WeightFile) -> bool:
     """Return whether the file's weights can be loaded, adapted if necessary; only shapes are compared."""
-    return not misfits(model, adapted(model, file, adapt=True)[0])
+    return not misfits(model, adapted(model, find(model, file.tensors), adapt=True)[0])
 
 
 def intended(model: nn.Module, file: WeightFile) -> tuple[int | None, int | None]:
     """Return the classes and channels of the file's weights, found by a model of their kind; `None` if unknown."""
-    tensors = _named(model, file)
+    tensors = find(model, file.tensors).tensors
     last = [name for name in _ends(model) if name.split(".")[0] not in AUXILIARY]
     rows = [value.shape[0] for name in last for key, value in tensors.items() if key.startswith(f"{name}.")]
     first = tensors.get(f"{_first(model)}.weight")
@@ -78,11 +76,10 @@ def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     return values if len(values) == channels else (sum(values) / len(values),) * channels
 
 
-def adapted(model: nn.Module, file: WeightFile, adapt: bool) -> tuple[dict[str, Tensor], list[str]]:
-    """Adapt the file's tensors to the model as far as possible; returns them with a sentence on each change."""
-    own, notes = model.state_dict(), []
-    tensors = _named(model, file)
-    tensors |= {name: own[name] for name in own if name.endswith(".num_batches_tracked") and name not in tensors}
+def adapted(model: nn.Module, found: Found, adapt: bool) -> tuple[dict[str, Tensor], list[str]]:
+    """Adapt a file's tensors to the model as far as possible; returns them with a sentence on each change."""
+    own, tensors, notes = model.state_dict(), dict(found.tensors), list(found.notes)
+    tensors |= {name: own[name] for name in own if name.endswith(COUNT) and name not in tensors}
     for head in AUXILIARY:
         here, there = ({name for name in each if name.startswith(f"{head}.")} for each in (own, tensors))
         if there and not here:
@@ -94,27 +91,6 @@ def adapted(model: nn.Module, file: WeightFile, adapt: bool) -> tuple[dict[str, 
     if adapt:
         notes += [*_adapt_channels(model, own, tensors), *_adapt_classes(model, own, tensors)]
     return tensors, notes
-
-
-def _named(model: nn.Module, file: WeightFile) -> dict[str, Tensor]:
-    """Return the file's tensors by the model's names, without prefixes and with the names of its `aliases` replaced."""
-    own = model.state_dict()
-    tensors = _unwrapped(file.tensors, own)
-    if tensors.keys() & own.keys():
-        return tensors
-    aliases: dict[str, str] = getattr(model, "aliases", {})
-    parts = {name: name.rpartition(".") for name in tensors}
-    return {f"{aliases.get(path, path)}{dot}{leaf}": tensors[name] for name, (path, dot, leaf) in parts.items()}
-
-
-def _unwrapped(tensors: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]:
-    """Remove prefixes that all names of the tensors share and the model's names don't have."""
-    if tensors.keys() & set(own):
-        return dict(tensors)
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
-            return _unwrapped({name.removeprefix(prefix): tensor for name, tensor in tensors.items()}, own)
-    return dict(tensors)
 
 
 def _adapt_channels(model: nn.Module, own: dict[str, Tensor], tensors: dict[str, Tensor]) -> list[str]:
@@ -143,7 +119,20 @@ def _adapt_classes(model: nn.Module, own: dict[str, Tensor], tensors: dict[str, 
                 f"The last layer, {name}, has fresh weights: the file is for {there[0][0]:,} classes, "
                 f"the model for {here[0][0]:,}."
             )
+        elif not there and all(key in tensors for key in own.keys() - set(keys)) and len(own) > len(keys):
+            notes.append(_without_head(name, own, tensors))
+            tensors |= {key: own[key] for key in keys}
     return notes
+
+
+def _without_head(name: str, own: dict[str, Tensor], tensors: dict[str, Tensor]) -> str:
+    """Leave out what stands in a file in place of the last layer; returns a sentence on it."""
+    layers = {key.split(".")[0] for key in own} - {name.split(".")[0]}
+    other = [key for key in tensors if key not in own and key.split(".")[0] not in layers]
+    for key in other:
+        del tensors[key]
+    instead = f" but {few(sorted({key.rpartition('.')[0] or key for key in other}))}, left out" if other else ""
+    return f"The last layer, {name}, has fresh weights: the file has none{instead}."
 
 
 def _first(model: nn.Module) -> str | None:
@@ -169,13 +158,17 @@ def misfits(model: nn.Module, tensors: dict[str, Tensor]) -> str:
         for name in own
         if name in tensors and tensors[name].shape != own[name].shape
     ]
+    kinds = [
+        f"{name} is {tensors[name].dtype} and should be {own[name].dtype}".replace("torch.", "")
+        for name in own
+        if name in tensors
+        and own[name].is_floating_point() != tensors[name].is_floating_point()
+        and not name.endswith(COUNT)
+    ]
     parts = (
         ("missing", [name for name in own if name not in tensors]),
         ("surplus", [name for name in tensors if name not in own]),
         ("of another shape", shapes),
+        ("of another kind", kinds),
     )
-    return "; ".join(f"{what}: {len(which)} ({_few(which)})" for what, which in parts if which)
-
-
-def _few(items: list[str]) -> str:
-    return ", ".join(items[:SHOWN]) + (", …" if len(items) > SHOWN else "")
+    return "; ".join(f"{what}: {len(which)} ({few(which)})" for what, which in parts if which)

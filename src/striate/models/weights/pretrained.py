@@ -8,7 +8,7 @@ from pathlib import Path
 
 from striate.download import download
 from striate.errors import CheckpointError, DataError, StriateError
-from striate.files import cache_folder, sha256
+from striate.files import cache_folder, read_regular, sha256
 from striate.preprocess import Preprocess
 from striate.resizing import Interpolation
 from striate.types import Progress
@@ -265,6 +265,6 @@ def _verify_download(path: Path, row: Pretrained) -> None:
 
 def _digest(path: Path) -> str:
     try:
-        return sha256(path.read_bytes())
+        return sha256(read_regular(path))
     except OSError as error:
         raise CheckpointError(f"can't read the weights {path}: {error.strerror}.") from error
