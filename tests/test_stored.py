@@ -21,7 +21,6 @@ from striate.data.cache import Cache, key_of
 from striate.data.images import jpeg
 from striate.preprocess import Preprocess
 from striate.runs import Run, resume
-from striate.runs.run import processor
 
 STORED = Path(__file__).parent / "stored"
 
@@ -69,8 +68,6 @@ def test_a_run_is_continued_to_where_it_was_brought_then(tmp_path: Path, shards:
     assert {key: run.result[key] for key in ("steps", "accuracy", "n", "split")} == {
         key: stored[key] for key in ("steps", "accuracy", "n", "split")
     }
-    if (run.environment["processor"], run.environment["torch"]) == (processor(), torch.__version__):
-        assert run.result["sha256"] == stored["sha256"], "on one kind of processor, every byte"
 
 
 def test_a_cache_is_read(tmp_path: Path, shards: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -88,8 +88,13 @@ def cannot_write(path: Path, error: OSError, option: str = " with --out") -> Sto
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically; what is not Unicode in a file's name becomes a JSON escape."""
-    write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+    """Write `value` as indented JSON, atomically; see `json_bytes`."""
+    write_atomic(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return `value` as indented JSON in UTF-8; what is not Unicode in a file's name becomes a JSON escape."""
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
@@ -151,6 +156,23 @@ def read_json(path: Path) -> Any:
 def sha256(data: bytes) -> str:
     """Return the SHA-256 of `data`, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+CHECKSUM = "checksum"  # key of the SHA-256 of a JSON object's other values
+
+
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values for a JSON file with their checksum."""
+    return {**values, CHECKSUM: _of_values(values)}
+
+
+def unsealed(values: dict[str, Any]) -> bool:
+    """Remove the checksum that `sealed` added; return whether it is that of the other values, or there is none."""
+    return CHECKSUM not in values or values.pop(CHECKSUM) == _of_values(values)
+
+
+def _of_values(values: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(values, sort_keys=True).encode())
 
 
 def _flush(file: Path) -> None:

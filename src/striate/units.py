@@ -1,4 +1,4 @@
-"""Sizes in bytes, durations, shares, counts, lists and tables as text; sizes and durations are parsed, too."""
+"""Sizes, durations, shares, counts, lists, tables and numbers as text; sizes and durations are parsed, too."""
 
 import math
 import re
@@ -100,3 +100,8 @@ def aligned(rows: Iterable[Sequence[str]], right: str) -> str:
             padded.append(space + cell if side == ">" else cell + space)
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
+
+
+def finite(value: float) -> float | None:
+    """`value`, or `None` for what JSON can't hold: NaN and the infinities."""
+    return value if math.isfinite(value) else None

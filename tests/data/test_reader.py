@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -251,6 +252,37 @@ def test_what_this_version_did_not_write_is_made_again(pets: Path) -> None:
     load(pets)
     for path in Path(os.environ["STRIATE_CACHE"]).rglob("about.json"):
         path.write_text('{"of": "another version"}')
+    assert_same(load(pets), expected)
+
+
+@pytest.mark.usefixtures("worth_keeping")
+@pytest.mark.parametrize("every", [1, 997, 10**9], ids=["all bytes", "every 997th byte", "one byte"])
+def test_damaged_pixels_are_decoded_again_and_it_is_said(pets: Path, decoded: list[str], every: int) -> None:
+    expected = load(pets, cache_size=0)
+    load(pets)
+    for path in kept():
+        pixels = np.fromfile(path, dtype=np.uint8)
+        pixels[::every] ^= 255
+        pixels.tofile(path)
+    decoded.clear()
+    again = load(pets)
+    assert len(decoded) == len(again.train) + len(again.val or ()) + len(again.test or ())
+    assert any(note.startswith("the cached images of train were damaged") for note in again.notes)
+    assert_same(again, expected)
+    decoded.clear()
+    assert_same(load(pets), expected)
+    assert not decoded
+
+
+@pytest.mark.usefixtures("worth_keeping")
+def test_facts_of_the_cache_that_were_changed_are_made_again(pets: Path) -> None:
+    expected = load(pets, cache_size=0)
+    load(pets)
+    for path in Path(os.environ["STRIATE_CACHE"]).rglob("about.json"):
+        values = json.loads(path.read_text())
+        if values.get("known"):
+            values["known"]["sums"][0][0] += 1
+            path.write_text(json.dumps(values))
     assert_same(load(pets), expected)
 
 

@@ -16,7 +16,7 @@ def saved(folder: Path, *steps: int) -> torch.nn.Module:
     for step in steps:
         model(torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(step))).sum().backward()
         optimizer.step()
-        checkpoints.save(folder, checkpoints.capture(model, optimizer, {"step": step, "totals": {}}))
+        checkpoints.save(folder, checkpoints.capture(model, optimizer, {"step": step, "plan": "10", "totals": {}}))
     return model
 
 

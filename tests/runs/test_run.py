@@ -275,6 +275,7 @@ def test_an_unknown_device_is_refused_before_anything_is_written(tmp_path: Path)
 def test_a_metrics_line_cut_short_is_not_history(tmp_path: Path):
     run = train("mlp", dataset(), recipe(), out=tmp_path / "run")
     whole = run.history()
+    (run.path / "result.json").unlink()  # as if killed
     with (run.path / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 99, "tra')
     assert run.history() == whole

@@ -20,7 +20,7 @@ def say(text: str) -> None:
     try:
         _print(text, sys.stderr)
     except OSError:  # a reader that is gone, a full disk
-        sys.stderr = None  # type: ignore[assignment]
+        sys.stderr = None
 
 
 def show(text: str) -> None:

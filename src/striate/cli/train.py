@@ -61,6 +61,9 @@ def train(
     cache_size: CacheSize = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; a new one under runs/ if not given.")] = None,
     device: Device = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads; one a core if not given. Other numbers give other weights.")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue this run, with its own settings.")] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too.")] = False,
     json: Json = False,
@@ -78,54 +81,65 @@ def train(
         with Progress() as progress:
             run = runs.resume(resume, device=device, tensorboard=tensorboard, observer=progress)
     else:
-        from striate import models
-        from striate.cli.progress import loading
-        from striate.data import load
-        from striate.training import chosen
-        from striate.units import bytes_of
-
         if epochs is not None and budget is not None:
             raise ArgumentError("--epochs and --budget both say how long to train: give one of them.")
-        model, recipe, weights, size = _chosen(data, model, recipe, weights)
-        if freeze_backbone and weights is None:
-            raise ArgumentError("--freeze-backbone keeps weights as they are: name them with --weights.")
-        image_size = size if image_size is None else image_size
-        model = with_blur(model, antialias)
-        name, _ = models.parse(model)
-        if weights == models.PRETRAINED:
-            fetch_weights(name)
-        options: dict[str, float | str | None] = {
+        options = {
             "epochs": epochs,
+            "budget": seconds(budget) if budget else None,
             "batch_size": batch_size,
             "seed": seed,
             "augment": augment,
+            "freeze_backbone": freeze_backbone or None,
         }
-        options |= {"budget": seconds(budget)} if budget else {}
-        options |= {"freeze_backbone": True} if freeze_backbone else {}
-        changes = given(options, settings or [])
-        fitted = chosen(recipe, changes, name).head == "fitted"  # a mistake here shows before the data is read
-        cache_bytes = None if cache_size is None else bytes_of(cache_size)
-        with loading() as report:
-            dataset = load(
-                data,
-                skip_bad=skip_bad,
-                cache_size=cache_bytes,
-                progress=report,
-                **asked(runs.wanted_input(model, weights, fitted), image_size, fit),
-            )
-        with Progress() as progress:
-            run = runs.train(
-                model,
-                dataset,
-                recipe,
-                weights=weights,
-                out=out,
-                device=device,
-                tensorboard=tensorboard,
-                observer=progress,
-                **changes,
-            )
+        model, recipe, weights, size = _chosen(data, model, recipe, weights)
+        if freeze_backbone and weights is None:
+            raise ArgumentError("--freeze-backbone keeps weights as they are: name them with --weights.")
+        run = _begun(
+            with_blur(model, antialias),
+            recipe,
+            weights,
+            given(options, settings or []),
+            {"source": data, "skip_bad": skip_bad, "cache_size": cache_size},
+            {"image_size": size if image_size is None else image_size, "fit": fit},
+            {"out": out, "device": device, "threads": threads, "tensorboard": tensorboard},
+        )
     _tell(run, json)
+
+
+def _begun(
+    model: str,
+    recipe: str,
+    weights: str | None,
+    changes: dict[str, Any],
+    source: dict[str, Any],
+    resizing: dict[str, Any],
+    options: dict[str, Any],
+) -> "Run":
+    """Train a model from the beginning.
+
+    Args:
+        model: its name, with options.
+        recipe, weights, changes: how it is trained, and from which weights.
+        source: the data, and how it is read, as for `load`.
+        resizing: what the command says of the images' size and fit.
+        options: other arguments of `runs.train`.
+    """
+    from striate import models, runs
+    from striate.cli.progress import Progress, loading
+    from striate.data import load
+    from striate.training import chosen
+    from striate.units import bytes_of
+
+    name, _ = models.parse(model)
+    if weights == models.PRETRAINED:
+        fetch_weights(name)
+    fitted = chosen(recipe, changes, name).head == "fitted"  # a mistake here shows before the data is read
+    if source["cache_size"] is not None:
+        source = {**source, "cache_size": bytes_of(source["cache_size"])}
+    with loading() as report:
+        dataset = load(**source, progress=report, **asked(runs.wanted_input(model, weights, fitted), **resizing))
+    with Progress() as progress:
+        return runs.train(model, dataset, recipe, weights=weights, observer=progress, **options, **changes)
 
 
 def asked(wanted: Mapping[str, Any], image_size: int | None, fit: str | None) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL
 import torch
+import xxhash
 from torch import Tensor
 
 from striate.data.cache_store import Store
@@ -41,19 +43,31 @@ class CacheEntry:
     Args:
         bad: the positions of those that could not be decoded.
         stats: the statistics of the others, if they were computed.
+        digest: of their pixels, if they are in the entry, by `digest_of`; entries of before have none.
     """
 
     bad: tuple[int, ...]
     stats: ImageStatistics | None
+    digest: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"bad": list(self.bad), "known": self.stats and self.stats.to_dict()}
+        return {"bad": list(self.bad), "known": self.stats and self.stats.to_dict(), "digest": self.digest}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "CacheEntry":
         """The inverse of `to_dict`."""
-        return cls(tuple(values["bad"]), values["known"] and ImageStatistics.from_dict(values["known"]))
+        known = values["known"] and ImageStatistics.from_dict(values["known"])
+        return cls(tuple(values["bad"]), known, values.get("digest", ""))
+
+
+def digest_of(pixels: np.ndarray) -> str:
+    """The 128-bit XXH3 of an array's bytes: several gigabytes a second, against damage and not against forgers."""
+    return xxhash.xxh3_128_hexdigest(pixels.data if pixels.size else b"")
+
+
+class DamagedError(Exception):
+    """The pixels of an entry are not those that were written."""
 
 
 class Cache:
@@ -73,15 +87,28 @@ class Cache:
 
     def entry(self, key: str) -> CacheEntry | None:
         """Return the entry under this key, or None."""
+        about = self.store.about(key)
         try:
-            return CacheEntry.from_dict(self.store.about(key))
-        except (KeyError, TypeError, ValueError):  # no entry, or one that this version did not write
+            return None if about is None else CacheEntry.from_dict(about)
+        except (KeyError, TypeError, ValueError):  # one that this version did not write
             return None
 
-    def opened(self, key: str, shape: tuple[int, int, int, int]) -> Tensor | None:
-        """Return the pixels under this key, uint8 of `shape`, mapped from the file; None if there are none."""
+    def opened(self, key: str, shape: tuple[int, int, int, int], digest: str = "") -> Tensor | None:
+        """Return the pixels under this key, uint8 of `shape`, mapped from the file; None if there are none.
+
+        Args:
+            digest: what they must have, if given.
+
+        Raises:
+            DamagedError: if they have another; the entry is invalid from then on.
+        """
         pixels = self.store.open(key, shape)
-        return None if pixels is None else torch.from_numpy(pixels)
+        if pixels is None:
+            return None
+        if digest and digest_of(pixels) != digest:
+            self.store.forget(key)
+            raise DamagedError(key)
+        return torch.from_numpy(pixels)
 
 
 def key_of(kind: str, stamps: Sequence[Stamp], preprocess: Preprocess | None = None) -> str:
@@ -121,7 +148,7 @@ def cached_headers(
     """Return `read_headers` from the cache if no image has changed; bad images are tried again."""
     key = key_of("headers", [stamps[image_ref] for image_ref in image_refs])
     with contextlib.suppress(KeyError, TypeError, ValueError):  # no entry, or one that this version did not write
-        about = cache.store.about(key)
+        about = cache.store.about(key) or {}
         kept = Counter({Header(*each): count for *each, count in about["headers"]})
         headers, problems = read_headers([image_refs[position] for position in about["bad"]])
         if not headers:

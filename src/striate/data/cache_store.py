@@ -19,7 +19,7 @@ import threading
 import uuid
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ import numpy as np
 from filelock import FileLock
 
 from striate.errors import CheckpointError
-from striate.files import acquire_lock, is_locked, read_json, release_lock, write_json
+from striate.files import acquire_lock, is_locked, read_json, release_lock, sealed, unsealed, write_json
 from striate.units import readable
 
 _SPARE = 2**30  # bytes of the disk left free for others
@@ -88,7 +88,7 @@ class Store:
                 raise
         return part
 
-    def keep(self, key: str, about: Any) -> None:
+    def keep(self, key: str, about: Mapping[str, Any]) -> None:
         """Complete an entry: put its folder in place, with `about` as its metadata.
 
         A thread, which Python waits for when it ends, flushes it to the disk; after a power cut or the killing of this
@@ -97,7 +97,7 @@ class Store:
         part, place = self._part(key), self.folder / key
         mark = f"unflushed-{uuid.uuid4().hex}"
         (part / mark).touch()
-        (part / "about.json").write_text(json.dumps(about), encoding="utf-8")
+        (part / "about.json").write_text(json.dumps(sealed(about)), encoding="utf-8")
         with self._locked():
             release_lock(self._making.pop(key))
             if is_locked(place):  # it was forgotten, but someone still has it open
@@ -118,11 +118,11 @@ class Store:
             release_lock(self._making.pop(key))
             shutil.rmtree(self._part(key), ignore_errors=True)
 
-    def note(self, key: str, about: Any) -> None:
+    def note(self, key: str, about: Mapping[str, Any]) -> None:
         """Store an entry that has metadata only, and no pixels."""
-        write_json(self.folder / key / "about.json", about)
+        write_json(self.folder / key / "about.json", sealed(about))
 
-    def about(self, key: str) -> Any:
+    def about(self, key: str) -> dict[str, Any] | None:
         """Return the metadata of `key`, or None if there is no such entry."""
         if not _is_marked(self.folder / key):
             return self._about(key)
@@ -154,7 +154,7 @@ class Store:
         """Invalidate `key`, so that it is made again next time; processes that have it open keep it."""
         (self.folder / key / "about.json").unlink(missing_ok=True)
 
-    def _about(self, key: str) -> Any:
+    def _about(self, key: str) -> dict[str, Any] | None:
         place = self.folder / key
         if _is_lost(place):
             return None
@@ -163,7 +163,7 @@ class Store:
             os.utime(place / "about.json")
         except (CheckpointError, OSError):  # not there, or damaged
             return None
-        return value
+        return value if isinstance(value, dict) and unsealed(value) else None
 
     def _part(self, key: str) -> Path:
         return self.folder / f"{key}.part"

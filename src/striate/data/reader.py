@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import xxhash
 from torch import Tensor
 
 from striate.data import lazy
-from striate.data.cache import Cache, CacheEntry, key_of
+from striate.data.cache import Cache, CacheEntry, DamagedError, key_of
 from striate.data.cache_store import NoSpaceError, mapped
 from striate.data.images.decoder_pool import Decoders
 from striate.data.images.image_ref import ImageRef, Stamp
@@ -65,6 +66,7 @@ class Reader:
         self.progress = progress
         self._cached_bytes: dict[str, int] = {}  # by split, the bytes decoded into the cache
         self._on_demand_bytes: dict[str, int] = {}  # by split, the bytes that will be decoded on demand
+        self._damaged: list[str] = []  # splits whose cached images were not those that were written
         self._reason = "there is no cache"
 
     def read(self, name: str, image_refs: Sequence[ImageRef], labels: Tensor) -> Read:
@@ -95,7 +97,12 @@ class Reader:
     def notes(self) -> list[str]:
         """Notes for the user on the decisions so far."""
         folder = self.cache.store.folder if self.cache is not None else Path()
-        return location_notes(self._cached_bytes, folder, self._on_demand_bytes, self.decoders.workers, self._reason)
+        damaged = [
+            f"the cached images of {name} were damaged, and are decoded again: check the disk of {folder}"
+            for name in self._damaged
+        ]
+        located = location_notes(self._cached_bytes, folder, self._on_demand_bytes, self.decoders.workers, self._reason)
+        return damaged + located
 
     def _into_memory(self, name: str, image_refs: Sequence[ImageRef]) -> Read:
         images, count = np.empty(self._shape(len(image_refs)), dtype=np.uint8), 0
@@ -110,7 +117,12 @@ class Reader:
         key = self._key("pixels", image_refs)
         while True:
             seen = cache.store.about(key)
-            if (read := self._cached(cache, key, image_refs)) is not None:
+            try:
+                read = self._cached(cache, key, image_refs)
+            except DamagedError:
+                self._damaged.append(name)
+                continue
+            if read is not None:
                 return read
             part = cache.store.begin(key, math.prod(self._shape(len(image_refs))), seen)
             if part is not None:
@@ -118,8 +130,8 @@ class Reader:
             self._report(f"waiting for another process that decodes {name}", 0, 0)
             time.sleep(0.2)
         try:
-            problems, stats = self._build(part / "pixels", name, image_refs, labels)
-            cache.store.keep(key, CacheEntry(_positions(image_refs, problems), stats).to_dict())
+            problems, stats, digest = self._build(part / "pixels", name, image_refs, labels)
+            cache.store.keep(key, CacheEntry(_positions(image_refs, problems), stats, digest).to_dict())
         finally:
             cache.store.drop(key)
         shape = self._shape(len(image_refs) - len(problems))
@@ -133,30 +145,41 @@ class Reader:
 
     def _build(
         self, path: Path, name: str, image_refs: Sequence[ImageRef], labels: Tensor
-    ) -> tuple[dict[ImageRef, str], ImageStatistics | None]:
-        """Decode into a file; statistics are computed only for "train", as no others are used."""
+    ) -> tuple[dict[ImageRef, str], ImageStatistics | None, str]:
+        """Decode into a file; statistics are computed only for "train", as no others are used.
+
+        Returns:
+            The reasons for the bad images, the statistics, and the digest of the file.
+        """
         problems: dict[ImageRef, str] = {}
+        digest = xxhash.xxh3_128()
         running = RunningStatistics(self.classes, self._shape(len(image_refs)), labels) if name == "train" else None
         with path.open("r+b") as file:
             for pixels in self._good(name, image_refs, problems):
                 file.write(pixels.data)
+                digest.update(pixels.data)
                 if running is not None:
                     running.add(pixels)
             file.truncate()
         if running is None:
-            return problems, None
+            return problems, None, digest.hexdigest()
         if not problems:
-            return problems, running.statistics()
+            return problems, running.statistics(), digest.hexdigest()
         images = torch.from_numpy(mapped(path, self._shape(len(image_refs) - len(problems))))
-        return problems, statistics_of(self.classes, images, _good_labels(image_refs, labels, problems))
+        stats = statistics_of(self.classes, images, _good_labels(image_refs, labels, problems))
+        return problems, stats, digest.hexdigest()
 
     def _cached(self, cache: Cache, key: str, image_refs: Sequence[ImageRef]) -> Read | None:
-        """Read from the cache if its entry is still valid: an image that was bad may be readable by now."""
+        """Read from the cache if its entry is still valid: an image that was bad may be readable by now.
+
+        Raises:
+            DamagedError: if its pixels are not those that were written.
+        """
         entry = cache.entry(key)
         problems = None if entry is None else self._still_bad(image_refs, entry)
         if entry is None or problems is None:
             return None
-        images = cache.opened(key, self._shape(len(image_refs) - len(problems)))
+        images = cache.opened(key, self._shape(len(image_refs) - len(problems)), entry.digest)
         return None if images is None else Read(images, problems, entry.stats)
 
     def _on_demand(self, name: str, image_refs: Sequence[ImageRef], labels: Tensor) -> Read:

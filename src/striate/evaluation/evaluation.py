@@ -19,14 +19,13 @@ from striate.evaluation.metrics import (
     class_scores,
     confusion_matrix,
     expected_calibration_error,
-    finite,
     wilson_interval,
 )
 from striate.evaluation.samples import Samples, network_and_data, samples_of
 from striate.inference import score_of
 from striate.preprocess import Preprocess
 from striate.runs import Run, Trained
-from striate.units import aligned, percent
+from striate.units import aligned, finite, percent
 
 MOST_CLASSES = 20
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from striate.errors import ArgumentError
+from striate.units import finite
 
 
 def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -90,8 +91,3 @@ def confusion_matrix(labels: Tensor, predicted: Tensor, classes: int) -> list[li
         labels.numpy(), predicted.numpy(), labels=range(classes)
     ).tolist()
     return matrix
-
-
-def finite(value: float) -> float | None:
-    """`value`, or `None` for what JSON can't hold: NaN and the infinities."""
-    return value if math.isfinite(value) else None

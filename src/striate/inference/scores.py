@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from striate.data import Split
 from striate.inference.predictor import logits_of
 from striate.preprocess import Preprocess
+from striate.units import finite
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,9 @@ class Score:
     loss: float
     n: int
 
-    def to_dict(self) -> dict[str, float | int]:
-        """Plain values for JSON."""
-        return asdict(self)
+    def to_dict(self) -> dict[str, float | int | None]:
+        """Plain values for JSON; a loss that is not finite is `None`."""
+        return {**asdict(self), "loss": finite(self.loss)}
 
 
 def ranks(logits: Tensor, labels: Tensor) -> Tensor:

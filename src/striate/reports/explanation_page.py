@@ -13,7 +13,7 @@ from striate.data.images.any_image import AnyImage, each_image, prepare_any, ste
 from striate.errors import ArgumentError, DataError
 from striate.evaluation import predict
 from striate.evaluation.samples import dataset_for, network_and_data
-from striate.files import sha256
+from striate.files import read_regular, sha256
 from striate.hardware import pick
 from striate.inspection import describe, evidence, receptive_fields
 from striate.inspection.evidence import stages
@@ -101,8 +101,8 @@ def _own_page(folder: Path, name: str, digest: str) -> Path:
     """The file of an image's page: that of another image of the same name stays."""
     path = folder / f"explain-{name}.html"
     try:
-        taken = f'content="{digest}"' not in path.read_text(encoding="utf-8")
-    except (OSError, ValueError):  # none there, or one that can't be read, and so hardly written
+        taken = f'content="{digest}"'.encode() not in read_regular(path)
+    except OSError:  # none there, or one that can't be read, and so hardly written
         taken = False
     return folder / f"explain-{name}-{digest[:8]}.html" if taken else path
 

@@ -164,7 +164,8 @@ _OPTIONS = {"epochs": "--epochs", "batch_size": "--batch-size", "seed": "--seed"
 def command(run: Run) -> str | None:
     """The shell command that trains a run like this one, or `None` for a model that has no name.
 
-    Every setting is included that differs from the named recipe, or that the recipe takes from the data.
+    Every setting is included that differs from the named recipe, or that the recipe takes from the data, and what the
+    weights depend on besides: the precision and the threads.
     """
     if run.architecture is None or run.architecture.name not in models.names():
         return None
@@ -187,6 +188,8 @@ def command(run: Run) -> str | None:
         if setting != "name" and given != {value}:
             text = value if isinstance(value, str) else json.dumps(value)
             words += [_OPTIONS[setting], text] if setting in _OPTIONS else ["--set", f"{setting}={text}"]
+    if run.environment["device"] == "cpu":
+        words += ["--threads", str(run.environment["threads"])]
     return shlex.join(words)
 
 

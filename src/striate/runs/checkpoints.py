@@ -1,7 +1,8 @@
 """Checkpoints: safetensors + JSON, atomic, checksummed, the previous one kept.
 
-A checkpoint is `step-N.safetensors` (weights and optimiser state) and `step-N.json` (everything else, and the SHA-256
-of the first). The JSON is written last: a checkpoint without it does not exist.
+A checkpoint is `step-N.safetensors` (weights and optimiser state) and `step-N.json` (everything else, the SHA-256 of
+the first and of the run's other files, and its own checksum). The JSON is written last: a checkpoint without it does
+not exist.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from striate.errors import CheckpointError, DivergedError
-from striate.files import read_json, sha256, write_atomic, write_json
+from striate.files import read_regular, sealed, sha256, write_atomic, write_json
+from striate.runs import records
 
 KEPT = 2
 
@@ -105,7 +107,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     stem = f"step-{checkpoint.values['step']:09d}"
     data = safetensors.torch.save(checkpoint.tensors)
     write_atomic(folder / f"{stem}.safetensors", data)
-    write_json(folder / f"{stem}.json", {**checkpoint.values, "sha256": sha256(data)})
+    write_json(folder / f"{stem}.json", sealed({**checkpoint.values, "sha256": sha256(data)}))
     for old in sorted(folder.glob("step-*.json"))[:-KEPT]:
         old.unlink()
     complete = {path.stem for path in folder.glob("step-*.json")}
@@ -139,11 +141,8 @@ def forget_after(folder: Path, step: int) -> None:
 
 
 def _read(path: Path) -> Checkpoint:
-    values = read_json(path)
-    weights = path.with_suffix(".safetensors")
-    if not isinstance(values, dict) or "sha256" not in values:
-        raise CheckpointError(f"{path} is damaged: it is no checkpoint.")
-    return Checkpoint(read_weights(weights, values.pop("sha256")), values)
+    values = records.read(path, records.CheckpointRecord)
+    return Checkpoint(read_weights(path.with_suffix(".safetensors"), values.pop("sha256")), values)
 
 
 def read_weights(path: Path, checksum: str) -> dict[str, Tensor]:
@@ -153,7 +152,7 @@ def read_weights(path: Path, checksum: str) -> dict[str, Tensor]:
         CheckpointError: if the file is missing or is not the one that was written.
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise CheckpointError(f"can't read {path}: {error.strerror}.") from error
     if sha256(data) != checksum:

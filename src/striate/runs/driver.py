@@ -17,19 +17,21 @@ from striate.data.copies import with_leak_notes
 from striate.data.dataset import conformed
 from striate.data.loading import as_dataset, short_name, stored_source
 from striate.errors import ArgumentError, CheckpointError, ShapeError
-from striate.files import write_atomic, write_json
+from striate.files import json_bytes, sha256, write_atomic
 from striate.hardware import pick, thread_count
 from striate.inference import logits_of
 from striate.models import PRETRAINED, Architecture
 from striate.preprocess import Preprocess
-from striate.runs import checkpoints
+from striate.runs import checkpoints, records
 from striate.runs.events import Observer
 from striate.runs.folder import locked, new_folder
 from striate.runs.run import Run, environment
 from striate.runs.session import Session
 from striate.runs.trained import preprocess_for
-from striate.runs.transfer import Transfer
+from striate.runs.transfer import FITTED, HEAD, Transfer
 from striate.training import Recipe, asks_for_length, chosen, settled
+
+LASTING = ("split.csv", HEAD, FITTED)  # files of a run that are written before its first step
 
 
 def train(
@@ -40,6 +42,7 @@ def train(
     weights: str | Path | None = None,
     out: str | Path | None = None,
     device: str = "auto",
+    threads: int | None = None,
     tensorboard: bool = False,
     observer: Observer = lambda event: None,
     **settings: Any,
@@ -58,6 +61,8 @@ def train(
             by name.
         out: the run's folder, which must not hold a run yet; without one, a new folder under runs/.
         device: "auto", "cpu" or "cuda".
+        threads: how many CPU threads compute; as many as there are cores if not given. Other numbers round otherwise,
+            and so end with other weights.
         tensorboard: whether to log for TensorBoard as well, in the folder's tensorboard/.
         observer: called with `Begun`, `Step`, `EpochEnded` and `Ended` as they happen.
         settings: single settings of the recipe, such as `epochs=3` or `learning_rate=0.01`; see `Recipe`.
@@ -67,6 +72,8 @@ def train(
         StriateError: other kinds as errors.py lists them; nothing that was saved is lost.
     """
     name, facts = _identity(model)
+    if threads is not None and threads < 1:
+        raise ArgumentError(f"threads={threads}: at least 1 thread computes.")
     # A mistake in the recipe shows before the data is read.
     fitted = chosen(recipe, settings, name, fine_tuning=weights is not None).head == "fitted"
     if fitted and weights is None and isinstance(model, str):
@@ -78,7 +85,7 @@ def train(
     recipe = chosen(recipe, settings, name, len(data.train), fine_tuning=weights is not None)
     module, preprocess = _made(model, data, recipe.seed, weights)
     folder = new_folder(Path(out) if out else None, f"{name}-{short_name(data.source)}")
-    with _threads(thread_count(torch.get_num_threads())), folder as path:
+    with _threads(threads or thread_count(torch.get_num_threads())), folder as path:
         transfer = None
         if fitted:
             transfer = Transfer(module.to(target), data, preprocess, recipe, target)
@@ -97,11 +104,14 @@ def train(
         )
         if transfer is not None:
             transfer.begin(path, run.recipe)
-        session = Session(run, module, data, target, tensorboard, observer, transfer.seconds if transfer else 0.0)
+        _write_split(run.path / "split.csv", data)
+        content = json_bytes(run.to_dict())
+        written = {**records.checksums(path, LASTING), "run.json": sha256(content)}
+        spent = transfer.seconds if transfer else 0.0
+        session = Session(run, module, data, target, tensorboard, observer, spent, written)
         checkpoints.forget_after(session.folder, -1)  # a run that never began may have left some
         session.save()  # the weights it begins with; run.json comes last, and with it the run exists
-        _write_split(run.path / "split.csv", data)
-        write_json(run.path / "run.json", run.to_dict())
+        write_atomic(run.path / "run.json", content)
         return session.drive()
 
 
@@ -168,7 +178,8 @@ def resume(
             "bring the images back as they were, or train again with a new --out."
         )
     with locked(run.path), _threads(run.environment["threads"]):
-        return Session(run, run.fresh_model(model), data, pick(device), tensorboard, observer).drive()
+        written = records.checksums(run.path, (*LASTING, "run.json"))
+        return Session(run, run.fresh_model(model), data, pick(device), tensorboard, observer, files=written).drive()
 
 
 def _identity(model: str | nn.Module) -> tuple[str, models.Facts | None]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from striate.data import Dataset
 from striate.data.lazy import Images, LazyImages, applied, joined
 from striate.errors import StorageError
-from striate.files import cache_folder, read_regular, write_atomic
+from striate.files import CHECKSUM, cache_folder, read_regular, write_atomic
 from striate.inference import features_of
 from striate.models import head
 from striate.preprocess import Preprocess
@@ -21,7 +21,7 @@ from striate.runs.run import processor
 
 MOST = 10**9  # bytes of all files; the ones used longest ago go first
 MANY = 10_000  # images; of more, mirror images add little and cost as much again
-_FORMAT = 1
+_FORMAT = 2
 
 
 def cached_features(module: nn.Module, data: Dataset, preprocess: Preprocess, device: torch.device) -> list[Tensor]:
@@ -40,17 +40,27 @@ def cached_features(module: nn.Module, data: Dataset, preprocess: Preprocess, de
     path = cache_folder() / "features" / f"{_key(module, data, preprocess, device, mirrored)}.safetensors"
     with suppress(OSError, SafetensorError):  # not there, or damaged
         found = safetensors.torch.load(read_regular(path))
-        path.touch()
-        return [found[name] for name in sorted(found)]
+        kept = [found[name] for name in sorted(found.keys() - {CHECKSUM})]
+        if CHECKSUM in found and torch.equal(found[CHECKSUM], _checksum(kept)):  # or it is damaged, too
+            path.touch()
+            return kept
     images = data.train.images
     views = [images, _mirrored(images)] if mirrored else [images]
     features = features_of(module, joined(views), preprocess, device).split(len(images))
     with suppress(OSError, StorageError):  # a cache that can't be written is one that is not there
-        write_atomic(
-            path, safetensors.torch.save({str(number): view.contiguous() for number, view in enumerate(features)})
-        )
+        kept = [view.contiguous() for view in features]
+        tensors = {str(number): view for number, view in enumerate(kept)} | {CHECKSUM: _checksum(kept)}
+        write_atomic(path, safetensors.torch.save(tensors))
         _trim(path.parent)
     return list(features)
+
+
+def _checksum(views: list[Tensor]) -> Tensor:
+    """The SHA-256 of all values: uint8 (32,)."""
+    digest = hashlib.sha256()
+    for view in views:
+        digest.update(view.contiguous().numpy().data)
+    return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)
 
 
 def _mirrored(images: Images) -> Images:

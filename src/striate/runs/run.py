@@ -9,7 +9,6 @@ result.json            how it ended
 """
 
 import html
-import json
 import os
 import platform
 from dataclasses import dataclass
@@ -23,17 +22,18 @@ from torch import Tensor, nn
 from striate.data import Dataset, load
 from striate.data.dataset import conformed
 from striate.data.loading import is_loadable
-from striate.errors import ArgumentError, CheckpointError, DataError, StriateError
-from striate.files import read_json
+from striate.errors import ArgumentError, CheckpointError, DataError
+from striate.files import read_regular
 from striate.hardware import cores
 from striate.models import Architecture
 from striate.preprocess import Preprocess
-from striate.runs import checkpoints
+from striate.runs import checkpoints, records
 from striate.training import Recipe
 from striate.units import listed
 from striate.version import __version__
 
 FORMAT = 1
+METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,11 @@ class Run:
             raise CheckpointError(
                 f"{path} is no run: it holds no run.json. Runs are made by 'striate train --out {path}'."
             )
-        values = read_json(path / "run.json")
+        written = records.read(path / "run.json", records.FormatRecord)["format"]
+        if written != FORMAT:
+            raise CheckpointError(f"{path} is of run format {written}; this Striate reads {FORMAT}.")
+        values = records.read(path / "run.json", records.RunRecord)
         try:
-            if values["format"] != FORMAT:
-                raise CheckpointError(f"{path} is of run format {values['format']}; this Striate reads {FORMAT}.")
             return cls(
                 path=path,
                 architecture=Architecture.from_dict(values["model"]) if values["model"] else None,
@@ -107,10 +108,8 @@ class Run:
                 fingerprint=values["data"]["fingerprint"],
                 weights=values.get("weights"),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, StriateError):
-                raise
-            raise CheckpointError(f"{path / 'run.json'} is damaged: {_lack(error)}.") from error
+        except ValueError as error:  # a recipe's setting
+            raise CheckpointError(f"{path / 'run.json'} is damaged: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of run.json."""
@@ -160,19 +159,37 @@ class Run:
         """The content of result.json; `None` if the run has not ended or the file is damaged (`resume` rewrites it)."""
         path = self.path / "result.json"
         try:
-            return read_json(path) if path.exists() else None
+            return records.read(path, records.ResultRecord) if path.exists() else None
         except CheckpointError:
             return None
 
     def history(self) -> list[dict[str, Any]]:
-        """One dictionary an epoch, oldest first."""
-        path = self.path / "metrics.jsonl"
+        """One dictionary an epoch, oldest first.
+
+        Raises:
+            CheckpointError: if metrics.jsonl is damaged.
+        """
+        path = self.path / METRICS
+        self.check_files(METRICS)
         try:
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-            # A kill or a full disk may leave a last line cut short; that epoch is logged again on resume.
-            return [json.loads(line) for line in lines if line.endswith("\n")]
-        except ValueError as error:
-            raise CheckpointError(f"{path} is damaged: {error}.") from error
+            lines = read_regular(path).splitlines(keepends=True) if path.exists() else []
+        except OSError as error:
+            raise CheckpointError(f"can't read {path}: {error.strerror}.") from error
+        # A kill or a full disk may leave a last line cut short; that epoch is logged again on resume.
+        return [
+            records.parsed(line, records.EpochRecord, f"{path}, line {number},")
+            for number, line in enumerate(lines, start=1)
+            if line.endswith(b"\n")
+        ]
+
+    def check_files(self, *names: str) -> None:
+        """Compare files of a finished run with the checksums in its result; runs of before have none.
+
+        Raises:
+            CheckpointError: naming the first that is not the one that was written.
+        """
+        written = (self.result or {}).get("files", {})
+        records.check(self.path, {name: written[name] for name in names if name in written})
 
     def data(self) -> Dataset:
         """The data it was trained on, with the run's own preprocessing.
@@ -202,12 +219,14 @@ class Run:
         module = self.fresh_model(module)
         result = self.result
         if result:
+            self.check_files("run.json")
             checkpoints.load_weights(module, self.final_weights(), self.path)
         else:
             checkpoint, damaged = checkpoints.newest(self.path / "checkpoints")
             if checkpoint is None or damaged:
                 found = " ".join(damaged) or f"{self.path} has no weights yet."
                 raise CheckpointError(f"{found} Continue the run first: striate train --resume {self.path}")
+            records.check(self.path, checkpoint.values.get("files", {}))
             checkpoints.load_weights(module, checkpoints.part(checkpoint, "model"), self.path)
         vars(module).update(preprocess=self.preprocess, classes=self.classes)
         return module.eval().to(device)
@@ -233,10 +252,6 @@ class Run:
         return self.architecture.make(self.recipe.seed)
 
 
-def _lack(error: Exception) -> str:
-    return f"it lacks {error}" if isinstance(error, KeyError) else f"it is not what a run writes ({error})"
-
-
 def environment(device: torch.device) -> dict[str, Any]:
     """Describe the software and the machine in plain values."""
     return {
@@ -253,10 +268,16 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name, with the vector instructions PyTorch uses on it."""
-    name = platform.processor() or platform.machine()
+    """The processor's name and kind, with the vector instructions PyTorch uses on it.
+
+    Machines hide what a processor is called: its family and model tell those apart that round otherwise.
+    """
+    name, kind = platform.processor() or platform.machine(), ""
     listing = Path("/proc/cpuinfo")
     if listing.exists():
-        lines = [line for line in listing.read_text().splitlines() if line.startswith("model name")]
-        name = lines[0].partition(":")[2].strip() if lines else name
-    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
+        pairs = (line.partition(":") for line in listing.read_text().splitlines())
+        about = {key.strip(): value.strip() for key, _, value in pairs}
+        name = about.get("model name", name)
+        numbers = [f"{key.removeprefix('cpu ')} {about[key]}" for key in ("cpu family", "model") if key in about]
+        kind = ", ".join([*numbers, ""])
+    return f"{name} ({kind}{torch.backends.cpu.get_cpu_capability()})"

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +19,15 @@ from striate.augmentation import parse
 from striate.data import Dataset, Split
 from striate.data.loader import Loader
 from striate.errors import CheckpointError, DivergedError, InterruptedRunError, RunError
-from striate.files import cannot_write, sha256, write_atomic, write_json
+from striate.files import cannot_write, sealed, sha256, write_atomic, write_json
 from striate.inference import Score, score
-from striate.runs import checkpoints
+from striate.runs import checkpoints, records
 from striate.runs.events import Begun, Ended, EpochEnded, Observer, TensorBoardLog
-from striate.runs.run import Run
+from striate.runs.run import METRICS, Run
 from striate.runs.transfer import divided, keep_better
 from striate.training import Plan, Step, Training, balanced_weights
 from striate.training.plan import Budget
+from striate.units import finite
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -71,7 +72,19 @@ class Session:
         tensorboard: bool,
         observer: Observer,
         spent: float = 0.0,
+        files: Mapping[str, str] | None = None,
     ):
+        """Prepare a run's training.
+
+        Args:
+            run, data: what is trained, on what.
+            module: as it is before the first step; trained in place.
+            device: where.
+            tensorboard: whether to log for TensorBoard as well.
+            observer: called with what happens.
+            spent: seconds, before the first step.
+            files: SHA-256 of the run's files that don't change any more, by name.
+        """
         self.run, self.data, self.device, self.observer = run, data, device, observer
         policy = parse(run.recipe.augment).fitted(data.train.images)
         train, self.held_out = divided(data.train, run.recipe)
@@ -92,7 +105,8 @@ class Session:
         weights = balanced_weights(train.labels, len(data.classes)) if balanced else None
         self.training = Training(module.to(device), batches, run.recipe, weights)
         self.totals = _Totals()
-        self.spent = spent  # seconds, before the first step
+        self.spent = spent
+        self.files = dict(files or {})
         self.before, self.began = spent, time.monotonic()
         self.folder = run.path / "checkpoints"
         self.log = TensorBoardLog(run.path / "tensorboard") if tensorboard else None
@@ -176,6 +190,7 @@ class Session:
         if checkpoint is None:
             raise CheckpointError(f"{self.folder} holds no checkpoint to continue from: train again with a new --out.")
         checkpoints.restore(checkpoint, self.training.model, self.training.optimizer)
+        records.check(self.run.path, checkpoint.values.get("files", {}))
         self.training.step = checkpoint.values["step"]
         self.training.plan = Plan.parse(checkpoint.values["plan"])
         self.totals = _Totals(**checkpoint.values["totals"])
@@ -189,13 +204,18 @@ class Session:
     def save(self) -> None:
         """Write a checkpoint of where the training stands."""
         totals = {**vars(self.totals), "elapsed": self.elapsed()}
-        values = {"step": self.training.step, "plan": self.training.plan.text, "totals": totals}
+        values = {
+            "step": self.training.step,
+            "plan": self.training.plan.text,
+            "totals": totals,
+            "files": self.files,
+        }
         state = checkpoints.capture(self.training.model, self.training.optimizer, values)
         checkpoints.save(self.folder, state)
 
     def _truncate_metrics(self) -> None:
         """Remove the epochs logged after the checkpoint: they are about to be trained, and logged, again."""
-        path = self.run.path / "metrics.jsonl"
+        path = self.run.path / METRICS
         if path.exists():
             with path.open("r+b") as file:
                 file.truncate(min(self.totals.bytes_logged, path.stat().st_size))
@@ -211,14 +231,14 @@ class Session:
         }
         if self.data.val is not None and len(self.data.val):
             val = self._score(self.data.val)
-            metrics |= {"val_loss": val.loss, "val_accuracy": val.accuracy}
+            metrics |= {"val_loss": finite(val.loss), "val_accuracy": val.accuracy}
         metrics |= {
             "seconds": totals.seconds,
             "images_per_second": totals.samples / totals.seconds,
             "waiting": totals.waiting / totals.seconds,
         }
         line = (json.dumps(metrics) + "\n").encode()
-        path = self.run.path / "metrics.jsonl"
+        path = self.run.path / METRICS
         try:
             with path.open("ab") as file:
                 file.write(line)
@@ -261,7 +281,8 @@ class Session:
         if self.data.held_out is not None:
             split, images = self.data.held_out
             result |= {"split": split, "tta": run.recipe.tta, **self._score(images, run.recipe.tta).to_dict()}
-        write_json(run.path / "result.json", result)
+        result["files"] = self.files | records.checksums(run.path, [METRICS])
+        write_json(run.path / "result.json", sealed(result))
         return result
 
 

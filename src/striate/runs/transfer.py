@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from striate import seeding
 from striate.data import Dataset, Split
 from striate.data.lazy import Images, LazyImages
-from striate.errors import ArgumentError, CheckpointError
-from striate.files import read_json, sha256, write_atomic, write_json
+from striate.errors import ArgumentError
+from striate.files import sha256, write_atomic, write_json
 from striate.inference import Score, logits_of, score_of
 from striate.models import head
 from striate.preprocess import Preprocess
-from striate.runs import checkpoints
+from striate.runs import checkpoints, records
 from striate.runs.feature_cache import cached_features
 from striate.training import LinearHead, Recipe, fitted_head
 
@@ -52,11 +52,8 @@ class Fit:
         """Read what `Transfer.begin` wrote into a run's folder; `None` for a run without a fitted head."""
         if not (folder / HEAD).exists():
             return None
-        values = read_json(folder / HEAD)
-        try:
-            return cls(**{**values, "held_out": Score(**values["held_out"]) if values["held_out"] else None})
-        except (KeyError, TypeError) as error:
-            raise CheckpointError(f"{folder / HEAD} is damaged: {error}.") from error
+        values = records.read(folder / HEAD, records.FitRecord)
+        return cls(**{**values, "held_out": Score(**values["held_out"]) if values["held_out"] else None})
 
     @property
     def sentence(self) -> str:

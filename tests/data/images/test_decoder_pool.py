@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -107,10 +108,10 @@ def test_processes_end_with_the_decoders_even_if_nobody_closes_them(image_refs: 
     helpers, lock = list(decoders._helpers or ()), decoders._lock
     assert 1 <= len(helpers) <= 2
     assert all(helper.process.poll() is None for helper in helpers)
-    assert lock.exists()
+    assert not lock.closed
     del decoders
     assert all(helper.process.returncode is not None for helper in helpers)
-    assert not lock.exists()
+    assert lock.closed
     for thread in threading.enumerate():
         if thread.name.startswith("striate-decoding"):
             thread.join(timeout=30)
@@ -145,11 +146,36 @@ def test_processes_that_die_are_an_error_and_not_a_wait_for_ever(
     decoders.close()
 
 
+@pytest.mark.skipif(not decoders_module._HAS_LOCKS, reason="needs locks on inherited files, which this system lacks")
+def test_processes_take_turns_with_an_inherited_lock() -> None:
+    program = (
+        "import sys; from striate.data.images.decoder_pool import _Lock\n"
+        "with _Lock(int(sys.argv[1])): print('in', flush=True); sys.stdin.readline(); print('out', flush=True)"
+    )
+    with tempfile.TemporaryFile() as lock:
+        command = [sys.executable, "-c", program, str(lock.fileno())]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "pass_fds": (lock.fileno(),)}
+        one = subprocess.Popen(command, **pipes)
+        assert one.stdout.readline() == "in\n"
+        other = subprocess.Popen(command, **pipes)
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(timeout=1)
+        assert one.communicate("\n")[0] == "out\n"
+        assert other.communicate("\n")[0] == "in\nout\n"
+
+
+def test_nothing_is_left_among_the_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    decoders = Decoders(WANTED, 2, processes=True)
+    assert not list(tmp_path.iterdir())
+    decoders.close()
+
+
 def test_a_process_imports_no_pytorch_and_ends_with_its_input() -> None:
     code = (
         "import sys; from striate.data.images import decoder_pool; decoder_pool.main(); print('torch' in sys.modules)"
     )
-    first = b'{"preprocess": {"height": 2, "width": 2, "channels": 1, "mean": [0], "std": [1]}, "lock": "nowhere"}\n'
+    first = b'{"preprocess": {"height": 2, "width": 2, "channels": 1, "mean": [0], "std": [1]}, "lock": 0}\n'
     done = subprocess.run([sys.executable, "-c", code], input=first, capture_output=True, timeout=120)
     assert done.stderr == b"False\n"  # what is printed there goes to standard error
     assert (done.stdout, done.returncode) == (b"", 0)

@@ -7,7 +7,7 @@ processes, their import of PyTorch (which resizes), and the transfer of the pixe
 A decoder process does nothing but decode. It imports PyTorch only to resize, and so starts ten times as fast where
 nothing is resized. It reads requests from its standard input and answers on its standard output:
 
-    first        a line of JSON: the preprocessing, and the file to lock while decoding a very large image
+    first        a line of JSON: the preprocessing, and the open file to lock while decoding a very large image
     a request    a line of JSON: a list of [path, offset, length]
     its answer   a line of JSON: {position: reason} of the images that can't be decoded; then, for each image of the
                  request, height × width × channels bytes
@@ -29,18 +29,25 @@ import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from itertools import takewhile
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple, cast
 
 import numpy as np
-from filelock import FileLock
 
 from striate.data.images.image_ref import ImageRef
 from striate.data.images.prepare import prepare_all
 from striate.errors import DataError, RunError
 from striate.hardware import single_core_threads
 from striate.preprocess import Preprocess
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    _HAS_LOCKS = False
+else:
+    _HAS_LOCKS = True
 
 _TASK = 32  # images a task: few enough to show progress, enough that a million images don't mean a million tasks
 _TASK_BYTES = 2**20  # of pixels: larger tasks leave the processor's caches
@@ -71,7 +78,8 @@ class Decoders:
         self._own = threading.local()
         self._helpers: list[_Helper] | None = [] if processes and sys.executable else None
         self._threads = single_core_threads(workers, "striate-decoding")
-        self._lock = None if self._helpers is None else _lock_file()
+        # Unlinked from the beginning, so that nothing of it is left however the process ends.
+        self._lock = None if self._helpers is None else tempfile.TemporaryFile(prefix="striate-")  # noqa: SIM115
         self._ended = threading.Event()
         self._end = weakref.finalize(self, _stop, self._threads, self._helpers, self._lock, self._ended)
 
@@ -137,7 +145,7 @@ class _Task(NamedTuple):
     preprocess: Preprocess
     own: threading.local
     helpers: "list[_Helper] | None"
-    lock: Path | None
+    lock: IO[bytes] | None
     ended: threading.Event
 
     def decode(self, image_refs: Sequence[ImageRef], pixels: np.ndarray) -> dict[int, str]:
@@ -154,7 +162,7 @@ class _Task(NamedTuple):
             helper.end()
             return self._begun(self.helpers, self.lock).decode(image_refs, pixels)
 
-    def _begun(self, helpers: "list[_Helper]", lock: Path) -> "_Helper":
+    def _begun(self, helpers: "list[_Helper]", lock: IO[bytes]) -> "_Helper":
         helper = self.own.helper = _Helper(self.preprocess, lock)
         helpers.append(helper)
         return helper
@@ -166,28 +174,21 @@ def _are_small(image_refs: Sequence[ImageRef]) -> bool:
     return sum(stamp[4] or stamp[1] for stamp in stamps) < _SMALL * len(stamps)
 
 
-def _lock_file() -> Path:
-    """Create an empty file that processes lock while decoding a large image."""
-    handle, path = tempfile.mkstemp(prefix="striate-", suffix=".lock")
-    os.close(handle)
-    return Path(path)
-
-
 def _stop(
-    threads: ThreadPoolExecutor, helpers: "list[_Helper] | None", lock: Path | None, ended: threading.Event
+    threads: ThreadPoolExecutor, helpers: "list[_Helper] | None", lock: IO[bytes] | None, ended: threading.Event
 ) -> None:
     ended.set()
     threads.shutdown(wait=False, cancel_futures=True)
     for helper in list(helpers or []):  # a thread may be taking a dead one out
         helper.end()
     if lock is not None:
-        lock.unlink(missing_ok=True)
+        lock.close()
 
 
 class _Helper:
     """Handle of a decoder process, see the module's docstring for its protocol. One thread talks to it."""
 
-    def __init__(self, preprocess: Preprocess, lock: Path):
+    def __init__(self, preprocess: Preprocess, lock: IO[bytes]):
         # The process gets this one's import path, which may have been changed since Python began.
         program = f"import sys; sys.path[:] = {sys.path!r}; from striate.data.images.decoder_pool import main; main()"
         self.process = subprocess.Popen(
@@ -196,10 +197,11 @@ class _Helper:
             stdout=subprocess.PIPE,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,  # Ctrl-C is for the process that trains
+            pass_fds=(lock.fileno(),) if _HAS_LOCKS else (),
         )
         self._requests = cast(IO[bytes], self.process.stdin)
         self._answers = cast(io.BufferedReader, self.process.stdout)
-        self._first = {"preprocess": preprocess.to_dict(), "lock": str(lock)}
+        self._first = {"preprocess": preprocess.to_dict(), "lock": lock.fileno()}
 
     def decode(self, image_refs: Sequence[ImageRef], pixels: np.ndarray) -> dict[int, str]:
         """Run `prepare_all` in the process.
@@ -233,6 +235,24 @@ class _Helper:
                 pipe.close()
 
 
+class _Lock:
+    """Lock on an open file that processes have inherited from one another: each process holds it for itself."""
+
+    def __init__(self, file: int):
+        self.file = file
+
+    def __enter__(self) -> None:
+        fcntl.lockf(self.file, fcntl.LOCK_EX)
+
+    def __exit__(self, *exception: object) -> None:
+        fcntl.lockf(self.file, fcntl.LOCK_UN)
+
+
+def _locked(file: int) -> AbstractContextManager[None]:
+    """The lock on an inherited file; on Windows, where none are inherited, large images are decoded side by side."""
+    return _Lock(file) if _HAS_LOCKS else contextlib.nullcontext()
+
+
 def _line(value: object) -> bytes:
     return json.dumps(value).encode() + b"\n"
 
@@ -240,7 +260,7 @@ def _line(value: object) -> bytes:
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Serve as a decoder process: answer requests until there are no more."""
     first = json.loads(requests.readline())
-    preprocess, lock = Preprocess.from_dict(first["preprocess"]), FileLock(first["lock"])
+    preprocess, lock = Preprocess.from_dict(first["preprocess"]), _locked(first["lock"])
     shape = (preprocess.height, preprocess.width, preprocess.channels)
     for line in requests:
         image_refs = [ImageRef(Path(path), offset, length) for path, offset, length in json.loads(line)]
