@@ -214,3 +214,11 @@ def test_training_says_so_too(striate: Callable, leaking: Path, tmp_path: Path) 
     (line,) = (line for line in answer.err.splitlines() if "test images show" in line)
     assert line.startswith("2 of 2 test images show a picture of the training images, such as ")
     assert line.endswith("a test set with training images in it measures nothing; striate data --html lists them")
+
+
+def test_the_limit_of_pixels_is_an_option(pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIATE_MAX_PIXELS", "")  # so that what the command sets ends with this test
+    Image.new("RGB", (20, 20)).save(pets / "cats" / "large.png")
+    with pytest.raises(BadFilesError, match=r"large\.png: too large: 0 million pixels, and --max-pixels"):
+        run(pets, "--max-pixels", "399")
+    run(pets, "--max-pixels", "400", "--out", tmp_path / "sheet.png")
