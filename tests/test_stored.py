@@ -18,7 +18,7 @@ from torch import nn
 from striate.data import Dataset, load
 from striate.data import cache as cached
 from striate.data.cache import Cache, key_of
-from striate.data.images import jpeg
+from striate.data.images import decode, jpeg
 from striate.preprocess import Preprocess
 from striate.runs import Run, resume
 
@@ -76,6 +76,7 @@ def test_a_cache_is_read(tmp_path: Path, shards: Dataset, monkeypatch: pytest.Mo
     monkeypatch.setattr(PIL, "__version__", made["pillow"])
     monkeypatch.setattr(cached.torch, "__version__", made["torch"])
     monkeypatch.setattr(jpeg, "VERSION", "1.9.0")
+    monkeypatch.setattr(decode, "VERSION", 2)
     height, width, channels, fit = made["preprocess"]
     key = key_of("pixels", [tuple(stamp) for stamp in made["stamps"]], Preprocess(height, width, channels, fit))
     shutil.copytree(STORED / "cache" / key, tmp_path / "images" / key)

@@ -226,3 +226,11 @@ def test_what_was_found_is_told_where_its_picture_cannot_be_written(striate, pet
     assert json.loads(answer.out)["classes"] == ["cats", "dogs"]
     assert json.loads(answer.out)["contact_sheet"] is None
     assert answer.err.endswith("Permission denied.\n")
+
+
+def test_the_limit_of_pixels_is_an_option(pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIATE_MAX_PIXELS", "")  # so that what the command sets ends with this test
+    Image.new("RGB", (20, 20)).save(pets / "cats" / "large.png")
+    with pytest.raises(BadFilesError, match=r"large\.png: too large: 0 million pixels, and --max-pixels"):
+        run(pets, "--max-pixels", "399")
+    run(pets, "--max-pixels", "400", "--out", tmp_path / "sheet.png")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from striate.cli.console import say, show, show_json
-from striate.cli.options import Augment, CacheSize, Device, Fit, ImageSize, Json, Settings, SkipBad, Source
+from striate.cli.options import Augment, CacheSize, Device, Fit, ImageSize, Json, MaxPixels, Settings, SkipBad, Source
 from striate.cli.train import given
 from striate.errors import ArgumentError, InterruptedRunError, RunError, StorageError, StriateError
 from striate.units import seconds
@@ -38,6 +38,7 @@ def compare(
     fit: Fit = "letterbox",
     skip_bad: SkipBad = False,
     cache_size: CacheSize = None,
+    max_pixels: MaxPixels = None,
     out: Annotated[Path | None, typer.Option(help="The folder, new or to continue; under runs/ if not given.")] = None,
     device: Device = "auto",
     json: Json = False,

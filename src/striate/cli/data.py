@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from striate.cli.console import say, show, show_json
-from striate.cli.options import CacheSize, Device, Fit, ImageSize, Json, SkipBad, SourceArgument
+from striate.cli.options import CacheSize, Device, Fit, ImageSize, Json, MaxPixels, SkipBad, SourceArgument
 from striate.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def data(
     fit: Fit = "letterbox",
     skip_bad: Annotated[bool, typer.Option(help="Leave out files that can't be decoded.")] = False,
     cache_size: CacheSize = None,
+    max_pixels: MaxPixels = None,
     out: Annotated[Path | None, typer.Option(help="Where the contact sheet goes: a PNG file.")] = None,
     html: Annotated[Path | None, typer.Option(help="Where the page of findings goes: one HTML file.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Don't look for wrong labels and images of no class.")] = False,
@@ -156,6 +157,7 @@ def pack(
     shard_size: Annotated[str, typer.Option(help="Bytes a shard has at most: 256MB, 1GB, …")] = "256MB",
     seed: Annotated[int, typer.Option(help="Random seed of the order of the images.")] = 0,
     skip_bad: SkipBad = False,
+    max_pixels: MaxPixels = None,
 ) -> None:
     """Write a folder of images as tar shards in the WebDataset convention."""
     from striate.cli.progress import loading

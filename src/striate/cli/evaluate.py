@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from striate.cli.console import say, show, show_json
-from striate.cli.options import Device, Json, OtherData, TestTimeAugmentation, TrainedModel, fetch_weights
+from striate.cli.options import Device, Json, MaxPixels, OtherData, TestTimeAugmentation, TrainedModel, fetch_weights
 
 
 def evaluate(
@@ -13,6 +13,7 @@ def evaluate(
     data: OtherData = None,
     tta: TestTimeAugmentation = None,
     device: Device = "auto",
+    max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
     """Measure a run on images it was not trained on: accuracy, errors, calibration, and every class."""
@@ -36,6 +37,7 @@ def predict(
     top: Annotated[int, typer.Option(help="How many classes to list for each image.")] = 5,
     tta: TestTimeAugmentation = None,
     device: Device = "auto",
+    max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
     """Classify images: the most probable classes of each, with their probabilities."""

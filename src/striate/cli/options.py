@@ -1,5 +1,6 @@
 """Options and arguments that several commands share, declared once, and the network that MODEL|RUN names."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,13 @@ if TYPE_CHECKING:
     from torch import nn
 
     from striate.runs import Run
+
+
+def _set_max_pixels(pixels: int | None) -> int | None:
+    """Pass the limit on to all that decodes, processes of its own among them."""
+    if pixels is not None:
+        os.environ["STRIATE_MAX_PIXELS"] = str(pixels)
+    return pixels
 
 
 _SOURCE = "digits, mnist, fashion-mnist, a folder of images, {train,val}-0.tar, or hf:NAME."
@@ -31,6 +39,16 @@ OwnFit = Annotated[
     typer.Option(help="Images of other proportions: letterbox, crop or stretch; if not given, as --weights expect."),
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that can't be decoded.")]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        envvar="STRIATE_MAX_PIXELS",
+        expose_value=False,
+        callback=_set_max_pixels,
+        help="Refuse images of which more pixels are decoded at once; 178,956,970 if not given.",
+    ),
+]
 CacheSize = Annotated[str | None, typer.Option(help="Disk space for decoded images, e.g. 8GB; 0 keeps none.")]
 Classes = Annotated[int | None, typer.Option(help="How many classes a model distinguishes; 10 if not given.")]
 Channels = Annotated[int | None, typer.Option(help="1 for grey images (if not given), 3 for colour.")]

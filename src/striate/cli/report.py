@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from striate.cli.console import show
-from striate.cli.options import Device, OtherData, RunFolder, TrainedModel, fetch_weights
+from striate.cli.options import Device, MaxPixels, OtherData, RunFolder, TrainedModel, fetch_weights
 
 
 def report(
@@ -38,6 +38,7 @@ def explain(
         str | None, typer.Option(help="The layer for Grad-CAM; by default the last one with feature maps.")
     ] = None,
     device: Device = "auto",
+    max_pixels: MaxPixels = None,
 ) -> None:
     """Explain a prediction: attributions, receptive fields, feature maps and the most similar training images."""
     from striate import reports

@@ -14,6 +14,7 @@ from striate.cli.options import (
     Device,
     ImageSize,
     Json,
+    MaxPixels,
     OwnFit,
     Settings,
     SkipBad,
@@ -59,6 +60,7 @@ def train(
     fit: OwnFit = None,
     skip_bad: SkipBad = False,
     cache_size: CacheSize = None,
+    max_pixels: MaxPixels = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; a new one under runs/ if not given.")] = None,
     device: Device = "auto",
     threads: Annotated[

@@ -10,7 +10,7 @@ from striate.data.cache import Cache, cached_headers, settled
 from striate.data.dataset import Dataset, Split, is_mirrorable
 from striate.data.images.decoder_pool import Decoders
 from striate.data.images.image_ref import Header, ImageRef, Stamp, read_headers
-from striate.data.lazy import LazyImages
+from striate.data.lazy import Images, LazyImages
 from striate.data.reader import IN_MEMORY, Reader
 from striate.errors import BadFilesError, DataError
 from striate.hardware import keep_memory, worker_count
@@ -20,6 +20,7 @@ from striate.types import Progress
 from striate.units import listed, plural
 
 _LARGEST_OWN_SIZE = 224
+_SOME, _DARK = 64, 64  # images that are looked at, and the brightest pixel of 255 that is remarkable
 _SIZE = (64, 64)
 _LARGEST_IMAGE = 2**30  # bytes
 _FEW_FILES, _FEW_BYTES = 2000, 16 * 2**20
@@ -92,6 +93,7 @@ def collect(
     if skipped and not options.skip_bad:
         raise BadFilesError(skipped)
     _demand_every_class(source, classes, splits.get("train"))
+    messages += darkness_notes(splits["train"].images)
     mirror = is_mirrorable(classes)
     counts = {name: split.labels.bincount(minlength=len(classes)).tolist() for name, split in splits.items()}
     closing = result_notes(classes, counts, len(skipped), split=divided, mirror=mirror)
@@ -231,7 +233,24 @@ def image_notes(
         notes.append(f"{grey} of {headers.total()} images are grey: all are converted to 3 channels")
     elif channels is None and grey:
         notes.append("all images are grey: 1 channel")
+    if deep := sum(count for header, count in headers.items() if header.bits > 8):
+        notes.append(f"{deep} of {headers.total()} images have more than 8 bits a channel: they are reduced to 8")
     return notes
+
+
+def darkness_notes(images: Images) -> list[str]:
+    """Return a note if all of some images are so dark that their numbers are probably not what their files say.
+
+    Cameras of 12 bits write files of 16 bits, in which their white is a 16th of white; of its shades 16 are left.
+    """
+    some = torch.linspace(0, len(images) - 1, min(len(images), _SOME)).long()
+    brightest = int(images[some].max()) if len(some) and not isinstance(images, LazyImages) else 255
+    if brightest > _DARK:
+        return []
+    return [
+        f"no pixel of {len(some)} training images is brighter than {brightest} of 255: if fewer bits than the files "
+        "have are in use (12 in 16, say), scale the values up"
+    ]
 
 
 def result_notes(

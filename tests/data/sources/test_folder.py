@@ -182,6 +182,20 @@ def test_pipes_and_devices_are_bad_files_that_can_be_left_out(folder: Folder) ->
     assert len(load(root, image_size=8, skip_bad=True).skipped) == 2
 
 
+@pytest.mark.parametrize(("white", "dark"), [(4095, True), (65535, False)])
+def test_lost_precision_is_said(white: int, dark: bool, tmp_path: Path) -> None:
+    """Of 12 bits in 16, 16 shades of grey are left."""
+    for number in range(8):
+        for kind in ("cats", "dogs"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            values = np.random.default_rng(number).integers(0, white + 1, (9, 9)).astype(np.uint16)
+            Image.fromarray(values).save(tmp_path / kind / f"{number}.png")
+    notes = load(tmp_path).notes
+    assert "16 of 16 images have more than 8 bits a channel: they are reduced to 8" in notes
+    found = [note for note in notes if "is brighter than 16 of 255: if fewer bits than the files have" in note]
+    assert len(found) == dark
+
+
 def test_a_class_of_bad_files_alone_is_an_error_even_when_skipping(folder: Folder) -> None:
     root = folder(cats=3, dogs=2)
     for path in (root / "dogs").iterdir():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from striate.data.images.decode import UndecodableError, probe
+from striate.data.images.decode import UndecodableError, header
 from striate.files import open_regular
 from striate.hardware import worker_count
 from striate.types import Progress
@@ -78,11 +78,12 @@ class ImageRef:
 
 
 class Header(NamedTuple):
-    """Width, height and channels of an image, from its file's header."""
+    """Width, height and channels of an image, and the bits of a number in its file, from the file's header."""
 
     width: int
     height: int
     channels: int
+    bits: int = 8
 
 
 Headers = tuple[Counter[Header], dict[ImageRef, str]]  # how often each occurs, and why others can't be read
@@ -112,7 +113,7 @@ def _probed(image_refs: Sequence[ImageRef]) -> tuple[list[Header], dict[ImageRef
     headers, problems = [], {}
     for image_ref in image_refs:
         try:
-            headers.append(Header(*probe(image_ref.source)))
+            headers.append(Header(*header(image_ref.source)))
         except UndecodableError as error:
             problems[image_ref] = error.reason
     return headers, problems

@@ -1,12 +1,20 @@
 """JPEG decoding by libjpeg-turbo directly: the same pixels as by Pillow, which uses it too, but all lines at once."""
 
+from collections.abc import Callable
 from struct import Struct
-from typing import NamedTuple
+from typing import IO, NamedTuple, TypeAlias
 
 import numpy as np
 import simplejpeg
 
+AtLeast: TypeAlias = Callable[[int, int], tuple[int, int]]
+Offer: TypeAlias = Callable[[tuple[int, int, int]], np.ndarray | None]
+
 VERSION: str = simplejpeg.__version__
+
+MANY_PIXELS = 25_000_000  # an image of more takes a third of a gigabyte and more while it is decoded
+_AT_ONCE = 2**18  # bytes: more than most photographs have that are made for training
+_LARGEST_FILE = 2**30  # bytes
 
 SIGNATURE = b"\xff\xd8\xff"
 
@@ -35,6 +43,49 @@ def plain_header(content: bytes) -> Header | None:
     except ValueError:
         return None
     return Header(width, height, _CHANNELS[colours]) if colours in _CHANNELS else None
+
+
+def start_of(file: IO[bytes], count: int) -> tuple[bytes, Header | None]:
+    """Read the file's first `count` bytes and a plain JPEG's header, avoiding the cost of opening it by Pillow.
+
+    A JPEG is plain if it has no EXIF or XMP and not too many pixels; for any other file the header is None.
+    """
+    try:
+        start = file.read(count)
+    except OSError:  # Pillow will report it
+        return b"", None
+    found = plain_header(start)
+    return start, None if found is None or found.width * found.height > MANY_PIXELS else found
+
+
+def of_plain(file: IO[bytes], at_least: AtLeast | None, offer: Offer) -> np.ndarray | None:
+    """Decode a JPEG with a plain header; None for any other file, and where anything is wrong with it.
+
+    Args:
+        file: not read yet.
+        at_least, offer: as in `decode_to`.
+    """
+    start, found = start_of(file, _AT_ONCE)
+    if found is None:
+        return None
+    content = start if len(start) < _AT_ONCE else whole(file)
+    if content is None:
+        return None
+    width, height, channels = found
+    scale = 1 if at_least is None else scale_for(width, height, at_least(width, height))
+    width, height = -(-width // scale), -(-height // scale)
+    return pixels_of(content, channels, width, height, offer((height, width, channels)))
+
+
+def whole(file: IO[bytes]) -> bytes | None:
+    """Read all of a file; None if it can't be read, or is larger than 1 GiB."""
+    try:
+        if file.seek(0, 2) > _LARGEST_FILE:
+            return None
+        file.seek(0)
+        return file.read()
+    except OSError:
+        return None
 
 
 def pixels_of(
