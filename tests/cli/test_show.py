@@ -21,12 +21,15 @@ def test_pooling(striate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.slow
 def test_depthwise(striate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    quick = depthwise.RECIPE.replace(epochs=1)
     whole = depthwise.depthwise_study
-    monkeypatch.setattr(depthwise, "depthwise_study", lambda seeds, progress: whole(seeds, quick, progress))
-    answer = striate("show", "depthwise", "--seeds", "1", "--out", tmp_path / "page.html", "--json")
+    monkeypatch.setattr(depthwise, "depthwise_study", lambda *given, progress: whole(*given, 5, progress))
+    answer = striate(
+        "show", "depthwise", "--change", "shift", "--seeds", "1", "--out", tmp_path / "page.html", "--json"
+    )
     assert answer.code == 0, answer.err
-    assert [arm["parameters"] for arm in json.loads(answer.out)["arms"]] == [5502, 9822, 5496]
+    found = json.loads(answer.out)
+    assert (found["data"], found["change"]) == ("digits", "shift")
+    assert [each["parameters"] for each in found["networks"]] == [20560, 21370, 2570, 5502, 5496]
     assert (tmp_path / "page.html").exists()
 
 
@@ -34,6 +37,8 @@ def test_bad_input_is_one_line(striate, tmp_path: Path):
     for arguments, words in (
         (["pooling", "--out", tmp_path], "is a folder"),
         (["depthwise", "--seeds", "0"], "seeds=0: choose 1 to 10"),
+        (["depthwise", "--change", "rotate"], "rotation"),
+        (["depthwise", "--data", "digit"], "digits"),
         (["padding"], "show"),
     ):
         answer = striate("show", *arguments)

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from reference.pooling import depthwise_pool2d, mean
+from scipy.special import logsumexp
 from strategies import channel_windows, images, quick
 
 from striate.errors import ArgumentError, ShapeError
@@ -65,6 +66,41 @@ def test_channels_that_tie_share_the_gradient():
     assert x.grad.flatten().tolist() == [0.5, 0.5]
 
 
+@quick
+@given(st.data(), channel_windows(), st.floats(0.01, 5))
+def test_the_smooth_maximum_is_scipy_s_log_sum_exp(data, window, temperature):
+    channels, *arguments = window
+    x = data.draw(images(1, channels, 2, 2))
+
+    def log_sum_exp(values):
+        return temperature * logsumexp(np.array(values) / temperature)
+
+    smooth = DepthwiseMaxPool2d(*arguments, temperature=temperature)(x)
+    np.testing.assert_allclose(
+        smooth.numpy(), depthwise_pool2d(x.numpy(), log_sum_exp, *arguments), rtol=1e-9, atol=1e-9
+    )
+    excess = smooth - DepthwiseMaxPool2d(*arguments)(x)
+    assert (excess >= -1e-9).all()
+    assert (excess <= temperature * np.log(arguments[0]) + 1e-9).all()
+
+
+def test_annealed_to_zero_it_is_the_maximum_and_so_is_its_gradient():
+    start = torch.randn(2, 12, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    pool, results = DepthwiseMaxPool2d(4, temperature=2.0), []
+    for temperature in (2.0, 1e-4, 0.0):
+        pool.temperature = temperature
+        x = start.clone().requires_grad_()
+        y = pool(x)
+        (gradient,) = torch.autograd.grad(y.square().sum(), x)
+        results.append((y, gradient))
+    warm, cold, none = results
+    assert torch.equal(none[0], DepthwiseMaxPool2d(4)(start))
+    assert none[1].count_nonzero() == none[0].numel(), "one channel a group"
+    assert (warm[1] != 0).all(), "all channels"
+    for value, limit in zip(cold, none, strict=True):
+        torch.testing.assert_close(value, limit, rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize("layer", [DepthwiseMaxPool2d, DepthwiseAvgPool2d])
 @pytest.mark.parametrize(
     ("channels", "kernel", "stride", "named"),
@@ -88,3 +124,7 @@ def test_refusals(layer):
     with pytest.raises(ShapeError, match="at least 1 channel"):
         layer(2, padding="same")(torch.zeros(1, 0, 2, 2))
     assert repr(layer(2)) == f"{layer.__name__}(kernel_size=2, stride=2, padding='valid')"
+    for temperature in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(ArgumentError, match="temperature must be a number of at least 0"):
+            DepthwiseMaxPool2d(2, temperature=temperature)
+    assert repr(DepthwiseMaxPool2d(2, temperature=0.5)).endswith("padding='valid', temperature=0.5)")

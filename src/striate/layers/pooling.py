@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.errors import ShapeError
+from striate.errors import ArgumentError, ShapeError
 from striate.layers.padding import (
     Padding,
     Size,
@@ -186,13 +186,15 @@ class _DepthwisePool2d(nn.Module):
 
 
 class DepthwiseMaxPool2d(_DepthwisePool2d):
-    """The largest of `kernel_size` neighbouring channels, at every pixel.
+    """The largest of `kernel_size` neighbouring channels, at every pixel; or, at a temperature, a smooth maximum.
 
     (N, C, H, W) -> (N, C', H, W), or the same without N; floating. C' = (C - kernel_size) / stride + 1 with "valid"
     and ceil(C / stride) with "same", where padding is never chosen. Channels that tie share the gradient.
 
-    `stride` defaults to `kernel_size`. Raises ArgumentError for an argument out of range, and ShapeError for a tensor
-    that is no image and for a channel count that "valid" windows don't divide evenly.
+    `stride` defaults to `kernel_size`. At a `temperature` T above 0 it is T log Σ exp(x / T), which exceeds the maximum
+    by at most T log kernel_size and passes gradient to all channels of the group, so that none stays untrained; lower
+    the attribute to 0 while training (annealing). Raises ArgumentError for an argument out of range, and ShapeError for
+    a tensor that is no image and for a channel count that "valid" windows don't divide evenly.
 
     >>> x = torch.tensor([1.0, 5.0, 2.0, -3.0, -1.0, -2.0]).view(1, 6, 1, 1)
     >>> DepthwiseMaxPool2d(3)(x).flatten()
@@ -201,8 +203,25 @@ class DepthwiseMaxPool2d(_DepthwisePool2d):
 
     _fill = -torch.inf
 
+    def __init__(
+        self,
+        kernel_size: int = 3,
+        stride: int | None = None,
+        padding: Padding = "valid",
+        temperature: float = 0.0,
+    ):
+        super().__init__(kernel_size, stride, padding)
+        if not 0 <= temperature < torch.inf:
+            raise ArgumentError(f"temperature must be a number of at least 0, received {temperature}")
+        self.temperature = temperature
+
     def _reduce(self, windows: Tensor) -> Tensor:
-        return windows.amax(-1)
+        if self.temperature == 0:
+            return windows.amax(-1)
+        return self.temperature * torch.logsumexp(windows / self.temperature, -1)
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + (f", temperature={self.temperature}" if self.temperature else "")
 
 
 class DepthwiseAvgPool2d(_DepthwisePool2d):

@@ -1,4 +1,4 @@
-"""Pooling across channels: its parts on filters whose answer is known, and the whole experiment, short."""
+"""Pooling across channels: its parts on templates whose answer is known, and the whole experiment, short."""
 
 import dataclasses
 import json
@@ -8,24 +8,18 @@ import pytest
 import torch
 from html_page import Page
 from scipy import stats
-from torch import Tensor
 
+from striate.data import Split
 from striate.errors import ArgumentError
 from striate.inspection.studies import depthwise as study
-from striate.inspection.studies.depthwise import GROUP, GROUPS, RECIPE, STROKES, DepthwiseStudy, Estimate, RotationNet
+from striate.inspection.studies.changes import CHANGES
+from striate.inspection.studies.depthwise import GROUP, DepthwiseStudy, Estimate, TemplateNet, networks
 from striate.inspection.studies.depthwise_text import depthwise_dict, depthwise_text, headline, verdicts
+from striate.layers import DepthwiseMaxPool2d
 from striate.preprocess import Preprocess
-from striate.reports.studies_page import report_depthwise
+from striate.reports.depthwise_page import report_depthwise
 
-
-def bars() -> Tensor:
-    """For every group four filters, (32, 1, 5, 5): a bar at 0°, 45°, 90° and 135° to the left of upright."""
-    x, y = torch.arange(5.0) - 2, 2 - torch.arange(5.0)[:, None]
-    four = []
-    for degrees in (0, 45, 90, 135):
-        angle = torch.tensor(degrees).deg2rad()
-        four.append((1.5 - (x * angle.cos() + y * angle.sin()).abs()).clamp(0, 1) - 0.4)
-    return torch.stack(four).repeat(GROUPS, 1, 1)[:, None]
+TURNS = len(CHANGES["rotation"].strengths)
 
 
 def test_estimates_are_student_s():
@@ -38,70 +32,119 @@ def test_estimates_are_student_s():
 
 
 def test_the_networks_have_the_parameters_they_claim():
-    counts = [sum(p.numel() for p in RotationNet(filters, group).parameters()) for _, filters, group in study.ARMS]
-    assert counts == [5502, 9822, 5496]
+    counts = [sum(p.numel() for p in make().parameters()) for make in networks(16, 10).values()]
+    assert counts == [80 * 257, 80 * 257 + 81 * 10, 10 * 257, 5502, 5496]
+    for make in networks(28, 7).values():
+        assert make()(torch.zeros(2, 1, 28, 28)).shape == (2, 7)
 
 
-def test_the_filter_that_points_that_way_wins():
-    model = RotationNet(GROUPS * GROUP, GROUP)
-    model.conv1.weight.data = bars()
-    torch.nn.init.zeros_(model.conv1.bias)
-    winners = study._winners(model, Preprocess(16, 16, 1))
-    assert winners.shape == (GROUPS, len(STROKES))
-    for angle, expected in ((0, 0), (10, 0), (45, 1), (90, 2), (80, 2), (135, 3), (175, 0)):
-        assert winners[:, STROKES.index(angle)].tolist() == [expected] * GROUPS, angle
-    model.conv1.weight.data.neg_()
-    torch.nn.init.constant_(model.conv1.bias, -100)
-    assert (study._winners(model, Preprocess(16, 16, 1)) == -1).all()
-
-
-def test_turned_copies_are_alike_and_chance_is_less():
-    within, across = study._similarity(bars())
-    assert within > 0.9
-    assert across > 0.9, "every group holds the same"
-    noise = torch.randn(32, 1, 5, 5, generator=torch.Generator().manual_seed(0))
-    assert max(study._similarity(noise)) < 0.6
-    one_sided = bars().clone()
-    one_sided[4:] = noise[4:]
-    assert study._similarity(one_sided)[1] < 0.7
-
-
-def test_turning_is_to_the_left():
-    image = torch.zeros(1, 5, 5, 1, dtype=torch.uint8)
-    image[0, 0, 2] = 200
-    assert torch.equal(study.turned(image, 90)[0, :, :, 0], torch.rot90(image[0, :, :, 0]))
+def test_the_template_that_points_that_way_wins():
+    """One class with a bar turned by −60°, 0°, 60° among templates of noise, and another class that never answers."""
+    change, side = CHANGES["rotation"], 28
+    bar = torch.zeros(1, side, side, 1, dtype=torch.uint8)
+    bar[0, 4:24, 13:15] = 255
+    model = TemplateNet(side, 2 * GROUP, DepthwiseMaxPool2d(GROUP))
+    torch.nn.init.zeros_(model.templates.weight)
+    torch.nn.init.constant_(model.templates.bias, -1)
+    for template, angle in ((5, -60), (2, 0), (7, 60)):
+        model.templates.weight.data[template] = change(bar, angle).float().flatten() / 255
+    test = Split(bar.repeat(2, 1, 1, 1), torch.tensor([0, 1]))
+    winners = study._winners(model, test, 2, change, Preprocess(side, side, 1))
+    assert winners.order[0, :3].tolist() == [5, 2, 7], "by the angle at which they win"
+    for angle, rank in ((-65, 0), (-40, 0), (-20, 1), (0, 1), (25, 1), (35, 2), (60, 2), (80, 2)):
+        place = change.strengths.index(angle)
+        assert winners.chosen[0, place] == rank, angle
+        assert winners.shares[0, :, place].tolist() == [float(each == rank) for each in range(GROUP)]
+    assert torch.equal(winners.examples[0, change.strengths.index(0)], bar[0, :, :, 0])
 
 
 @pytest.fixture(scope="module")
 def short() -> DepthwiseStudy:
-    return study.depthwise_study(2, RECIPE.replace(epochs=1, batch_size=8))
+    return study.depthwise_study(seeds=2, steps=30)
 
 
 @pytest.mark.slow
 def test_the_experiment_in_short(short: DepthwiseStudy):
-    assert [arm.parameters for arm in short.arms] == [5502, 9822, 5496]
-    for arm in short.arms:
+    for arm in (*short.templates, *short.filters):
         assert len(arm.accuracy.values) == 2
         assert arm.accuracy.values[0] != arm.accuracy.values[1]
         assert 0.15 < arm.accuracy.mean <= 1
-        assert arm.by_angle[study.ANGLES.index(0)][1] == 1, "upright, it agrees with itself"
-        accuracies = [accuracy for accuracy, _ in arm.by_angle]
-        assert arm.accuracy.mean == pytest.approx(sum(accuracies) / len(accuracies))
-    assert short.filters.shape == (GROUPS, GROUP, 5, 5)
+        assert arm.accuracy.mean == pytest.approx(sum(arm.by_strength) / TURNS)
+    assert short.weights.shape == (10, GROUP, 16, 16)
+    assert short.winners.shares.sum(1).allclose(torch.ones(10, TURNS))
+    assert len(short.likeness) == 2
     assert short.images == 359
 
 
+@pytest.mark.slow
 def test_text_page_and_json(short: DepthwiseStudy, tmp_path: Path):
     assert "2 seeds, mean and 95 % interval" in depthwise_text(short)
-    assert len(verdicts(short)) == 6
+    assert len(verdicts(short)) == 4
     json.dumps(depthwise_dict(short), allow_nan=False)
-    page = Page(report_depthwise(short, tmp_path / "depthwise.html"))
-    assert page.headings == ["Results", "Learned groups of filters"]
-    assert page.tags.count("img") == GROUPS * GROUP
-    for group in range(1, GROUPS + 1):
-        assert all(f'alt="filter {n} of group {group}"' in page.html for n in range(1, GROUP + 1))
-    assert page.tags.count("i") == GROUPS * len(STROKES)
+    path = report_depthwise(short, tmp_path / "depthwise.html")
+    page, again = Page(path), tmp_path / "again.html"
+    assert report_depthwise(short, again).read_bytes() == path.read_bytes()
+    assert page.headings == ["Results", "Templates, and which one wins"]
+    assert page.tags.count("img") == 10 * GROUP + 10
+    for name in range(10):
+        assert all(f'alt="template {n} of class {name}"' in page.html for n in range(1, GROUP + 1))
+    assert page.tags.count("option") == 10
+    assert page.tags.count("script") == 1
+    assert page.html.count('data-labels="−90°|−85°') == 1
     assert all(link.startswith(("data:", "#")) for link in page.links)
+
+
+@pytest.mark.slow
+def test_the_page_allows_its_own_script_and_no_other(short: DepthwiseStudy, tmp_path: Path):
+    import base64
+    import hashlib
+    import re
+
+    hostile = dataclasses.replace(short, classes=("</script><script>alert(1)</script>", *short.classes[1:]))
+    html = report_depthwise(hostile, tmp_path / "depthwise.html").read_text(encoding="utf-8")
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{allowed}'" in html
+
+
+@pytest.mark.slow
+def test_the_maximum_over_groups_beats_the_linear_readout():
+    data = study.load("digits", image_size=16)
+    accuracy = []
+    for make in list(networks(16, 10).values())[:2]:
+        model, preprocess = make(), Preprocess(16, 16, 1).with_statistics(data.train.images)
+        study._train(model, data.train, CHANGES["rotation"], preprocess, seed=0, steps=200)
+        ((found,),) = study._accuracies({"": [model]}, data.test, CHANGES["rotation"], preprocess)
+        accuracy.append(float(found.mean()))
+    assert accuracy[0] > accuracy[1] + 0.08
+
+
+@pytest.mark.slow
+def test_a_change_that_is_no_map_of_the_plane_has_no_likeness(tmp_path: Path):
+    found = study.depthwise_study(change="brightness", seeds=1, steps=3)
+    assert found.likeness == ()
+    assert len(verdicts(found)) == 3
+    page = Page(report_depthwise(found, tmp_path / "depthwise.html"))
+    assert "0.05 of the range" in page.html
+    assert "likeness" not in page.text
+
+
+def arm(name: str, *accuracy: float) -> study.Arm:
+    return study.Arm(name, 1, Estimate(accuracy), ())
+
+
+@pytest.mark.parametrize(
+    ("mine", "said"),
+    [
+        ((0.92, 0.93, 0.94), "recognises 2.0 points more of the changed images"),
+        ((0.88, 0.89, 0.90), "recognises 2.0 points fewer of the changed images"),
+        ((0.80, 0.91, 0.99), "has no significant effect on rotation"),
+    ],
+)
+@pytest.mark.slow
+def test_the_headline_says_what_was_found(short: DepthwiseStudy, mine: tuple[float, ...], said: str):
+    arms = (arm("maximum", *mine), arm("linear", 0.90, 0.91, 0.92), arm("one", 0.5, 0.5, 0.5))
+    assert said in headline(dataclasses.replace(short, templates=arms))
 
 
 @pytest.mark.parametrize(
@@ -113,24 +156,9 @@ def test_what_is_said_follows_the_interval(values: tuple[float, ...], said: str)
     assert said in _real(Estimate(values))
 
 
-def arm(name: str, *consistency: float) -> study.Arm:
-    return study.Arm(name, 1, Estimate((0.5,) * len(consistency)), Estimate(consistency), ())
-
-
-@pytest.mark.parametrize(
-    ("mine", "said"),
-    [
-        ((0.92, 0.93, 0.94), "makes the network 2.00 points more consistent"),
-        ((0.88, 0.89, 0.90), "makes the network 2.00 points less consistent"),
-        ((0.80, 0.91, 0.99), "has no significant effect on rotation"),
-    ],
-)
-def test_the_headline_says_what_was_found(short: DepthwiseStudy, mine: tuple[float, ...], said: str):
-    arms = (arm("with", *mine), arm("without", 0.5, 0.5, 0.5), arm("equal", 0.90, 0.91, 0.92))
-    assert said in headline(dataclasses.replace(short, arms=arms))
-
-
 def test_refusals():
     for seeds in (0, 11):
         with pytest.raises(ArgumentError, match=f"seeds={seeds}: choose 1 to 10"):
-            study.depthwise_study(seeds)
+            study.depthwise_study(seeds=seeds)
+    with pytest.raises(ArgumentError, match="rotation"):
+        study.depthwise_study(change="rotatoin")

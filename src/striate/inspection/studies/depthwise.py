@@ -1,44 +1,49 @@
-"""Experiment on learned invariance: max pooling across groups of four filters, at every pixel.
+"""Experiment on learned invariance: templates in groups, of which the largest response counts.
 
 The textbook's idea (Géron, Hands-On Machine Learning, chapter 14): pooling across channels lets a network learn any
-invariance, say to rotation, if the filters of a group come to see the same thing turned. Here three networks learn
-handwritten digits under rotation: with DepthwiseMaxPool2d, the same without it, and one without it that has as many
-parameters; and the filters are compared with each other, rotated.
+invariance, say to rotation, if the filters of a group come to see the same thing turned. That is what templates as
+large as the image do, in a network of one layer: three networks of templates learn images that are rotated, moved or
+changed in another way. Small filters in a first layer do not: two convolutional networks, with and without
+DepthwiseMaxPool2d, show it.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from striate import seeding
-from striate.augmentation import parse
-from striate.augmentation.geometry import affine
-from striate.data import Split, load
+from striate.data import Dataset, Split, load
 from striate.data.loader import Loader
-from striate.errors import ArgumentError
+from striate.errors import ArgumentError, unknown
 from striate.inference import logits_of
+from striate.inspection.studies.changes import CHANGES, Change
+from striate.inspection.studies.likeness import Likeness, likeness
 from striate.layers import DepthwiseMaxPool2d, MaxPool2d
 from striate.preprocess import Preprocess
 from striate.training import Recipe, Training
 from striate.types import Progress
 
-SIDE = 16  # pixels: the digits, of 8, drawn twice as large so that they can be rotated
-GROUPS, GROUP = 8, 4  # of filters, and filters in each
-CHANNELS = 20  # of the second layer
-EQUAL_FILTERS = 11  # filters that give the network without groups as many parameters, but for 6 of 5,502
-MOST_DEGREES = 90  # to either side; further, a 6 is a 9
-ANGLES = tuple(range(-MOST_DEGREES, MOST_DEGREES + 1, 15))
-STROKES = tuple(range(0, 180, 5))  # degrees at which the groups are shown a line
-RECIPE = Recipe(
-    name="depthwise",
-    epochs=40,
-    batch_size=32,
-    learning_rate=0.02,
-    augment=f"rotate={MOST_DEGREES}",
+SIDE, DIGITS_SIDE = 28, 16  # pixels; the digits, of 8, are drawn twice as large so that they can be rotated
+GROUP = 8  # templates of a class
+HOTTEST = 2.0  # the maximum's temperature as training begins
+FILTERS, FILTER_GROUP, CHANNELS = 32, 4, 20  # of the convolutional networks
+EQUAL_FILTERS = 11  # that give the network without groups as many parameters, but for 6
+FEW = 10_000  # training images; fewer are learnt in fewer and smaller batches
+TEMPLATES = Recipe(
+    name="templates",
+    steps="2000",
+    batch_size=512,
+    optimizer="adamw",
+    learning_rate=0.01,
+    weight_decay=0.3,
+    warmup=0,
+    clip_norm=0,
     loss="cross-entropy",
 )
+SMALL_FILTERS = Recipe(name="small filters", steps="500", batch_size=64, learning_rate=0.02, loss="cross-entropy")
 # Student's t for a 95 % interval, by the number of seeds.
 _T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 MOST_SEEDS = max(_T)
@@ -74,21 +79,40 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Arm:
-    """Result of one of the three networks.
+    """Result of one network.
 
     Args:
         name: of the network.
         parameters: number of trainable parameters.
-        accuracy: on the test images rotated by every angle of `ANGLES`, mean over these.
-        consistency: how often a rotated image gets the class of the upright one, mean over all angles but 0.
-        by_angle: accuracy and consistency at each angle, mean over seeds.
+        accuracy: on the test images changed by every strength, mean over these.
+        by_strength: accuracy at each strength, mean over seeds.
     """
 
     name: str
     parameters: int
     accuracy: Estimate
-    consistency: Estimate
-    by_angle: tuple[tuple[float, float], ...]
+    by_strength: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Winners:
+    """Which templates of the first seed's grouped network win.
+
+    The templates of a group are numbered by the mean strength at which they win; those that never do are the last.
+
+    Args:
+        order: the network's numbers of these templates, within their groups: int64 (classes, templates).
+        shares: of the test images of each class at each strength, the share for which each template of its group has
+            the largest response: float32 (classes, templates, strengths).
+        examples: the first test image of each class at each strength: uint8 (classes, strengths, side, side).
+        chosen: for each of these, the template with the largest response of all, counted through the groups: int64
+            (classes, strengths).
+    """
+
+    order: Tensor
+    shares: Tensor
+    examples: Tensor
+    chosen: Tensor
 
 
 @dataclass(frozen=True)
@@ -96,161 +120,210 @@ class DepthwiseStudy:
     """Results of `depthwise_study`.
 
     Args:
-        arms: with depthwise pooling; without; without, and with as many parameters.
+        change: how the images were changed.
+        source: name of the data.
+        classes: their names.
         images: how many test images.
-        filters: those of the first seed: float32 (groups, filters, 5, 5).
-        winners: for each group and each of `STROKES`, the filter with the largest response to a line at that angle; -1
-            where none responds: int64 (groups, angles), of the first seed.
-        alike: of filters of one group, similarity of one to another rotated (the largest correlation over all
-            angles), mean over pairs.
-        alike_untrained: the same before training.
-        alike_across: the same of filters of different groups, trained.
+        templates: three networks: maximum over groups of templates; as many read by a linear layer; one a class.
+        filters: two convolutional networks: with depthwise max pooling, and without, with as many parameters.
+        weights: the first seed's grouped templates: float32 (classes, templates, side, side).
+        winners: which of them win.
+        likeness: of each seed's grouped templates; empty for a change that is no map of the plane.
     """
 
-    arms: tuple[Arm, Arm, Arm]
+    change: Change
+    source: str
+    classes: tuple[str, ...]
     images: int
-    filters: Tensor
-    winners: Tensor
-    alike: Estimate
-    alike_untrained: Estimate
-    alike_across: Estimate
+    templates: tuple[Arm, Arm, Arm]
+    filters: tuple[Arm, Arm]
+    weights: Tensor
+    winners: Winners
+    likeness: tuple[Likeness, ...]
 
 
-class RotationNet(nn.Module):
-    """Network of two convolutions, images (N, 1, 16, 16) to logits (N, 10), with grouped pooling if `group` > 1."""
+class TemplateNet(nn.Module):
+    """Templates as large as the image, and a readout of their responses: (N, 1, side, side) to logits (N, classes)."""
 
-    def __init__(self, filters: int, group: int):
+    def __init__(self, side: int, templates: int, readout: nn.Module):
+        super().__init__()
+        self.templates, self.readout = nn.Linear(side * side, templates), readout
+        nn.init.normal_(self.templates.weight, std=0.05)
+        nn.init.zeros_(self.templates.bias)
+
+    def responses(self, x: Tensor) -> Tensor:
+        """Responses of the templates: (N, templates, 1, 1)."""
+        return self.templates(x.flatten(1))[:, :, None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the logits of a batch."""
+        return self.readout(self.responses(x)).flatten(1)
+
+
+class FilterNet(nn.Module):
+    """Network of two convolutions, (N, 1, side, side) to logits (N, classes), with grouped pooling if `group` > 1."""
+
+    def __init__(self, side: int, classes: int, filters: int, group: int):
         super().__init__()
         self.conv1 = nn.Conv2d(1, filters, 5, padding="same")
         self.group = DepthwiseMaxPool2d(group) if group > 1 else nn.Identity()
         self.relu1, self.pool1 = nn.ReLU(), MaxPool2d(2)
         self.conv2 = nn.Conv2d(filters // group, CHANNELS, 3, padding="same")
         self.relu2, self.pool2 = nn.ReLU(), MaxPool2d(2)
-        self.flatten, self.output = nn.Flatten(), nn.Linear(CHANNELS * (SIDE // 4) ** 2, 10)
+        self.flatten, self.output = nn.Flatten(), nn.Linear(CHANNELS * (side // 4) ** 2, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits of a batch."""
-        x = self.pool1(self.relu1(self.group(self.conv1(x))))  # (N, filters / group, 8, 8)
-        x = self.pool2(self.relu2(self.conv2(x)))  # (N, 20, 4, 4)
+        x = self.pool1(self.relu1(self.group(self.conv1(x))))  # (N, filters / group, side / 2, side / 2)
+        x = self.pool2(self.relu2(self.conv2(x)))  # (N, 20, side / 4, side / 4)
         return self.output(self.flatten(x))
 
 
-ARMS = (
-    ("with depthwise max pooling", GROUPS * GROUP, GROUP),
-    ("the same without", GROUPS * GROUP, 1),
-    ("without, equal parameters", EQUAL_FILTERS, 1),
-)
+def networks(side: int, classes: int) -> dict[str, Callable[[], nn.Module]]:
+    """The five networks of the experiment by name, each made with fresh weights."""
+    many = classes * GROUP
+    return {
+        f"maximum over groups of {GROUP} templates": lambda: TemplateNet(
+            side, many, DepthwiseMaxPool2d(GROUP, temperature=HOTTEST)
+        ),
+        "as many templates, linear readout": lambda: TemplateNet(side, many, nn.Conv2d(many, classes, 1)),
+        "one template a class": lambda: TemplateNet(side, classes, nn.Identity()),
+        "5×5 filters, with depthwise max pooling": lambda: FilterNet(side, classes, FILTERS, FILTER_GROUP),
+        "5×5 filters, without, equal parameters": lambda: FilterNet(side, classes, EQUAL_FILTERS, 1),
+    }
 
 
 def depthwise_study(
-    seeds: int = 3, recipe: Recipe = RECIPE, progress: Progress = lambda what, done, total: None
+    source: str = "digits",
+    change: str = "rotation",
+    seeds: int = 3,
+    steps: int | None = None,
+    progress: Progress = lambda what, done, total: None,
 ) -> DepthwiseStudy:
-    """Train each network with each seed on scikit-learn's digits, rotated by up to 90° to either side.
+    """Train each network with each seed on changed images, and find which templates win and how alike they are.
 
     Args:
+        source: the data, for `load`: in grey, of 28×28 pixels ("digits": 16×16).
+        change: the name of one of `CHANGES`.
         seeds: how many, 1 to 10.
-        recipe: how they learn; its seed is not used.
+        steps: of each training, if not those of the recipes.
         progress: called with what is being done, how much of it is done, and how much there is.
 
     Raises:
-        ArgumentError: for another number of seeds.
+        ArgumentError: for another number of seeds, an unknown change, or data that `load` refuses.
+        DataError: if `load` can't read the data.
     """
     if not 1 <= seeds <= MOST_SEEDS:
         raise ArgumentError(f"seeds={seeds}: choose 1 to {MOST_SEEDS}.")
-    data = load("digits", image_size=SIDE)
+    if change not in CHANGES:
+        raise unknown("change", change, CHANGES)
+    changed = CHANGES[change]
+    data = load(source, image_size=DIGITS_SIDE if source == "digits" else SIDE, channels=1, progress=progress)
     _, test = data.held_out or ("train", data.train)
-    preprocess = Preprocess(SIDE, SIDE, 1).with_statistics(data.train.images[:])
-    total, done = seeds * len(ARMS), 0
-    arms, grouped = [], []
-    for name, filters, group in ARMS:
-        found = []
-        for seed in range(seeds):
-            progress("training networks", done, total)
-            with seeding.scoped(seed, "weights"):
-                model = RotationNet(filters, group)
-            before = model.conv1.weight.detach().clone()
-            _train(model, data.train, preprocess, recipe.replace(seed=seed))
-            found.append(_by_angle(model, test, preprocess))
-            if group > 1:
-                grouped.append((model, before))
-            done += 1
-        arms.append(_arm(name, sum(p.numel() for p in model.parameters()), torch.stack(found)))
-    progress("training networks", done, total)
-    first = grouped[0][0]
-    similarities = [(_similarity(model.conv1.weight), _similarity(before)) for model, before in grouped]
+    trained, preprocess = _trained(data, changed, seeds, steps, progress)
+    accuracy = _accuracies(trained, test, changed, preprocess)
+    arms = [
+        Arm(
+            name,
+            sum(p.numel() for p in models[0].parameters()),
+            Estimate(tuple(found.mean(1).tolist())),
+            tuple(found.mean(0).tolist()),
+        )
+        for (name, models), found in zip(trained.items(), accuracy, strict=True)
+    ]
+    grouped = trained[next(iter(trained))]
+    winners = _winners(grouped[0], test, len(data.classes), changed, preprocess)
+    weights = [_templates(model, len(data.classes)) for model in grouped]
+    weights[0] = _rearranged(weights[0], winners.order)
     return DepthwiseStudy(
-        arms=(arms[0], arms[1], arms[2]),
+        change=changed,
+        source=source,
+        classes=tuple(data.classes),
         images=len(test),
-        filters=first.conv1.weight.detach().reshape(GROUPS, GROUP, 5, 5),
-        winners=_winners(first, preprocess),
-        alike=Estimate(tuple(trained[0] for trained, _ in similarities)),
-        alike_untrained=Estimate(tuple(untrained[0] for _, untrained in similarities)),
-        alike_across=Estimate(tuple(trained[1] for trained, _ in similarities)),
+        templates=(arms[0], arms[1], arms[2]),
+        filters=(arms[3], arms[4]),
+        weights=weights[0],
+        winners=winners,
+        likeness=tuple(likeness(each, changed) for each in weights if changed.between),
     )
 
 
-def _train(model: nn.Module, train: Split, preprocess: Preprocess, recipe: Recipe) -> None:
-    batches = Loader(train, preprocess, recipe.batch_size, recipe.seed, parse(recipe.augment))
-    for _ in Training(model, batches, recipe):
-        pass
+def _trained(
+    data: Dataset, change: Change, seeds: int, steps: int | None, progress: Progress
+) -> tuple[dict[str, list[nn.Module]], Preprocess]:
+    """The networks by name, one for each seed, and the normalisation of their input."""
+    _, height, width, _ = data.train.images.shape
+    preprocess = Preprocess(height, width, 1).with_statistics(data.train.images[:])
+    made = networks(height, len(data.classes))
+    trained: dict[str, list[nn.Module]] = {name: [] for name in made}
+    for name, network in made.items():
+        for seed in range(seeds):
+            progress("training networks", sum(map(len, trained.values())), seeds * len(made))
+            with seeding.scoped(seed, "weights"):
+                model = network()
+            _train(model, data.train, change, preprocess, seed, steps)
+            trained[name].append(model)
+    progress("training networks", seeds * len(made), seeds * len(made))
+    return trained, preprocess
 
 
-def _by_angle(model: nn.Module, test: Split, preprocess: Preprocess) -> Tensor:
-    """Accuracy and consistency at each angle: float64 (angles, 2)."""
-    predicted = {angle: logits_of(model, turned(test.images[:], angle), preprocess).argmax(1) for angle in ANGLES}
-    right = [(each == test.labels).double().mean() for each in predicted.values()]
-    same = [(each == predicted[0]).double().mean() for each in predicted.values()]
-    return torch.stack([torch.stack(right), torch.stack(same)], 1)
+def _train(
+    model: nn.Module, train: Split, change: Change, preprocess: Preprocess, seed: int, steps: int | None
+) -> None:
+    """Train by the network's recipe; a maximum over templates is annealed, so that none is left without gradient."""
+    recipe = SMALL_FILTERS
+    if isinstance(model, TemplateNet):
+        recipe = TEMPLATES if len(train) >= FEW else TEMPLATES.replace(steps="1000", batch_size=64)
+    recipe = recipe.replace(seed=seed, steps=str(steps or recipe.steps))
+    batches = Loader(train, preprocess, recipe.batch_size, seed, change.augment)
+    for step in Training(model, batches, recipe):
+        if isinstance(model, TemplateNet) and isinstance(model.readout, DepthwiseMaxPool2d):
+            model.readout.temperature = HOTTEST * (1 - step.step / step.steps)
+    batches.close()
 
 
-def _arm(name: str, parameters: int, found: Tensor) -> Arm:
-    """Make an arm from its measurements, float64 (seeds, angles, 2)."""
-    turned_only = [number for number, angle in enumerate(ANGLES) if angle]
-    return Arm(
-        name,
-        parameters,
-        Estimate(tuple(found[:, :, 0].mean(1).tolist())),
-        Estimate(tuple(found[:, turned_only, 1].mean(1).tolist())),
-        tuple((accuracy, consistency) for accuracy, consistency in found.mean(0).tolist()),
-    )
+def _accuracies(
+    trained: dict[str, list[nn.Module]], test: Split, change: Change, preprocess: Preprocess
+) -> list[Tensor]:
+    """Accuracy at each strength, for each network: float64 (seeds, strengths)."""
+    found: list[list[list[float]]] = [[[] for _ in models] for models in trained.values()]
+    for strength in change.strengths:
+        images = change(test.images[:], strength)
+        for models, rows in zip(trained.values(), found, strict=True):
+            for model, row in zip(models, rows, strict=True):
+                right = logits_of(model, images, preprocess).argmax(1) == test.labels
+                row.append(float(right.double().mean()))
+    return [torch.tensor(rows, dtype=torch.float64) for rows in found]
 
 
-def turned(images: Tensor, degrees: float) -> Tensor:
-    """Rotate images, uint8 (N, H, W, C), to the left about their middle."""
-    angle = math.radians(degrees)
-    matrix = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
-    return affine(images, torch.tensor(matrix, dtype=torch.float64).expand(len(images), 2, 2))
+def _templates(model: nn.Module, classes: int) -> Tensor:
+    """The templates of a grouped network: float32 (classes, templates, side, side)."""
+    weight: Tensor = model.get_parameter("templates.weight").detach()
+    side = math.isqrt(weight.shape[1])
+    return weight.reshape(classes, -1, side, side)
 
 
-def _winners(model: RotationNet, preprocess: Preprocess) -> Tensor:
-    """The filter of each group with the largest response to a line, two pixels wide, at each of the angles."""
-    line = torch.zeros(1, 4 * SIDE, 4 * SIDE, 1, dtype=torch.uint8)
-    line[:, :, 2 * SIDE - 4 : 2 * SIDE + 4] = 255  # upright, four times as fine, so that turning does not fray it
-    lines = torch.cat([turned(line, angle) for angle in STROKES]).float().permute(0, 3, 1, 2)
-    shown = nn.functional.avg_pool2d(lines, 4).permute(0, 2, 3, 1)
-    with torch.no_grad():
-        responses = model.conv1(preprocess.normalize(shown))[:, :, 4:-4, 4:-4].amax((2, 3))  # (angles, filters)
-    strongest, winner = responses.reshape(len(STROKES), GROUPS, GROUP).max(2)
-    return torch.where(strongest > 0, winner, -1).T
+def _winners(model: nn.Module, test: Split, classes: int, change: Change, preprocess: Preprocess) -> Winners:
+    assert isinstance(model, TemplateNet)
+    first = [int((test.labels == number).nonzero()[0]) for number in range(classes)]
+    shares, examples, chosen = [], [], []
+    for strength in change.strengths:
+        images = change(test.images[:], strength)
+        with torch.no_grad():
+            responses = model.responses(preprocess.normalize(images)).flatten(1)  # (N, classes · templates)
+        own = responses.unflatten(1, (classes, GROUP))[torch.arange(len(images)), test.labels]
+        wins = nn.functional.one_hot(own.argmax(1), GROUP).float()
+        shares.append(torch.stack([wins[test.labels == number].mean(0) for number in range(classes)]))
+        examples.append(images[first, :, :, 0])
+        chosen.append(responses[first].argmax(1))
+    found = torch.stack(shares, 2)  # (classes, templates, strengths)
+    mean_strength = found @ torch.tensor(change.strengths) / found.sum(2)  # NaN, the largest, where none is won
+    order = mean_strength.argsort(dim=1, stable=True)
+    group, template = torch.stack(chosen, 1) // GROUP, torch.stack(chosen, 1) % GROUP
+    rank = order.argsort(1)[group, template]
+    return Winners(order, _rearranged(found, order), torch.stack(examples, 1), group * GROUP + rank)
 
 
-def _similarity(weight: Tensor) -> tuple[float, float]:
-    """Similarity of filters up to rotation: mean over pairs of one group, and over pairs of different groups.
-
-    The largest correlation over turns of 15°, over the disc that every turn leaves in the filter.
-    """
-    filters = weight.detach().reshape(-1, 1, 5, 5)
-    angles = torch.arange(0, 360, 15).double().deg2rad()
-    rows = [torch.stack([angles.cos(), -angles.sin()], -1), torch.stack([angles.sin(), angles.cos()], -1)]
-    theta = torch.cat([torch.stack(rows, -2), torch.zeros(len(angles), 2, 1).double()], 2).float()
-    grid = nn.functional.affine_grid(theta, [len(angles), 1, 5, 5], align_corners=True)
-    place = torch.arange(5.0) - 2
-    disc = (place[:, None].square() + place.square()) <= 5
-    rotations = torch.stack(
-        [nn.functional.grid_sample(each.expand(len(angles), 1, 5, 5), grid, align_corners=True) for each in filters]
-    )[:, :, 0, disc]  # (filters, angles, cells)
-    rotations = nn.functional.normalize(rotations - rotations.mean(-1, keepdim=True), dim=-1)
-    similarity = torch.einsum("ic,jac->ija", rotations[:, 0], rotations).amax(2)
-    group = torch.arange(len(filters)) // GROUP
-    same, self_ = group[:, None] == group, torch.eye(len(filters), dtype=torch.bool)
-    return float(similarity[same & ~self_].mean()), float(similarity[~same].mean())
+def _rearranged(values: Tensor, order: Tensor) -> Tensor:
+    """Values of templates, (classes, templates, …), in this order, int64 (classes, templates)."""
+    return values[torch.arange(len(order))[:, None], order]

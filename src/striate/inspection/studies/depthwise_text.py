@@ -1,95 +1,127 @@
 """Results of the experiment on pooling across channels, as text and JSON."""
 
+from collections.abc import Callable
 from typing import Any
 
-from striate.inspection.studies.depthwise import ANGLES, STROKES, DepthwiseStudy, Estimate
-from striate.units import aligned, minus, percent
+from striate.inspection.studies.depthwise import GROUP, Arm, DepthwiseStudy, Estimate
+from striate.units import aligned, minus
+
+NO_EFFECT = "not significant"
 
 
 def estimate(value: Estimate, points: bool = False) -> str:
     """An estimate as text: "94.12 % (93.50 to 94.74)", or a difference in percentage points, with its sign."""
-    low_high = value.interval
-    mean = _signed(100 * value.mean) if points else percent(value.mean)
-    if low_high is None:
-        return mean
-    low, high = (_signed(100 * end) if points else f"{100 * end:.2f}" for end in low_high)
-    return f"{mean} ({low} to {high})"
+    return _with_interval(
+        value, lambda end: _signed(100 * end) if points else f"{100 * end:.2f}", "" if points else " %"
+    )
+
+
+def _with_interval(value: Estimate, shown: Callable[[float], str], unit: str = "") -> str:
+    mean = shown(value.mean) + unit
+    return mean if value.interval is None else f"{mean} ({' to '.join(map(shown, value.interval))})"
 
 
 def _signed(value: float, digits: int = 2) -> str:
     return minus(f"{value:+.{digits}f}")
 
 
-def headline(study: DepthwiseStudy) -> str:
-    """The effect on rotation consistency, against the network with as many parameters, in a sentence."""
-    with_, _, equal = study.arms
-    difference = with_.consistency.minus(equal.consistency)
-    if not _real(difference).startswith("significant"):
-        return "With as many parameters, pooling across channels has no significant effect on rotation."
-    much, way = f"{100 * abs(difference.mean):.2f} points", "more" if difference.mean > 0 else "less"
-    return f"With as many parameters, pooling across channels makes the network {much} {way} consistent under rotation."
-
-
-def verdicts(study: DepthwiseStudy) -> list[str]:
-    """Effects of pooling across channels, in percentage points, seed by seed, and whether they are significant."""
-    with_, *others = study.arms
-    sentences = []
-    for other in others:
-        for what in ("consistency", "accuracy"):
-            difference: Estimate = getattr(with_, what).minus(getattr(other, what))
-            sentences.append(
-                f"rotation {what} against {other.name}: {estimate(difference, True)} points, {_real(difference)}"
-            )
-    like = study.alike.minus(study.alike_untrained)
-    across = study.alike.minus(study.alike_across)
-    sentences.append(
-        f"similarity of a group's filters, rotated, gained by training: {_signed(like.mean, 3)}, {_real(like)}"
-    )
-    sentences.append(f"similarity within a group against across groups: {_signed(across.mean, 3)}, {_real(across)}")
-    return sentences
-
-
-def depthwise_text(study: DepthwiseStudy) -> str:
-    """The networks in a table, and the verdicts."""
-    seeds = len(study.alike.values)
-    rows = [("network", "parameters", "accuracy when rotated", "rotation consistency")]
-    for arm in study.arms:
-        rows.append((arm.name, f"{arm.parameters:,}", estimate(arm.accuracy), estimate(arm.consistency)))
-    title = (
-        f"digits rotated by up to {ANGLES[-1]}° to either side, {study.images} test images; "
-        f"{seeds} seed{'s'[: seeds > 1]}{', mean and 95 % interval' if seeds > 1 else ''}"
-    )
-    return "\n\n".join([title, aligned(rows, "<>>>"), headline(study), "\n".join(verdicts(study))])
-
-
-def depthwise_dict(study: DepthwiseStudy) -> dict[str, Any]:
-    """Plain values for JSON."""
-
-    def values(each: Estimate) -> dict[str, Any]:
-        return {"mean": each.mean, "interval": each.interval and list(each.interval), "values": list(each.values)}
-
-    return {
-        "arms": [
-            {
-                "name": arm.name,
-                "parameters": arm.parameters,
-                "accuracy": values(arm.accuracy),
-                "consistency": values(arm.consistency),
-                "by_angle": {str(angle): list(pair) for angle, pair in zip(ANGLES, arm.by_angle, strict=True)},
-            }
-            for arm in study.arms
-        ],
-        "images": study.images,
-        "filters": study.filters.tolist(),
-        "winners": {str(angle): column for angle, column in zip(STROKES, study.winners.T.tolist(), strict=True)},
-        "alike": values(study.alike),
-        "alike_untrained": values(study.alike_untrained),
-        "alike_across": values(study.alike_across),
-    }
-
-
 def _real(difference: Estimate) -> str:
     if difference.interval is None:
         return "one seed, no significance test"
     low, high = difference.interval
-    return "significant" if low > 0 or high < 0 else "not significant"
+    return "significant" if low > 0 or high < 0 else NO_EFFECT
+
+
+def _gain(first: Arm, second: Arm) -> Estimate:
+    return first.accuracy.minus(second.accuracy)
+
+
+def headline(study: DepthwiseStudy) -> str:
+    """The effect of the maximum over groups, against a linear readout of as many templates, in a sentence."""
+    gain = _gain(*study.templates[:2])
+    if _real(gain) == NO_EFFECT:
+        return f"The maximum over groups of templates has no significant effect on {study.change.name}."
+    way = "more" if gain.mean > 0 else "fewer"
+    return (
+        f"The maximum over groups recognises {100 * abs(gain.mean):.1f} points {way} of the changed images than a "
+        "linear readout of as many templates."
+    )
+
+
+def likeness_sentence(study: DepthwiseStudy) -> str:
+    """Whether the templates of a group are changed copies of each other; empty where that can't be asked."""
+    if not study.likeness:
+        return ""
+    within = Estimate(tuple(each.within for each in study.likeness))
+    across = Estimate(tuple(each.across for each in study.likeness))
+    unchanged = Estimate(tuple(each.unchanged for each in study.likeness))
+    more = within.minus(across)
+    return (
+        f"likeness (correlation) of two templates after the {study.change.name} that makes them most alike: "
+        f"{within.mean:.3f} within a group, {across.mean:.3f} across groups, difference "
+        f"{_with_interval(more, lambda end: _signed(end, 3))}, {_real(more)}; as they are, {unchanged.mean:.3f} within "
+        "a group"
+    )
+
+
+def verdicts(study: DepthwiseStudy) -> list[str]:
+    """What the maximum over groups gains, in percentage points, seed by seed, and whether that is significant."""
+    grouped, linear, one = study.templates
+    pairs = [("templates, against a linear readout", grouped, linear), ("templates, against one a class", grouped, one)]
+    pairs.append(("small filters in a first layer, against equal parameters without it", *study.filters))
+    sentences = [
+        f"maximum over groups of {what}: {estimate(_gain(first, second), True)} points, {_real(_gain(first, second))}"
+        for what, first, second in pairs
+    ]
+    return [*sentences, *filter(None, [likeness_sentence(study)])]
+
+
+def depthwise_text(study: DepthwiseStudy) -> str:
+    """The networks in a table, and the verdicts."""
+    seeds = len(study.templates[0].accuracy.values)
+    rows = [("network", "parameters", "accuracy")]
+    rows += [(arm.name, f"{arm.parameters:,}", estimate(arm.accuracy)) for arm in (*study.templates, *study.filters)]
+    title = (
+        f"{study.source}, {study.change.done}: {study.images:,} test images; "
+        f"{seeds} seed{'s'[: seeds > 1]}{', mean and 95 % interval' if seeds > 1 else ''}"
+    )
+    return "\n\n".join([title, aligned(rows, "<>>"), headline(study), "\n".join(verdicts(study))])
+
+
+def depthwise_dict(study: DepthwiseStudy) -> dict[str, Any]:
+    """Plain values for JSON."""
+    strengths = list(study.change.strengths)
+
+    def network(arm: Arm) -> dict[str, Any]:
+        interval = arm.accuracy.interval
+        return {
+            "name": arm.name,
+            "parameters": arm.parameters,
+            "accuracy": {
+                "mean": arm.accuracy.mean,
+                "interval": interval and list(interval),
+                "values": list(arm.accuracy.values),
+            },
+            "by_strength": list(arm.by_strength),
+        }
+
+    return {
+        "data": study.source,
+        "change": study.change.name,
+        "strengths": strengths,
+        "images": study.images,
+        "classes": list(study.classes),
+        "group": GROUP,
+        "networks": [network(arm) for arm in (*study.templates, *study.filters)],
+        "wins": study.winners.shares.tolist(),
+        "likeness": [
+            {
+                "within": each.within,
+                "across": each.across,
+                "unchanged": each.unchanged,
+                "pairs": each.alike.tolist(),
+                "by": each.by.tolist(),
+            }
+            for each in study.likeness
+        ],
+    }

@@ -1,4 +1,4 @@
-"""HTML pages of the experiments on pooling: across pixels and across channels."""
+"""HTML page of the experiment on pooling and shifts."""
 
 from pathlib import Path
 
@@ -8,10 +8,7 @@ from torch import Tensor
 from striate import layers
 from striate.drawing import Line, data_uri, lines
 from striate.files import write_atomic
-from striate.inspection.studies.depthwise import ANGLES, STROKES, DepthwiseStudy
-from striate.inspection.studies.depthwise_text import estimate, headline, verdicts
 from striate.inspection.studies.pooling import PoolingStudy, ring, segmented
-from striate.reports.pictures import filter_picture
 from striate.reports.rendering import file_to_write, render
 
 
@@ -68,44 +65,3 @@ def _picture(values: Tensor, size: int = 24) -> str:
     line = torch.arange(len(cells)) % size == 0
     cells[line[:, None] | line] = 200
     return data_uri(cells.round().byte()[..., None])
-
-
-def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
-    """Write the page of `depthwise_study`: one file without network requests.
-
-    Raises:
-        ArgumentError: if `out` is a folder.
-        StorageError: if the file can't be written; what was there before stays.
-    """
-    path = file_to_write(out, "depthwise.html")
-    charts = {}
-    for position, what in enumerate(("accuracy", "consistency")):
-        drawn = [
-            Line(
-                arm.name,
-                [(float(angle), pair[position]) for angle, pair in zip(ANGLES, arm.by_angle, strict=True)],
-                key,
-            )
-            for key, arm in enumerate(study.arms)
-        ]
-        charts[what] = lines(drawn, x="rotation, in degrees", y=what, label=f"{what} by angle", legend=False)
-    groups = [
-        {
-            "filters": [filter_picture(each[None]) for each in filters],
-            "winners": [(angle, winner) for angle, winner in zip(STROKES, winners, strict=True)],
-            "count": len({winner for winner in winners if winner >= 0}),
-        }
-        for filters, winners in zip(study.filters, study.winners.tolist(), strict=True)
-    ]
-    page = {
-        "study": study,
-        "seeds": len(study.alike.values),
-        "groups": groups,
-        "headline": headline(study),
-        "verdicts": verdicts(study),
-        "estimate": estimate,
-        "most_degrees": ANGLES[-1],
-        **charts,
-    }
-    write_atomic(path, render("depthwise.html.j2", page))
-    return path

@@ -1,0 +1,104 @@
+"""HTML page of the experiment on pooling across channels: templates, winners, and a slider that changes an image."""
+
+import base64
+import hashlib
+from importlib import resources
+from pathlib import Path
+
+import torch
+from markupsafe import Markup, escape
+from torch import Tensor
+
+from striate.drawing import KEYS, Line, data_uri, lines
+from striate.files import write_atomic
+from striate.inspection.studies.changes import Change
+from striate.inspection.studies.depthwise import DepthwiseStudy
+from striate.inspection.studies.depthwise_text import estimate, headline, verdicts
+from striate.inspection.studies.likeness import Likeness
+from striate.reports.pictures import filter_picture
+from striate.reports.rendering import file_to_write, render
+from striate.units import minus
+
+LEAST = 0.02  # share of wins that is drawn
+
+
+def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
+    """Write the page of `depthwise_study`: one file without network requests, whose one script moves the slider.
+
+    Raises:
+        ArgumentError: if `out` is a folder.
+        StorageError: if the file can't be written; what was there before stays.
+    """
+    path = file_to_write(out, "depthwise.html")
+    arms, change, found = (*study.templates, *study.filters), study.change, study.likeness
+    drawn = [
+        Line(
+            arm.name,
+            list(zip(change.strengths, arm.by_strength, strict=True)),
+            key,
+            "-" if arm in study.templates else "--",
+        )
+        for key, arm in enumerate(arms)
+    ]
+    script = resources.files("striate.reports").joinpath("templates/depthwise.js").read_text(encoding="utf-8")
+    page = {
+        "study": study,
+        "seeds": len(study.templates[0].accuracy.values),
+        "arms": arms,
+        "headline": headline(study),
+        "verdicts": verdicts(study),
+        "estimate": estimate,
+        "accuracy": lines(drawn, x=change.unit, y="accuracy", label=f"accuracy by {change.name}", legend=False),
+        "labels": [_label(change, strength) for strength in change.strengths],
+        "middle": change.strengths.index(change.unchanged),
+        "groups": [
+            {
+                "name": name,
+                "templates": [filter_picture(each[None]) for each in study.weights[number]],
+                "wins": _wins(study.winners.shares[number], name),
+                "pair": _most_alike(found[0], number, change) if found else "",
+            }
+            for number, name in enumerate(study.classes)
+        ],
+        "reels": [
+            {"name": name, "picture": _reel(study.winners.examples[number]), "chosen": chosen}
+            for number, (name, chosen) in enumerate(zip(study.classes, study.winners.chosen.tolist(), strict=True))
+        ],
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    }
+    write_atomic(path, render("depthwise.html.j2", page))
+    return path
+
+
+def _label(change: Change, strength: float) -> str:
+    return minus(f"{strength:.3g}{change.sign}")
+
+
+def _wins(shares: Tensor, name: str) -> Markup:
+    """Heat map of the shares of wins, (templates, strengths): a row of cells for each template, in its colour."""
+    templates, strengths = shares.shape
+    rows = []
+    for number, row in enumerate(shares.tolist()):
+        cells = "".join(
+            f'<rect x="{place}" width="1" height="1" opacity="{share:.2f}"/>'
+            for place, share in enumerate(row)
+            if share >= LEAST
+        )
+        rows.append(f'<g fill="var(--key{number % KEYS + 1})" transform="translate(0 {number})">{cells}</g>')
+    label = f"which template of class {escape(name)} wins at which change"
+    box = f'viewBox="0 0 {strengths} {templates}" preserveAspectRatio="none"'
+    return Markup(f'<svg {box} role="img" aria-label="{label}">{"".join(rows)}</svg>')
+
+
+def _most_alike(found: Likeness, group: int, change: Change) -> str:
+    """The most alike pair of a group's templates, as a sentence."""
+    alike = found.alike[group].clone().fill_diagonal_(-torch.inf)
+    first, second = divmod(int(alike.argmax()), len(alike))
+    by = _label(change, float(found.by[group, first, second]))
+    return f"{change.name} of template {first + 1} by {by} gives template {second + 1}: likeness {alike.max():.2f}"
+
+
+def _reel(examples: Tensor) -> str:
+    """An image at every strength, side by side, uint8 (strengths, side, side)."""
+    return data_uri(torch.cat(tuple(examples), 1)[..., None])
