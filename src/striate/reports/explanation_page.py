@@ -80,6 +80,8 @@ def explain(
             "run": trained.run,
             "preprocess": trained.preprocess,
             "similar": evidence.SIMILAR,
+            "calibration": trained.calibration(),
+            "uncalibrated": trained.uncalibrated(),
         }
         page |= {"image": os.path.basename(prediction.path), "prediction": prediction}
         page |= {"layer": layer, "no_cam": reason, "missing": missing}

@@ -17,7 +17,7 @@ from striate.errors import CheckpointError
 from striate.files import sha256, write_json
 from striate.inference import Calibration, logits_of
 from striate.preprocess import Preprocess
-from striate.runs.held_out import FEWEST_TO_CALIBRATE
+from striate.runs.held_out import FEWEST
 
 FILE = "calibration.json"  # in a run's folder
 FORMAT = 1
@@ -55,7 +55,7 @@ def fitted(
         split, source = data.spare_val, "images of val"
     else:
         return {"none": head} if head else {}
-    if len(split) < FEWEST_TO_CALIBRATE:
+    if len(split) < FEWEST:
         return {}
     found = {}
     for views in dict.fromkeys(("none", tta)):

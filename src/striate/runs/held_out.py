@@ -10,8 +10,7 @@ from striate.data import Split
 from striate.data.lazy import Images, LazyImages
 from striate.training import Recipe
 
-FEWEST = 20  # images; of fewer, chance would choose
-FEWEST_TO_CALIBRATE = 50  # of fewer, the temperature is a guess; see docs/calibration.md
+FEWEST = 20  # images; of fewer, chance would choose, and there is no set that holds the right class in 95 %
 MOST_TO_CALIBRATE = 5000  # which place the coverage of prediction sets within 0.3 % (standard deviation)
 
 
@@ -53,7 +52,7 @@ def _to_calibrate(labels: Tensor, recipe: Recipe) -> Tensor:
         luck = float(torch.rand(1, generator=seeding.generator(recipe.seed, "calibration", "rounding", label)))
         drawn.append(members[: min(math.floor(share * len(members) + luck), len(members) - 1)])
     held = torch.cat(drawn).sort().values
-    return held[:0] if len(held) < FEWEST_TO_CALIBRATE else held
+    return held[:0] if len(held) < FEWEST else held
 
 
 def _shuffled(labels: Tensor, label: int, seed: int, purpose: str) -> Tensor:

@@ -17,7 +17,7 @@ from striate.models import head
 from striate.preprocess import Preprocess
 from striate.runs import checkpoints
 from striate.runs.feature_cache import cached_features
-from striate.runs.held_out import FEWEST_TO_CALIBRATE, held_out
+from striate.runs.held_out import FEWEST, held_out
 from striate.training import LinearHead, Recipe, fitted_head
 
 FEWEST_MISTAKES = (
@@ -141,7 +141,7 @@ class Transfer:
 
 def _cross_fitted(fitted: LinearHead, labels: Tensor) -> Calibration | None:
     """Calibration of a fitted head by each image's probabilities of a head that was fitted without it."""
-    if fitted.probabilities is None or len(labels) < FEWEST_TO_CALIBRATE:
+    if fitted.probabilities is None or len(labels) < FEWEST:
         return None
     logits = fitted.probabilities.clamp(min=torch.finfo(torch.float64).tiny).log()
     return Calibration.fit(logits, labels, "training images, each judged by a last layer fitted without it")
