@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field, TypeAdapter
@@ -19,6 +20,7 @@ from striate.errors import ArgumentError
 
 LEVELS = range(50, 100)  # coverages of prediction sets, in percent
 FREE_CLASSES, PENALTY = 5, 0.01  # RAPS: what each class beyond the fifth adds to its score
+CONFIDENCE = 0.9  # that sets cover what they should, over draws of the images
 LARGEST = 100.0  # of temperatures, and its inverse the smallest
 
 
@@ -44,8 +46,9 @@ class Calibration:
         """Fit to logits of images that the network was not trained on.
 
         The temperature is that of the smallest cross-entropy, with log T ~ N(0, 1) before the first image: a few
-        images that are all right don't ask for certainty. Of the scores of the right classes, the ⌈(n + 1) × coverage⌉
-        smallest is the quantile: split conformal prediction.
+        images that are all right don't ask for certainty. The quantiles are of the scores of the right classes (split
+        conformal prediction), each so high that in 90 % of draws of such images, and not in half of them, sets cover
+        what they should (Vovk 2012, proposition 2a).
 
         Args:
             logits: float (N, classes).
@@ -60,8 +63,8 @@ class Calibration:
         temperature = _temperature(logits.double(), labels)
         order, scores = _ranked(logits, temperature)
         right = scores[order == labels[:, None]].sort().values.tolist()
-        ranks = {level: -(-(len(right) + 1) * level // 100) for level in LEVELS}
-        quantiles = {level: right[rank - 1] if rank <= len(right) else None for level, rank in ranks.items()}
+        ranks = {level: _rank(len(right), level / 100) for level in LEVELS}
+        quantiles = {level: right[rank] if rank < len(right) else None for level, rank in ranks.items()}
         return cls(temperature, len(right), source, quantiles)
 
     def scaled(self, logits: Tensor) -> Tensor:
@@ -147,10 +150,21 @@ def _temperature(logits: Tensor, labels: Tensor) -> float:
     return math.exp(float(found.x))
 
 
+def _rank(n: int, coverage: float) -> int:
+    """The place, from 0, of the smallest of n sorted scores that covers so much with `CONFIDENCE`; n if there is none.
+
+    What the score at place k covers is distributed as Beta(k + 1, n − k), which is above `coverage` as often as at most
+    k of n draws fall into it.
+    """
+    from scipy.special import bdtr
+
+    return int(np.searchsorted(bdtr(np.arange(n), n, coverage), CONFIDENCE))
+
+
 def _ranked(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Each image's classes, most probable first, int64 (N, classes), and their scores, float64 (N, classes)."""
     order = best_first(logits)
     ranked = (logits.double() / temperature).softmax(dim=1).gather(1, order)
     before = F.pad(ranked.cumsum(dim=1)[:, :-1], (1, 0))  # the best class has 0 exactly, and so is in every set
-    penalty = PENALTY * (torch.arange(logits.shape[1]) + 1 - FREE_CLASSES).clamp(min=0)
+    penalty = PENALTY * (torch.arange(logits.shape[1]) + 1 - FREE_CLASSES).clamp(min=0).double()
     return order, before + penalty

@@ -10,7 +10,7 @@ from striate.data import Split
 from striate.data.lazy import Images, LazyImages
 from striate.training import Recipe
 
-FEWEST = 20  # images; of fewer, chance would choose, and there is no set that holds the right class in 95 %
+FEWEST = 20  # images; of fewer, chance would choose
 MOST_TO_CALIBRATE = 5000  # which place the coverage of prediction sets within 0.3 % (standard deviation)
 
 
