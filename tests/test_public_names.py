@@ -162,6 +162,7 @@ def test_predict_takes_modules(run: striate.Run, shapes: striate.Dataset) -> Non
     (expected,) = striate.predict(run, image)
     assert striate.predict(run.model(), image)[0].probabilities == expected.probabilities
     bare = nn.Sequential(*run.model().children())
+    vars(bare)["calibrations"] = run.calibrations()
     (found,) = striate.predict(bare, image, preprocess=run.preprocess)
     assert list(found.probabilities.values()) == list(expected.probabilities.values())
     assert set(found.probabilities) == {"0", "1", "2"}

@@ -53,6 +53,7 @@ def test_a_run_is_read() -> None:
     assert (run.recipe.epochs, run.recipe.batch_size) == (3, 4)
     assert run.result is None
     assert [epoch["epoch"] for epoch in run.history()] == [1]
+    assert (run.recipe.calibration, run.calibrations()) == (0, {}), "it knew nothing of calibration"
     assert run.model(module())(torch.zeros(1, 1, 6, 6)).shape == (1, 2)
 
 

@@ -42,6 +42,31 @@ def test_json_is_one_object(
     assert err == ""
 
 
+def test_a_coverage_gives_sets(
+    run: Run, images: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert striate(monkeypatch, "predict", run.path, *images, "--coverage", "0.9", "--json") == 0
+    for each in json.loads(capsys.readouterr().out)["predictions"]:
+        assert each["calibrated"]
+        assert each["coverage"] == 0.9
+        assert each["set"][0] == each["class"]
+        assert set(each["set"]) <= set(CLASSES)
+    assert striate(monkeypatch, "predict", run.path, images[0], "--coverage", "0.9") == 0
+    assert each["class"] in capsys.readouterr().out
+    assert striate(monkeypatch, "predict", run.path, images[0], "--coverage", "95") == 2
+    assert "from 0.5 to 0.99" in capsys.readouterr().err
+
+
+def test_what_is_not_calibrated_is_said(
+    run: Run, images: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert striate(monkeypatch, "predict", run.path, images[0], "--tta", "flip") == 0
+    assert "not calibrated for these views" in capsys.readouterr().err
+    assert striate(monkeypatch, "predict", run.path, images[0], "--tta", "flip", "--coverage", "0.9") == 2
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1)
+
+
 def test_views_are_averaged(
     run: Run, images: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,6 +51,36 @@ def test_a_single_sample_joins_the_batch_before_it():
     assert [len(batches(10, 4)[step].targets) for step in range(3)] == [4, 4, 2]
 
 
+@quick
+@given(st.integers(2, 40), st.integers(0, 40), st.integers(1, 20), st.integers(0, 3))
+def test_some_images_fill_an_epoch_by_being_used_again(used, more, batch_size, epoch):
+    more = min(more, used)
+    whole = batches(50, batch_size)
+    index = torch.arange(50)[50 - used :]
+    made = Loader(whole.split, PREPROCESS, batch_size, index=index, samples=used + more)
+    steps = made.steps_per_epoch
+    parts = [made[step] for step in range(epoch * steps, (epoch + 1) * steps)]
+    seen = torch.cat([part.targets for part in parts])
+    assert len(seen) == used + more
+    assert set(seen.tolist()) == set(index.tolist())
+    assert seen.bincount().max() == (2 if more else 1)
+    pixels = torch.cat([part.inputs for part in parts])[:, 0, 0, 0]  # each image's pixels are its own index
+    assert torch.allclose(pixels, (seen / 255 - 0.5) / 0.25, atol=1e-6)
+    made.close()
+
+
+def test_images_that_are_used_are_a_split_of_their_own():
+    whole = batches(20, 4, augment=parse("shift=0.5"))
+    index = torch.tensor([3, 4, 9, 11, 12, 19])
+    part = Split(whole.split.images[index], whole.split.labels[index])
+    some = Loader(whole.split, PREPROCESS, 4, augment=whole.augment, index=index)
+    own = Loader(part, PREPROCESS, 4, augment=whole.augment)
+    for step in range(3):
+        assert all(torch.equal(*pair) for pair in zip(some[step], own[step], strict=True))
+    with pytest.raises(DataError, match="no images"):
+        Loader(whole.split, PREPROCESS, index=index[:0])
+
+
 @pytest.mark.slow
 @quick
 @given(counts, st.data())

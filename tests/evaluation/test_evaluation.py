@@ -16,10 +16,10 @@ from striate.data import Dataset, Split
 from striate.data.sources.tar_pack import pack
 from striate.errors import ArgumentError, CheckpointError, DataError
 from striate.evaluation import evaluate
-from striate.evaluation.evaluation import Evaluation, best_first, measured, most_confused
+from striate.evaluation.evaluation import Evaluation, measured, most_confused
 from striate.evaluation.metrics import class_scores, confusion_matrix
 from striate.evaluation.samples import samples_of
-from striate.inference import ranks
+from striate.inference import best_first, ranks
 from striate.runs import Run, Trained, train
 from striate.training import Recipe
 
@@ -49,10 +49,24 @@ def test_its_numbers_agree(run: Run, shapes: Dataset) -> None:
 def test_json_has_the_keys_and_nothing_it_cant_hold(run: Run, shapes: Dataset) -> None:
     values = evaluate(run, shapes).to_dict()
     assert list(values) == [
-        *("accuracy", "interval", "top1_error", "top5_error", "loss", "calibration_error", "balanced_accuracy"),
-        *("macro_f1", "n", "split", "tta", "per_class", "confusion"),
+        *("accuracy", "interval", "top1_error", "top5_error", "loss", "calibration_error"),
+        *(
+            "calibration_error_interval",
+            "calibration",
+            "balanced_accuracy",
+            "macro_f1",
+            "n",
+            "split",
+            "tta",
+            "per_class",
+            "confusion",
+        ),
     ]
     assert json.loads(json.dumps(values, allow_nan=False)) == values
+    assert list(values["calibration"]) == [
+        *("temperature", "images", "source", "error_before", "error_before_interval", "sets")
+    ]
+    assert list(values["calibration"]["sets"]) == ["asked", "coverage", "interval", "mean_size", "single"]
 
 
 class Broken(nn.Module):
@@ -219,10 +233,11 @@ def test_an_unknown_device_is_refused(run: Run, shapes: Dataset) -> None:
 
 
 def test_test_time_augmentation_is_used_and_told(run: Run, shapes: Dataset) -> None:
-    plain, averaged = evaluate(run, shapes), evaluate(run, shapes, tta="flip")
+    bare = Trained(run.name, run.model(), run.preprocess, run.classes)  # never calibrated
+    plain, averaged = evaluate(bare, shapes), evaluate(bare, shapes, tta="flip")
     assert shapes.test is not None
     mirrored = replace(shapes, test=Split(shapes.test.images.flip(2), shapes.test.labels))
-    mean = (plain.probabilities + evaluate(run, mirrored).probabilities) / 2
+    mean = (plain.probabilities + evaluate(bare, mirrored).probabilities) / 2
     torch.testing.assert_close(averaged.probabilities, mean, atol=1e-6, rtol=0)
     assert not torch.allclose(averaged.probabilities, plain.probabilities, atol=1e-3)
     assert (plain.to_dict()["tta"], averaged.to_dict()["tta"]) == ("none", "flip")
@@ -263,6 +278,9 @@ def made_up(classes: tuple[str, ...], mistakes: int) -> Evaluation:
         classes=classes,
         per_class=class_scores(labels, predicted, classes),
         confusion=confusion_matrix(labels, predicted, len(classes)),
+        probabilities=nn.functional.one_hot(predicted, len(classes)).double(),
+        labels=labels,
+        predicted=predicted,
     )
 
 

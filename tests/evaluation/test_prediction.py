@@ -73,6 +73,7 @@ def test_top_limits_the_list_and_one_path_is_enough(run: Run, shapes: Dataset, s
         "class": prediction.label,
         "probability": prediction.probability,
         "probabilities": prediction.probabilities,
+        "calibrated": True,
     }
     assert len(predict(run, [path], top=99)[0].probabilities) == 3
 

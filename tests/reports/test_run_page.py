@@ -54,6 +54,20 @@ def test_the_architecture_is_a_table_without_empty_columns(run: Run, shapes: Dat
 
 
 @pytest.mark.slow
+def test_calibration_is_drawn_and_told(run: Run, shapes: Dataset, tmp_path: Path) -> None:
+    page = report(run, data=shapes, out=tmp_path / "report.html").html
+    assert "before calibration" in page
+    assert "accuracy by confidence" in page
+    assert "20 images of val" in " ".join(page.split())
+    bare = report(run.model(), data=shapes, out=tmp_path / "bare.html").html
+    assert "before calibration" in bare, "the module knows its temperature"
+    module = run.model()
+    del module.calibrations
+    plain = " ".join(report(module, data=shapes, out=tmp_path / "plain.html").html.split())
+    assert "before calibration" not in plain
+    assert "The probabilities are not calibrated: no images are known" in plain
+
+
 def test_it_goes_into_the_runs_folder_and_is_the_same_each_time(digits_run: Run) -> None:
     path = report(digits_run.path)
     assert path == digits_run.path / "report.html"

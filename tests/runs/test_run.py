@@ -21,7 +21,7 @@ from striate.errors import (
     ShapeError,
     StorageError,
 )
-from striate.inference import score
+from striate.inference import logits_of, score_of
 from striate.runs import Begun, Ended, EpochEnded, Run, resume, session, train
 from striate.training import Recipe, Step
 
@@ -58,6 +58,7 @@ def test_a_run_holds_everything(finished: Run):
         "metrics.jsonl",
         "checkpoints",
         WEIGHTS,
+        "calibration.json",
         "result.json",
     }
     result = json.loads((finished.path / "result.json").read_text())
@@ -88,7 +89,9 @@ def test_the_weights_carry_classes_and_preprocessing(finished: Run):
 
 
 def test_the_result_is_the_models_own_score(finished: Run):
-    measured = score(finished.model(), dataset().test, finished.preprocess)
+    test = dataset().test
+    logits = logits_of(finished.model(), test.images, finished.preprocess)
+    measured = score_of(finished.calibrations()["none"].scaled(logits), test.labels)
     assert measured.accuracy == finished.result["accuracy"]
     assert measured.loss == pytest.approx(finished.result["loss"])
 

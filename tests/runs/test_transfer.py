@@ -5,10 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from small_run import CLASSES, Dropping, dataset, recipe, split
-from strategies import quick
 from torch import Tensor
 
 import striate
@@ -16,8 +13,9 @@ from striate.data import Dataset
 from striate.errors import ArgumentError, CheckpointError
 from striate.evaluation import evaluate
 from striate.runs import Begun, Run, feature_cache, train, transfer
-from striate.runs.transfer import FEWEST_HELD_OUT, Fit, held_out
-from striate.training import Recipe, Step
+from striate.runs.held_out import held_out
+from striate.runs.transfer import Fit
+from striate.training import Step
 
 TRANSFER = {"batch_size": 16, "augment": "none"}
 
@@ -162,20 +160,6 @@ def test_a_last_layer_that_does_not_give_the_logits_is_refused(tmp_path: Path):
 
     with pytest.raises(ArgumentError, match="is not a dense layer that gives the logits"):
         train(Squared(), dataset(), out=tmp_path / "run", head="fitted", **TRANSFER)
-
-
-@quick
-@given(st.lists(st.integers(1, 90), min_size=2, max_size=5), st.integers(0, 10), st.sampled_from([0.1, 0.2, 0.5]))
-def test_each_class_gives_its_share_of_the_held_out_images(counts: list[int], seed: int, share: float):
-    labels = torch.cat([torch.full((count,), label) for label, count in enumerate(counts)])
-    found = held_out(labels, Recipe(head="fitted", held_out=share, seed=seed))
-    expected = [int(share * count) for count in counts]
-    if sum(expected) < FEWEST_HELD_OUT:
-        assert len(found) == 0
-    else:
-        assert labels[found].bincount(minlength=len(counts)).tolist() == expected
-        assert found.tolist() == sorted(set(found.tolist()))
-    assert not len(held_out(labels, Recipe(head="fitted", held_out=share, freeze_backbone=True)))
 
 
 def test_features_are_computed_once(first: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -3,9 +3,11 @@
 import json
 import math
 import re
+from dataclasses import replace
 
 import pytest
 import torch
+from small_run import dataset as shapes
 
 from striate import models
 from striate.data import Dataset, Split
@@ -132,6 +134,17 @@ def test_views_follow_the_data_if_they_are_left_to_it():
     assert Recipe(tta="auto").resolved("map", dataset(mirror=True)).tta == "flip,shifts"
     assert Recipe(tta="auto").resolved("map", dataset()).tta == "shifts"
     assert Recipe(tta="flip").resolved("map", dataset()).tta == "flip"
+
+
+def test_images_are_set_aside_only_where_no_others_calibrate():
+    data = shapes()
+    wanted = Recipe(calibration=0.1)
+    assert wanted.resolved("cross-entropy", data).calibration == 0, "val beside test serves"
+    assert wanted.resolved("cross-entropy", replace(data, val=None)).calibration == 0.1
+    assert wanted.resolved("cross-entropy", replace(data, test=None)).calibration == 0.1, "val is what is measured on"
+    fitted = wanted.replace(head="fitted", held_out=0.2)
+    assert fitted.resolved("cross-entropy", replace(data, val=None)).calibration == 0
+    assert Recipe().calibration == 0, "runs of before have none"
 
 
 def test_what_was_chosen_stays():

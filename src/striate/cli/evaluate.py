@@ -12,6 +12,9 @@ def evaluate(
     run: TrainedModel,
     data: OtherData = None,
     tta: TestTimeAugmentation = None,
+    coverage: Annotated[
+        float, typer.Option(help="How often prediction sets are to hold the right class, 0.5 to 0.99.")
+    ] = 0.95,
     device: Device = "auto",
     max_pixels: MaxPixels = None,
     json: Json = False,
@@ -20,8 +23,8 @@ def evaluate(
     from striate import evaluation
 
     fetch_weights(run)
-    result = evaluation.evaluate(run, data, device=device, tta=tta)
-    for note in result.notes:
+    result = evaluation.evaluate(run, data, device=device, tta=tta, coverage=coverage)
+    for note in (*result.notes, *([result.uncalibrated] if result.uncalibrated else [])):
         say(note)
     if json:
         show_json(result.to_dict())
@@ -36,17 +39,28 @@ def predict(
     ],
     top: Annotated[int, typer.Option(help="How many classes to list for each image.")] = 5,
     tta: TestTimeAugmentation = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(help="Give sets of classes that hold the right one so often, 0.5 to 0.99, such as 0.95."),
+    ] = None,
     device: Device = "auto",
     max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
-    """Classify images: the most probable classes of each, with their probabilities."""
+    """Classify images: the most probable classes of each, with their probabilities.
+
+    With --coverage, the set of classes instead that holds the right one so often.
+    """
     from striate import evaluation
     from striate.data.images.named import STANDARD_INPUT
+    from striate.runs import Trained
 
     fetch_weights(run)
+    trained = Trained.of(run)
     images = [STANDARD_INPUT if image == "-" else image for image in images]
-    predictions = evaluation.predict(run, images, top=top, device=device, tta=tta)
+    predictions = evaluation.predict(trained, images, top=top, device=device, tta=tta, coverage=coverage)
+    if reason := trained.uncalibrated(tta):
+        say(reason)
     if json:
         show_json({"predictions": [each.to_dict() for each in predictions]})
     else:

@@ -257,6 +257,11 @@ class Dataset:
                 return name, split
         return None
 
+    @property
+    def spare_val(self) -> Split | None:
+        """The val split where results are measured on test, so that its images may decide something; or `None`."""
+        return self.val if self.held_out and self.held_out[0] == "test" and self.val and len(self.val) else None
+
 
 def conformed(dataset: Dataset, preprocess: Preprocess) -> Dataset:
     """Return the data set with images of the size and channels of `preprocess`."""

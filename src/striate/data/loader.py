@@ -134,6 +134,9 @@ class Loader:
         device: where the batches go.
         classes: how many there are, for policies that mix images.
         shuffle: whether each epoch has an order of its own; else it is the split's.
+        index: positions of the images to use, int64 (n,); all of them if not given.
+        samples: how many an epoch has, at most twice as many as there are images to use: beyond those, drawn ones are
+            used a second time. Each image once if not given.
 
     Yields:
         `Batch`: inputs float32 (B, C, H, W), targets int64 (B,).
@@ -154,6 +157,8 @@ class Loader:
         device: torch.device | str = "cpu",
         classes: int | None = None,
         shuffle: bool = True,
+        index: Tensor | None = None,
+        samples: int | None = None,
     ):
         if not isinstance(split, Split):
             raise ArgumentError(
@@ -161,7 +166,7 @@ class Loader:
             )
         if batch_size < 1:
             raise ArgumentError(f"batch_size={batch_size}: expected 1 or more.")
-        if not len(split):
+        if not len(split) or (index is not None and not len(index)):
             raise DataError("the split holds no images.")
         if isinstance(augment, str):
             raise ArgumentError(f"augment={augment!r}: expected a policy, striate.augmentation.parse({augment!r}).")
@@ -169,6 +174,9 @@ class Loader:
             raise ArgumentError("an augmentation that mixes images needs to know how many classes there are.")
         keep_memory()
         self.split = split
+        self.index = index
+        self._available = len(split) if index is None else len(index)
+        self.samples = samples or self._available
         self.preprocess = preprocess or _own(split)
         self.batch_size = batch_size
         self.seed = seed
@@ -189,7 +197,7 @@ class Loader:
     @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
-        whole, left = divmod(len(self.split), self.batch_size)
+        whole, left = divmod(self.samples, self.batch_size)
         return whole + (left > 1 or whole == 0)
 
     def __len__(self) -> int:
@@ -229,8 +237,9 @@ class Loader:
         index = self.order(epoch)[first * self.batch_size : None if last else (first + steps) * self.batch_size]
         sizes = [self.batch_size] * (steps - 1)
         sizes.append(len(index) - sum(sizes))
-        images = self._images(index).to(self.device, non_blocking=True)
-        targets = self.split.labels[index].to(self.device, non_blocking=True)
+        chosen = index if self.index is None else self.index[index]
+        images = self._images(chosen).to(self.device, non_blocking=True)
+        targets = self.split.labels[chosen].to(self.device, non_blocking=True)
         if self.augment is not None:
             images = self.augment(images, seed=self.seed, epoch=epoch, index=index.numpy())
         if getattr(self.augment, "mixes", False):
@@ -261,12 +270,17 @@ class Loader:
         return torch.cat([some for some, _ in mixed]), torch.cat([labels for _, labels in mixed])
 
     def order(self, epoch: int) -> Tensor:
-        """The order of the samples in an epoch: int64 (N,), a permutation."""
+        """The order of the samples in an epoch: int64 (N,), a permutation, and as many of another as `samples` adds."""
         if not self.shuffle:
-            return torch.arange(len(self.split))
+            return torch.arange(self.samples) % self._available
         known = self._order  # another thread may need the next epoch's at the same time
         if known is None or known[0] != epoch:
-            known = (epoch, torch.randperm(len(self.split), generator=seeding.generator(self.seed, "order", epoch)))
+            draw = seeding.generator(self.seed, "order", epoch)
+            orders = [
+                torch.randperm(self._available, generator=draw)
+                for _ in range(2 if self.samples > self._available else 1)
+            ]
+            known = (epoch, torch.cat(orders)[: self.samples])
             self._order = known
         return known[1]
 

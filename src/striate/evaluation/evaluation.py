@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -14,15 +15,22 @@ from torch import Tensor, nn
 
 from striate.augmentation import views
 from striate.data import Dataset
+from striate.evaluation.calibration import (
+    SetScore,
+    calibration_error_interval,
+    error_by_chance,
+    expected_calibration_error,
+    set_score,
+)
 from striate.evaluation.metrics import (
     ClassScore,
     class_scores,
     confusion_matrix,
-    expected_calibration_error,
     wilson_interval,
 )
 from striate.evaluation.samples import Samples, network_and_data, samples_of
-from striate.inference import score_of
+from striate.inference import UNCALIBRATED, Calibration, best_first, score_of
+from striate.inference.calibration import level_of
 from striate.preprocess import Preprocess
 from striate.runs import Run, Trained
 from striate.units import aligned, finite, percent
@@ -38,7 +46,7 @@ class Evaluation:
         accuracy: the share of images whose most probable class is the right one.
         interval: where the accuracy on other such images lies with 95 % confidence (Wilson).
         top1_error, top5_error: the shares of images whose class is not the first, not among the first five.
-        loss: cross-entropy in nats.
+        loss: cross-entropy in nats, of the calibrated probabilities if there are such.
         calibration_error: how far the probabilities are from being right that often (Guo et al. 2017, 15 bins).
         n, split, source: how many images, and which.
         classes: the network's, in the order of its outputs.
@@ -46,6 +54,10 @@ class Evaluation:
         confusion: how many images of each class (rows) were taken for each class (columns).
         notes: what to know about these images, a sentence each.
         tta: the test-time augmentation.
+        calibration: how the logits became probabilities; `Calibration()` if the network was not calibrated.
+        uncalibrated: the reason why not, a sentence; `None` if it was.
+        coverage: how often prediction sets are to hold the right class.
+        logits: float32 (N, classes).
         probabilities: float64 (N, classes).
         labels, predicted: int64 (N,), positions in `classes`.
     """
@@ -64,6 +76,10 @@ class Evaluation:
     confusion: list[list[int]]
     notes: tuple[str, ...] = ()
     tta: str = "none"
+    calibration: Calibration = UNCALIBRATED
+    uncalibrated: str | None = None
+    coverage: float = 0.95
+    logits: Tensor = field(default_factory=lambda: torch.empty(0, 0), repr=False, compare=False)
     probabilities: Tensor = field(default_factory=lambda: torch.empty(0, 0), repr=False, compare=False)
     labels: Tensor = field(default_factory=lambda: torch.empty(0), repr=False, compare=False)
     predicted: Tensor = field(default_factory=lambda: torch.empty(0), repr=False, compare=False)
@@ -78,6 +94,33 @@ class Evaluation:
         """The mean F1 of the classes that have images or predictions; 0 for one that was never right."""
         return mean(each.f1 or 0.0 for each in self.per_class if each.support or each.precision is not None)
 
+    @cached_property
+    def calibration_error_interval(self) -> tuple[float, float]:
+        """Where the calibration error lies with 95 % confidence (bootstrap over the images)."""
+        return calibration_error_interval(self.probabilities, self.labels)
+
+    @cached_property
+    def error_before(self) -> float:
+        """The calibration error of the network's own probabilities, without a temperature."""
+        return expected_calibration_error(UNCALIBRATED.probabilities(self.logits), self.labels)
+
+    @cached_property
+    def error_before_interval(self) -> tuple[float, float]:
+        """Where that lies with 95 % confidence."""
+        return calibration_error_interval(UNCALIBRATED.probabilities(self.logits), self.labels)
+
+    @property
+    def error_by_chance(self) -> float:
+        """The calibration error that the same probabilities would show on so few images if they were exactly right."""
+        return error_by_chance(self.probabilities, self.labels)
+
+    @cached_property
+    def sets(self) -> SetScore | None:
+        """How often the prediction sets hold the right class; `None` if the network was not calibrated."""
+        if not self.calibration.images:
+            return None
+        return set_score(self.calibration.sets(self.logits, self.coverage), self.labels, self.coverage)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is not a finite number is `None`."""
         return {
@@ -87,6 +130,8 @@ class Evaluation:
             "top5_error": self.top5_error,
             "loss": finite(self.loss),
             "calibration_error": finite(self.calibration_error),
+            "calibration_error_interval": [finite(bound) for bound in self.calibration_error_interval],
+            "calibration": self._calibration(),
             "balanced_accuracy": self.balanced_accuracy,
             "macro_f1": self.macro_f1,
             "n": self.n,
@@ -94,6 +139,18 @@ class Evaluation:
             "tta": self.tta,
             "per_class": [each.to_dict() for each in self.per_class],
             "confusion": self.confusion,
+        }
+
+    def _calibration(self) -> dict[str, Any] | None:
+        if not self.calibration.images or self.sets is None:
+            return None
+        return {
+            "temperature": self.calibration.temperature,
+            "images": self.calibration.images,
+            "source": self.calibration.source,
+            "error_before": finite(self.error_before),
+            "error_before_interval": [finite(bound) for bound in self.error_before_interval],
+            "sets": self.sets.to_dict(),
         }
 
     def text(self) -> str:
@@ -120,6 +177,7 @@ def evaluate(
     model: nn.Module | None = None,
     tta: str | None = None,
     preprocess: Preprocess | None = None,
+    coverage: float = 0.95,
 ) -> Evaluation:
     """Measure a network on labelled images it was not trained on.
 
@@ -134,26 +192,31 @@ def evaluate(
             `augmentation.views`. Without it, the run's recipe decides.
         preprocess: for a module, how images become its input. Modules from `Run.model` know it; for others without it,
             images are normalised as `striate.train` normalises them for that module, and a note says so.
+        coverage: how often prediction sets are to hold the right class, a share in [0.5, 0.99].
 
     Raises:
-        ArgumentError: for an unknown test-time augmentation, or a module without data.
+        ArgumentError: for an unknown test-time augmentation, another coverage, or a module without data.
         DataError: if there are no such images, or if classes are unknown to the run or missing in the data.
         CheckpointError: if the run has no usable weights.
         ShapeError: if a module's outputs are not as many as the classes.
     """
     views("none" if tta is None else tta)  # a mistake here shows before anything is read
+    level_of(coverage)
     whole = not isinstance(data, Dataset)
     trained, data = network_and_data(run, data, module=model, preprocess=preprocess)
-    return measured(trained, samples_of(trained, data, whole), device, tta)
+    return measured(trained, samples_of(trained, data, whole), device, tta, coverage)
 
 
-def measured(trained: Trained, samples: Samples, device: str = "auto", tta: str | None = None) -> Evaluation:
+def measured(
+    trained: Trained, samples: Samples, device: str = "auto", tta: str | None = None, coverage: float = 0.95
+) -> Evaluation:
     """Evaluate a network on these samples, in their order."""
     labels, tta = samples.split.labels, trained.tta if tta is None else tta
     logits = trained.logits(samples.split.images, device, tta)
-    score = score_of(logits, labels)
+    calibration = trained.calibration(tta)
+    score = score_of(calibration.scaled(logits), labels)
     predicted = best_first(logits)[:, 0]
-    probabilities = logits.double().softmax(dim=1)
+    probabilities = calibration.probabilities(logits)
     return Evaluation(
         accuracy=score.accuracy,
         top1_error=score.top1_error,
@@ -169,15 +232,14 @@ def measured(trained: Trained, samples: Samples, device: str = "auto", tta: str 
         confusion=confusion_matrix(labels, predicted, len(trained.classes)),
         notes=samples.notes + ((f"Averaged over views of each image: {tta}.",) if tta != "none" else ()),
         tta=tta,
+        calibration=calibration,
+        uncalibrated=trained.uncalibrated(tta),
+        coverage=coverage,
+        logits=logits,
         probabilities=probabilities,
         labels=labels,
         predicted=predicted,
     )
-
-
-def best_first(logits: Tensor) -> Tensor:
-    """Each image's classes, most probable first and equal ones by number: int64 (N, classes)."""
-    return logits.nan_to_num(nan=-torch.inf).sort(dim=1, descending=True, stable=True).indices
 
 
 def evaluation_text(evaluation: Evaluation) -> str:
@@ -190,7 +252,7 @@ def evaluation_text(evaluation: Evaluation) -> str:
         ("top-1 error", percent(evaluation.top1_error), ""),
         *([("top-5 error", percent(evaluation.top5_error), "")] if len(evaluation.classes) > 5 else []),
         ("loss", f"{evaluation.loss:.4f}", "cross-entropy"),
-        ("calibration error", percent(evaluation.calibration_error), "confidence against accuracy"),
+        *_calibration_numbers(evaluation),
     ]
     classes: list[tuple[str, ...]] = [("class", "images", "precision", "recall", "F1")]
     listed, left_out = _listed(evaluation)
@@ -198,6 +260,37 @@ def evaluation_text(evaluation: Evaluation) -> str:
         classes.append((each.name, str(each.support), *(percent(v, 1) for v in (each.precision, each.recall, each.f1))))
     title = f"{evaluation.source}, {evaluation.split}: {evaluation.n:,} images"
     return "\n\n".join([title, aligned(numbers, "<><"), aligned(classes, "<>>>>") + left_out, _confusion(evaluation)])
+
+
+def _calibration_numbers(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    (low, high), sets = evaluation.calibration_error_interval, evaluation.sets
+    rows = [
+        (
+            "calibration error",
+            percent(evaluation.calibration_error),
+            f"confidence against accuracy: 95 % interval {percent(low)} to {percent(high)}; "
+            f"{percent(evaluation.error_by_chance)} would be chance",
+        )
+    ]
+    if sets is not None:
+        (low, high), calibration = evaluation.error_before_interval, evaluation.calibration
+        rows.append(
+            (
+                "before calibration",
+                percent(evaluation.error_before),
+                f"95 % interval {percent(low)} to {percent(high)}; temperature {calibration.temperature:.3f}, from "
+                f"{calibration.images:,} {calibration.source}",
+            )
+        )
+        low, high = sets.interval
+        rows.append(
+            (
+                f"coverage of {100 * sets.asked:g} % sets",
+                percent(sets.coverage),
+                f"95 % interval {percent(low)} to {percent(high)}; {sets.mean_size:.2f} classes on average",
+            )
+        )
+    return rows
 
 
 def most_confused(evaluation: Evaluation, most: int = 10) -> list[tuple[str, str, int]]:

@@ -1,4 +1,4 @@
-"""Metrics: confidence interval, calibration error, class scores, confusion matrix."""
+"""Metrics: confidence interval, class scores, confusion matrix. Those of probabilities are in `calibration.py`."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -6,7 +6,6 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from striate.errors import ArgumentError
@@ -29,23 +28,6 @@ def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[flo
     half = z / shrink * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     # At the two ends the formula gives 0 and 1 exactly; rounding must not take that away.
     return (0.0 if correct == 0 else centre - half), (1.0 if correct == n else centre + half)
-
-
-def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
-    """Expected calibration error, in [0, 1] (Guo et al. 2017, equation 3).
-
-    Images are sorted into `bins` of equal width by the probability of their most probable class; the result is the mean
-    over all images of |accuracy − mean confidence| of their bin.
-
-    Args:
-        probabilities: float (N, classes), rows that sum to 1, N at least 1.
-        labels: int64 (N,).
-        bins: bin m, from 1, holds the confidences in ((m − 1) / bins, m / bins].
-    """
-    confidence, predicted = probabilities.double().max(dim=1)
-    gap = (predicted == labels).double() - confidence
-    bin_of = (confidence * bins).ceil().long().clamp(1, bins) - 1
-    return float(torch.zeros(bins, dtype=torch.float64).index_add(0, bin_of, gap).abs().sum() / len(labels))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from striate.data.arrays import Layout
 from striate.data.images.any_image import AnyImage, each_image, name_of, prepare_any
 from striate.data.images.decode import UndecodableError
 from striate.errors import ArgumentError, BadFilesError
-from striate.evaluation.evaluation import best_first
+from striate.inference import Calibration, best_first
+from striate.inference.calibration import level_of
 from striate.preprocess import Preprocess
 from striate.runs import Run, Trained
 from striate.units import aligned, percent
@@ -30,21 +31,30 @@ class Prediction:
         label: the most probable class.
         probability: of that class, in [0, 1].
         probabilities: the most probable classes with their probabilities, best first.
+        calibrated: whether these are calibrated: right as often as they say, on images like those held out.
+        set: the classes that hold the right one in a share of such images, most probable first; `None` if no coverage
+            was asked for.
+        coverage: that share.
     """
 
     path: str
     label: str
     probability: float
     probabilities: dict[str, float]
+    calibrated: bool = False
+    set: tuple[str, ...] | None = None
+    coverage: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; the label's key is "class"."""
-        return {
+        values = {
             "path": self.path,
             "class": self.label,
             "probability": self.probability,
             "probabilities": self.probabilities,
+            "calibrated": self.calibrated,
         }
+        return values if self.set is None else {**values, "set": list(self.set), "coverage": self.coverage}
 
 
 def predict(
@@ -58,6 +68,7 @@ def predict(
     preprocess: Preprocess | None = None,
     classes: Sequence[str] | None = None,
     layout: Layout | None = None,
+    coverage: float | None = None,
 ) -> list[Prediction]:
     """Classify images of any size, prepared exactly as the training images were.
 
@@ -75,13 +86,15 @@ def predict(
         preprocess, classes: for a module, how images become its input, and the names of its classes; modules from
             `Run.model` know both.
         layout: of arrays and tensors, "NHW", "NHWC" or "NCHW" as for a batch of them, where the shape could mean two.
+        coverage: for a set of classes beside each prediction that holds the right one in this share, 0.5 to 0.99, of
+            images like those that the network was calibrated on, see `Calibration.sets`.
 
     Returns:
         One prediction an image, in the order given.
 
     Raises:
-        ArgumentError: for no image, no class to list, an unknown test-time augmentation, or a module without
-            `preprocess`.
+        ArgumentError: for no image, no class to list, an unknown test-time augmentation, a module without
+            `preprocess`, or a coverage of a network that was not calibrated.
         BadFilesError: naming all images that can't be decoded.
         CheckpointError: if the run has no usable weights.
     """
@@ -91,11 +104,23 @@ def predict(
     if top < 1:
         raise ArgumentError(f"top={top}: at least 1 class must be listed.")
     views("none" if tta is None else tta)  # a mistake here shows before anything is read
+    if coverage is not None:
+        level_of(coverage)
     trained = Trained.of(run, module=model, preprocess=preprocess, classes=classes)
+    calibration = trained.calibration(tta)
+    if coverage is not None and (reason := trained.uncalibrated(tta)):
+        raise ArgumentError(f"coverage={coverage}: {reason}")
     names = [name_of(image, number) for number, image in enumerate(each, start=1)]
     pixels = _decoded(trained.preprocess, each, names, layout)
     logits = trained.logits(pixels, device, tta)
-    return [_prediction(trained, name, row, top) for name, row in zip(names, logits, strict=True)]
+    found = [_prediction(trained, calibration, name, row, top) for name, row in zip(names, logits, strict=True)]
+    if coverage is None:
+        return found
+    sets = calibration.sets(logits, coverage)
+    return [
+        replace(each, set=tuple(trained.classes[place] for place in places), coverage=coverage)
+        for each, places in zip(found, sets, strict=True)
+    ]
 
 
 def _decoded(preprocess: Preprocess, images: list[AnyImage], names: list[str], layout: Layout | None) -> Tensor:
@@ -111,18 +136,21 @@ def _decoded(preprocess: Preprocess, images: list[AnyImage], names: list[str], l
     return torch.stack(pixels)
 
 
-def _prediction(trained: Trained, name: str, logits: Tensor, top: int) -> Prediction:
-    probabilities = logits.double().softmax(dim=0).tolist()
+def _prediction(trained: Trained, calibration: Calibration, name: str, logits: Tensor, top: int) -> Prediction:
+    probabilities = calibration.probabilities(logits).tolist()
     order = best_first(logits[None])[0].tolist()
     ranked = {trained.classes[position]: probabilities[position] for position in order[:top]}
     label = trained.classes[order[0]]
-    return Prediction(name, label, ranked[label], ranked)
+    return Prediction(name, label, ranked[label], ranked, bool(calibration.images))
 
 
 def predictions_text(predictions: Sequence[Prediction]) -> str:
-    """Format one line an image: path, class, probability, and the next classes."""
+    """Format one line an image: path, class, probability, and the set that was asked for or the next classes."""
     rows = []
     for each in predictions:
+        if each.set is not None:
+            rows.append((each.path, each.label, percent(each.probability, 1), " or ".join(each.set)))
+            continue
         others = [f"{name} {percent(p, 1)}" for name, p in each.probabilities.items() if name != each.label]
         rows.append((each.path, each.label, percent(each.probability, 1), " · ".join(others)))
     return aligned(rows, "<<><")

@@ -83,6 +83,8 @@ def explain(
             "run": trained.run,
             "preprocess": trained.preprocess,
             "similar": evidence.SIMILAR,
+            "calibration": trained.calibration(),
+            "uncalibrated": trained.uncalibrated(),
         }
         page |= {"image": os.path.basename(prediction.path), "digest": explained.digest, "prediction": prediction}
         page |= {"layer": layer, "no_cam": reason, "missing": missing}

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from striate.drawing import BLUE, LINE, ORANGE, blank, key, style, svg
+from striate.drawing import BLUE, INK, LINE, ORANGE, blank, key, style, svg
 
 if TYPE_CHECKING:
     from striate.comparison.result import Row
+    from striate.evaluation.calibration import Bin
     from striate.reports.ilsvrc import Winner
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top
@@ -125,6 +126,40 @@ def curves(history: Sequence[dict[str, Any]], quantity: str) -> Markup:
             axes.set_ylim(bottom=0)
         axes.legend(frameon=False)
         return svg(figure, f"{quantity} by epoch")
+
+
+def reliability_diagram(calibrated: Sequence[Bin], before: Sequence[Bin] = ()) -> Markup:
+    """Plot accuracy against confidence, bin by bin, with the share of images in each bin as bars.
+
+    Args:
+        calibrated: the bins of the probabilities as they are given.
+        before: those of the network's own probabilities, if there was a temperature.
+    """
+    total = sum(each.images for each in calibrated)
+    with style():
+        figure, axes = blank(4.4, 3.4)
+        axes.bar(
+            [each.low for each in calibrated],
+            [each.images / total for each in calibrated],
+            width=[each.high - each.low for each in calibrated],
+            align="edge", color=LINE, edgecolor="none", label="share of images",
+        )  # fmt: skip
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":", label="exactly right")
+        for bins, colour, dashes, name in (
+            (before, ORANGE, "--", "before calibration"),
+            (calibrated, BLUE, "-", "calibrated" if before else "as the network gives them"),
+        ):
+            if bins:
+                points = [(each.confidence, each.accuracy) for each in bins]
+                axes.plot(*zip(*points, strict=True), dashes, color=colour, marker="o", markersize=3, label=name)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1.02)
+        axes.set_xlabel("confidence")
+        axes.set_ylabel("accuracy")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+        axes.legend(frameon=False, fontsize=9)
+        return svg(figure, "accuracy by confidence")
 
 
 def heat_map(confusion: Sequence[Sequence[int]]) -> Markup:

@@ -12,9 +12,11 @@ from striate import models
 from striate.data import Dataset
 from striate.data.loading import is_loadable
 from striate.errors import ArgumentError, DataError
+from striate.evaluation.calibration import BINS, reliability
 from striate.evaluation.evaluation import Evaluation, measured, most_confused
 from striate.evaluation.samples import Samples, network_and_data, samples_of
 from striate.hardware import pick
+from striate.inference import UNCALIBRATED
 from striate.inspection.invariances.classifier import other_network
 from striate.preprocess import Preprocess
 from striate.reports.inspected_run import InspectedRun
@@ -125,6 +127,7 @@ def _measurements(
         return {"evaluation": None, "measured": measured_then, "notes": [f"Not measured on images now: {reason}"]}
     return {
         "evaluation": evaluation,
+        "bins": BINS,
         "measured": evaluation,
         "notes": list(evaluation.notes),
         "mistakes": most_confident_mistakes(evaluation, samples.split),
@@ -151,7 +154,14 @@ def _plots(history: list[dict[str, Any]], evaluation: Evaluation | None) -> dict
     from striate.reports import plots  # Matplotlib takes half a second that importing this package need not take
 
     large = evaluation is not None and len(evaluation.classes) > MOST_CELLS
+    diagram = None
+    if evaluation and bool(evaluation.probabilities.isfinite().all()):
+        probabilities = [evaluation.probabilities]
+        if evaluation.calibration.images:
+            probabilities.append(UNCALIBRATED.probabilities(evaluation.logits))
+        diagram = plots.reliability_diagram(*(reliability(each, evaluation.labels) for each in probabilities))
     return {
+        "reliability_diagram": diagram,
         "loss_curve": plots.curves(history, "loss") if history else None,
         "accuracy_curve": plots.curves(history, "accuracy") if history else None,
         "heat_map": plots.heat_map(evaluation.confusion) if evaluation and large else None,

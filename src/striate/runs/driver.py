@@ -156,8 +156,8 @@ def resume(
     """Continue a run at its newest whole checkpoint; the weights it ends with are those of a run never stopped.
 
     Args:
-        path: the run's folder. A finished run is returned as it is, unless its final weights are damaged: then they are
-            written again from the last checkpoint.
+        path: the run's folder. A finished run is returned as it is, unless its final weights or its calibration are
+            damaged: then they are written again from the last checkpoint.
         model: for a run whose model Striate did not create, a module of the same structure.
         data: the data it was trained on, see `train`; without it, it is loaded from the run's source.
 
@@ -267,6 +267,7 @@ def _try_out(module: nn.Module, data: Dataset, preprocess: Preprocess) -> None:
 def _is_whole(run: Run) -> bool:
     try:
         run.final_weights()
+        run.calibrations()
     except CheckpointError:
         return False
     return True

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 
 from striate.errors import CheckpointError
 from striate.files import read_regular, sha256, unsealed
+from striate.inference import Calibration
 from striate.preprocess import Preprocess
 
 
@@ -102,6 +103,7 @@ class FitRecord(Record):
     inverse_penalty: float
     held_out: ScoreRecord | None
     sha256: str
+    calibration: Calibration | None = None
 
 
 class EpochRecord(Record):

@@ -5,6 +5,7 @@ split.csv              path, label and split of every image, where the data has 
 metrics.jsonl          one line an epoch
 checkpoints/           the newest two, see `checkpoints.py`
 model.safetensors      the final weights, with classes and preprocessing in its header
+calibration.json       how its logits become probabilities, see `calibration.py`
 result.json            how it ended
 """
 
@@ -25,9 +26,10 @@ from striate.data.loading import is_loadable
 from striate.errors import ArgumentError, CheckpointError, DataError
 from striate.files import read_regular
 from striate.hardware import cores
+from striate.inference import Calibration
 from striate.models import Architecture
 from striate.preprocess import Preprocess
-from striate.runs import checkpoints, records
+from striate.runs import calibration, checkpoints, records
 from striate.training import Recipe
 from striate.units import listed
 from striate.version import __version__
@@ -208,7 +210,8 @@ class Run:
     def model(self, module: nn.Module | None = None, device: torch.device | str = "cpu") -> nn.Module:
         """The trained model in evaluation mode: final weights, or of a run not finished the newest checkpoint's.
 
-        Set on it are `preprocess` and `classes`, so that `striate.evaluate` and the like need nothing else.
+        Set on it are `preprocess`, `classes` and `calibrations`, so that `striate.evaluate` and the like need nothing
+        else; whoever trains it further deletes the last of them.
 
         Args:
             module: for a run whose model Striate did not create, a module of the same structure.
@@ -228,7 +231,7 @@ class Run:
                 raise CheckpointError(f"{found} Continue the run first: striate train --resume {self.path}")
             records.check(self.path, checkpoint.values.get("files", {}))
             checkpoints.load_weights(module, checkpoints.part(checkpoint, "model"), self.path)
-        vars(module).update(preprocess=self.preprocess, classes=self.classes)
+        vars(module).update(preprocess=self.preprocess, classes=self.classes, calibrations=self.calibrations())
         return module.eval().to(device)
 
     def final_weights(self) -> dict[str, Tensor]:
@@ -242,6 +245,14 @@ class Run:
         except (CheckpointError, KeyError) as error:
             again = f"restore it from the last checkpoint with: striate train --resume {self.path}"
             raise CheckpointError(f"{str(error).rstrip('.')}; {again}") from error
+
+    def calibrations(self) -> dict[str, Calibration]:
+        """How logits become probabilities, by test-time augmentation; none if the run was not calibrated.
+
+        Raises:
+            CheckpointError: if calibration.json is not the file that result.json tells of.
+        """
+        return calibration.read(self.path, self.result)
 
     def fresh_model(self, module: nn.Module | None = None) -> nn.Module:
         """Make the model with the weights it had before the first step, unless `module` is given."""

@@ -20,11 +20,12 @@ from striate.data import Dataset, Split
 from striate.data.loader import Loader
 from striate.errors import CheckpointError, DivergedError, InterruptedRunError, RunError
 from striate.files import cannot_write, sealed, sha256, write_atomic, write_json
-from striate.inference import Score, score
-from striate.runs import checkpoints, records
+from striate.inference import UNCALIBRATED, Score, logits_of, score, score_of
+from striate.runs import calibration, checkpoints, records
 from striate.runs.events import Begun, Ended, EpochEnded, Observer, TensorBoardLog
+from striate.runs.held_out import divided, note
 from striate.runs.run import METRICS, Run
-from striate.runs.transfer import divided, keep_better
+from striate.runs.transfer import FITTED_HEAD, Fit, keep_better
 from striate.training import Plan, Step, Training, balanced_weights
 from striate.training.plan import Budget
 from striate.units import finite
@@ -87,22 +88,25 @@ class Session:
         """
         self.run, self.data, self.device, self.observer = run, data, device, observer
         policy = parse(run.recipe.augment).fitted(data.train.images)
-        train, self.held_out = divided(data.train, run.recipe)
+        index, self.held_out = divided(data.train, run.recipe)
         batches = Loader(
-            train,
+            data.train,
             run.preprocess,
             run.recipe.batch_size,
             run.recipe.seed,
             augment=policy if policy.is_active else None,
             device=device,
             classes=len(data.classes),
+            index=index,
+            samples=len(data.train) if run.recipe.calibration else None,
         )
         if run.recipe.freeze_backbone:
             models.freeze_backbone(module)
         if run.recipe.freeze_norms:
             models.freeze_norms(module)
         balanced = run.recipe.class_weights == "balanced"
-        weights = balanced_weights(train.labels, len(data.classes)) if balanced else None
+        labels = data.train.labels if index is None else data.train.labels[index]
+        weights = balanced_weights(labels, len(data.classes)) if balanced else None
         self.training = Training(module.to(device), batches, run.recipe, weights)
         self.totals = _Totals()
         self.spent = spent
@@ -114,6 +118,7 @@ class Session:
     def drive(self) -> Run:
         """Take the remaining steps, save on the way, and write the result."""
         notes = [*getattr(self.training.model, "notes", ()), *self._restore()]
+        notes += [] if self.held_out is None else [note(self.held_out, self.run.recipe)]
         training, batches = self.training, self.training.batches
         budget = self._budget()
         self.observer(Begun(self.run, self.data, training.steps, batches.steps_per_epoch, training.step, tuple(notes)))
@@ -163,8 +168,8 @@ class Session:
         self._score(some)
         return (time.monotonic() - began) * len(self.data.val) / len(some)
 
-    def _score(self, split: Split, tta: str = "none") -> Score:
-        return score(self.training.model, split, self.run.preprocess, self.device, tta)
+    def _score(self, split: Split) -> Score:
+        return score(self.training.model, split, self.run.preprocess, self.device)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -255,7 +260,7 @@ class Session:
     def _finish(self) -> dict[str, Any]:
         run, totals, training = self.run, self.totals, self.training
         kept: dict[str, Any] = {}
-        if self.held_out is not None:
+        if self.held_out is not None and run.recipe.held_out:
             kept = keep_better(training.model, self._score(self.held_out), run.path)
         weights = checkpoints.portable(training.model.state_dict())
         header = {
@@ -266,6 +271,11 @@ class Session:
         # One key only: safetensors writes several in no fixed order, and equal runs are to have equal bytes.
         data = safetensors.torch.save(weights, metadata={"striate": json.dumps(header)})
         write_atomic(run.path / "model.safetensors", data)
+        head = Fit.read(run.path) if run.recipe.only_fits_head or kept.get("kept") == FITTED_HEAD else None
+        calibrations = calibration.fitted(
+            training.model, self.data, None if head else self.held_out, head.calibration if head else None,
+            run.preprocess, tta := run.recipe.tta, self.device,
+        )  # fmt: skip
         result: dict[str, Any] = {
             "model": run.name,
             "data": run.source,
@@ -276,11 +286,14 @@ class Session:
             "images_per_second": totals.run_samples / totals.run_seconds if totals.run_samples else 0.0,
             "parameters": sum(p.numel() for p in training.model.parameters() if p.requires_grad),
             "sha256": sha256(data),
+            calibration.KEY: calibration.write(run.path, calibrations),
             **kept,
         }
         if self.data.held_out is not None:
             split, images = self.data.held_out
-            result |= {"split": split, "tta": run.recipe.tta, **self._score(images, run.recipe.tta).to_dict()}
+            logits = logits_of(training.model, images.images, run.preprocess, self.device, tta=tta)
+            scaled = calibrations.get(tta, UNCALIBRATED).scaled(logits)
+            result |= {"split": split, "tta": tta, **score_of(scaled, images.labels).to_dict()}
         result["files"] = self.files | records.checksums(run.path, [METRICS])
         write_json(run.path / "result.json", sealed(result))
         return result

@@ -1,9 +1,9 @@
 """Trained networks with all it takes to use them: from a run, its folder, or any module."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from striate.data import Dataset
 from striate.data.lazy import Images
 from striate.errors import ArgumentError, ShapeError, StriateError, unknown
 from striate.hardware import pick
-from striate.inference import logits_of
+from striate.inference import UNCALIBRATED, Calibration, logits_of
 from striate.models import PRETRAINED, Architecture, create, evaluating, facts, names
 from striate.preprocess import Preprocess
 from striate.runs.run import Run
@@ -32,6 +32,7 @@ class Trained:
         tta: the test-time augmentation of the run's recipe; "none" for other modules.
         run: the run that it is from, if any.
         notes: what to know about it, a sentence each.
+        calibrations: how its logits become probabilities, by test-time augmentation; see `calibration`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Trained:
     tta: str = "none"
     run: Run | None = None
     notes: tuple[str, ...] = ()
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -79,7 +81,8 @@ class Trained:
         run = Run.of(model)
         if preprocess is not None or classes is not None:
             raise ArgumentError(f"{run.path} is a run and has its own preprocessing and classes: leave yours out.")
-        return cls(run.name, run.model(module), run.preprocess, run.classes, run.recipe.tta, run)
+        model = run.model(module)
+        return cls(run.name, model, run.preprocess, run.classes, run.recipe.tta, run, calibrations=run.calibrations())
 
     @classmethod
     def _of_module(
@@ -104,7 +107,30 @@ class Trained:
         if found is None:
             found = [str(number) for number in range(_outputs(module, made))]
         name = made.text if isinstance(made, Architecture) else type(module).__name__
-        return cls(name, module, preprocess, tuple(map(str, found)), notes=(*notes, *getattr(module, "notes", ())))
+        notes = (*notes, *getattr(module, "notes", ()))
+        return cls(name, module, preprocess, tuple(map(str, found)), notes=notes, calibrations=calibrations_of(module))
+
+    def calibration(self, tta: str | None = None) -> Calibration:
+        """How logits become probabilities, `Calibration()` if it was not calibrated for them.
+
+        Args:
+            tta: the test-time augmentation of the logits; the run's own if not given.
+        """
+        return self.calibrations.get(self.tta if tta is None else tta, UNCALIBRATED)
+
+    def uncalibrated(self, tta: str | None = None) -> str | None:
+        """The reason why its probabilities are not calibrated, a sentence, or `None` if they are."""
+        if self.calibration(tta).images:
+            return None
+        if self.calibrations:
+            known = " and ".join(f"--tta {name}" for name in self.calibrations)
+            return f"The probabilities are not calibrated for these views; they are with {known}."
+        why = (
+            "the run was trained without images held out for it" if self.run and self.run.result
+            else "the run is not finished" if self.run
+            else "no images are known that it was not trained on"
+        )  # fmt: skip
+        return f"The probabilities are not calibrated: {why}."
 
     @contextmanager
     def on(self, device: torch.device) -> Iterator[nn.Module]:
@@ -168,6 +194,12 @@ def classes_of(module: nn.Module) -> tuple[str, ...] | None:
     """The class names kept on a module, as on those from `Run.model`, or `None`."""
     found = getattr(module, "classes", None)
     return tuple(found) if isinstance(found, tuple | list) and all(isinstance(each, str) for each in found) else None
+
+
+def calibrations_of(module: nn.Module) -> dict[str, Calibration]:
+    """The calibrations kept on a module, as on those from `Run.model`, or none."""
+    found = getattr(module, "calibrations", None)
+    return found if isinstance(found, dict) and all(isinstance(each, Calibration) for each in found.values()) else {}
 
 
 def normalization_of(module: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]] | None:

@@ -1,6 +1,5 @@
 """Transfer: the last layer fitted to features before the first step, and the choice of what is kept at the end."""
 
-import math
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,22 +9,21 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from striate import seeding
-from striate.data import Dataset, Split
-from striate.data.lazy import Images, LazyImages
+from striate.data import Dataset
 from striate.errors import ArgumentError
 from striate.files import sha256, write_atomic, write_json
-from striate.inference import Score, logits_of, score_of
+from striate.inference import Calibration, Score, logits_of, score_of
 from striate.models import head
 from striate.preprocess import Preprocess
 from striate.runs import checkpoints, records
 from striate.runs.feature_cache import cached_features
+from striate.runs.held_out import FEWEST, held_out
 from striate.training import LinearHead, Recipe, fitted_head
 
 FEWEST_MISTAKES = (
     30  # of the head in cross-validation; of fewer, none could be seen to be mended on a part of the images
 )
-FEWEST_HELD_OUT = 20  # images; of fewer, chance would choose
+FITTED_HEAD = "fitted head"  # in a result: what is kept
 HEAD, FITTED = "head.json", "fitted.safetensors"  # in a run's folder
 
 
@@ -39,6 +37,7 @@ class Fit:
         inverse_penalty: the C of logistic regression that cross-validation chose.
         held_out: the score, on the held-out training images, of a head that was fitted without them.
         sha256: of the weights in fitted.safetensors, with the head that was fitted to all images.
+        calibration: of the head that was fitted to all images; `None` where too few could be cross-validated.
     """
 
     mistakes: int | None
@@ -46,6 +45,7 @@ class Fit:
     inverse_penalty: float
     held_out: Score | None = None
     sha256: str = ""
+    calibration: Calibration | None = None
 
     @classmethod
     def read(cls, folder: Path) -> "Fit | None":
@@ -53,7 +53,14 @@ class Fit:
         if not (folder / HEAD).exists():
             return None
         values = records.read(folder / HEAD, records.FitRecord)
-        return cls(**{**values, "held_out": Score(**values["held_out"]) if values["held_out"] else None})
+        score, calibration = values["held_out"], values.get("calibration")
+        return cls(
+            **{
+                **values,
+                "held_out": Score(**score) if score else None,
+                "calibration": Calibration.from_dict(calibration) if calibration else None,
+            }
+        )
 
     @property
     def sentence(self) -> str:
@@ -86,7 +93,10 @@ class Transfer:
         self.last = _dense(module, len(data.classes))
         self.views = cached_features(module, data, preprocess, device)
         fitted = self._fitted(torch.ones(len(data.train), dtype=torch.bool))
-        self.fit = Fit(fitted.mistakes(data.train.labels), len(data.train), fitted.inverse_penalty)
+        labels = data.train.labels
+        self.fit = Fit(
+            fitted.mistakes(labels), len(labels), fitted.inverse_penalty, calibration=_cross_fitted(fitted, labels)
+        )
         self._set(fitted)
         logits = self.views[0][:2] @ fitted.weight.T + fitted.bias
         found = logits_of(module, data.train.images[:2], preprocess, device)
@@ -127,6 +137,14 @@ class Transfer:
         self.last.bias.copy_(fitted.bias)
 
 
+def _cross_fitted(fitted: LinearHead, labels: Tensor) -> Calibration | None:
+    """Calibration of a fitted head by each image's probabilities of a head that was fitted without it."""
+    if fitted.probabilities is None or len(labels) < FEWEST:
+        return None
+    logits = fitted.probabilities.clamp(min=torch.finfo(torch.float64).tiny).log()
+    return Calibration.fit(logits, labels, "training images, each judged by a last layer fitted without it")
+
+
 def _dense(module: nn.Module, classes: int) -> nn.Linear:
     """The last layer, if it is dense with a bias and one output for each class."""
     last = head(module)
@@ -139,42 +157,6 @@ def _not_dense(module: nn.Module) -> ArgumentError:
     return ArgumentError(
         f"recipe setting head=fitted: the last layer of {type(module).__name__} is not a dense layer that gives the "
         "logits of the classes; use --recipe fine-tune."
-    )
-
-
-def held_out(labels: Tensor, recipe: Recipe) -> Tensor:
-    """Positions of the training images that tell whether training beat the fitted head, sorted: int64 (n,).
-
-    Each class gives its share, drawn by the recipe's seed. There are none where nothing is trained, or too few.
-    """
-    drawn = []
-    for label in labels.unique().tolist():
-        members = torch.nonzero(labels == label)[:, 0]
-        order = torch.randperm(len(members), generator=seeding.generator(recipe.seed, "held-out", label))
-        drawn.append(members[order[: math.floor(recipe.held_out * len(members))]])
-    held = torch.cat(drawn).sort().values
-    return held[:0] if recipe.only_fits_head or len(held) < FEWEST_HELD_OUT else held
-
-
-def divided(split: Split, recipe: Recipe) -> tuple[Split, Split | None]:
-    """The training images to train on, and those that are held out, or `None`; see `held_out`."""
-    held = held_out(split.labels, recipe)
-    if not len(held):
-        return split, None
-    kept = torch.ones(len(split), dtype=torch.bool)
-    kept[held] = False
-    return _some(split, torch.nonzero(kept)[:, 0]), _some(split, held)
-
-
-def _some(split: Split, index: Tensor) -> Split:
-    images: Images = split.images
-    if isinstance(images, LazyImages):
-        whole = images
-        some: Images = LazyImages((len(index), *whole.shape[1:]), lambda positions: whole[index[positions]])
-    else:
-        some = images[index]
-    return Split(
-        some, split.labels[index], tuple(split.files[place] for place in index.tolist()) if split.files else ()
     )
 
 
@@ -196,6 +178,6 @@ def keep_better(module: nn.Module, trained: Score, folder: Path) -> dict[str, An
     if not better:
         checkpoints.load_weights(module, checkpoints.read_weights(folder / FITTED, fit.sha256), folder)
     return {
-        "kept": "fine-tuned" if better else "fitted head",
+        "kept": "fine-tuned" if better else FITTED_HEAD,
         "held_out": {"n": trained.n, "fine_tuned": trained.accuracy, "fitted_head": fit.held_out.accuracy},
     }

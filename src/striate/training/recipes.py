@@ -31,6 +31,7 @@ DEEP = (
     "seresnet",
     "vgg",
 )
+CALIBRATION = 0.05  # of the training images; what it costs is in docs/calibration.md
 FAST_EPOCHS = {"quicknet_s": 2, "quicknet_m": 3, "quicknet_l": 8}
 
 
@@ -46,7 +47,7 @@ def modern(model: str, samples: int = 60_000) -> Recipe:
         model: the name of the model; any other gets sound general settings.
         samples: how many training images there are. Fewer than 10,000 are passed over more often, in smaller batches.
     """
-    return _suited(_modern(model), samples)
+    return _suited(_modern(model).replace(calibration=CALIBRATION), samples)
 
 
 def _suited(chosen: Recipe, samples: int) -> Recipe:
@@ -102,7 +103,9 @@ def fast(model: str, samples: int = 60_000) -> Recipe:
         raise ArgumentError(
             f"there is no fast recipe for {model}: use --recipe modern, or train {', '.join(FAST_EPOCHS)}."
         )
-    return _suited(_modern(model).replace(name="fast", epochs=FAST_EPOCHS[model], tta="auto"), samples)
+    return _suited(
+        _modern(model).replace(name="fast", epochs=FAST_EPOCHS[model], tta="auto", calibration=CALIBRATION), samples
+    )
 
 
 def fine_tune(model: str, samples: int = 60_000) -> Recipe:
@@ -121,6 +124,7 @@ def fine_tune(model: str, samples: int = 60_000) -> Recipe:
         warmup=0.1,
         label_smoothing=0.1,
         first_layer_rate=0.1,
+        calibration=CALIBRATION,
     )
 
 

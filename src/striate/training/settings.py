@@ -57,6 +57,10 @@ class Recipe(BaseModel):
     held_out: float = Field(
         0.0, ge=0, le=0.5, description="share of the training images that tell whether training beat the fitted head"
     )
+    calibration: float = Field(
+        0.0, ge=0, le=0.5,
+        description="share of the training images that calibrate the probabilities, at most 5,000, where no others can",
+    )  # fmt: skip
     freeze_norms: bool = Field(False, description="keep batch normalisation as the weights bring it")
     freeze_backbone: bool = Field(False, description="train the last layer alone, the others being loaded weights")
     first_layer_rate: float = Field(
@@ -108,11 +112,14 @@ class Recipe(BaseModel):
     def resolved(self, loss: Loss, data: Dataset) -> Self:
         """Return the recipe with every "auto" replaced: `loss` is the model's, augmentation and views follow the data.
 
-        Precision that is still "auto" becomes float32; `settled` measures it first.
+        Precision that is still "auto" becomes float32; `settled` measures it first. No training images are set aside
+        for calibration where val images beside a test split, or what a fitted head holds out, serve for it.
         """
+        others = self.head == "fitted" or data.spare_val is not None
         return self.replace(
             loss=loss if self.loss == "auto" else self.loss,
             augment=default_augmentation(data) if self.augment == "auto" else self.augment,
+            calibration=0.0 if others else self.calibration,
             precision="float32" if self.precision == "auto" else self.precision,
             tta=("flip,shifts" if data.mirror else "shifts") if self.tta == "auto" else self.tta,
         )

@@ -41,16 +41,16 @@ def likeness(templates: Tensor, change: Change) -> Likeness:
     """
     groups, each, side, _ = templates.shape
     flat = templates.detach().reshape(-1, 1, side, side)
-    place = (torch.arange(side) - (side - 1) / 2).square()
-    disc = (place[:, None] + place <= (side / 2) ** 2).float()[None, None]
+    axis = (torch.arange(side) - (side - 1) / 2).square()
+    disc = (axis[:, None] + axis <= (side / 2) ** 2).float()[None, None]
     found = []
     for strength in change.between:
         given = torch.tensor([strength])
         covered = (change.apply(disc, given) * disc)[0, 0] > 0.999
         changed = change.apply(flat, given.expand(len(flat)))
         found.append(_unit(changed[:, 0, covered]) @ _unit(flat[:, 0, covered]).T)
-    alike, strength = torch.stack(found).max(0)  # (templates, templates): the row's is changed
-    by = torch.tensor(change.between)[strength]
+    alike, place = torch.stack(found).max(0)  # (templates, templates): the row's is changed
+    by = torch.tensor(change.between)[place]
     group = torch.arange(len(flat)) // each
     same, itself = group[:, None] == group, torch.eye(len(flat), dtype=torch.bool)
     still = _unit(flat[:, 0, disc[0, 0] > 0]) @ _unit(flat[:, 0, disc[0, 0] > 0]).T
