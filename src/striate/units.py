@@ -16,7 +16,7 @@ def bytes_of(text: str) -> int:
     Raises:
         ArgumentError: for anything else.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)\s*", text, re.ASCII)
     if match is None or match[2].upper() not in _SIZE_UNITS:
         raise ArgumentError(f"cache size '{text}': write it as in 8GB, 500MB or 0 (no cache).")
     return int(float(match[1]) * _SIZE_UNITS[match[2].upper()])

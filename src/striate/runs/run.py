@@ -221,6 +221,9 @@ class Run:
         """
         module = self.fresh_model(module)
         result = self.result
+        if result is None and (self.path / "result.json").exists():
+            again = f"restore it from the last checkpoint with: striate train --resume {self.path}"
+            raise CheckpointError(f"{self.path / 'result.json'} is damaged; {again}")
         if result:
             self.check_files("run.json")
             checkpoints.load_weights(module, self.final_weights(), self.path)
