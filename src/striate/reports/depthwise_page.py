@@ -19,7 +19,7 @@ from striate.reports.pictures import filter_picture
 from striate.reports.rendering import file_to_write, render
 from striate.units import minus
 
-LEAST = 0.02  # share of wins that is drawn
+DRAWN = 0.02  # the least share of wins that is drawn
 
 
 def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
@@ -54,9 +54,12 @@ def report_depthwise(study: DepthwiseStudy, out: str | Path) -> Path:
         "groups": [
             {
                 "name": name,
-                "templates": [filter_picture(each[None]) for each in study.weights[number]],
+                "templates": [
+                    (filter_picture(each[None]), used)
+                    for each, used in zip(study.weights[number], study.winners.used[number].tolist(), strict=True)
+                ],
                 "wins": _wins(study.winners.shares[number], name),
-                "pair": _most_alike(found[0], number, change) if found else "",
+                "pair": _most_alike(found[0], number, study) if found else "",
             }
             for number, name in enumerate(study.classes)
         ],
@@ -83,7 +86,7 @@ def _wins(shares: Tensor, name: str) -> Markup:
         cells = "".join(
             f'<rect x="{place}" width="1" height="1" opacity="{share:.2f}"/>'
             for place, share in enumerate(row)
-            if share >= LEAST
+            if share >= DRAWN
         )
         rows.append(f'<g fill="var(--key{number % KEYS + 1})" transform="translate(0 {number})">{cells}</g>')
     label = f"which template of class {escape(name)} wins at which change"
@@ -91,12 +94,17 @@ def _wins(shares: Tensor, name: str) -> Markup:
     return Markup(f'<svg {box} role="img" aria-label="{label}">{"".join(rows)}</svg>')
 
 
-def _most_alike(found: Likeness, group: int, change: Change) -> str:
-    """The most alike pair of a group's templates, as a sentence."""
-    alike = found.alike[group].clone().fill_diagonal_(-torch.inf)
+def _most_alike(found: Likeness, group: int, study: DepthwiseStudy) -> str:
+    """The most alike pair of a group's used templates, as a sentence; empty where only one is used."""
+    used = study.winners.used[group]
+    if used.sum() < 2:
+        return ""
+    alike = found.alike[group].masked_fill(~(used[:, None] & used), -torch.inf).fill_diagonal_(-torch.inf)
     first, second = divmod(int(alike.argmax()), len(alike))
-    by = _label(change, float(found.by[group, first, second]))
-    return f"{change.name} of template {first + 1} by {by} gives template {second + 1}: likeness {alike.max():.2f}"
+    by = _label(study.change, float(found.by[group, first, second]))
+    return (
+        f"{study.change.name} of template {first + 1} by {by} gives template {second + 1}: likeness {alike.max():.2f}"
+    )
 
 
 def _reel(examples: Tensor) -> str:

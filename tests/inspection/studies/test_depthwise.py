@@ -55,6 +55,7 @@ def test_the_template_that_points_that_way_wins():
         place = change.strengths.index(angle)
         assert winners.chosen[0, place] == rank, angle
         assert winners.shares[0, :, place].tolist() == [float(each == rank) for each in range(GROUP)]
+    assert winners.used[0].tolist() == [True] * 3 + [False] * 5
     assert torch.equal(winners.examples[0, change.strengths.index(0)], bar[0, :, :, 0])
 
 

@@ -25,7 +25,7 @@ def smooth(count: int, seed: int) -> Tensor:
 def test_known_changes_are_found(name: str, strengths: tuple[float, ...]):
     change = CHANGES[name]
     groups = [change.apply(smooth(1, seed).expand(4, 1, 28, 28), torch.tensor(strengths)) for seed in range(3)]
-    found = likeness(torch.stack(groups)[:, :, 0], change)
+    found = likeness(torch.stack(groups)[:, :, 0], change, torch.ones(3, 4, dtype=torch.bool))
     assert found.alike.shape == found.by.shape == (3, 4, 4)
     assert found.alike.diagonal(dim1=1, dim2=2).allclose(torch.ones(3, 4))
     assert found.by[:, 0].allclose(torch.tensor(strengths).expand(3, 4), atol=1e-6)
@@ -35,7 +35,17 @@ def test_known_changes_are_found(name: str, strengths: tuple[float, ...]):
 
 
 def test_strangers_are_no_more_alike_within_a_group():
-    found = likeness(smooth(32, 5).reshape(4, 8, 28, 28), CHANGES["rotation"])
+    found = likeness(smooth(32, 5).reshape(4, 8, 28, 28), CHANGES["rotation"], torch.ones(4, 8, dtype=torch.bool))
     assert found.within == pytest.approx(found.across, abs=0.05)
     assert found.within < 0.5
     assert abs(found.unchanged) < 0.1
+
+
+def test_unused_templates_do_not_count():
+    templates, change = smooth(6, 2).reshape(2, 3, 28, 28), CHANGES["rotation"]
+    templates[0, 1] = change.apply(templates[0, :1, None], torch.tensor([40.0]))[0, 0]
+    used = torch.tensor([[True, True, False], [True, False, False]])
+    found = likeness(templates, change, used)
+    assert found.within == pytest.approx(float((found.alike[0, 0, 1] + found.alike[0, 1, 0]) / 2))
+    assert found.within > 0.97
+    assert found.across < 0.6

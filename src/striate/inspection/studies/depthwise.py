@@ -28,13 +28,14 @@ from striate.types import Progress
 
 SIDE, DIGITS_SIDE = 28, 16  # pixels; the digits, of 8, are drawn twice as large so that they can be rotated
 GROUP = 8  # templates of a class
+LEAST = 0.01  # share of wins below which a template counts as unused
 HOTTEST = 2.0  # the maximum's temperature as training begins
 FILTERS, FILTER_GROUP, CHANNELS = 32, 4, 20  # of the convolutional networks
 EQUAL_FILTERS = 11  # that give the network without groups as many parameters, but for 6
-FEW = 10_000  # training images; fewer are learnt in fewer and smaller batches
+FEW = 10_000  # training images; fewer are learnt in smaller batches
 TEMPLATES = Recipe(
     name="templates",
-    steps="2000",
+    steps="1000",
     batch_size=512,
     optimizer="adamw",
     learning_rate=0.01,
@@ -96,7 +97,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Winners:
-    """Which templates of the first seed's grouped network win.
+    """Which templates of a grouped network win.
 
     The templates of a group are numbered by the mean strength at which they win; those that never do are the last.
 
@@ -114,6 +115,12 @@ class Winners:
     examples: Tensor
     chosen: Tensor
 
+    @property
+    def used(self) -> Tensor:
+        """Whether a template wins for a share of `LEAST` or more of its class's images, changed by all strengths: bool
+        (classes, templates)."""
+        return self.shares.mean(2) >= LEAST
+
 
 @dataclass(frozen=True)
 class DepthwiseStudy:
@@ -128,7 +135,8 @@ class DepthwiseStudy:
         filters: two convolutional networks: with depthwise max pooling, and without, with as many parameters.
         weights: the first seed's grouped templates: float32 (classes, templates, side, side).
         winners: which of them win.
-        likeness: of each seed's grouped templates; empty for a change that is no map of the plane.
+        likeness: of each seed's grouped templates that are used; empty for a change that is no map of the plane, or
+            where no group uses two of them.
     """
 
     change: Change
@@ -232,9 +240,12 @@ def depthwise_study(
         for (name, models), found in zip(trained.items(), accuracy, strict=True)
     ]
     grouped = trained[next(iter(trained))]
-    winners = _winners(grouped[0], test, len(data.classes), changed, preprocess)
-    weights = [_templates(model, len(data.classes)) for model in grouped]
-    weights[0] = _rearranged(weights[0], winners.order)
+    winners = [_winners(model, test, len(data.classes), changed, preprocess) for model in grouped]
+    weights = [
+        _rearranged(_templates(model, len(data.classes)), each.order)
+        for model, each in zip(grouped, winners, strict=True)
+    ]
+    comparable = changed.between and all(bool((each.used.sum(1) > 1).any()) for each in winners)
     return DepthwiseStudy(
         change=changed,
         source=source,
@@ -243,8 +254,12 @@ def depthwise_study(
         templates=(arms[0], arms[1], arms[2]),
         filters=(arms[3], arms[4]),
         weights=weights[0],
-        winners=winners,
-        likeness=tuple(likeness(each, changed) for each in weights if changed.between),
+        winners=winners[0],
+        likeness=tuple(
+            likeness(templates, changed, each.used) for templates, each in zip(weights, winners, strict=True)
+        )
+        if comparable
+        else (),
     )
 
 
@@ -273,7 +288,7 @@ def _train(
     """Train by the network's recipe; a maximum over templates is annealed, so that none is left without gradient."""
     recipe = SMALL_FILTERS
     if isinstance(model, TemplateNet):
-        recipe = TEMPLATES if len(train) >= FEW else TEMPLATES.replace(steps="1000", batch_size=64)
+        recipe = TEMPLATES if len(train) >= FEW else TEMPLATES.replace(batch_size=64)
     recipe = recipe.replace(seed=seed, steps=str(steps or recipe.steps))
     batches = Loader(train, preprocess, recipe.batch_size, seed, change.augment)
     for step in Training(model, batches, recipe):

@@ -79,8 +79,8 @@ def verdicts(study: DepthwiseStudy) -> list[str]:
 def depthwise_text(study: DepthwiseStudy) -> str:
     """The networks in a table, and the verdicts."""
     seeds = len(study.templates[0].accuracy.values)
-    rows = [("network", "parameters", "accuracy")]
-    rows += [(arm.name, f"{arm.parameters:,}", estimate(arm.accuracy)) for arm in (*study.templates, *study.filters)]
+    rows = [("network", "accuracy", "parameters")]
+    rows += [(arm.name, estimate(arm.accuracy), f"{arm.parameters:,}") for arm in (*study.templates, *study.filters)]
     title = (
         f"{study.source}, {study.change.done}: {study.images:,} test images; "
         f"{seeds} seed{'s'[: seeds > 1]}{', mean and 95 % interval' if seeds > 1 else ''}"
@@ -114,6 +114,7 @@ def depthwise_dict(study: DepthwiseStudy) -> dict[str, Any]:
         "group": GROUP,
         "networks": [network(arm) for arm in (*study.templates, *study.filters)],
         "wins": study.winners.shares.tolist(),
+        "used": study.winners.used.tolist(),
         "likeness": [
             {
                 "within": each.within,

@@ -17,7 +17,7 @@ class Likeness:
         alike: of each pair of templates of one group, the first (a row) after the change that makes it most like the
             second (a column): float32 (groups, templates, templates).
         by: that change's strength, of the same shape.
-        within: mean of `alike` over the pairs of one group.
+        within: mean of `alike` over the pairs of used templates of one group.
         across: the same for pairs of templates of different groups.
         unchanged: mean likeness of the pairs of one group as they are.
     """
@@ -29,7 +29,7 @@ class Likeness:
     unchanged: float
 
 
-def likeness(templates: Tensor, change: Change) -> Likeness:
+def likeness(templates: Tensor, change: Change, used: Tensor) -> Likeness:
     """Find the change that makes each pair of templates most alike.
 
     Each template is changed by every strength of `change.between` and correlated with every other, over those pixels of
@@ -38,6 +38,7 @@ def likeness(templates: Tensor, change: Change) -> Likeness:
     Args:
         templates: float32 (groups, templates, side, side).
         change: a map of the plane.
+        used: which templates count for the means: bool (groups, templates), of which one group has two.
     """
     groups, each, side, _ = templates.shape
     flat = templates.detach().reshape(-1, 1, side, side)
@@ -52,15 +53,16 @@ def likeness(templates: Tensor, change: Change) -> Likeness:
     alike, place = torch.stack(found).max(0)  # (templates, templates): the row's is changed
     by = torch.tensor(change.between)[place]
     group = torch.arange(len(flat)) // each
-    same, itself = group[:, None] == group, torch.eye(len(flat), dtype=torch.bool)
+    both, same = used.flatten()[:, None] & used.flatten(), group[:, None] == group
+    within, across = both & same & ~torch.eye(len(flat), dtype=torch.bool), both & ~same
     still = _unit(flat[:, 0, disc[0, 0] > 0]) @ _unit(flat[:, 0, disc[0, 0] > 0]).T
     own = torch.arange(groups)
     return Likeness(
         alike=alike.reshape(groups, each, groups, each)[own, :, own],
         by=by.reshape(groups, each, groups, each)[own, :, own],
-        within=float(alike[same & ~itself].mean()),
-        across=float(alike[~same].mean()),
-        unchanged=float(still[same & ~itself].mean()),
+        within=float(alike[within].mean()),
+        across=float(alike[across].mean()),
+        unchanged=float(still[within].mean()),
     )
 
 
