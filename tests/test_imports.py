@@ -69,6 +69,7 @@ FENCES = {
 # Where files may be read without `files.open_regular`: the package's own, the system's, and those just written.
 READERS = (
     *("files.py", "hardware.py", "models/weights/imagenet.py", "reports/rendering.py"),
+    "reports/depthwise_page.py",
     "data/images/named.py",  # a pipe that the user names
     *("runs/run.py", "runs/checkpoints.py"),
 )

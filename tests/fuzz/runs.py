@@ -1,5 +1,6 @@
 """Fuzz targets: the files of a run, and the texts that people type."""
 
+import contextlib
 import copy
 import json
 import shutil
@@ -37,10 +38,8 @@ def folders() -> tuple[Path, Path]:
             raise KeyboardInterrupt
 
     train(Dropping(), DATA, recipe(**SETTINGS), out=place / "finished")
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         train(Dropping(), DATA, recipe(**SETTINGS), out=place / "stopped", observer=stop)
-    except KeyboardInterrupt:
-        pass
     return place / "finished", place / "stopped"
 
 
@@ -173,20 +172,72 @@ TARGETS: tuple[Target, ...] = (
     ),
     Target(
         "policies",
-        words("flip,", "shift=0.1", "flip", "shift", "rotate", "zoom", "erase", "mixup", "=", "0.1", "10", ",", ":", "1e999", "-1", "nan"),
+        words(
+            "flip,",
+            "shift=0.1",
+            "flip",
+            "shift",
+            "rotate",
+            "zoom",
+            "erase",
+            "mixup",
+            "=",
+            "0.1",
+            "10",
+            ",",
+            ":",
+            "1e999",
+            "-1",
+            "nan",
+        ),
         lambda given, folder: augmentation.parse(given),
     ),
-    Target("plans", words("3752,1200:3500", "0", "1", "3752", ",", ":", "1200:3500", "-", " ", "²", "9" * 30), _plan, _bad_plan),
+    Target(
+        "plans",
+        words("3752,1200:3500", "0", "1", "3752", ",", ":", "1200:3500", "-", " ", "²", "9" * 30),
+        _plan,
+        _bad_plan,
+    ),
     Target("sizes", words("8GB", "8", "1.5", "GB", " ", "MiB", "e", "-", "9" * 400, "."), _size),
-    Target("durations", words("1h30m", "90s", "1", "90", "s", "m", "h", ".", "-", "inf", "9" * 400), lambda given, _: seconds(given)),
+    Target(
+        "durations",
+        words("1h30m", "90s", "1", "90", "s", "m", "h", ".", "-", "inf", "9" * 400),
+        lambda given, _: seconds(given),
+    ),
     Target(
         "model names",
-        words("resnet18:stem=small", "resnet18", "quicknet_m", ":", "stem=small", "antialias=true", ",", "=", "lenet5", "imagenet"),
+        words(
+            "resnet18:stem=small",
+            "resnet18",
+            "quicknet_m",
+            ":",
+            "stem=small",
+            "antialias=true",
+            ",",
+            "=",
+            "lenet5",
+            "imagenet",
+        ),
         lambda given, folder: models.parse(given),
     ),
     Target(
         "settings",
-        words("epochs=3", "learning_rate=0.1", "epochs", "learning_rate", "seed", "=", "0.1", "nan", "1e999", "-3", "augment", "tta", "flip", "held_out"),
+        words(
+            "epochs=3",
+            "learning_rate=0.1",
+            "epochs",
+            "learning_rate",
+            "seed",
+            "=",
+            "0.1",
+            "nan",
+            "1e999",
+            "-3",
+            "augment",
+            "tta",
+            "flip",
+            "held_out",
+        ),
         _setting,
     ),
 )
