@@ -29,7 +29,7 @@ def call(*arguments: str) -> str:
 
 def made_run(folder: Path, architecture: Architecture | None) -> Path:
     """A run folder as it is before the first step."""
-    environment: dict[str, Any] = {}
+    environment: dict[str, Any] = {"threads": 1, "device": "cpu"}
     run = Run(folder, architecture, "digits", False, ("a", "b"), Preprocess(16, 12, 1), Recipe(), environment, "")
     folder.mkdir()
     (folder / "run.json").write_text(json.dumps(run.to_dict()))
