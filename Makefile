@@ -2,6 +2,7 @@
 #
 #   make demo      train LeNet-5 on handwritten digits and write a report of what it learned; explain two photographs
 #   make test      run the tests, a worker on each core                  (ARGS="-k pooling" picks some)
+#   make fuzz      give every reader damaged files until Ctrl-C, and count what becomes of them    (ARGS="--seconds 600")
 #   make check     check format, lint and types
 #   make all       check, then test
 #   make format    format the code, fix lint
@@ -23,7 +24,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --constra
 PHOTOGRAPHS = $(shell $(BIN)/python -c 'import sklearn; print(*(f"{sklearn.__path__[0]}/datasets/images/{name}.jpg" for name in ("china", "flower")))')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check all format install bench bench-quick clean
+.PHONY: help demo test fuzz check all format install bench bench-quick clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -40,6 +41,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
+
+fuzz: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
@@ -62,7 +66,7 @@ bench bench-quick: $(VENV)/.installed $(patsubst benchmarks/environments/%.txt,$
 clean:
 	@if [ -e "$(VENV)/.created" ]; then rm -rf "$(VENV)"; fi
 	rm -rf $(addprefix $(PEERS)/,$(basename $(notdir $(wildcard benchmarks/environments/*.txt))))
-	rm -rf runs/demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf runs/demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The environment: one file a step, so that a step is done once, and again when what it depends on changes.

@@ -94,6 +94,15 @@ def test_damaged_exif_does_not_turn_or_lose_the_image(pixels: np.ndarray) -> Non
         assert np.array_equal(decode(content), pixels)
 
 
+@pytest.mark.parametrize("orientation", [0, 9, 55551])
+def test_an_orientation_that_is_none_turns_nothing(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    content = saved(photograph(32, 16), "JPEG", exif=exif)
+    assert probe(content) == (32, 16, 3)
+    assert decode(content).shape == (16, 32, 3)
+
+
 def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
     deep = np.array([[0, 128, 257, 300], [32768, 40000, 65534, 65535]], dtype=np.uint16)
     expected = np.array([[0, 0, 1, 1], [128, 156, 255, 255]], dtype=np.uint8)

@@ -33,7 +33,7 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize("kind", LARGE)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "many")) for kind in LARGE])
 @pytest.mark.parametrize("before", [True, False])
 def test_large_metadata_do_not_decide_whether_a_picture_is_read(
     content: bytes, pixels: np.ndarray, kind: str, before: bool
@@ -63,3 +63,18 @@ def test_a_damaged_png_with_texts_is_still_damaged(content: bytes) -> None:
     assert without_texts(content) is None
     assert without_texts(b"GIF89a") is None
     assert without_texts(found) == content
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+def test_no_bit_of_the_pixels_changes_unnoticed(mode: str, pixels: np.ndarray) -> None:
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(file, "PNG")
+    content = file.getvalue()
+    expected = decode(content)
+    start = content.index(b"IDAT") + 4
+    for place in range(start, len(content) - 12, 7):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        with pytest.raises(UndecodableError):
+            decode(bytes(damaged))
+    assert np.array_equal(decode(content), expected)

@@ -1,5 +1,6 @@
 """Conversion of what Pillow reads to upright pixels: grey or red, green, blue, 8 bits, without transparency."""
 
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ _BITS, _PHOTOMETRIC, _FORMAT = (258, (1,)), (262, 1), (339, (1,))
 _WHITE_IS_ZERO, _SIGNED = 0, 2
 
 
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # or Python prints its remarks on damaged files
 _warning_filters = threading.Lock()  # Python 3.11's are shared by all threads
 
 
@@ -92,7 +94,7 @@ def orientation(image: Image.Image) -> int:
             found = image.getexif().get(_ORIENTATION)
     except Exception:  # a picture whose EXIF is damaged is still a picture, and nothing says that it is turned
         return 1
-    return found if isinstance(found, int) else 1
+    return found if found in _UPRIGHT else 1
 
 
 def is_turned(image: Image.Image) -> bool:

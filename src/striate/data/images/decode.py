@@ -14,6 +14,7 @@ from typing import IO, TypeAlias, TypeVar, cast
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from striate.data.images import convert, jpeg, png
 from striate.data.images.convert import quiet
@@ -215,8 +216,18 @@ def _loaded(image: Image.Image) -> Picture:
         pixels = None if content is None else jpeg.pixels_of(content, channels, *image.size)
         if pixels is not None:
             return pixels
+    if isinstance(image, PngImageFile):
+        _demand_checksums(cast(IO[bytes], image.fp))
     image.load()
     return convert.upright(image, kept, channels)
+
+
+def _demand_checksums(file: IO[bytes]) -> None:
+    place = file.tell()
+    content = jpeg.whole(file)
+    file.seek(place)
+    if content is not None and png.is_damaged(content):
+        raise _DecoderError("its pixels do not have their checksum")
 
 
 def _is_upright(image: JpegImageFile) -> bool:

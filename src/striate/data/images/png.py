@@ -1,4 +1,4 @@
-"""PNG files whose texts or colour profile Pillow refuses, though their pixels are fine."""
+"""PNG files: checksums that Pillow does not compare; texts and profiles that it refuses though the pixels are fine."""
 
 import re
 import struct
@@ -9,6 +9,25 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LEFT_OUT = {b"iCCP", b"iTXt", b"tEXt", b"zTXt"}  # a profile and texts, none of which decides a pixel
 _MOST = 2**26  # bytes of a text that are looked at, and of a file
 _TURNED = re.compile(rb"tiff:Orientation(?:=['\"]|>)([1-8])")  # in XMP
+
+
+def is_damaged(content: bytes) -> bool:
+    """Return whether pixels of a PNG do not have their checksum (CRC-32).
+
+    Pillow stops at the last pixel, and so does not see all damage.
+    """
+    view, place = memoryview(content), len(SIGNATURE)
+    while place + 12 <= len(view):
+        (length,) = struct.unpack_from(">I", view, place)
+        data = view[place + 4 : place + 8 + length]
+        place += 12 + length
+        if (
+            place <= len(view)
+            and bytes(data[:4]) == b"IDAT"
+            and view[place - 4 : place] != zlib.crc32(data).to_bytes(4, "big")
+        ):
+            return True
+    return False
 
 
 def without_texts(content: bytes) -> bytes | None:

@@ -1,6 +1,8 @@
 """Loading the weights of a file into a model, and finding the registered model that a file fits."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,16 +101,26 @@ def _refuse_unusable(model: nn.Module, file: WeightFile, tensors: dict[str, Tens
 
 def likely(file: WeightFile, image_size: tuple[int, int]) -> str | None:
     """Return the model that the weights fit, up to channels and classes, as text for `create`; `None` if none."""
+    found = Counter(tensor.shape for tensor in file.tensors.values())
     for name in names():
         stem = facts(name).options.get("stem")
         for chosen in [{"stem": value} for value in stem.values] if stem else [{}]:
             try:
-                model = outlined(name, None, None, image_size, chosen)
+                model, shapes = _candidate(name, tuple(chosen.items()), image_size)
             except ArgumentError:  # this one does not take such images
                 continue
-            if fits(model, file):
+            alike = (shapes & found).total() >= shapes.total() / 2  # all but the first and the last layer
+            if alike and fits(model, file):
                 return model.architecture.text  # type: ignore[union-attr, return-value]
     return None
+
+
+@cache  # making all models takes seconds, and a program may try many files
+def _candidate(
+    name: str, options: tuple[tuple[str, Value], ...], image_size: tuple[int, int]
+) -> tuple[nn.Module, Counter[torch.Size]]:
+    model = outlined(name, None, None, image_size, dict(options))
+    return model, Counter(parameter.shape for parameter in model.parameters())
 
 
 class _Undrawn(TorchFunctionMode):
