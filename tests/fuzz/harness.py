@@ -43,12 +43,14 @@ class Target:
         inputs: what it is given, most of it nearly valid.
         read: called with an input and an empty folder to write files into; returns what was read.
         wrong: called with the input and the result: what is wrong with it, empty if nothing is.
+        cost: how much longer an input takes than a usual one: the bounded test gives so many times fewer.
     """
 
     name: str
     inputs: SearchStrategy[Any]
     read: Callable[[Any, Path], Any]
     wrong: Callable[[Any, Any], str] = lambda given, result: ""
+    cost: int = 1
 
 
 @dataclass

@@ -163,8 +163,8 @@ def _size(given: str, folder: Path) -> int | float:
 
 
 TARGETS: tuple[Target, ...] = (
-    Target("files of a finished run", st.deferred(lambda: damaged(finished=True)), _used, _differs),
-    Target("checkpoints", st.deferred(lambda: damaged(finished=False)), _continued, _other_weights),
+    Target("files of a finished run", st.deferred(lambda: damaged(finished=True)), _used, _differs, cost=4),
+    Target("checkpoints", st.deferred(lambda: damaged(finished=False)), _continued, _other_weights, cost=8),
     Target(
         "comparison.json",
         st.deferred(lambda: changed(_comparison()) | mutated([_comparison()]) | st.sampled_from(TEXTS)),

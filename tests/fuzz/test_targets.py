@@ -10,4 +10,4 @@ INPUTS = 100
 @pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 def test_whatever_is_in_a_file_it_is_read_rightly_or_refused_in_one_line(target: Target) -> None:
-    check(target, INPUTS)
+    check(target, INPUTS // target.cost)
