@@ -9,6 +9,7 @@
 #   make install   only the environment, with all development tools
 #   make bench     measure Striate against its peers: hours; stopped, the same continues    (ARGS="--only throughput")
 #   make bench-quick   the same at a smaller size, in ten minutes
+#   make faults    kill and disturb runs, and count those that end as if undisturbed: minutes    (ARGS="--kills 20")
 #   make clean     remove the environments, the caches, the builds and runs/demo
 #
 # VENV=/some/dir puts the environment elsewhere, and those of the peers beside it; PYTHON=python3.12 makes it with another Python.
@@ -24,7 +25,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --constra
 PHOTOGRAPHS = $(shell $(BIN)/python -c 'import sklearn; print(*(f"{sklearn.__path__[0]}/datasets/images/{name}.jpg" for name in ("china", "flower")))')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz check all format install bench bench-quick clean
+.PHONY: help demo test fuzz check all format install bench bench-quick faults clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -62,6 +63,9 @@ install: $(VENV)/.installed-dev
 # What is measured: benchmarks/README.md.
 bench bench-quick: $(VENV)/.installed $(patsubst benchmarks/environments/%.txt,$(PEERS)/%/.installed,$(wildcard benchmarks/environments/*.txt))
 	$(BIN)/python -m benchmarks --size $(if $(filter bench,$@),full,quick) --peers $(PEERS) $(ARGS)
+
+faults: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.faults $(ARGS)
 
 clean:
 	@if [ -e "$(VENV)/.created" ]; then rm -rf "$(VENV)"; fi
