@@ -131,7 +131,7 @@ def test_the_second_start_reads_no_header(pets: Path, monkeypatch: pytest.Monkey
     def probe(source: object) -> None:
         raise AssertionError(source)
 
-    monkeypatch.setattr("striate.data.images.image_ref.probe", probe)
+    monkeypatch.setattr("striate.data.images.image_ref.header", probe)
     assert load(pets).train.images.shape == first.train.images.shape
 
 
