@@ -16,6 +16,7 @@ _HOME = {
     "Comparison": "striate.comparison",
     "Dataset": "striate.data",
     "Evaluation": "striate.evaluation",
+    "Export": "striate.exporting",
     "Invariance": "striate.inspection",
     "Loader": "striate.data",
     "Page": "striate.reports",
@@ -33,6 +34,7 @@ _HOME = {
     "describe": "striate.inspection",
     "evaluate": "striate.evaluation",
     "explain": "striate.reports",
+    "export": "striate.exporting",
     "invariance": "striate.inspection",
     "load": "striate.data",
     "predict": "striate.evaluation",
@@ -41,7 +43,18 @@ _HOME = {
     "train": "striate.runs",
 }
 _PACKAGES = (
-    *("augmentation", "comparison", "data", "errors", "evaluation", "inference", "inspection", "layers", "models"),
+    *(
+        "augmentation",
+        "comparison",
+        "data",
+        "errors",
+        "evaluation",
+        "exporting",
+        "inference",
+        "inspection",
+        "layers",
+        "models",
+    ),
     *("reports", "runs", "training"),
 )
 
@@ -52,6 +65,7 @@ __all__ = [
     "Comparison",
     "Dataset",
     "Evaluation",
+    "Export",
     "Invariance",
     "Loader",
     "Page",
@@ -71,6 +85,7 @@ __all__ = [
     "describe",
     "evaluate",
     "explain",
+    "export",
     "invariance",
     "layers",
     "load",
@@ -87,6 +102,7 @@ if TYPE_CHECKING:
     from striate.data import Dataset, Loader, Split, load
     from striate.errors import StriateError
     from striate.evaluation import Evaluation, Prediction, evaluate, predict
+    from striate.exporting import Export, export
     from striate.inference import Predictor
     from striate.inspection import Advice, ArchitectureTable, Audit, Invariance, advise, audit, describe, invariance
     from striate.models import create

@@ -6,6 +6,7 @@ StriateError                    exit code 2: the request can't be met as it stan
 ├── DataError                   a data set, a file of it, or its classes
 │   └── BadFilesError           files that can't be decoded, all of them named
 ├── CheckpointError             a run folder or a checkpoint that can't be used
+├── ExportError                 a network that can't be exported, or whose exported file would answer otherwise
 └── RunError                    exit code 1: a run that had begun could not go on
     ├── DivergedError           the loss became NaN or infinite
     ├── StorageError            a file could not be written (a full disk, no permission)
@@ -50,6 +51,10 @@ class BadFilesError(DataError):
 
 class CheckpointError(StriateError):
     """A run folder or a checkpoint is missing, damaged or of another kind."""
+
+
+class ExportError(StriateError):
+    """A network can't be exported, or the exported file would not answer as the network does."""
 
 
 class RunError(StriateError):

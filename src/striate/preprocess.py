@@ -1,7 +1,7 @@
 """Preprocessing of images of any size into network input, the same for training, evaluation and prediction."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # the processes that decode images do without it, and start t
     import torch
 
 Fit = Literal["crop", "letterbox", "stretch"]
+Resize = Callable[[Picture, int, int, Interpolation], np.ndarray]
 FITS: tuple[Fit, ...] = ("crop", "letterbox", "stretch")
 
 _CACHED = 2**18  # values
@@ -100,8 +101,8 @@ class Preprocess:
             raise ArgumentError(f"an image of {image.dtype}: expected uint8, pixel values of 0 … 255.")
         return self.conform_picture(image)
 
-    def conform_picture(self, picture: Picture) -> np.ndarray:
-        """Run `conform` for an array or a Pillow image in mode L or RGB."""
+    def conform_picture(self, picture: Picture, resize: Resize = resized) -> np.ndarray:
+        """Run `conform` for an array or a Pillow image in mode L or RGB; `resize` is `resized` or does the same."""
         mode = "L" if self.channels == 1 else "RGB"
         if isinstance(picture, np.ndarray) and picture.shape[2] != self.channels:
             picture = picture_of(picture)
@@ -110,7 +111,7 @@ class Preprocess:
         height, width = picture.shape[:2] if isinstance(picture, np.ndarray) else picture.size[::-1]
         if (height, width) == (self.height, self.width):
             return pixels_of(picture)
-        return self._framed(resized(picture, *self.scaled(width, height), self.interpolation)[None])[0]
+        return self._framed(resize(picture, *self.scaled(width, height), self.interpolation)[None])[0]
 
     def conform_stack(self, images: np.ndarray) -> np.ndarray:
         """Run `conform` for a stack: uint8 (N, h, w, c) to uint8 (N, height, width, channels), or itself if it fits."""

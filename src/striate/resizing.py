@@ -30,9 +30,17 @@ def resized(picture: Picture, width: int, height: int, interpolation: Interpolat
     """
     if isinstance(picture, Image.Image):
         if picture.width * picture.height > _LARGE:
-            return pixels_of(picture.resize((width, height), _PILLOW[interpolation]))
+            return resized_by_pillow(picture, width, height, interpolation)
         picture = pixels_of(picture)
     return resized_together(picture[None], width, height, interpolation)[0]
+
+
+def resized_by_pillow(
+    picture: Picture, width: int, height: int, interpolation: Interpolation = "bilinear"
+) -> np.ndarray:
+    """Run `resized` without PyTorch."""
+    image = picture_of(picture) if isinstance(picture, np.ndarray) else picture
+    return pixels_of(image.resize((width, height), _PILLOW[interpolation]))
 
 
 def resized_together(

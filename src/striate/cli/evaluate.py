@@ -1,11 +1,15 @@
 """`striate evaluate` and `striate predict`: a run's accuracy and other metrics, and its classes for image files."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from striate.cli.console import say, show, show_json
 from striate.cli.options import Device, Json, MaxPixels, OtherData, TestTimeAugmentation, TrainedModel, fetch_weights
+
+if TYPE_CHECKING:
+    from striate.inference import OnnxFile
+    from striate.runs import Trained
 
 
 def evaluate(
@@ -32,6 +36,18 @@ def evaluate(
         show(result.text())
 
 
+def network_of(run: str) -> "Trained | OnnxFile":
+    """Open an exported file without PyTorch, or else what RUN names."""
+    from striate.inference.onnx_file import OnnxFile, is_onnx_file
+
+    if is_onnx_file(run):
+        return OnnxFile.open(run)
+    from striate.runs import Trained
+
+    fetch_weights(run)
+    return Trained.of(run)
+
+
 def predict(
     run: TrainedModel,
     images: Annotated[
@@ -53,13 +69,11 @@ def predict(
     """
     from striate import evaluation
     from striate.data.images.named import STANDARD_INPUT
-    from striate.runs import Trained
 
-    fetch_weights(run)
-    trained = Trained.of(run)
+    network = network_of(run)
     images = [STANDARD_INPUT if image == "-" else image for image in images]
-    predictions = evaluation.predict(trained, images, top=top, device=device, tta=tta, coverage=coverage)
-    if reason := trained.uncalibrated(tta):
+    predictions = evaluation.predict(network, images, top=top, device=device, tta=tta, coverage=coverage)
+    if reason := network.uncalibrated(tta):
         say(reason)
     if json:
         show_json({"predictions": [each.to_dict() for each in predictions]})

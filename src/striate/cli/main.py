@@ -14,6 +14,7 @@ from striate.cli.console import say, show
 from striate.cli.data import data, pack
 from striate.cli.describe import describe
 from striate.cli.evaluate import evaluate, predict
+from striate.cli.export import export
 from striate.cli.invariance import invariance
 from striate.cli.report import explain, report
 from striate.cli.show import depthwise, pooling
@@ -57,7 +58,20 @@ def _root(
     pass
 
 
-for command in (train, evaluate, compare, predict, explain, report, describe, invariance, advise, data, augment):
+for command in (
+    train,
+    evaluate,
+    compare,
+    predict,
+    export,
+    explain,
+    report,
+    describe,
+    invariance,
+    advise,
+    data,
+    augment,
+):
     app.command()(command)
 app.command("data pack")(pack)
 app.command("show pooling")(pooling)

@@ -29,7 +29,7 @@ from striate.evaluation.metrics import (
     wilson_interval,
 )
 from striate.evaluation.samples import Samples, network_and_data, samples_of
-from striate.inference import UNCALIBRATED, Calibration, best_first, score_of
+from striate.inference import UNCALIBRATED, Calibration, OnnxFile, best_first, score_of
 from striate.inference.calibration import level_of
 from striate.preprocess import Preprocess
 from striate.runs import Run, Trained
@@ -170,7 +170,7 @@ class Evaluation:
 
 
 def evaluate(
-    run: Run | str | Path | nn.Module,
+    run: Run | OnnxFile | str | Path | nn.Module,
     data: Any = None,
     *,
     device: str = "auto",
@@ -183,7 +183,7 @@ def evaluate(
 
     Args:
         run: a run or its folder, or a module from (N, C, H, W) to logits (N, classes); of a run not finished, the
-            newest checkpoint is measured.
+            newest checkpoint is measured. Or a file from `striate.export`, which prepares the images itself.
         data: a data set, a source for `striate.load`, a pair (images, labels) of arrays or tensors, or a PyTorch
             data set; classes are matched by name. Without it, what the run's own data holds out.
         device: "auto", "cpu" or "cuda".
@@ -212,7 +212,10 @@ def measured(
 ) -> Evaluation:
     """Evaluate a network on these samples, in their order."""
     labels, tta = samples.split.labels, trained.tta if tta is None else tta
-    logits = trained.logits(samples.split.images, device, tta)
+    if trained.file is not None and tta == "none":
+        logits = torch.from_numpy(trained.file.answers(samples.pictures(trained.preprocess))[0])
+    else:
+        logits = trained.logits(samples.split.images, device, tta)
     calibration = trained.calibration(tta)
     score = score_of(calibration.scaled(logits), labels)
     predicted = best_first(logits)[:, 0]

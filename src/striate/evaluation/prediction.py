@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
-from striate.augmentation import views
-from striate.data.arrays import Layout
-from striate.data.images.any_image import AnyImage, each_image, name_of, prepare_any
+from striate.data.images.any_image import AnyImage, decode_any, each_image, name_of, prepare_any
 from striate.data.images.decode import UndecodableError
 from striate.errors import ArgumentError, BadFilesError
-from striate.inference import Calibration, best_first
-from striate.inference.calibration import level_of
+from striate.inference.onnx_file import OnnxFile, is_onnx_file, opened_file
 from striate.preprocess import Preprocess
-from striate.runs import Run, Trained
+from striate.resizing import resized_by_pillow
 from striate.units import aligned, percent
+
+if TYPE_CHECKING:  # exported files are asked without PyTorch
+    from torch import Tensor, nn
+
+    from striate.data.arrays import Layout
+    from striate.runs import Run, Trained
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Prediction:
 
 
 def predict(
-    run: Trained | Run | str | Path | nn.Module,
+    run: Trained | Run | OnnxFile | str | Path | nn.Module,
     images: AnyImage | Iterable[AnyImage],
     *,
     top: int = 5,
@@ -74,7 +76,8 @@ def predict(
 
     Args:
         run: a run or its folder, or a module from (N, C, H, W) to logits (N, classes); of a run not finished, the
-            newest checkpoint is used.
+            newest checkpoint is used. Or a file from `striate.export`, which needs no PyTorch unless `tta` or
+            `coverage` is given.
         images: one image or several: paths, those of folders and patterns such as "photos/*.jpg" too, the bytes of
             files, PIL images, arrays or tensors (H, W), (H, W, C) or (C, H, W); or a batch of them, an array or tensor
             of four dimensions. Integers are intensities in 0 … 255, floating-point numbers in 0 … 1.
@@ -103,6 +106,12 @@ def predict(
         raise ArgumentError("no images: name at least one image file.")
     if top < 1:
         raise ArgumentError(f"top={top}: at least 1 class must be listed.")
+    if is_onnx_file(run) and tta in (None, "none") and coverage is None:
+        return _by_file(opened_file(run), each, top, layout)
+    from striate.augmentation import views
+    from striate.inference.calibration import level_of
+    from striate.runs import Trained
+
     views("none" if tta is None else tta)  # a mistake here shows before anything is read
     if coverage is not None:
         level_of(coverage)
@@ -110,10 +119,10 @@ def predict(
     calibration = trained.calibration(tta)
     if coverage is not None and (reason := trained.uncalibrated(tta)):
         raise ArgumentError(f"coverage={coverage}: {reason}")
-    names = [name_of(image, number) for number, image in enumerate(each, start=1)]
-    pixels = _decoded(trained.preprocess, each, names, layout)
+    pixels = _decoded(trained.preprocess, each, layout)
     logits = trained.logits(pixels, device, tta)
-    found = [_prediction(trained, calibration, name, row, top) for name, row in zip(names, logits, strict=True)]
+    probabilities = calibration.probabilities(logits).numpy()
+    found = _predictions(each, trained.classes, logits.numpy(), probabilities, top, bool(calibration.images))
     if coverage is None:
         return found
     sets = calibration.sets(logits, coverage)
@@ -123,25 +132,53 @@ def predict(
     ]
 
 
-def _decoded(preprocess: Preprocess, images: list[AnyImage], names: list[str], layout: Layout | None) -> Tensor:
+def _by_file(file: OnnxFile, images: list[AnyImage], top: int, layout: Layout | None) -> list[Prediction]:
+    """Classify images by an exported file, which prepares them itself."""
+    card = file.card
+
+    def prepared(image: AnyImage) -> np.ndarray:
+        pixels = decode_any(image, card.preprocess, layout)
+        return pixels if card.input == "image" else card.preprocess.conform_picture(pixels, resized_by_pillow)
+
+    logits, probabilities = file.answers(_each(prepared, images))
+    return _predictions(images, card.classes, logits, probabilities, top, card.calibration is not None)
+
+
+def _decoded(preprocess: Preprocess, images: list[AnyImage], layout: Layout | None) -> Tensor:
     """Decode and resize the images: uint8 (N, height, width, channels)."""
-    pixels, problems = [], {}
-    for image, name in zip(images, names, strict=True):
+    import torch
+
+    return torch.from_numpy(np.stack(list(_each(lambda image: prepare_any(image, preprocess, layout), images))))
+
+
+def _each(prepared: Callable[[AnyImage], np.ndarray], images: list[AnyImage]) -> Iterator[np.ndarray]:
+    """Yield the pixels of the images, and raise BadFilesError after the last if some can't be decoded."""
+    problems = {}
+    for number, image in enumerate(images, start=1):
         try:
-            pixels.append(torch.from_numpy(prepare_any(image, preprocess, layout)))
+            yield prepared(image)
         except UndecodableError as error:
-            problems[name] = error.reason
+            problems[name_of(image, number)] = error.reason
     if problems:
         raise BadFilesError(problems, skippable=False)
-    return torch.stack(pixels)
 
 
-def _prediction(trained: Trained, calibration: Calibration, name: str, logits: Tensor, top: int) -> Prediction:
-    probabilities = calibration.probabilities(logits).tolist()
-    order = best_first(logits[None])[0].tolist()
-    ranked = {trained.classes[position]: probabilities[position] for position in order[:top]}
-    label = trained.classes[order[0]]
-    return Prediction(name, label, ranked[label], ranked, bool(calibration.images))
+def _predictions(
+    images: list[AnyImage],
+    classes: Sequence[str],
+    logits: np.ndarray,
+    probabilities: np.ndarray,
+    top: int,
+    calibrated: bool,
+) -> list[Prediction]:
+    """Make the predictions of logits and probabilities, each (N, classes); equal logits rank by class number."""
+    orders = np.argsort(-np.nan_to_num(logits, nan=-np.inf), axis=1, kind="stable").tolist()
+    found = []
+    for number, (image, order, row) in enumerate(zip(images, orders, probabilities.tolist(), strict=True), start=1):
+        ranked = {classes[place]: row[place] for place in order[:top]}
+        label = classes[order[0]]
+        found.append(Prediction(name_of(image, number), label, ranked[label], ranked, calibrated))
+    return found
 
 
 def predictions_text(predictions: Sequence[Prediction]) -> str:

@@ -1,17 +1,19 @@
 """Images to measure a network on, with labels that are positions in the network's classes."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from striate import seeding
 from striate.data import Dataset, Split
 from striate.data.dataset import conformed_images
+from striate.data.images.any_image import decode_any
 from striate.data.lazy import joined
 from striate.data.loading import as_dataset, lasting
 from striate.errors import ArgumentError, BadFilesError, DataError
@@ -20,6 +22,8 @@ from striate.preprocess import Preprocess
 from striate.runs import Trained
 from striate.runs.trained import classes_of, preprocess_of
 from striate.units import listed
+
+PART = 256  # images that are read at once
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,17 @@ class Samples:
         """Draw at most so many of the images, uint8 (N, H, W, C), in their order, with their labels."""
         index = torch.randperm(len(self.split), generator=seeding.generator(seed, "images"))[:most].sort().values
         return self.split.images[index], self.split.labels[index]
+
+    def pictures(self, preprocess: Preprocess) -> Iterator[np.ndarray]:
+        """Yield the images as their files hold them, uint8 (h, w, 1 or 3); without files, at the network's input size.
+
+        JPEGs much larger than `preprocess` needs are decoded at a reduced scale, as they are for the network.
+        """
+        files = self.split.files
+        if files and all(Path(file).is_file() for file in files):
+            yield from (decode_any(file, preprocess) for file in files)
+        else:
+            yield from (image for part in self.split.images.split(PART) for image in part.numpy())
 
 
 def network_and_data(

@@ -1,20 +1,50 @@
 """Logits and features of a trained network for batches of images, their scores against labels, their calibration."""
 
-from striate.inference.calibration import UNCALIBRATED, Calibration, best_first
-from striate.inference.features import backbone, features_of
-from striate.inference.predictor import Predictor, logits_of
-from striate.inference.scores import Score, ranks, score, score_of
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "UNCALIBRATED": "calibration",
+    "Calibration": "calibration",
+    "OnnxFile": "onnx_file",
+    "Predictor": "predictor",
+    "Score": "scores",
+    "backbone": "features",
+    "best_first": "calibration",
+    "features_of": "features",
+    "is_onnx_file": "onnx_file",
+    "logits_of": "predictor",
+    "ranks": "scores",
+    "score": "scores",
+    "score_of": "scores",
+}
 
 __all__ = [
     "UNCALIBRATED",
     "Calibration",
+    "OnnxFile",
     "Predictor",
     "Score",
     "backbone",
     "best_first",
     "features_of",
+    "is_onnx_file",
     "logits_of",
     "ranks",
     "score",
     "score_of",
 ]
+
+if TYPE_CHECKING:
+    from striate.inference.calibration import UNCALIBRATED, Calibration, best_first
+    from striate.inference.features import backbone, features_of
+    from striate.inference.onnx_file import OnnxFile, is_onnx_file
+    from striate.inference.predictor import Predictor, logits_of
+    from striate.inference.scores import Score, ranks, score, score_of
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562), so that exported files are asked without PyTorch."""
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -69,7 +69,7 @@ def logits_of(
     """
     written = _Written(model, preprocess)
     with evaluating(model):
-        return _answered(written, images, torch.device(device), batch_size, tta)
+        return answered(written, images, torch.device(device), batch_size, tta)
 
 
 def logits_by_program(
@@ -82,7 +82,7 @@ def logits_by_program(
     written, target = _Written(model, preprocess), torch.device(device)
     with evaluating(written):
         if target.type != "cpu" or len(images) < WORTHWHILE * PROGRAM_BATCH:
-            return _answered(written, images, target, None, "none")
+            return answered(written, images, target, None, "none")
         first = images[:PROGRAM_BATCH]
         with torch.inference_mode():
             program = _program(written, first)
@@ -90,7 +90,7 @@ def logits_by_program(
         def answer(pixels: Tensor) -> Tensor:
             return program(pixels) if program is not None and pixels.shape == first.shape else written(pixels)
 
-        return _answered(answer, images, target, PROGRAM_BATCH, "none")
+        return answered(answer, images, target, PROGRAM_BATCH, "none")
 
 
 class Predictor:
@@ -138,7 +138,7 @@ class Predictor:
             ArgumentError: for an unknown test-time augmentation.
         """
         with self._lock:
-            return _answered(self._answer, images, self._device, batch_size, tta)
+            return answered(self._answer, images, self._device, batch_size, tta)
 
     def _answer(self, pixels: Tensor) -> Tensor:
         if self.precision == "auto":
@@ -186,8 +186,13 @@ class _Written(nn.Module):
         return logits.float()
 
 
-def _answered(answer: BatchFunction, images: Images, device: torch.device, batch_size: int | None, tta: str) -> Tensor:
-    """The logits of all images, batch after batch, on the CPU."""
+def answered(answer: BatchFunction, images: Images, device: torch.device, batch_size: int | None, tta: str) -> Tensor:
+    """Compute the logits of all images, batch after batch, on the CPU.
+
+    Args:
+        answer: from pixels, uint8 (n, H, W, C) on `device`, to logits, float32 (n, classes).
+        images, device, batch_size, tta: as for `logits_of`.
+    """
     views_of = views(tta)
     batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else BATCH)
     with torch.inference_mode():

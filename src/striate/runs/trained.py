@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from striate.data import Dataset
 from striate.data.lazy import Images
-from striate.errors import ArgumentError, ShapeError, StriateError, unknown
+from striate.errors import ArgumentError, CheckpointError, ShapeError, StriateError, unknown
 from striate.hardware import pick
-from striate.inference import UNCALIBRATED, Calibration, logits_of
+from striate.inference import UNCALIBRATED, Calibration, OnnxFile, is_onnx_file, logits_of
+from striate.inference.onnx_file import opened_file
+from striate.inference.predictor import answered
 from striate.models import PRETRAINED, Architecture, create, evaluating, facts, names
 from striate.preprocess import Preprocess
 from striate.runs.run import Run
@@ -33,6 +35,7 @@ class Trained:
         run: the run that it is from, if any.
         notes: what to know about it, a sentence each.
         calibrations: how its logits become probabilities, by test-time augmentation; see `calibration`.
+        file: the exported file that computes the logits in place of the module, if any.
     """
 
     name: str
@@ -43,21 +46,23 @@ class Trained:
     run: Run | None = None
     notes: tuple[str, ...] = ()
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    file: OnnxFile | None = None
 
     @classmethod
     def of(
         cls,
-        model: "Trained | Run | str | Path | nn.Module",
+        model: "Trained | Run | OnnxFile | str | Path | nn.Module",
         *,
         module: nn.Module | None = None,
         preprocess: Preprocess | None = None,
         classes: Sequence[str] | None = None,
         data: Any = None,
     ) -> "Trained":
-        """Make one of a run, a run's folder, the name of a model with published weights, or a module.
+        """Make one of a run, a run's folder, an exported file, the name of a model with published weights, or a module.
 
         Args:
-            model: a run, a run's folder, a name such as "efficientnet_lite0", or a module; a run's folder comes first.
+            model: a run, a run's folder, a file from `striate.export`, a name such as "efficientnet_lite0", or a
+                module; a run's folder comes first.
             module: for a run whose model Striate did not create, a module of the same structure.
             preprocess: how images become a module's input; a module from `Run.model` knows it.
             classes: the names of a module's classes; a module from `Run.model` knows them.
@@ -74,15 +79,26 @@ class Trained:
             model = create(model, weights=PRETRAINED)
         if isinstance(model, nn.Module):
             return cls._of_module(model, preprocess, classes, data if isinstance(data, Dataset) else None)
+        if is_onnx_file(model):
+            return cls._of_file(opened_file(model))
         if isinstance(model, str) and not Path(model).exists() and Path(model).name == model:
             raise ArgumentError(
                 f"{unknown('model', model, names())} Runs are named by their folder, and {model} is none here."
             )
-        run = Run.of(model)
+        run = Run.of(model)  # type: ignore[arg-type]
         if preprocess is not None or classes is not None:
             raise ArgumentError(f"{run.path} is a run and has its own preprocessing and classes: leave yours out.")
         model = run.model(module)
         return cls(run.name, model, run.preprocess, run.classes, run.recipe.tta, run, calibrations=run.calibrations())
+
+    @classmethod
+    def _of_file(cls, file: OnnxFile) -> "Trained":
+        card = file.card
+        try:
+            calibrations = {"none": Calibration.from_dict(card.calibration)} if card.calibration else {}
+        except ValueError as error:
+            raise CheckpointError(f"{file.name} is damaged: its calibration is not what Striate writes.") from error
+        return cls(card.model, _InFile(file.name), card.preprocess, card.classes, calibrations=calibrations, file=file)
 
     @classmethod
     def _of_module(
@@ -126,7 +142,8 @@ class Trained:
             known = " and ".join(f"--tta {name}" for name in self.calibrations)
             return f"The probabilities are not calibrated for these views; they are with {known}."
         why = (
-            "the run was trained without images held out for it" if self.run and self.run.result
+            "the network in the file was not" if self.file
+            else "the run was trained without images held out for it" if self.run and self.run.result
             else "the run is not finished" if self.run
             else "no images are known that it was not trained on"
         )  # fmt: skip
@@ -152,10 +169,18 @@ class Trained:
         Raises:
             ShapeError: if the network does not take such images, or its outputs are not as many as the classes.
         """
+        tta = self.tta if tta is None else tta
+        if self.file is not None:
+            file = self.file
+            if device == "cuda":
+                raise ArgumentError(f"{file.name}: exported files are computed on the CPU; leave out --device.")
+            return answered(
+                lambda pixels: torch.from_numpy(file.answer(pixels.numpy())[0]), images, torch.device("cpu"), None, tta
+            )
         target = pick(device)
         with self.on(target) as module:
             try:
-                logits = logits_of(module, images, self.preprocess, target, tta=self.tta if tta is None else tta)
+                logits = logits_of(module, images, self.preprocess, target, tta=tta)
             except (StriateError, torch.OutOfMemoryError):
                 raise
             except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -182,6 +207,18 @@ class Trained:
                 f"{self.name} gives outputs of shape {tuple(logits_shape)}: expected (N, {len(self.classes)}), one for "
                 "each class."
             )
+
+
+class _InFile(nn.Module):
+    """Stands for the layers of an exported file, which can't be looked into."""
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.name = name
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Refuse."""
+        raise ArgumentError(f"{self.name} is an exported file, whose layers can't be looked into: name the run.")
 
 
 def preprocess_of(module: nn.Module) -> Preprocess | None:

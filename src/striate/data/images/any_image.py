@@ -1,19 +1,23 @@
 """Images of any kind as pixels: files, their bytes, PIL images, arrays and tensors."""
 
 import os
+import sys
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
-from striate.data.arrays import Layout, pixel_batch
-from striate.data.images.decode import UndecodableError, upright
+from striate.data.images.decode import UndecodableError, decode, upright
 from striate.data.images.named import images_named
-from striate.data.images.prepare import prepare
+from striate.data.images.prepare import enough_for, prepare
 from striate.errors import ArgumentError, DataError
 from striate.preprocess import Preprocess
+
+if TYPE_CHECKING:  # exported files are asked about images without it
+    from torch import Tensor
+
+    from striate.data.arrays import Layout
 
 AnyImage: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarray | Tensor"
 """One image: a file's path or content, a PIL image, or an array or tensor (H, W), (H, W, C) or (C, H, W)."""
@@ -21,7 +25,7 @@ AnyImage: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 _FILES = (str, os.PathLike, bytes, bytearray, memoryview)
 
 
-def each_image(images: "AnyImage | Iterable[AnyImage]", layout: Layout | None = None) -> list[AnyImage]:
+def each_image(images: "AnyImage | Iterable[AnyImage]", layout: "Layout | None" = None) -> list[AnyImage]:
     """List the images given: one, several, or a batch (four dimensions, or layout "NHW").
 
     A path may be that of a folder, which stands for all images below it, or a pattern such as "photos/*.jpg".
@@ -29,7 +33,7 @@ def each_image(images: "AnyImage | Iterable[AnyImage]", layout: Layout | None = 
     Raises:
         ArgumentError: for anything else, an address, a folder without images, or a pattern that matches nothing.
     """
-    if isinstance(images, np.ndarray | Tensor):
+    if _is_array(images):
         return list(images) if images.ndim == 4 or (layout == "NHW" and images.ndim == 3) else [images]
     if isinstance(images, str | os.PathLike):
         return list(images_named(images))
@@ -46,7 +50,7 @@ def each_image(images: "AnyImage | Iterable[AnyImage]", layout: Layout | None = 
     ]
 
 
-def prepare_any(image: AnyImage, preprocess: Preprocess, layout: Layout | None = None) -> np.ndarray:
+def prepare_any(image: AnyImage, preprocess: Preprocess, layout: "Layout | None" = None) -> np.ndarray:
     """Decode or convert one image of any kind and resize it.
 
     Args:
@@ -68,12 +72,36 @@ def prepare_any(image: AnyImage, preprocess: Preprocess, layout: Layout | None =
         return prepare(bytes(image), preprocess)
     if isinstance(image, Image.Image):
         return preprocess.conform_picture(upright(image))
-    if not isinstance(image, np.ndarray | Tensor):
+    return preprocess.conform(_pixels(image, layout))
+
+
+def decode_any(image: AnyImage, preprocess: Preprocess, layout: "Layout | None" = None) -> np.ndarray:
+    """Decode or convert one image of any kind, at its own size: uint8 (height, width, 1 or 3).
+
+    A JPEG much larger than `preprocess` needs is decoded at a reduced scale, as `prepare_any` does. The other arguments
+    and the errors are those of `prepare_any`.
+    """
+    if isinstance(image, str | os.PathLike):
+        return decode(image, enough_for(preprocess))
+    if isinstance(image, bytes | bytearray | memoryview):
+        return decode(bytes(image), enough_for(preprocess))
+    return upright(image) if isinstance(image, Image.Image) else _pixels(image, layout)
+
+
+def _is_array(image: object) -> "TypeGuard[np.ndarray | Tensor]":
+    torch = sys.modules.get("torch")  # who has a tensor has imported it
+    return isinstance(image, np.ndarray) or (torch is not None and isinstance(image, torch.Tensor))
+
+
+def _pixels(image: object, layout: "Layout | None") -> np.ndarray:
+    if not _is_array(image):
         raise ArgumentError(
             f"an image of type {type(image).__name__}: expected a path, bytes, a PIL image, an array or a tensor."
         )
+    from striate.data.arrays import pixel_batch
+
     try:
-        return preprocess.conform_all(pixel_batch(image[None], layout))[0].numpy()
+        return pixel_batch(image[None], layout)[0].numpy()
     except DataError as error:
         raise UndecodableError(str(error).rstrip("."), b"") from error
 

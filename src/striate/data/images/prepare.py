@@ -35,7 +35,7 @@ def prepare(
     Raises:
         UndecodableError: if the image is damaged, cut off, too large or no image at all.
     """
-    return decode_to(preprocess.conform_picture, source, _enough_for(preprocess), lock)
+    return decode_to(preprocess.conform_picture, source, enough_for(preprocess), lock)
 
 
 def prepare_all(
@@ -50,7 +50,7 @@ def prepare_all(
         The reasons for those that can't be decoded, by position; their pixels stay as they were.
     """
     problems = {}
-    stack, at_least = Stack(preprocess, pixels), _enough_for(preprocess)
+    stack, at_least = Stack(preprocess, pixels), enough_for(preprocess)
     for position, image_ref in enumerate(image_refs):
         try:
             decode_to(partial(stack.take, position), image_ref.source, at_least, lock, stack.offer)
@@ -108,7 +108,9 @@ class Stack:
         self._pending.clear()
 
 
-def _enough_for(preprocess: Preprocess) -> AtLeast:
+def enough_for(preprocess: Preprocess) -> AtLeast:
+    """Return the least size at which an image is decoded, see `decode`."""
+
     def at_least(width: int, height: int) -> tuple[int, int]:
         wide, high = preprocess.scaled(width, height)
         return MARGIN * wide, MARGIN * high

@@ -1,0 +1,5 @@
+"""Export of trained networks to files that other programs run, and the proof that these answer alike."""
+
+from striate.exporting.exporter import Export, export
+
+__all__ = ["Export", "export"]
