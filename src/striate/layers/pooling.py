@@ -192,7 +192,7 @@ class DepthwiseMaxPool2d(_DepthwisePool2d):
     and ceil(C / stride) with "same", where padding is never chosen. Channels that tie share the gradient.
 
     `stride` defaults to `kernel_size`. At a `temperature` T above 0 it is T log Σ exp(x / T), which exceeds the maximum
-    by at most T log kernel_size and passes gradient to all channels of the group, so that none stays untrained; lower
+    by at most T log kernel_size and passes gradient to all channels of the group, so that fewer stay untrained; lower
     the attribute to 0 while training (annealing). Raises ArgumentError for an argument out of range, and ShapeError for
     a tensor that is no image and for a channel count that "valid" windows don't divide evenly.
 

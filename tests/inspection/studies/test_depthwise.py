@@ -13,8 +13,9 @@ from striate.data import Split
 from striate.errors import ArgumentError
 from striate.inspection.studies import depthwise as study
 from striate.inspection.studies.changes import CHANGES
-from striate.inspection.studies.depthwise import GROUP, DepthwiseStudy, Estimate, TemplateNet, networks
+from striate.inspection.studies.depthwise import DepthwiseStudy, Estimate
 from striate.inspection.studies.depthwise_text import depthwise_dict, depthwise_text, headline, verdicts
+from striate.inspection.studies.networks import GROUP, TemplateNet, networks
 from striate.layers import DepthwiseMaxPool2d
 from striate.preprocess import Preprocess
 from striate.reports.depthwise_page import report_depthwise
@@ -115,6 +116,7 @@ def test_the_maximum_over_groups_beats_the_linear_readout():
     for make in list(networks(16, 10).values())[:2]:
         model, preprocess = make(), Preprocess(16, 16, 1).with_statistics(data.train.images)
         study._train(model, data.train, CHANGES["rotation"], preprocess, seed=0, steps=200)
+        assert getattr(model.readout, "temperature", 0) == 0, "annealed"
         ((found,),) = study._accuracies({"": [model]}, data.test, CHANGES["rotation"], preprocess)
         accuracy.append(float(found.mean()))
     assert accuracy[0] > accuracy[1] + 0.08

@@ -8,7 +8,6 @@ DepthwiseMaxPool2d, show it.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,17 +20,14 @@ from striate.errors import ArgumentError, unknown
 from striate.inference import logits_of
 from striate.inspection.studies.changes import CHANGES, Change
 from striate.inspection.studies.likeness import Likeness, likeness
-from striate.layers import DepthwiseMaxPool2d, MaxPool2d
+from striate.inspection.studies.networks import GROUP, HOTTEST, TemplateNet, networks
+from striate.layers import DepthwiseMaxPool2d
 from striate.preprocess import Preprocess
 from striate.training import Recipe, Training
 from striate.types import Progress
 
 SIDE, DIGITS_SIDE = 28, 16  # pixels; the digits, of 8, are drawn twice as large so that they can be rotated
-GROUP = 8  # templates of a class
 LEAST = 0.01  # share of wins below which a template counts as unused
-HOTTEST = 2.0  # the maximum's temperature as training begins
-FILTERS, FILTER_GROUP, CHANNELS = 32, 4, 20  # of the convolutional networks
-EQUAL_FILTERS = 11  # that give the network without groups as many parameters, but for 6
 FEW = 10_000  # training images; fewer are learnt in smaller batches
 TEMPLATES = Recipe(
     name="templates",
@@ -99,7 +95,7 @@ class Arm:
 class Winners:
     """Which templates of a grouped network win.
 
-    The templates of a group are numbered by the mean strength at which they win; those that never do are the last.
+    The templates of a group are numbered by the mean strength at which they win; unused ones come last.
 
     Args:
         order: the network's numbers of these templates, within their groups: int64 (classes, templates).
@@ -148,57 +144,6 @@ class DepthwiseStudy:
     weights: Tensor
     winners: Winners
     likeness: tuple[Likeness, ...]
-
-
-class TemplateNet(nn.Module):
-    """Templates as large as the image, and a readout of their responses: (N, 1, side, side) to logits (N, classes)."""
-
-    def __init__(self, side: int, templates: int, readout: nn.Module):
-        super().__init__()
-        self.templates, self.readout = nn.Linear(side * side, templates), readout
-        nn.init.normal_(self.templates.weight, std=0.05)
-        nn.init.zeros_(self.templates.bias)
-
-    def responses(self, x: Tensor) -> Tensor:
-        """Responses of the templates: (N, templates, 1, 1)."""
-        return self.templates(x.flatten(1))[:, :, None, None]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the logits of a batch."""
-        return self.readout(self.responses(x)).flatten(1)
-
-
-class FilterNet(nn.Module):
-    """Network of two convolutions, (N, 1, side, side) to logits (N, classes), with grouped pooling if `group` > 1."""
-
-    def __init__(self, side: int, classes: int, filters: int, group: int):
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, filters, 5, padding="same")
-        self.group = DepthwiseMaxPool2d(group) if group > 1 else nn.Identity()
-        self.relu1, self.pool1 = nn.ReLU(), MaxPool2d(2)
-        self.conv2 = nn.Conv2d(filters // group, CHANNELS, 3, padding="same")
-        self.relu2, self.pool2 = nn.ReLU(), MaxPool2d(2)
-        self.flatten, self.output = nn.Flatten(), nn.Linear(CHANNELS * (side // 4) ** 2, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the logits of a batch."""
-        x = self.pool1(self.relu1(self.group(self.conv1(x))))  # (N, filters / group, side / 2, side / 2)
-        x = self.pool2(self.relu2(self.conv2(x)))  # (N, 20, side / 4, side / 4)
-        return self.output(self.flatten(x))
-
-
-def networks(side: int, classes: int) -> dict[str, Callable[[], nn.Module]]:
-    """The five networks of the experiment by name, each made with fresh weights."""
-    many = classes * GROUP
-    return {
-        f"maximum over groups of {GROUP} templates": lambda: TemplateNet(
-            side, many, DepthwiseMaxPool2d(GROUP, temperature=HOTTEST)
-        ),
-        "as many templates, linear readout": lambda: TemplateNet(side, many, nn.Conv2d(many, classes, 1)),
-        "one template a class": lambda: TemplateNet(side, classes, nn.Identity()),
-        "5×5 filters, with depthwise max pooling": lambda: FilterNet(side, classes, FILTERS, FILTER_GROUP),
-        "5×5 filters, without, equal parameters": lambda: FilterNet(side, classes, EQUAL_FILTERS, 1),
-    }
 
 
 def depthwise_study(
@@ -285,7 +230,7 @@ def _trained(
 def _train(
     model: nn.Module, train: Split, change: Change, preprocess: Preprocess, seed: int, steps: int | None
 ) -> None:
-    """Train by the network's recipe; a maximum over templates is annealed, so that none is left without gradient."""
+    """Train by the network's recipe; a maximum over templates is annealed, so that fewer stay unused."""
     recipe = SMALL_FILTERS
     if isinstance(model, TemplateNet):
         recipe = TEMPLATES if len(train) >= FEW else TEMPLATES.replace(batch_size=64)
@@ -332,8 +277,8 @@ def _winners(model: nn.Module, test: Split, classes: int, change: Change, prepro
         examples.append(images[first, :, :, 0])
         chosen.append(responses[first].argmax(1))
     found = torch.stack(shares, 2)  # (classes, templates, strengths)
-    mean_strength = found @ torch.tensor(change.strengths) / found.sum(2)  # NaN, the largest, where none is won
-    order = mean_strength.argsort(dim=1, stable=True)
+    mean_strength = found @ torch.tensor(change.strengths) / found.sum(2)
+    order = mean_strength.masked_fill(found.mean(2) < LEAST, torch.inf).argsort(dim=1, stable=True)
     group, template = torch.stack(chosen, 1) // GROUP, torch.stack(chosen, 1) % GROUP
     rank = order.argsort(1)[group, template]
     return Winners(order, _rearranged(found, order), torch.stack(examples, 1), group * GROUP + rank)
