@@ -23,7 +23,10 @@ def evaluate(
     max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
-    """Measure a run on images it was not trained on: accuracy, errors, calibration, and every class."""
+    """Measure a run on images it was not trained on: accuracy, errors, calibration, and every class.
+
+    RUN may be a file from export, too, with --data.
+    """
     from striate import evaluation
 
     fetch_weights(run)
@@ -65,7 +68,7 @@ def predict(
 ) -> None:
     """Classify images: the most probable classes of each, with their probabilities.
 
-    With --coverage, the set of classes instead that holds the right one so often.
+    With --coverage, the set of classes instead that holds the right one so often. RUN may be a file from export, too.
     """
     from striate import evaluation
     from striate.data.images.named import STANDARD_INPUT
