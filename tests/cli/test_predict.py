@@ -110,6 +110,7 @@ def test_folders_and_patterns_stand_for_their_images(
         assert [each["path"] for each in json.loads(capsys.readouterr().out)["predictions"]] == expected
 
 
+@pytest.mark.slow
 def test_a_pipe_is_read(run: Run, images: list[Path]) -> None:
     command = [sys.executable, "-m", "striate", "predict", str(run.path), "-", "--json"]
     told = subprocess.run(command, input=images[0].read_bytes(), capture_output=True, check=True)

@@ -104,7 +104,7 @@ def test_many_classes_become_a_picture(tmp_path: Path) -> None:
     data = arrays(tuple(f"class {n}" for n in range(100)), per_class=2, noise=100)
     path = report(quick("mlp", data, tmp_path / "run"), data=data)
     page = Page(path)
-    assert page.tags.count("svg") == 3
+    assert page.tags.count("svg") == 4
     assert "Most frequent confusions" in page.text
     assert path.stat().st_size < 400_000
 

@@ -20,7 +20,7 @@ from striate.reports import report
 from striate.reports.inspected_run import InspectedRun
 from striate.runs import Run, Trained, train
 
-FIXED = ("Training curves", "Confusion matrix", "Results by class", "Mistakes")
+FIXED = ("Training curves", "Confusion matrix", "Results by class", "Calibration", "Mistakes")
 INSIDES = ("Receptive fields", "Feature maps of that image", "Images that excite its units")
 
 

@@ -103,13 +103,14 @@ def test_a_pipe_or_device_in_place_of_a_file_does_not_block(run: Path) -> None:
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
 )
 
 
 @quick
-@given(st.dictionaries(st.text(), VALUES))
+@given(st.dictionaries(st.text(max_size=5), VALUES, max_size=4))
 def test_what_was_sealed_is_read_back(values: dict[str, object]) -> None:
     content = json.dumps(sealed(values)).encode()
     values.pop(CHECKSUM, None)

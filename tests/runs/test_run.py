@@ -387,7 +387,7 @@ def test_pressing_ctrl_c_again_does_not_spoil_the_first(tmp_path: Path):
 @pytest.mark.slow
 def test_checkpoints_of_a_run_without_a_run_file_are_not_continued(tmp_path: Path):
     expected = weights(train("mlp", dataset(), recipe(), out=tmp_path / "run"))
-    for name in ("run.json", "metrics.jsonl", "result.json", WEIGHTS):
+    for name in ("run.json", "metrics.jsonl", "result.json", "calibration.json", WEIGHTS):
         (tmp_path / "run" / name).unlink()
     again = train("mlp", dataset(), recipe(), out=tmp_path / "run")
     assert [line["step"] for line in again.history()] == [7, 14]
