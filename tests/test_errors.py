@@ -10,6 +10,7 @@ EXIT_CODES = {
     "DataError": 2,
     "BadFilesError": 2,
     "CheckpointError": 2,
+    "ExportError": 2,
     "RunError": 1,
     "DivergedError": 1,
     "StorageError": 1,

@@ -4,7 +4,7 @@ import pytest
 from fuzz.harness import Target, check
 from fuzz.targets import TARGETS
 
-INPUTS = 100
+INPUTS = 40
 
 
 @pytest.mark.slow
