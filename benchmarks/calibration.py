@@ -3,7 +3,7 @@
     python -m benchmarks.calibration table [NAME...] [--seeds 3]   error before and after, coverage, size of 95 % sets
     python -m benchmarks.calibration cost [NAME...] [--seeds 10]   accuracy with and without images held out, paired
     python -m benchmarks.calibration time [--rounds 15]            processor time that it adds to `train` on digits
-    python -m benchmarks.calibration shift [--seeds 5]             accuracy of `mlp` on held-out training images, on test
+    python -m benchmarks.calibration shift [--seeds 5]             accuracy of `mlp` on held-out and on test images
     python -m benchmarks.calibration few [NAME]                    error and coverage by the number of images held out
 
 NAME is one of `SETTINGS`. Runs are kept in --runs, runs/calibration if not given; a stopped program continues them. The
