@@ -156,7 +156,7 @@ def shift(seeds: int) -> None:
             _, held = divided(data.train, run.recipe)
             assert held is not None
             score = score_of(Trained.of(run).logits(held.images), held.labels)
-        accuracies.append((score.accuracy, (run.result or {})["accuracy"]))
+            accuracies.append((score.accuracy, (run.result or {})["accuracy"]))
         print(f"seed {seed}: {accuracies[-1][0]:.2%} held out, {accuracies[-1][1]:.2%} test", flush=True)
     means = [statistics.mean(column) for column in zip(*accuracies, strict=True)]
     print(f"mean: {means[0]:.2%} held out, {means[1]:.2%} test")
