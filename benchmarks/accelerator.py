@@ -112,7 +112,7 @@ def striate_steps(case: Case, data: Dataset, device: torch.device) -> tuple[str,
     preprocess = Preprocess(case.side, case.side, case.channels, mean=half, std=half)
     precision = case.precision or "float32"
     if case.precision is None:
-        precision = usual(model, preprocess.normalize(train.images[:1]).to(device), case.batch, device)
+        precision = usual(model, preprocess.normalize(train.images[:1]), case.batch, device)
     chosen = PLAIN if case.recipe == "plain" else recipe(case.recipe, case.model, len(train))
     chosen = chosen.replace(epochs=10**6, batch_size=case.batch, precision=precision).resolved("cross-entropy", data)
     policy = parse(chosen.augment).fitted(train.images)

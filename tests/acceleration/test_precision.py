@@ -14,7 +14,7 @@ from striate.acceleration.precision import multiply_adds, usual
 from striate.data.loader import Loader
 from striate.preprocess import Preprocess
 from striate.runs import resume, train
-from striate.training import Training, optimizers, recipes
+from striate.training import Training, optimizers
 from striate.training.optimizers import orthogonalized
 
 CPU = torch.device("cpu")
@@ -101,7 +101,6 @@ def test_the_choice_leaves_no_trace(bfloat16):
 @pytest.mark.parametrize("has", [True, False])
 def test_a_run_keeps_what_was_chosen(monkeypatch, tmp_path, has):
     monkeypatch.setattr(precision, "supported", lambda device: has)
-    monkeypatch.setattr(recipes, "supported", lambda device: has)
     monkeypatch.setitem(precision.LEAST_WORK, "cpu", 1)
     run = train(Dropping(), dataset(), recipe(epochs=1), out=tmp_path / "run")
     assert run.recipe.precision == ("bfloat16" if has else "float32")

@@ -56,6 +56,7 @@ def test_without_a_reader_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sys, "stderr", Full())
     say("one")
+    assert sys.stderr is None, "what can't be written to is not tried again"
     say("two")
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)

@@ -15,7 +15,7 @@ from striate.comparison import series as module
 from striate.comparison.series import FILE, Job, Series, claimed, data_fingerprint, misfits, record, train_all
 from striate.data import Dataset, Split
 from striate.errors import ArgumentError, CheckpointError, DataError, ShapeError
-from striate.files import sha256
+from striate.files import sealed, sha256
 from striate.inference.scores import score
 from striate.runs import Begun, Run
 from striate.runs.folder import locked
@@ -130,7 +130,9 @@ def test_models_that_do_not_fit_are_known_before_any_training():
 def test_the_request_is_there_before_the_first_run(tmp_path: Path):
     asked = series()
     with claimed(tmp_path / "out", asked) as folder:
-        assert json.loads((folder / FILE).read_text()) == {"format": 1, "request": asked.to_dict(), "result": None}
+        assert json.loads((folder / FILE).read_text()) == sealed(
+            {"format": 1, "request": asked.to_dict(), "result": None}
+        )
         assert sorted(path.name for path in folder.iterdir() if path.name[0] != ".") == [FILE]
 
 
@@ -181,6 +183,15 @@ def test_another_series_is_refused_with_what_differs(tmp_path: Path, asked: Seri
 def test_a_damaged_request_is_named(tmp_path: Path, text: str):
     (tmp_path / FILE).write_text(text)
     with pytest.raises(CheckpointError, match=f"{FILE} is damaged"), claimed(tmp_path, series()):
+        pass
+
+
+def test_a_request_that_was_changed_is_named(tmp_path: Path):
+    with claimed(tmp_path, series()):
+        pass
+    values = json.loads((tmp_path / FILE).read_text())
+    (tmp_path / FILE).write_text(json.dumps({**values, "result": {"rows": []}}))
+    with pytest.raises(CheckpointError, match="do not have their checksum: bring it back"), claimed(tmp_path, series()):
         pass
 
 

@@ -23,7 +23,7 @@ PATIENCE = 60  # seconds after which a reader is taken to hang
 
 
 class Outcome(Enum):
-    """What became of an input."""
+    """Outcome of an input."""
 
     RIGHT = "right"
     REFUSED = "refused in one line"
@@ -55,7 +55,7 @@ class Target:
 
 @dataclass
 class Tally:
-    """How often each outcome occurred, and the mistakes with their inputs."""
+    """Counts of the outcomes, and the mistakes with their inputs."""
 
     counts: Counter[Outcome] = field(default_factory=Counter)
     mistakes: list[tuple[str, Any]] = field(default_factory=list)

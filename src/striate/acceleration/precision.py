@@ -46,7 +46,7 @@ def usual(model: nn.Module, images: Tensor, batch_size: int, device: torch.devic
 
     Args:
         model: left as it is.
-        images: one or more of its inputs, float32 (N, C, H, W), on the device that the model is on.
+        images: one or more of its inputs, float32 (N, C, H, W).
         batch_size: images in a batch.
         device: where it is to compute.
     """
@@ -58,8 +58,9 @@ def usual(model: nn.Module, images: Tensor, batch_size: int, device: torch.devic
 
 def multiply_adds(model: nn.Module, images: Tensor) -> int:
     """Multiply-adds of convolutions and matrix products in a forward pass, as PyTorch counts them."""
+    own = next(model.parameters(), images).device
     with evaluating(model), torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        model(images)
+        model(images.to(own))
     return int(counter.get_total_flops()) // 2
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from striate.preprocess import Fit as FitName
 
 
-WRITTEN = {"contact sheet": "contact_sheet", "page": "page"}  # in the facts
+_WRITTEN = {"contact sheet": "contact_sheet", "page": "page"}  # files by what they are called, and their keys
 
 
 def data(
@@ -74,12 +74,12 @@ def data(
             report_audit(found, out=html)
             facts["page"] = str(html)
     except StorageError as error:  # what was found is worth more than its picture
-        facts |= {"contact_sheet": None} | facts
+        facts.setdefault("contact_sheet", None)
         unwritable = error
     if json:
         show_json(facts)
     else:
-        pages = [f"{what}: {facts[key]}" for what, key in WRITTEN.items() if facts.get(key)]
+        pages = [f"{what}: {facts[key]}" for what, key in _WRITTEN.items() if facts.get(key)]
         show("\n\n".join([_table(facts), found.text(), "\n".join(pages)]).rstrip())
     if unwritable is not None:
         raise unwritable

@@ -22,7 +22,6 @@ from striate.cli.train import train
 from striate.errors import StriateError
 from striate.version import __version__
 
-LIVE = "MPLBACKEND"  # Matplotlib's variable for where pictures appear
 INTERRUPTED = 130  # 128 + SIGINT
 
 
@@ -108,7 +107,7 @@ def main() -> None:
 
 def _prepare_process() -> None:
     """Make the process independent of what it was started from: a notebook, a service, a closed terminal."""
-    os.environ[LIVE] = "agg"  # a notebook's cell names its own, whose package need not be here
+    os.environ["MPLBACKEND"] = "agg"  # pictures go to files; a notebook names a backend whose package may not be here
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor <= 2:  # or a file that is opened later becomes standard error, and gets what libraries print
         descriptor = os.dup(descriptor)

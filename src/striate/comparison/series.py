@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import PositiveInt
 
 from striate import models
 from striate.data import Dataset, Split
@@ -28,7 +29,8 @@ from striate.errors import (
     ShapeError,
     StorageError,
 )
-from striate.files import read_json, write_json
+from striate.files import sealed, write_json
+from striate.runs import records
 from striate.runs.driver import resume, train
 from striate.runs.events import Observer
 from striate.runs.folder import locked, new_folder
@@ -38,6 +40,21 @@ from striate.training import Recipe
 FILE = "comparison.json"
 FORMAT = 1
 MOST_VAL_IMAGES = 1000  # test images, at most, on which accuracy is measured after each epoch
+
+
+class _RequestRecord(records.Record):
+    models: tuple[str, ...]
+    seeds: PositiveInt
+    settings: dict[str, Any]
+    data: dict[str, Any]
+
+
+class _SeriesRecord(records.Record):
+    """comparison.json."""
+
+    format: int
+    request: _RequestRecord
+    result: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -219,7 +236,7 @@ def train_all(
 
 def record(folder: Path, series: Series, result: dict[str, Any] | None) -> None:
     """Write comparison.json."""
-    write_json(folder / FILE, {"format": FORMAT, "request": series.to_dict(), "result": result})
+    write_json(folder / FILE, sealed({"format": FORMAT, "request": series.to_dict(), "result": result}))
 
 
 def _with_val_split(data: Dataset) -> Dataset:
@@ -237,17 +254,15 @@ def _with_val_split(data: Dataset) -> Dataset:
 
 def _require_same(folder: Path, series: Series) -> dict[str, Any] | None:
     """Check that the folder's series is part of this one; return its result if both are the same."""
-    values = read_json(folder / FILE)
-    try:
-        if values["format"] != FORMAT:
-            raise CheckpointError(f"{folder / FILE} has format {values['format']}; this Striate reads {FORMAT}.")
-        before, now = values["request"], series.to_dict()
-        requests = [{**each["data"], **each["settings"]} for each in (before, now)]
-        lost = [model for model in before["models"] if model not in now["models"]]
-        fewer = before["seeds"] > now["seeds"]
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / FILE} is damaged: choose another folder with --out.") from error
     other = "or choose another folder with --out."
+    try:
+        values = records.read(folder / FILE, _SeriesRecord, FORMAT)
+    except CheckpointError as error:
+        raise CheckpointError(f"{str(error).rstrip('.')}: bring it back, {other}") from error
+    before, now = values["request"], series.to_dict()
+    requests = [{**each["data"], **each["settings"]} for each in (before, now)]
+    lost = [model for model in before["models"] if model not in now["models"]]
+    fewer = before["seeds"] > now["seeds"]
     for key in sorted(set(requests[0]) | set(requests[1]), key=lambda key: key == "seen"):
         old, new = (each.get(key) for each in requests)
         if old != new and key == "seen":

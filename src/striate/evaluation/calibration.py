@@ -105,7 +105,7 @@ def error_by_chance(probabilities: Tensor, labels: Tensor, bins: int = BINS) -> 
 
 @dataclass(frozen=True)
 class SetScore:
-    """How often prediction sets hold the right class, and how large they are.
+    """Coverage of prediction sets, the share that holds the right class, and their size.
 
     Args:
         asked: the coverage that was asked for.

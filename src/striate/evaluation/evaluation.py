@@ -96,7 +96,7 @@ class Evaluation:
 
     @cached_property
     def calibration_error_interval(self) -> tuple[float, float]:
-        """Where the calibration error lies with 95 % confidence (bootstrap over the images)."""
+        """95 % confidence interval of the calibration error (bootstrap over the images)."""
         return calibration_error_interval(self.probabilities, self.labels)
 
     @cached_property
@@ -106,7 +106,7 @@ class Evaluation:
 
     @cached_property
     def error_before_interval(self) -> tuple[float, float]:
-        """Where that lies with 95 % confidence."""
+        """95 % confidence interval of `error_before`."""
         return calibration_error_interval(UNCALIBRATED.probabilities(self.logits), self.labels)
 
     @property
@@ -116,7 +116,7 @@ class Evaluation:
 
     @cached_property
     def sets(self) -> SetScore | None:
-        """How often the prediction sets hold the right class; `None` if the network was not calibrated."""
+        """Coverage and size of the prediction sets; `None` if the network was not calibrated."""
         if not self.calibration.images:
             return None
         return set_score(self.calibration.sets(self.logits, self.coverage), self.labels, self.coverage)

@@ -1,4 +1,4 @@
-"""What an exported file answers beside the network it was made of, and how fast."""
+"""Verification of an exported file: its answers and its speed, beside those of the network it was made of."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -62,7 +62,7 @@ class Questions:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How the answers of a file compare with those of the network it was made of.
+    """Comparison of a file's answers with those of the network it was made of.
 
     Args:
         n: of how many images.

@@ -26,7 +26,7 @@ LARGEST = 100.0  # of temperatures, and its inverse the smallest
 
 @dataclass(frozen=True)
 class Calibration:
-    """How logits become probabilities and prediction sets. `Calibration()` is that of a network never calibrated.
+    """Conversion of logits to probabilities and prediction sets; `Calibration()` is that of a network never calibrated.
 
     Args:
         temperature: what logits are divided by before softmax (Guo et al. 2017); the order of the classes stays.

@@ -34,7 +34,7 @@ class Measured(BaseModel):
 
 
 class Card(BaseModel):
-    """What an exported file says about itself, kept in its metadata as JSON.
+    """Description of an exported network, kept in the file's metadata as JSON.
 
     Args:
         format: the version of this card.
@@ -62,7 +62,7 @@ class Card(BaseModel):
 
     @property
     def temperature(self) -> float:
-        """What the file divides logits by before softmax."""
+        """The temperature: the file divides logits by it before softmax."""
         return float(self.calibration["temperature"]) if self.calibration else 1.0
 
 

@@ -17,6 +17,7 @@ from striate.errors import CheckpointError
 from striate.files import read_regular, sha256, write_json
 from striate.inference import Calibration, logits_of
 from striate.preprocess import Preprocess
+from striate.runs import records
 from striate.runs.held_out import FEWEST
 
 FILE = "calibration.json"  # in a run's folder
@@ -90,15 +91,11 @@ def read(folder: Path, result: Mapping[str, Any] | None) -> dict[str, Calibratio
     path = folder / FILE
     again = f"restore it from the last checkpoint with: striate train --resume {folder}"
     try:
-        data = read_regular(path)
-    except OSError as error:
-        raise CheckpointError(f"can't read {path}: {error.strerror}; {again}") from error
-    if sha256(data) != expected:
-        raise CheckpointError(f"{path} is damaged: its SHA-256 is not the recorded one; {again}")
-    try:
-        values = json.loads(data)
+        values = json.loads(records.verified(path, expected))
         if values["format"] == FORMAT:
             return {views: Calibration.from_dict(each) for views, each in values["views"].items()}
+    except CheckpointError as error:
+        raise CheckpointError(f"{str(error).rstrip('.')}; {again}") from error
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not what a run writes; {again}") from error
     raise CheckpointError(f"{path} is of format {values['format']}; this Striate reads {FORMAT}.")

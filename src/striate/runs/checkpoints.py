@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from striate.errors import CheckpointError, DivergedError
-from striate.files import read_regular, sealed, sha256, write_atomic, write_json
+from striate.files import sealed, sha256, write_atomic, write_json
 from striate.runs import records
 
 KEPT = 2
@@ -151,10 +151,4 @@ def read_weights(path: Path, checksum: str) -> dict[str, Tensor]:
     Raises:
         CheckpointError: if the file is missing or is not the one that was written.
     """
-    try:
-        data = read_regular(path)
-    except OSError as error:
-        raise CheckpointError(f"can't read {path}: {error.strerror}.") from error
-    if sha256(data) != checksum:
-        raise CheckpointError(f"{path} is damaged: its SHA-256 is not the recorded one.")
-    return safetensors.torch.load(data)
+    return safetensors.torch.load(records.verified(path, checksum))

@@ -71,7 +71,7 @@ def divided(split: Split, recipe: Recipe) -> tuple[Tensor | None, Split | None]:
 
 
 def note(held: Split, recipe: Recipe) -> str:
-    """What the user is told about the images that are held out."""
+    """A sentence for the user on the images that are held out."""
     if recipe.held_out:
         return f"{len(held):,} training images are held out: they choose what is kept, and calibrate the probabilities."
     return (

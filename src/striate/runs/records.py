@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from striate.errors import CheckpointError
 from striate.files import read_regular, sha256, unsealed
 from striate.inference import Calibration
-from striate.preprocess import Preprocess
+from striate.models.weights.header import ArchitectureRecord, PreprocessRecord
 
 
 class Record(BaseModel):
@@ -23,20 +23,10 @@ class Record(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
 
-class FormatRecord(Record):
-    """What every version of run.json has."""
+class _FormatRecord(Record):
+    """The part of a file that every version of it has."""
 
     format: int
-
-
-class ModelRecord(Record):
-    """The architecture in run.json."""
-
-    name: str
-    classes: PositiveInt
-    channels: PositiveInt
-    image_size: tuple[PositiveInt, PositiveInt]
-    options: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
 
 class DataRecord(Record):
@@ -58,11 +48,11 @@ class RunRecord(Record):
     """run.json."""
 
     format: int
-    model: ModelRecord | None
+    model: ArchitectureRecord | None
     data: DataRecord
     weights: str | None = None
     classes: tuple[str, ...]
-    preprocess: Preprocess
+    preprocess: PreprocessRecord
     recipe: dict[str, Any]
     environment: EnvironmentRecord
 
@@ -142,16 +132,23 @@ class ResultRecord(Record):
     tta: str = "none"
 
 
-def read(path: Path, kind: type[Record]) -> dict[str, Any]:
+def read(path: Path, kind: type[Record], version: int | None = None) -> dict[str, Any]:
     """Read a JSON file whose values are those of a record, and compare its checksum if it has one.
 
+    Args:
+        path: the file.
+        kind: the record.
+        version: the only "format" that is read, for files that say theirs.
+
     Raises:
-        CheckpointError: naming the file, if it is missing, unreadable or damaged.
+        CheckpointError: naming the file, if it is missing, unreadable, damaged or of another format.
     """
     try:
         content = read_regular(path)
     except OSError as error:
         raise CheckpointError(f"can't read {path}: {error.strerror}.") from error
+    if version is not None and (found := parsed(content, _FormatRecord, str(path))["format"]) != version:
+        raise CheckpointError(f"{path} has format {found}; this Striate reads {version}.")
     return parsed(content, kind, str(path))
 
 
@@ -172,6 +169,21 @@ def parsed(content: bytes, kind: type[Record], name: str) -> dict[str, Any]:
 def checksums(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """Return the SHA-256 of each of these files of a folder that is there."""
     return {name: sha256(read_regular(folder / name)) for name in names if (folder / name).is_file()}
+
+
+def verified(path: Path, checksum: str) -> bytes:
+    """Read a file that has this SHA-256.
+
+    Raises:
+        CheckpointError: if it is missing, unreadable, or not the one that was written.
+    """
+    try:
+        content = read_regular(path)
+    except OSError as error:
+        raise CheckpointError(f"can't read {path}: {error.strerror}.") from error
+    if sha256(content) != checksum:
+        raise CheckpointError(f"{path} is damaged: its SHA-256 is not the recorded one.")
+    return content
 
 
 def check(folder: Path, expected: Mapping[str, str]) -> None:

@@ -93,10 +93,7 @@ class Run:
             raise CheckpointError(
                 f"{path} is no run: it holds no run.json. Runs are made by 'striate train --out {path}'."
             )
-        written = records.read(path / "run.json", records.FormatRecord)["format"]
-        if written != FORMAT:
-            raise CheckpointError(f"{path} is of run format {written}; this Striate reads {FORMAT}.")
-        values = records.read(path / "run.json", records.RunRecord)
+        values = records.read(path / "run.json", records.RunRecord, FORMAT)
         try:
             return cls(
                 path=path,
@@ -172,7 +169,7 @@ class Run:
             CheckpointError: if metrics.jsonl is damaged.
         """
         path = self.path / METRICS
-        self.check_files(METRICS)
+        self._check(METRICS, self.result)
         try:
             lines = read_regular(path).splitlines(keepends=True) if path.exists() else []
         except OSError as error:
@@ -184,14 +181,10 @@ class Run:
             if line.endswith(b"\n")
         ]
 
-    def check_files(self, *names: str) -> None:
-        """Compare files of a finished run with the checksums in its result; runs of before have none.
-
-        Raises:
-            CheckpointError: naming the first that is not the one that was written.
-        """
-        written = (self.result or {}).get("files", {})
-        records.check(self.path, {name: written[name] for name in names if name in written})
+    def _check(self, name: str, result: dict[str, Any] | None) -> None:
+        """Compare a file of a finished run with the checksum in its result; runs of before have none."""
+        written = (result or {}).get("files", {})
+        records.check(self.path, {name: written[name]} if name in written else {})
 
     def data(self) -> Dataset:
         """The data it was trained on, with the run's own preprocessing.
@@ -225,8 +218,8 @@ class Run:
             again = f"restore it from the last checkpoint with: striate train --resume {self.path}"
             raise CheckpointError(f"{self.path / 'result.json'} is damaged; {again}")
         if result:
-            self.check_files("run.json")
-            checkpoints.load_weights(module, self.final_weights(), self.path)
+            self._check("run.json", result)
+            checkpoints.load_weights(module, self._final_weights(result), self.path)
         else:
             checkpoint, damaged = checkpoints.newest(self.path / "checkpoints")
             if checkpoint is None or damaged:
@@ -234,7 +227,9 @@ class Run:
                 raise CheckpointError(f"{found} Continue the run first: striate train --resume {self.path}")
             records.check(self.path, checkpoint.values.get("files", {}))
             checkpoints.load_weights(module, checkpoints.part(checkpoint, "model"), self.path)
-        vars(module).update(preprocess=self.preprocess, classes=self.classes, calibrations=self.calibrations())
+        vars(module).update(
+            preprocess=self.preprocess, classes=self.classes, calibrations=calibration.read(self.path, result)
+        )
         return module.eval().to(device)
 
     def final_weights(self) -> dict[str, Tensor]:
@@ -243,14 +238,17 @@ class Run:
         Raises:
             CheckpointError: if it is missing or not the file that result.json tells of.
         """
+        return self._final_weights(self.result or {})
+
+    def _final_weights(self, result: dict[str, Any]) -> dict[str, Tensor]:
         try:
-            return checkpoints.read_weights(self.path / "model.safetensors", (self.result or {})["sha256"])
+            return checkpoints.read_weights(self.path / "model.safetensors", result["sha256"])
         except (CheckpointError, KeyError) as error:
             again = f"restore it from the last checkpoint with: striate train --resume {self.path}"
             raise CheckpointError(f"{str(error).rstrip('.')}; {again}") from error
 
     def calibrations(self) -> dict[str, Calibration]:
-        """How logits become probabilities, by test-time augmentation; none if the run was not calibrated.
+        """The calibrations of its probabilities, by test-time augmentation; none if the run was not calibrated.
 
         Raises:
             CheckpointError: if calibration.json is not the file that result.json tells of.

@@ -89,7 +89,8 @@ class Trained:
         if preprocess is not None or classes is not None:
             raise ArgumentError(f"{run.path} is a run and has its own preprocessing and classes: leave yours out.")
         model = run.model(module)
-        return cls(run.name, model, run.preprocess, run.classes, run.recipe.tta, run, calibrations=run.calibrations())
+        found = calibrations_of(model)
+        return cls(run.name, model, run.preprocess, run.classes, run.recipe.tta, run, calibrations=found)
 
     @classmethod
     def _of_file(cls, file: OnnxFile) -> "Trained":
@@ -127,7 +128,7 @@ class Trained:
         return cls(name, module, preprocess, tuple(map(str, found)), notes=notes, calibrations=calibrations_of(module))
 
     def calibration(self, tta: str | None = None) -> Calibration:
-        """How logits become probabilities, `Calibration()` if it was not calibrated for them.
+        """The calibration of its probabilities, `Calibration()` if it was not calibrated for them.
 
         Args:
             tta: the test-time augmentation of the logits; the run's own if not given.

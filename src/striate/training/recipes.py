@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from striate.acceleration import supported, usual
+from striate.acceleration import usual
 from striate.data import Dataset
 from striate.errors import ArgumentError, unknown
 from striate.preprocess import Preprocess
@@ -249,7 +249,7 @@ def settled(
         device: where it is trained, which decides between float32 and bfloat16.
         loss: the loss that the model was published with.
     """
-    if recipe.precision == "auto" and supported(device) and not recipe.only_fits_head:
-        one = preprocess.normalize(data.train.images[:1]).to(next(module.parameters()).device)
+    if recipe.precision == "auto" and not recipe.only_fits_head:
+        one = preprocess.normalize(data.train.images[:1])
         recipe = recipe.replace(precision=usual(module, one, recipe.batch_size, device))
     return recipe.resolved(loss, data)

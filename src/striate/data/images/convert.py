@@ -41,7 +41,7 @@ class UnknownRangeError(ValueError):
 
 
 class Stored(NamedTuple):
-    """How an image's numbers are stored; Pillow knows it before it has loaded the pixels, or ignores it.
+    """Number format of an image's pixels; Pillow knows it only before it has loaded them, or ignores it.
 
     Args:
         rawmode: Pillow's name for the layout of a PNG's pixels; empty for others.

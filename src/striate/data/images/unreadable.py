@@ -1,4 +1,4 @@
-"""Why an image can't be read: a sound file of another kind is told apart from a damaged one, by its format's name."""
+"""Errors for images that can't be read: damaged ones, and sound ones of a format that is not read, which is named."""
 
 import io
 import os

@@ -93,7 +93,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Winners:
-    """Which templates of a grouped network win.
+    """Winning templates of a grouped network: those with the largest response of their group.
 
     The templates of a group are numbered by the mean strength at which they win; unused ones come last.
 
@@ -113,8 +113,8 @@ class Winners:
 
     @property
     def used(self) -> Tensor:
-        """Whether a template wins for a share of `LEAST` or more of its class's images, changed by all strengths: bool
-        (classes, templates)."""
+        """True for each template that wins for a share of `LEAST` or more of its class's images, changed by all
+        strengths: bool (classes, templates)."""
         return self.shares.mean(2) >= LEAST
 
 

@@ -11,7 +11,7 @@ from striate.inspection.studies.changes import Change
 
 @dataclass(frozen=True)
 class Likeness:
-    """How alike templates are, as correlations in [−1, 1].
+    """Likeness of templates, as correlations in [−1, 1].
 
     Args:
         alike: of each pair of templates of one group, the first (a row) after the change that makes it most like the

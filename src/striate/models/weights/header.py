@@ -11,10 +11,14 @@ _Side = Annotated[int, Field(ge=1, le=2**15)]  # pixels
 
 
 class _Strict(BaseModel):
+    """Values of the right types, without conversions; other keys are left out."""
+
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
 
 
-class _Architecture(_Strict):
+class ArchitectureRecord(_Strict):
+    """An `Architecture` in JSON."""
+
     name: str
     classes: Annotated[int, Field(ge=2, le=2**20)]
     channels: Annotated[int, Field(ge=1, le=2**10)]
@@ -22,7 +26,9 @@ class _Architecture(_Strict):
     options: dict[str, str | bool] = {}
 
 
-class _Preprocess(_Strict):
+class PreprocessRecord(_Strict):
+    """A `Preprocess` in JSON."""
+
     height: _Side
     width: _Side
     channels: int
@@ -34,9 +40,9 @@ class _Preprocess(_Strict):
 
 
 class _Header(_Strict):
-    architecture: _Architecture | None = None
+    architecture: ArchitectureRecord | None = None
     classes: tuple[str, ...] | None = None
-    preprocess: _Preprocess | None = None
+    preprocess: PreprocessRecord | None = None
 
 
 def parsed(text: str) -> dict[str, Any]:

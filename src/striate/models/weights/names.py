@@ -1,4 +1,4 @@
-"""Where a model's weights lie in a file: under which prefix, in which of several sets, and by whose names.
+"""Search for a model's weights in a file: under any prefix, among several sets, by the names of other programs.
 
 Training scripts save a network inside other things: `{"net": {"module.conv1.weight": …}, "epoch": 3}`. `file.read`
 makes one dictionary of such a file's tensors, with names like "net/module.conv1.weight"; its prefix is "net/module.".
