@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,9 @@ from torch import Tensor, nn
 import striate
 from benchmarks.tables import table
 from striate import seeding
+from striate.comparison.series import Series, claimed, train_all
 from striate.data import Dataset, Split, build
+from striate.data.dataset import conformed
 from striate.errors import StriateError
 from striate.files import sha256
 from striate.runs import driver, session
@@ -274,12 +276,8 @@ class Comparing:
 
     def act(self, folder: Path) -> None:
         """Train what is not trained yet."""
-        from contextlib import nullcontext
-
-        from striate.comparison.series import Series, claimed, train_all
-
         series = Series(("mlp", "lenet5_modern"), 1, {"epochs": 1, "batch_size": 60}, {"source": "columns"})
-        data = striate.data.dataset.conformed(DATA, striate.Preprocess.resizing((28, 28), 1))
+        data = conformed(DATA, striate.Preprocess.resizing((28, 28), 1))
         with claimed(folder, series) as place:
             train_all(series, place, lambda model: data, lambda job: nullcontext(lambda event: None))
 
@@ -346,13 +344,18 @@ def folders(attempts: Attempts, count: int) -> None:
 
 def repeats(attempts: Attempts, count: int) -> None:
     """The same training again and again beside two processes that never wait, precision auto."""
-    busy = [child(lambda: [None for _ in iter(int, 1)] and None) for _ in range(2)]
+    busy = [child(_busy) for _ in range(2)]
     try:
         attempts.run("the same training beside two busy loops", count, attempts.finished)
     finally:
         for pid in busy:
             os.kill(pid, signal.SIGKILL)
             ended(pid)
+
+
+def _busy() -> None:
+    while True:
+        pass
 
 
 KINDS = {"kills": kills, "disk": disk, "clocks": clocks, "folders": folders, "repeats": repeats}

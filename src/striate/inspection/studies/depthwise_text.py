@@ -50,7 +50,7 @@ def headline(study: DepthwiseStudy) -> str:
 
 
 def likeness_sentence(study: DepthwiseStudy) -> str:
-    """Whether the templates of a group are changed copies of each other; empty where that can't be asked."""
+    """A sentence on how alike the templates of a group are; empty where that can't be asked."""
     if not study.likeness:
         return ""
     within = Estimate(tuple(each.within for each in study.likeness))
@@ -66,7 +66,7 @@ def likeness_sentence(study: DepthwiseStudy) -> str:
 
 
 def verdicts(study: DepthwiseStudy) -> list[str]:
-    """What the maximum over groups gains, in percentage points, seed by seed, and whether that is significant."""
+    """A sentence for each comparison: the gain of the maximum over groups, in percentage points, and its significance."""
     grouped, linear, one = study.templates
     pairs = [("templates, against a linear readout", grouped, linear), ("templates, against one a class", grouped, one)]
     pairs.append(("small filters in a first layer, against equal parameters without it", *study.filters))
