@@ -66,7 +66,7 @@ def likeness_sentence(study: DepthwiseStudy) -> str:
 
 
 def verdicts(study: DepthwiseStudy) -> list[str]:
-    """A sentence for each comparison: the gain of the maximum over groups, in percentage points, and its significance."""
+    """Sentences: what the maximum over groups gains in each comparison, in percentage points, and its significance."""
     grouped, linear, one = study.templates
     pairs = [("templates, against a linear readout", grouped, linear), ("templates, against one a class", grouped, one)]
     pairs.append(("small filters in a first layer, against equal parameters without it", *study.filters))
