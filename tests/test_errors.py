@@ -57,3 +57,9 @@ def test_an_unknown_name_gets_the_nearest_and_all_there_are():
         "unknown model 'lenet'. Did you mean 'lenet5'? Known: lenet5, mlp."
     )
     assert str(unknown("model", "zzz", ["mlp", "lenet5"])) == "unknown model 'zzz'. Known: lenet5, mlp."
+
+
+def test_what_an_argument_error_quotes_stays_on_one_line():
+    assert str(unknown("recipe", "mo\ndern", ["modern"])).splitlines() == [
+        "unknown recipe 'mo\\ndern'. Did you mean 'modern'? Known: modern."
+    ]

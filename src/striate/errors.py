@@ -24,7 +24,10 @@ class StriateError(Exception):
 
 
 class ArgumentError(StriateError, ValueError):
-    """An argument has an invalid value."""
+    """An argument has an invalid value; what the message quotes of it stays on one line."""
+
+    def __init__(self, message: str = ""):
+        super().__init__("\\n".join(message.splitlines()))
 
 
 class ShapeError(ArgumentError):
