@@ -21,9 +21,8 @@ from striate import models
 from striate.augmentation import parse
 from striate.data import Split
 from striate.data.loader import Loader
-from striate.hardware import cores
+from striate.hardware import cores, processor
 from striate.preprocess import Preprocess
-from striate.runs.run import processor
 from striate.training import Training, recipe
 
 POLICIES = ("flip", "shift", "lighting", "flip,shift,lighting", "lenet5", "alexnet", "trivial", "mixup", "cutmix")

@@ -13,8 +13,7 @@ import torch
 from benchmarks.programs import Peer
 from benchmarks.worker import ROOT, python_of
 from benchmarks.workers.serving import factors, product_rate
-from striate.hardware import cores
-from striate.runs.run import processor
+from striate.hardware import cores, processor
 
 FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "sve")
 VERSIONS = "import sys, json, platform; from importlib.metadata import version as v; " + (

@@ -57,8 +57,9 @@ FENCES = {
     "torch.set_default_device": (),
     "torch.set_default_tensor_type": (),
     "torch.cuda.set_device": (),
-    "onnx": ("exporting/",),
-    "onnxruntime": ("inference/onnx_file.py", "serving/"),
+    "onnx": ("exporting/", "inference/onnx_graph.py", "inference/onnx_preprocessing.py"),
+    "onnxruntime": ("exporting/", "inference/runtimes.py"),
+    "openvino": ("exporting/", "inference/runtimes.py"),
     "http.server": ("serving/",),
     "fastapi": ("serving/",),
     "starlette": ("serving/",),
@@ -71,7 +72,6 @@ READERS = (
     *("files.py", "hardware.py", "models/weights/imagenet.py", "reports/rendering.py"),
     "reports/depthwise_page.py",
     "data/images/named.py",  # a pipe that the user names
-    "runs/run.py",  # what the system says of the processor
 )
 
 

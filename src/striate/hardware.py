@@ -6,6 +6,7 @@ PyTorch is imported where it is needed: processes that decode images do without 
 import ctypes
 import math
 import os
+import platform
 import sys
 import threading
 from collections.abc import Iterator
@@ -55,6 +56,24 @@ def thread_count(chosen: int) -> int:
         chosen: the number it uses now; a number in OMP_NUM_THREADS stays as it is.
     """
     return chosen if os.environ.get("OMP_NUM_THREADS", "").isdigit() else min(chosen, cores())
+
+
+def processor() -> str:
+    """The processor's name and kind, with the vector instructions PyTorch uses on it.
+
+    Machines hide what a processor is called: its family and model tell those apart that round otherwise.
+    """
+    import torch
+
+    name, kind = platform.processor() or platform.machine(), ""
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        pairs = (line.partition(":") for line in listing.read_text().splitlines())
+        about = {key.strip(): value.strip() for key, _, value in pairs}
+        name = about.get("model name", name)
+        numbers = [f"{key.removeprefix('cpu ')} {about[key]}" for key in ("cpu family", "model") if key in about]
+        kind = ", ".join([*numbers, ""])
+    return f"{name} ({kind}{torch.backends.cpu.get_cpu_capability()})"
 
 
 def memory(root: Path = Path("/")) -> int:

@@ -16,7 +16,7 @@ from trained import digits_run, run, shapes
 import striate
 from striate.errors import ArgumentError, CheckpointError, ExportError, StorageError
 from striate.exporting import exporter
-from striate.inference import OnnxFile
+from striate.inference import ExportedFile
 
 __all__ = ["digits_run", "run", "shapes"]
 
@@ -48,7 +48,7 @@ def test_the_file_answers_as_the_run(made: striate.Export, run: striate.Run, sha
     assert made.max_difference <= 1e-5 * made.largest_logit
     assert made.opset == 18
     assert made.bytes == made.path.stat().st_size
-    logits, probabilities = OnnxFile.open(made.path).answer(test.images.numpy())
+    logits, probabilities = ExportedFile.open(made.path).answer(test.images.numpy())
     np.testing.assert_allclose(logits, expected.logits.numpy(), atol=1e-5)
     np.testing.assert_allclose(probabilities, expected.probabilities.numpy(), atol=1e-6)
 
@@ -72,7 +72,7 @@ def test_it_stands_for_the_run(made: striate.Export, run: striate.Run, shapes: s
 
 
 def test_the_batch_and_the_size_are_free(made: striate.Export) -> None:
-    file = OnnxFile.open(made.path)
+    file = ExportedFile.open(made.path)
     random = np.random.default_rng(0)
     mixed = [random.integers(0, 256, (high, 9, 3), dtype=np.uint8) for high in (*[12] * 70, 5, 12)]
     logits, _ = file.answers(mixed)
@@ -122,7 +122,7 @@ def test_tensors_have_the_networks_size(
 ) -> None:
     narrow = striate.export(run, input="tensor", data=shapes, out=tmp_path / "tensor.onnx")
     assert narrow.agreement == 1
-    file = OnnxFile.open(narrow.path)
+    file = ExportedFile.open(narrow.path)
     with pytest.raises(ArgumentError, match=r"takes images uint8 \(N, 8, 8, 1\), not uint8 \(1, 9, 8, 1\)"):
         file.answer(np.zeros((1, 9, 8, 1), dtype=np.uint8))
     paths = pictures(tmp_path)
@@ -139,7 +139,7 @@ def test_a_module_without_data_is_compared_on_made_up_pictures(tmp_path: Path) -
     assert (made.n, made.accuracy, made.split) == (64, None, "")
     assert "made-up pictures" in made.notes[-1]
     assert "made-up" in made.text()
-    assert OnnxFile.open(made.path).card.measured is None
+    assert ExportedFile.open(made.path).card.measured is None
 
 
 def test_a_file_that_answers_otherwise_is_not_kept(
@@ -223,3 +223,13 @@ def test_files_of_other_programs_and_damaged_ones_are_told(made: striate.Export,
     onnx.save(model, other)
     with pytest.raises(CheckpointError, match="is damaged: its metadata, at 'striate'"):
         striate.predict(other, image)
+
+
+def test_a_changed_weight_is_told(made: striate.Export, tmp_path: Path) -> None:
+    content = bytearray(made.path.read_bytes())
+    model = onnx.load(made.path)
+    weights = max(model.graph.initializer, key=lambda each: len(each.raw_data)).raw_data
+    content[content.find(weights) + len(weights) // 2] ^= 1
+    (tmp_path / "changed.onnx").write_bytes(content)
+    with pytest.raises(CheckpointError, match="is damaged: it is not as it was written"):
+        ExportedFile.open(tmp_path / "changed.onnx")

@@ -7,8 +7,8 @@ from torch import nn
 
 import striate
 from striate import seeding
-from striate.exporting.graph import exported
-from striate.inference.onnx_file import FORMAT, Card, OnnxFile
+from striate.inference.exported_file import FORMAT, Card, ExportedFile
+from striate.inference.onnx_graph import exported
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def test_the_file_gives_the_models_logits(name: str) -> None:
         format=FORMAT, striate="", model=name, input="image", classes=CLASSES, preprocess=preprocess,
         calibration={"temperature": 2.0},
     )  # fmt: skip
-    file = OnnxFile.of(exported(module, card), name)
+    file = ExportedFile.of(exported(module, card), name)
     images = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
     with torch.inference_mode():
         expected = module(preprocess.normalize(torch.from_numpy(images)))

@@ -5,10 +5,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from striate.cli.console import say, show, show_json
-from striate.cli.options import Device, Json, MaxPixels, OtherData, TestTimeAugmentation, TrainedModel, fetch_weights
+from striate.cli.options import (
+    Device,
+    EngineName,
+    Json,
+    MaxPixels,
+    OtherData,
+    Precision,
+    TestTimeAugmentation,
+    TrainedModel,
+    fetch_weights,
+)
 
 if TYPE_CHECKING:
-    from striate.inference import OnnxFile
+    from striate.inference import ExportedFile
     from striate.runs import Trained
 
 
@@ -20,6 +30,8 @@ def evaluate(
         float, typer.Option(help="How often prediction sets are to hold the right class, 0.5 to 0.99.")
     ] = 0.95,
     device: Device = "auto",
+    engine: EngineName = "auto",
+    precision: Precision = "float32",
     max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
@@ -30,7 +42,15 @@ def evaluate(
     from striate import evaluation
 
     fetch_weights(run)
-    result = evaluation.evaluate(run, data, device=device, tta=tta, coverage=coverage)
+    result = evaluation.evaluate(
+        run,
+        data,
+        device=device,
+        tta=tta,
+        coverage=coverage,
+        engine=engine,
+        precision=precision,  # type: ignore[arg-type]
+    )
     for note in (*result.notes, *([result.uncalibrated] if result.uncalibrated else [])):
         say(note)
     if json:
@@ -39,12 +59,12 @@ def evaluate(
         show(result.text())
 
 
-def network_of(run: str) -> "Trained | OnnxFile":
+def network_of(run: str, engine: str = "auto", precision: str = "float32") -> "Trained | ExportedFile":
     """Open an exported file without PyTorch, or else what RUN names."""
-    from striate.inference.onnx_file import OnnxFile, is_onnx_file
+    from striate.inference.exported_file import ExportedFile, is_exported_file
 
-    if is_onnx_file(run):
-        return OnnxFile.open(run)
+    if is_exported_file(run):
+        return ExportedFile.open(run, engine, precision)  # type: ignore[arg-type]
     from striate.runs import Trained
 
     fetch_weights(run)
@@ -63,6 +83,8 @@ def predict(
         typer.Option(help="Give sets of classes that hold the right one so often, 0.5 to 0.99, such as 0.95."),
     ] = None,
     device: Device = "auto",
+    engine: EngineName = "auto",
+    precision: Precision = "float32",
     max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
@@ -73,9 +95,18 @@ def predict(
     from striate import evaluation
     from striate.data.images.named import STANDARD_INPUT
 
-    network = network_of(run)
+    network = network_of(run, engine, precision)
     images = [STANDARD_INPUT if image == "-" else image for image in images]
-    predictions = evaluation.predict(network, images, top=top, device=device, tta=tta, coverage=coverage)
+    predictions = evaluation.predict(
+        network,
+        images,
+        top=top,
+        device=device,
+        tta=tta,
+        coverage=coverage,
+        engine=engine,
+        precision=precision,  # type: ignore[arg-type]
+    )
     if reason := network.uncalibrated(tta):
         say(reason)
     if json:

@@ -11,13 +11,18 @@ from striate.cli.options import Json, MaxPixels, OtherData, TrainedModel, fetch_
 
 def export(
     run: TrainedModel,
-    to: Annotated[str, typer.Option(help="The format: onnx.")] = "onnx",
+    to: Annotated[str, typer.Option(help="The format: onnx or openvino.")] = "onnx",
     out: Annotated[
-        Path | None, typer.Option(help="The file; model.onnx in the run's folder, or NAME.onnx here, if not given.")
+        Path | None,
+        typer.Option(help="The file; model.onnx or model.xml in the run's folder, or NAME.onnx here, if not given."),
     ] = None,
     input: Annotated[
         str, typer.Option(help="image: pictures of any size; tensor: those of the network's own size only.")
     ] = "image",
+    int8: Annotated[
+        bool, typer.Option("--int8", help="8-bit integers: a quarter of the size, calibrated on training images.")
+    ] = False,
+    max_loss: Annotated[float, typer.Option(help="Percentage points of accuracy that --int8 may lose.")] = 0.5,
     data: OtherData = None,
     max_pixels: MaxPixels = None,
     json: Json = False,
@@ -29,7 +34,7 @@ def export(
     from striate import exporting
 
     fetch_weights(run)
-    result = exporting.export(run, to, out=out, input=input, data=data)  # type: ignore[arg-type]
+    result = exporting.export(run, to, out=out, input=input, int8=int8, max_loss=max_loss, data=data)  # type: ignore[arg-type]
     for note in result.notes:
         say(note)
     if json:

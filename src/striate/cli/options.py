@@ -64,6 +64,8 @@ TestTimeAugmentation = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+EngineName = Annotated[str, typer.Option("--engine", help="auto, torch, onnxruntime or openvino.")]
+Precision = Annotated[str, typer.Option(help="float32, or bfloat16 where the processor has it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

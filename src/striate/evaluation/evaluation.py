@@ -29,8 +29,10 @@ from striate.evaluation.metrics import (
     wilson_interval,
 )
 from striate.evaluation.samples import Samples, network_and_data, samples_of
-from striate.inference import UNCALIBRATED, Calibration, OnnxFile, best_first, score_of
+from striate.inference import UNCALIBRATED, Calibration, ExportedFile, best_first, score_of
 from striate.inference.calibration import level_of
+from striate.inference.exported_file import is_exported_file, opened_file
+from striate.inference.runtimes import Precision
 from striate.preprocess import Preprocess
 from striate.runs import Run, Trained
 from striate.units import aligned, finite, percent
@@ -170,7 +172,7 @@ class Evaluation:
 
 
 def evaluate(
-    run: Run | OnnxFile | str | Path | nn.Module,
+    run: Run | ExportedFile | str | Path | nn.Module,
     data: Any = None,
     *,
     device: str = "auto",
@@ -178,6 +180,8 @@ def evaluate(
     tta: str | None = None,
     preprocess: Preprocess | None = None,
     coverage: float = 0.95,
+    engine: str = "auto",
+    precision: Precision = "float32",
 ) -> Evaluation:
     """Measure a network on labelled images it was not trained on.
 
@@ -193,9 +197,13 @@ def evaluate(
         preprocess: for a module, how images become its input. Modules from `Run.model` know it; for others without it,
             images are normalised as `striate.train` normalises them for that module, and a note says so.
         coverage: how often prediction sets are to hold the right class, a share in [0.5, 0.99].
+        engine: "torch", "onnxruntime" or "openvino"; "auto" is PyTorch for a run, see `Trained.by`, and what an
+            exported file is made for.
+        precision: "float32", or "bfloat16" for products in it.
 
     Raises:
-        ArgumentError: for an unknown test-time augmentation, another coverage, or a module without data.
+        ArgumentError: for an unknown test-time augmentation, engine or precision, another coverage, or a module without
+            data.
         DataError: if there are no such images, or if classes are unknown to the run or missing in the data.
         CheckpointError: if the run has no usable weights.
         ShapeError: if a module's outputs are not as many as the classes.
@@ -203,7 +211,10 @@ def evaluate(
     views("none" if tta is None else tta)  # a mistake here shows before anything is read
     level_of(coverage)
     whole = not isinstance(data, Dataset)
+    if is_exported_file(run):
+        run = opened_file(run, engine, precision)
     trained, data = network_and_data(run, data, module=model, preprocess=preprocess)
+    trained = trained.by(engine, device, precision)
     return measured(trained, samples_of(trained, data, whole), device, tta, coverage)
 
 
@@ -212,7 +223,7 @@ def measured(
 ) -> Evaluation:
     """Evaluate a network on these samples, in their order."""
     labels, tta = samples.split.labels, trained.tta if tta is None else tta
-    if trained.file is not None and tta == "none":
+    if trained.file is not None and trained.file.card.input == "image" and tta == "none":
         logits = torch.from_numpy(trained.file.answers(samples.pictures(trained.preprocess))[0])
     else:
         logits = trained.logits(samples.split.images, device, tta)

@@ -12,7 +12,8 @@ import numpy as np
 from striate.data.images.any_image import AnyImage, decode_any, each_image, name_of, prepare_any
 from striate.data.images.decode import UndecodableError
 from striate.errors import ArgumentError, BadFilesError
-from striate.inference.onnx_file import OnnxFile, is_onnx_file, opened_file
+from striate.inference.exported_file import ExportedFile, is_exported_file, opened_file
+from striate.inference.runtimes import Precision
 from striate.preprocess import Preprocess
 from striate.resizing import resized_by_pillow
 from striate.units import aligned, percent
@@ -60,7 +61,7 @@ class Prediction:
 
 
 def predict(
-    run: Trained | Run | OnnxFile | str | Path | nn.Module,
+    run: Trained | Run | ExportedFile | str | Path | nn.Module,
     images: AnyImage | Iterable[AnyImage],
     *,
     top: int = 5,
@@ -71,6 +72,8 @@ def predict(
     classes: Sequence[str] | None = None,
     layout: Layout | None = None,
     coverage: float | None = None,
+    engine: str = "auto",
+    precision: Precision = "float32",
 ) -> list[Prediction]:
     """Classify images of any size, prepared exactly as the training images were.
 
@@ -91,13 +94,16 @@ def predict(
         layout: of arrays and tensors, "NHW", "NHWC" or "NCHW" as for a batch of them, where the shape could mean two.
         coverage: for a set of classes beside each prediction that holds the right one in this share, 0.5 to 0.99, of
             images like those that the network was calibrated on, see `Calibration.sets`.
+        engine: "torch", "onnxruntime" or "openvino"; "auto" is PyTorch for a run, see `Trained.by`, and what an
+            exported file is made for.
+        precision: "float32", or "bfloat16" for products in it.
 
     Returns:
         One prediction an image, in the order given.
 
     Raises:
-        ArgumentError: for no image, no class to list, an unknown test-time augmentation, a module without
-            `preprocess`, or a coverage of a network that was not calibrated.
+        ArgumentError: for no image, no class to list, an unknown test-time augmentation, engine or precision, a module
+            without `preprocess`, or a coverage of a network that was not calibrated.
         BadFilesError: naming all images that can't be decoded.
         CheckpointError: if the run has no usable weights.
     """
@@ -106,8 +112,10 @@ def predict(
         raise ArgumentError("no images: name at least one image file.")
     if top < 1:
         raise ArgumentError(f"top={top}: at least 1 class must be listed.")
-    if is_onnx_file(run) and tta in (None, "none") and coverage is None:
-        return _by_file(opened_file(run), each, top, layout)
+    if is_exported_file(run):
+        run = opened_file(run, engine, precision)
+        if tta in (None, "none") and coverage is None:
+            return _by_file(run, each, top, layout)
     from striate.augmentation import views
     from striate.inference.calibration import level_of
     from striate.runs import Trained
@@ -115,7 +123,7 @@ def predict(
     views("none" if tta is None else tta)  # a mistake here shows before anything is read
     if coverage is not None:
         level_of(coverage)
-    trained = Trained.of(run, module=model, preprocess=preprocess, classes=classes)
+    trained = Trained.of(run, module=model, preprocess=preprocess, classes=classes).by(engine, device, precision)
     calibration = trained.calibration(tta)
     if coverage is not None and (reason := trained.uncalibrated(tta)):
         raise ArgumentError(f"coverage={coverage}: {reason}")
@@ -132,7 +140,7 @@ def predict(
     ]
 
 
-def _by_file(file: OnnxFile, images: list[AnyImage], top: int, layout: Layout | None) -> list[Prediction]:
+def _by_file(file: ExportedFile, images: list[AnyImage], top: int, layout: Layout | None) -> list[Prediction]:
     """Classify images by an exported file, which prepares them itself."""
     card = file.card
 

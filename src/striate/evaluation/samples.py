@@ -104,7 +104,7 @@ def samples_of(trained: Trained, data: Any = None, whole: bool | None = None) ->
     dataset, same_place = dataset_for(trained, data)
     run = trained.run
     changed = run is None or dataset.fingerprint() != run.fingerprint
-    labels, few = _positions(trained, dataset)
+    labels, few = positions_of(trained, dataset)
     notes = [*trained.notes, *few]
     if run is not None and (same_place or not changed):
         name, split = _held_out(dataset)
@@ -160,7 +160,7 @@ def _everything(dataset: Dataset) -> Split:
     return Split(whole.images[given], whole.labels[given])
 
 
-def _positions(trained: Trained, dataset: Dataset) -> tuple[torch.Tensor, tuple[str, ...]]:
+def positions_of(trained: Trained, dataset: Dataset) -> tuple[torch.Tensor, tuple[str, ...]]:
     """Match the data's classes to the network's by name.
 
     Those of ImageNet are found by their WordNet ids and by all of their words, and the data may have only some of them.

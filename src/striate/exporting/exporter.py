@@ -1,9 +1,8 @@
 """Export of a network: the file is written only after it has answered as the network does."""
 
-import html
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from importlib import import_module
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,84 +11,38 @@ from torch import nn
 from striate.errors import ArgumentError, DataError, unknown
 from striate.evaluation.samples import network_and_data, samples_of
 from striate.exporting import verification
+from striate.exporting.result import Export
 from striate.exporting.verification import Agreement, Questions
 from striate.files import write_atomic
-from striate.inference.onnx_file import FORMAT, SUFFIX, Card, Input, Measured, OnnxFile
+from striate.inference.exported_file import FORMAT, ONNX, OPENVINO, WEIGHTS, Card, ExportedFile, Input, Measured
 from striate.preprocess import Preprocess
 from striate.runs import Run, Trained
-from striate.units import aligned, percent, readable
 from striate.version import __version__
 
-FORMATS = ("onnx",)
+SUFFIXES = {"onnx": ONNX, "openvino": OPENVINO}
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 INPUTS: tuple[Input, ...] = get_args(Input)
+MAX_LOSS = 0.5  # percentage points that int8 may lose, unless the user says otherwise
 
 
 @dataclass(frozen=True)
-class Export:
-    """An exported file, what it answers beside the network, and what it costs.
+class _Files:
+    """Exported files, not yet written.
 
     Args:
-        path: the file.
-        format: "onnx".
-        bytes: the file's size.
-        opset: the version of ONNX's operators.
-        agreement: the share of images to which file and network give the same class, in [0, 1].
-        max_difference: the largest difference between two logits of both.
-        largest_logit: the largest absolute logit, to compare it with.
-        n: of how many images.
-        split: which split of the data these are; empty if they were made up.
-        accuracy, interval: the file's, in [0, 1], with its 95 % interval; `None` if there are no labels.
-        accuracy_run: the network's own.
-        latency_ms, latency_ms_run: milliseconds for one image, by the file and by the network.
-        throughput, throughput_run: images a second of a batch of 64.
-        notes: what to know about it, a sentence each.
+        content: the file.
+        weights: the .bin file beside one of OpenVINO's.
+        opened: the file, as a user opens it.
     """
 
-    path: Path
-    format: str
-    bytes: int
-    opset: int
-    agreement: float
-    max_difference: float
-    largest_logit: float
-    n: int
-    split: str
-    accuracy: float | None
-    interval: tuple[float, float] | None
-    accuracy_run: float | None
-    latency_ms: float
-    latency_ms_run: float
-    throughput: float
-    throughput_run: float
-    notes: tuple[str, ...] = ()
+    content: bytes
+    weights: bytes | None
+    opened: ExportedFile
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        interval = None if self.interval is None else list(self.interval)
-        return {**asdict(self), "path": str(self.path), "interval": interval, "notes": list(self.notes)}
-
-    def text(self) -> str:
-        """A table of the file beside the network, for terminals."""
-        rows = [("", "file", "network")]
-        if self.interval is not None:
-            low, high = self.interval
-            rows.append((f"accuracy on {self.split}", percent(self.accuracy), percent(self.accuracy_run)))
-            rows.append(("95 % interval", f"{percent(low)} to {percent(high)}", ""))
-        rows += [
-            ("one image", f"{self.latency_ms:.2f} ms", f"{self.latency_ms_run:.2f} ms"),
-            ("batches of 64", f"{self.throughput:,.0f} images/s", f"{self.throughput_run:,.0f} images/s"),
-            ("size", readable(self.bytes), ""),
-        ]
-        share = (
-            f"Same class for {percent(self.agreement)} of {self.n:,} {self.split or 'made-up'} images; logits differ "
-            f"by at most {self.max_difference:.2g}, the largest being {self.largest_logit:.3g}."
-        )
-        return "\n".join([f"{self.path}: ONNX, opset {self.opset}", aligned(rows, "<>>"), share])
-
-    def _repr_html_(self) -> str:
-        """The text, for notebooks."""
-        return f"<pre>{html.escape(self.text())}</pre>"
+    def write(self, path: Path) -> None:
+        if self.weights is not None:
+            write_atomic(path.with_suffix(WEIGHTS), self.weights)
+        write_atomic(path, self.content)
 
 
 def export(
@@ -98,6 +51,8 @@ def export(
     *,
     out: str | Path | None = None,
     input: Input = "image",
+    int8: bool = False,
+    max_loss: float = MAX_LOSS,
     data: Any = None,
     model: nn.Module | None = None,
     preprocess: Preprocess | None = None,
@@ -112,62 +67,66 @@ def export(
 
     Args:
         run: a run or its folder, the name of a model with published weights, or a module.
-        to: the format: "onnx".
-        out: the file; by default model.onnx in the run's folder, or NAME.onnx here.
+        to: the format: "onnx", or "openvino" for an .xml file with a .bin file of weights beside it.
+        out: the file; by default model.onnx or model.xml in the run's folder, or NAME.onnx or NAME.xml here.
         input: "image" for pictures of any size; "tensor" for those of the network's own size and channels, for programs
             that can't resize as the network needs it. Both are normalised by the file.
-        data: other images with labels to verify it on, see `striate.evaluate`.
+        int8: compute with 8-bit integers, in files of about a quarter of the size: ranges are taken from training
+            images, by what is most accurate on others.
+        max_loss: how many percentage points of accuracy int8 may lose.
+        data: other images with labels to verify it on, see `striate.evaluate`, and to calibrate int8 with.
         model: for a run whose model Striate did not create, a module of the same structure.
         preprocess, classes: for a module, how images become its input, and the names of its classes.
 
     Raises:
         ArgumentError: for an unknown format or input, or if packages are missing, naming the extra that brings them.
-        ExportError: if PyTorch can't export the network, or the file's class is another for more than one image in a
-            thousand; then no file is kept.
+        DataError: for int8 without images that it could be calibrated with.
+        ExportError: if PyTorch can't export the network, the file's class is another for more than one image in a
+            thousand, or int8 loses more than `max_loss`; then no file is kept.
         CheckpointError: if the run has no usable weights.
         StorageError: if the file can't be written.
     """
-    if to not in FORMATS:
-        raise unknown("format", to, FORMATS)
+    if to not in SUFFIXES:
+        raise unknown("format", to, SUFFIXES)
     if input not in INPUTS:
         raise unknown("input", input, INPUTS)
-    _check_packages()
-    from striate.exporting.graph import exported
-    from striate.exporting.preprocessing import OPSET
-
+    if not 0 <= max_loss <= 100:
+        raise ArgumentError(f"max_loss={max_loss}: expected percentage points, 0 to 100.")
+    _check_packages(to)
     trained, data = network_and_data(run, data, module=model, preprocess=preprocess, classes=classes)
     if trained.file is not None:
         raise ArgumentError(f"{trained.file.name} is an exported file already: name the run.")
-    path = Path(out) if out is not None else _usual_place(trained)
-    if path.suffix.lower() != SUFFIX or path.is_dir():
-        raise ArgumentError(f"{path}: the file's name must end in {SUFFIX}, so that other commands know it.")
-    questions, notes = _questions(trained, data, input)
+    path = Path(out) if out is not None else _usual_place(trained, SUFFIXES[to])
+    if path.suffix.lower() != SUFFIXES[to] or path.is_dir():
+        raise ArgumentError(f"{path}: the file's name must end in {SUFFIXES[to]}, so that other commands know it.")
+    questions, notes = _questions(trained, data, input, int8)
     expected = verification.answered(trained, questions)
     own = verification.measured(expected, questions)
-    content = exported(trained.module, _card(trained, input, own))
-    file = OnnxFile.of(content, path.name)
-    agreement = verification.compared(file, questions, expected)
-    agreement.check(trained.name)
-    result = _result(path, file, trained, questions, agreement, own, OPSET, notes)
-    write_atomic(path, content)
+    files, more = _files(trained, to, _card(trained, input, own, int8), data, path.name)
+    agreement = verification.compared(files.opened, questions, expected)
+    if int8:
+        agreement.check_loss(trained.name, own, max_loss)
+    else:
+        agreement.check(trained.name)
+    result = _result(path, to, files, trained, questions, agreement, own, (*notes, *more))
+    files.write(path)
     return result
 
 
-def _check_packages() -> None:
-    for name in PACKAGES:
-        try:
-            import_module(name)
-        except ImportError:
-            raise ArgumentError(f"exporting to ONNX needs {name}: pip install 'striate[onnx]'.") from None
+def _check_packages(to: str) -> None:
+    extras = {**dict.fromkeys(PACKAGES, "onnx"), **({"openvino": "openvino"} if to == "openvino" else {})}
+    for name, extra in extras.items():
+        if find_spec(name) is None:
+            raise ArgumentError(f"exporting to {to} needs {name}: pip install 'striate[{extra}]'.")
 
 
-def _usual_place(trained: Trained) -> Path:
+def _usual_place(trained: Trained, suffix: str) -> Path:
     if trained.run is not None:
-        return trained.run.path / f"model{SUFFIX}"
-    return Path(f"{trained.name.partition(':')[0]}{SUFFIX}")
+        return trained.run.path / f"model{suffix}"
+    return Path(f"{trained.name.partition(':')[0]}{suffix}")
 
 
-def _questions(trained: Trained, data: Any, kind: Input) -> tuple[Questions, tuple[str, ...]]:
+def _questions(trained: Trained, data: Any, kind: Input, int8: bool) -> tuple[Questions, tuple[str, ...]]:
     """Pictures to ask about: the images held out, or made-up ones where there are none."""
     preprocess = trained.preprocess
     if data is not None or trained.run is not None:
@@ -175,16 +134,18 @@ def _questions(trained: Trained, data: Any, kind: Input) -> tuple[Questions, tup
             samples = samples_of(trained, data)
             return Questions.of_samples(samples, preprocess, kind), samples.notes
         except DataError as error:
-            if data is not None:
+            if data is not None or int8:
                 raise
             reason = str(error)
+    elif int8:
+        raise ArgumentError(f"int8 needs images with labels, and {trained.name} has none: name some with data=.")
     else:
         reason = f"{trained.name} has no data of its own."
     note = f"{reason} The file is compared with the network on made-up pictures; --data measures it on labelled images."
     return Questions.made_up(preprocess, kind), (*trained.notes, note)
 
 
-def _card(trained: Trained, kind: Input, measured: Measured | None) -> Card:
+def _card(trained: Trained, kind: Input, measured: Measured | None, int8: bool) -> Card:
     calibration = trained.calibration("none")
     result = trained.run.result if trained.run is not None else None
     return Card(
@@ -197,27 +158,50 @@ def _card(trained: Trained, kind: Input, measured: Measured | None) -> Card:
         calibration=calibration.to_dict() if calibration.images else None,
         run=(result or {}).get("sha256"),
         measured=measured,
+        precision="int8" if int8 else "float32",
     )
+
+
+def _files(trained: Trained, to: str, card: Card, data: Any, name: str) -> tuple[_Files, tuple[str, ...]]:
+    """Make the files of a format, and a note on how, if there is something to say."""
+    from striate.inference.onnx_graph import assembled, network
+
+    notes: tuple[str, ...] = ()
+    graph = network(trained.module, card)
+    if card.precision == "int8":
+        from striate.exporting.int8 import Images, quantized
+
+        graph, note = quantized(graph, Images.of(trained, data), card.preprocess)
+        notes = (note,)
+    content, weights = assembled(graph, card, by_products=to == "openvino"), None
+    if to == "openvino":
+        from striate.exporting.openvino import converted
+
+        content, weights = converted(content, card)
+    return _Files(content, weights, ExportedFile.of(content, name, weights)), notes
 
 
 def _result(
     path: Path,
-    file: OnnxFile,
+    to: str,
+    files: _Files,
     trained: Trained,
     questions: Questions,
     agreement: Agreement,
     own: Measured | None,
-    opset: int,
     notes: tuple[str, ...],
 ) -> Export:
-    some = questions.pixels[: verification.BATCH]
-    latency, throughput = verification.speeds(lambda pixels: file.answer(pixels.numpy()), some)
+    from striate.inference.onnx_preprocessing import OPSET
+
+    some, opened = questions.pixels[: verification.BATCH], files.opened
+    latency, throughput = verification.speeds(lambda pixels: opened.answer(pixels.numpy()), some)
     latency_run, throughput_run = verification.speeds(lambda pixels: trained.logits(pixels, "cpu", tta="none"), some)
     return Export(
         path=path,
-        format="onnx",
-        bytes=len(file.content),
-        opset=opset,
+        format=to,
+        precision=opened.card.precision,
+        bytes=len(files.content) + len(files.weights or b""),
+        opset=OPSET,
         agreement=agreement.share,
         max_difference=agreement.max_difference,
         largest_logit=agreement.largest,

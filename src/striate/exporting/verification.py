@@ -14,7 +14,7 @@ from striate.errors import ExportError
 from striate.evaluation.metrics import wilson_interval
 from striate.evaluation.samples import Samples
 from striate.inference import best_first
-from striate.inference.onnx_file import Input, Measured, OnnxFile
+from striate.inference.exported_file import ExportedFile, Input, Measured
 from striate.preprocess import Preprocess
 from striate.resizing import picture_of, resized_by_pillow
 from striate.runs import Trained
@@ -99,6 +99,21 @@ class Agreement:
                 f"{self.max_difference:.3g}, the largest being {self.largest:.3g}. The file is not kept."
             )
 
+    def check_loss(self, name: str, own: Measured | None, most: float) -> None:
+        """Refuse an int8 file that is less accurate than the network by more than `most` percentage points.
+
+        Raises:
+            ExportError: saying both accuracies.
+        """
+        if own is None or self.accuracy is None:
+            return
+        if 100 * (own.accuracy - self.accuracy) > most:
+            raise ExportError(
+                f"as int8, {name} has an accuracy of {percent(self.accuracy)} on {self.n:,} images, and of "
+                f"{percent(own.accuracy)} before: more than {most:g} points are lost. The file is not kept; --max-loss "
+                "allows more."
+            )
+
 
 def answered(trained: Trained, questions: Questions) -> Tensor:
     """Logits of the network itself, float32 (N, classes), for comparison.
@@ -124,7 +139,7 @@ def measured(logits: Tensor, questions: Questions) -> Measured | None:
     return Measured(accuracy=right / n, interval=wilson_interval(right, n), n=n, split=questions.split)
 
 
-def compared(file: OnnxFile, questions: Questions, expected: Tensor) -> Agreement:
+def compared(file: ExportedFile, questions: Questions, expected: Tensor) -> Agreement:
     """Ask the file, and compare its answers with the network's logits, float32 (N, classes)."""
     logits = torch.from_numpy(file.answers(questions.pictures)[0])
     found = measured(logits, questions)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 _HOME = {
     "UNCALIBRATED": "calibration",
     "Calibration": "calibration",
-    "OnnxFile": "onnx_file",
+    "ExportedFile": "exported_file",
     "Predictor": "predictor",
     "Score": "scores",
     "backbone": "features",
     "best_first": "calibration",
     "features_of": "features",
-    "is_onnx_file": "onnx_file",
+    "is_exported_file": "exported_file",
     "logits_of": "predictor",
     "ranks": "scores",
     "score": "scores",
@@ -22,13 +22,13 @@ _HOME = {
 __all__ = [
     "UNCALIBRATED",
     "Calibration",
-    "OnnxFile",
+    "ExportedFile",
     "Predictor",
     "Score",
     "backbone",
     "best_first",
     "features_of",
-    "is_onnx_file",
+    "is_exported_file",
     "logits_of",
     "ranks",
     "score",
@@ -37,8 +37,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from striate.inference.calibration import UNCALIBRATED, Calibration, best_first
+    from striate.inference.exported_file import ExportedFile, is_exported_file
     from striate.inference.features import backbone, features_of
-    from striate.inference.onnx_file import OnnxFile, is_onnx_file
     from striate.inference.predictor import Predictor, logits_of
     from striate.inference.scores import Score, ranks, score, score_of
 

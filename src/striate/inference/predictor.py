@@ -140,6 +140,15 @@ class Predictor:
         with self._lock:
             return answered(self._answer, images, self._device, batch_size, tta)
 
+    def prepare(self, images: Tensor) -> None:
+        """Make the program for batches of this shape now, uint8 (n, H, W, C), unless it has one or there are four."""
+        with self._lock, torch.inference_mode():
+            pixels = images.to(self._device)
+            known = pixels.shape in self._programs or len(self._programs) == MOST_PROGRAMS
+            if self.precision == "float32" and self._has_programs(pixels) and not known:
+                self._seen[pixels.shape] = PATIENCE
+                self._make_program(pixels)
+
     def _answer(self, pixels: Tensor) -> Tensor:
         if self.precision == "auto":
             inputs = self._written.preprocess.normalize(pixels[:1]).to(self._written.dtype)

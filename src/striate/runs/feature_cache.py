@@ -14,10 +14,10 @@ from striate.data import Dataset
 from striate.data.lazy import Images, LazyImages, applied, joined
 from striate.errors import StorageError
 from striate.files import CHECKSUM, cache_folder, read_regular, write_atomic
+from striate.hardware import processor
 from striate.inference import features_of
 from striate.models import head
 from striate.preprocess import Preprocess
-from striate.runs.run import processor
 
 MOST = 10**9  # bytes of all files; the ones used longest ago go first
 MANY = 10_000  # images; of more, mirror images add little and cost as much again

@@ -25,7 +25,7 @@ from striate.data.dataset import conformed
 from striate.data.loading import is_loadable
 from striate.errors import ArgumentError, CheckpointError, DataError
 from striate.files import read_regular
-from striate.hardware import cores
+from striate.hardware import cores, processor
 from striate.inference import Calibration
 from striate.models import Architecture
 from striate.preprocess import Preprocess
@@ -277,19 +277,3 @@ def environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
-
-
-def processor() -> str:
-    """The processor's name and kind, with the vector instructions PyTorch uses on it.
-
-    Machines hide what a processor is called: its family and model tell those apart that round otherwise.
-    """
-    name, kind = platform.processor() or platform.machine(), ""
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        pairs = (line.partition(":") for line in listing.read_text().splitlines())
-        about = {key.strip(): value.strip() for key, _, value in pairs}
-        name = about.get("model name", name)
-        numbers = [f"{key.removeprefix('cpu ')} {about[key]}" for key in ("cpu family", "model") if key in about]
-        kind = ", ".join([*numbers, ""])
-    return f"{name} ({kind}{torch.backends.cpu.get_cpu_capability()})"

@@ -14,9 +14,12 @@ from striate.data import Dataset
 from striate.data.lazy import Images
 from striate.errors import ArgumentError, CheckpointError, ShapeError, StriateError, unknown
 from striate.hardware import pick
-from striate.inference import UNCALIBRATED, Calibration, OnnxFile, is_onnx_file, logits_of
-from striate.inference.onnx_file import opened_file
+from striate.inference import UNCALIBRATED, Calibration, ExportedFile, is_exported_file, logits_of
+from striate.inference.engines import TORCH, Engine, FileEngine, engine_of
+from striate.inference.exported_file import opened_file
+from striate.inference.fastest import fastest_engine
 from striate.inference.predictor import answered
+from striate.inference.runtimes import PRECISIONS, Precision
 from striate.models import PRETRAINED, Architecture, create, evaluating, facts, names
 from striate.preprocess import Preprocess
 from striate.runs.run import Run
@@ -35,7 +38,8 @@ class Trained:
         run: the run that it is from, if any.
         notes: what to know about it, a sentence each.
         calibrations: how its logits become probabilities, by test-time augmentation; see `calibration`.
-        file: the exported file that computes the logits in place of the module, if any.
+        file: the exported file that it is, if any.
+        computing: the engine that computes the logits in place of the module, if any.
     """
 
     name: str
@@ -46,12 +50,13 @@ class Trained:
     run: Run | None = None
     notes: tuple[str, ...] = ()
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
-    file: OnnxFile | None = None
+    file: ExportedFile | None = None
+    computing: Engine | None = None
 
     @classmethod
     def of(
         cls,
-        model: "Trained | Run | OnnxFile | str | Path | nn.Module",
+        model: "Trained | Run | ExportedFile | str | Path | nn.Module",
         *,
         module: nn.Module | None = None,
         preprocess: Preprocess | None = None,
@@ -79,7 +84,7 @@ class Trained:
             model = create(model, weights=PRETRAINED)
         if isinstance(model, nn.Module):
             return cls._of_module(model, preprocess, classes, data if isinstance(data, Dataset) else None)
-        if is_onnx_file(model):
+        if is_exported_file(model):
             return cls._of_file(opened_file(model))
         if isinstance(model, str) and not Path(model).exists() and Path(model).name == model:
             raise ArgumentError(
@@ -93,13 +98,16 @@ class Trained:
         return cls(run.name, model, run.preprocess, run.classes, run.recipe.tta, run, calibrations=found)
 
     @classmethod
-    def _of_file(cls, file: OnnxFile) -> "Trained":
+    def _of_file(cls, file: ExportedFile) -> "Trained":
         card = file.card
         try:
             calibrations = {"none": Calibration.from_dict(card.calibration)} if card.calibration else {}
         except ValueError as error:
             raise CheckpointError(f"{file.name} is damaged: its calibration is not what Striate writes.") from error
-        return cls(card.model, _InFile(file.name), card.preprocess, card.classes, calibrations=calibrations, file=file)
+        return cls(
+            card.model, _InFile(file.name), card.preprocess, card.classes, calibrations=calibrations, file=file,
+            computing=FileEngine(file),
+        )  # fmt: skip
 
     @classmethod
     def _of_module(
@@ -171,12 +179,12 @@ class Trained:
             ShapeError: if the network does not take such images, or its outputs are not as many as the classes.
         """
         tta = self.tta if tta is None else tta
-        if self.file is not None:
-            file = self.file
-            if device == "cuda":
-                raise ArgumentError(f"{file.name}: exported files are computed on the CPU; leave out --device.")
+        if self.computing is not None:
+            if self.file is not None and device == "cuda":
+                raise ArgumentError(f"{self.file.name}: exported files are computed on the CPU; leave out --device.")
+            engine = self.computing
             return answered(
-                lambda pixels: torch.from_numpy(file.answer(pixels.numpy())[0]), images, torch.device("cpu"), None, tta
+                lambda pixels: torch.from_numpy(engine.logits(pixels.numpy())), images, torch.device("cpu"), None, tta
             )
         target = pick(device)
         with self.on(target) as module:
@@ -191,6 +199,40 @@ class Trained:
                 ) from error
         self.check(logits.shape)
         return logits
+
+    def engine(self, name: str = "auto", device: str = "auto", precision: Precision = "float32") -> Engine:
+        """Make the engine that computes its logits, for a service and others that ask often.
+
+        Args:
+            name: "torch", "onnxruntime" or "openvino"; "auto" for the fastest of those that are installed, measured
+                once on a CPU, see `fastest_engine`. An exported file has the engine that it was opened with.
+            device: "auto", "cpu" or "cuda".
+            precision: "float32" or "bfloat16".
+
+        Raises:
+            ArgumentError: for another engine, or one that is not installed or does not compute so.
+            ExportError: if PyTorch can't export the network for the engine.
+        """
+        if precision not in PRECISIONS:
+            raise unknown("precision", precision, PRECISIONS)
+        if self.file is not None:
+            return FileEngine(self.file, precision)
+        target = pick(device)
+        with self.on(torch.device("cpu")) as module:
+            if name == "auto" and target.type == "cpu":
+                return fastest_engine(module, self.preprocess, self.classes, precision)
+            name = TORCH if name == "auto" else name
+            return engine_of(name, module, self.preprocess, self.classes, target, precision)
+
+    def by(self, engine: str, device: str = "auto", precision: Precision = "float32") -> "Trained":
+        """The same network, computed by an engine; see `engine`.
+
+        "auto" is PyTorch here: for a few images, exporting a network takes longer than another engine saves.
+        """
+        usual = engine == "auto" and precision == "float32"
+        if self.file is not None or usual:
+            return self
+        return replace(self, computing=self.engine(TORCH if engine == "auto" else engine, device, precision))
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

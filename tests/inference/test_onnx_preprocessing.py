@@ -1,6 +1,7 @@
 """Preprocessing inside a file gives the pixels of `Preprocess`, up to the rounding of a level."""
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import onnxruntime
@@ -10,16 +11,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from striate.exporting.preprocessing import preprocessing
+from striate.inference.onnx_preprocessing import preprocessing
 from striate.preprocess import Preprocess
 
 CASES = list(itertools.product(("crop", "letterbox", "stretch"), ("bilinear", "bicubic"), (1, 3)))
 
 
-def session(preprocess: Preprocess, kind: str = "image") -> onnxruntime.InferenceSession:
+def session(preprocess: Preprocess, kind: str = "image", by_products: bool = False) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(preprocessing(preprocess, kind).SerializeToString(), options)
+    return onnxruntime.InferenceSession(preprocessing(preprocess, kind, by_products).SerializeToString(), options)
+
+
+def asked(preprocess: Preprocess, program: str) -> Callable[[np.ndarray], np.ndarray]:
+    """The preprocessing of an ONNX file, or of one for OpenVINO, as a function of pictures."""
+    if program == "openvino":
+        import openvino
+
+        content = preprocessing(preprocess, "image", by_products=True).SerializeToString()
+        compiled = openvino.Core().compile_model(openvino.Core().read_model(content), "CPU")
+        return lambda pictures: compiled({"image": pictures})["input"]
+    answer = session(preprocess, by_products=program == "products")
+    return lambda pictures: answer.run(None, {"image": pictures})[0]
 
 
 def levels(preprocess: Preprocess, made: np.ndarray) -> np.ndarray:
@@ -28,20 +41,20 @@ def levels(preprocess: Preprocess, made: np.ndarray) -> np.ndarray:
     return ((made * std + mean) * 255).transpose(1, 2, 0)
 
 
+@pytest.mark.parametrize("program", ["onnxruntime", "products", "openvino"])
 @pytest.mark.parametrize(("fit", "interpolation", "channels"), CASES)
-def test_the_pixels_are_those_of_preprocess(fit: str, interpolation: str, channels: int) -> None:
+def test_the_pixels_are_those_of_preprocess(fit: str, interpolation: str, channels: int, program: str) -> None:
     crop = 0.875 if fit == "crop" else 1.0
     random = np.random.default_rng(0)
     differing = total = 0
     for height, width in ((28, 28), (32, 48)):
         mean, std = (0.4, 0.5, 0.6)[:channels], (0.2, 0.3, 0.25)[:channels]
         preprocess = Preprocess(height, width, channels, fit, mean, std, crop, interpolation)
-        answer = session(preprocess)
+        answer = asked(preprocess, program)
         sizes = [(height, width), (1, 1), (1, 90), (90, 1), *random.integers(1, 150, (20, 2))]
         for high, wide in sizes:
             picture = random.integers(0, 256, (high, wide, random.choice((1, 3))), dtype=np.uint8)
-            (made,) = answer.run(None, {"image": picture[None]})
-            gap = np.abs(levels(preprocess, made[0]) - preprocess.conform(picture))
+            gap = np.abs(levels(preprocess, answer(picture[None])[0]) - preprocess.conform(picture))
             assert gap.max() < 2.1, (picture.shape, height, width)
             differing, total = differing + int((gap > 0.5).sum()), total + gap.size
     assert differing < 0.01 * total

@@ -12,14 +12,15 @@ from onnx import ModelProto, compose, helper, numpy_helper
 from torch import nn
 
 from striate.errors import ExportError
-from striate.exporting.preprocessing import IR, OPSET, preprocessing
-from striate.inference.onnx_file import KEY, Card
+from striate.inference.exported_file import Card, sealed
+from striate.inference.onnx_preprocessing import IR, OPSET, preprocessing
+from striate.inference.runtimes import KEY
 from striate.version import __version__
 
 _LARGEST = 2**31 - 1  # bytes of one file; ONNX keeps larger weights in files beside it
 
 
-def exported(module: nn.Module, card: Card) -> bytes:
+def exported(module: nn.Module, card: Card, by_products: bool = False) -> bytes:
     """Export a network to the bytes of one ONNX file; equal networks and cards give equal bytes.
 
     Its input is `image`, uint8 (N, H, W, C). Its outputs are `logits` and `probabilities`, float32 (N, classes).
@@ -27,12 +28,25 @@ def exported(module: nn.Module, card: Card) -> bytes:
     Args:
         module: from float32 (N, C, height, width) to logits (N, classes), in evaluation mode.
         card: what the file is to say about itself, and how images become its input.
+        by_products: whether images are resized by matrix products, for programs that ignore `antialias`.
 
     Raises:
         ExportError: if PyTorch can't export it, or it is too large for one file.
     """
-    model = _network(module, card)
-    before = compose.add_prefix(preprocessing(card.preprocess, card.input), "preprocess/", rename_inputs=False)
+    return assembled(network(module, card), card, by_products)
+
+
+def assembled(network: ModelProto, card: Card, by_products: bool = False) -> bytes:
+    """Put preprocessing before a network, and probabilities after it; see `exported`.
+
+    Args:
+        network: from `input`, float32 (N, C, height, width), to `logits`; it is changed.
+        card, by_products: see `exported`.
+    """
+    model = network
+    before = compose.add_prefix(
+        preprocessing(card.preprocess, card.input, by_products), "preprocess/", rename_inputs=False
+    )
     (image,), (ready,) = before.graph.input, before.graph.output
     graph = model.graph
     for node in graph.node:
@@ -48,11 +62,11 @@ def exported(module: nn.Module, card: Card) -> bytes:
     if model.ByteSize() > _LARGEST:
         raise ExportError(f"{card.model} has more than 2 GB of weights, which do not fit into one ONNX file.")
     onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString(deterministic=True))
+    return sealed(bytes(model.SerializeToString(deterministic=True)))
 
 
-def _network(module: nn.Module, card: Card) -> ModelProto:
-    """The network alone, from `input` to `logits`, with a batch of any size."""
+def network(module: nn.Module, card: Card) -> ModelProto:
+    """The network alone, from `input` to `logits`, with a batch of any size; see `exported`."""
     preprocess = card.preprocess
     example = torch.zeros(2, preprocess.channels, preprocess.height, preprocess.width)
     copied = copy.deepcopy(module).float().cpu().eval()
