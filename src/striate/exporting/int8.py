@@ -1,12 +1,13 @@
 """8-bit integers in place of a network's floating-point numbers, chosen among calibrations by accuracy.
 
-Weights get a scale for each output channel, and inputs of layers one for the whole tensor: a scale for all channels of
-a layer would cost many networks several points. Weights use seven of their eight bits, as processors without
-instructions for such products (VNNI) add two of them in 16 bits, which may overflow with eight.
+Weights get a scale for each output channel: one for a whole layer would cost many networks several points. Inputs of
+layers have one scale, from the values that images give there. The first and the last layer, the most sensitive, stay
+floating-point where they are small.
 """
 
 import io
 import logging
+import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -34,10 +35,12 @@ from striate.runs.held_out import divided
 CALIBRATION, CHOICE = 128, 1000  # images, at most
 FEWEST = 20  # of either
 BATCH = 16
+SMALL = 0.1  # share of the weights up to which the first and the last layer stay floating-point
+LAYERS = ("Conv", "Gemm", "MatMul")
 CALIBRATIONS: dict[str, dict[str, Any]] = {  # how the range of a layer's inputs is taken from what images give
     "smallest and largest": {"calibrate_method": CalibrationMethod.MinMax},
+    "99.999 % of the values": {"calibrate_method": CalibrationMethod.Percentile, "percentile": 99.999},
     "99.99 % of the values": {"calibrate_method": CalibrationMethod.Percentile, "percentile": 99.99},
-    "99.9 % of the values": {"calibrate_method": CalibrationMethod.Percentile, "percentile": 99.9},
 }
 
 
@@ -100,7 +103,8 @@ def quantized(network: ModelProto, images: Images, preprocess: Preprocess) -> tu
     Raises:
         ExportError: if ONNX Runtime can't convert it.
     """
-    found: dict[str, tuple[float, ModelProto]] = {}
+    expected = _logits(network, images.choice, preprocess)
+    found: dict[str, tuple[float, float, ModelProto]] = {}
     with tempfile.TemporaryDirectory(prefix="striate-") as folder, _quiet():
         given, prepared = str(Path(folder) / "given.onnx"), str(Path(folder) / "prepared.onnx")
         try:
@@ -108,16 +112,18 @@ def quantized(network: ModelProto, images: Images, preprocess: Preprocess) -> tu
             quant_pre_process(given, prepared, skip_symbolic_shape=True)
             for name, options in CALIBRATIONS.items():
                 made = _quantized(prepared, Path(folder) / "int8.onnx", images.calibration, preprocess, options)
-                found[name] = _accuracy(made, images, preprocess), made
+                logits = _logits(made, images.choice, preprocess)
+                right = float((logits.argmax(1) == images.labels.numpy()).mean())
+                found[name] = right, -float(((logits - expected) ** 2).mean()), made
         except Exception as error:  # its errors have no common class of their own
             raise ExportError(f"ONNX Runtime can't convert the network to int8: {error}") from error
-    best = max(found, key=lambda name: found[name][0])  # of equals the first
-    accuracies = ", ".join(f"{accuracy:.1%} by {name}" for name, (accuracy, _) in found.items())
+    best = max(found, key=lambda name: found[name][:2])  # the most accurate, and of those the nearest to the network
+    accuracies = ", ".join(f"{accuracy:.1%} by {name}" for name, (accuracy, _, _) in found.items())
     note = (
         f"int8 ranges from {len(images.calibration):,} training images: {best}, chosen on {len(images.choice):,} "
         f"others ({accuracies})."
     )
-    return found[best][1], note
+    return found[best][2], note
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -152,7 +158,7 @@ def _quantized(
         _Reader(images, preprocess),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
-        reduce_range=True,
+        nodes_to_exclude=_sensitive(onnx.load(prepared)),
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=options["calibrate_method"],
@@ -161,15 +167,23 @@ def _quantized(
     return onnx.load(str(path))
 
 
-def _accuracy(network: ModelProto, images: Images, preprocess: Preprocess) -> float:
+def _sensitive(network: ModelProto) -> list[str]:
+    """The names of the first and the last layer with weights, where these are a small share of all."""
+    sizes = {each.name: math.prod(each.dims) for each in network.graph.initializer}
+    weights = {
+        node.name: max(sizes.get(name, 0) for name in node.input)
+        for node in network.graph.node if node.op_type in LAYERS
+    }  # fmt: skip
+    ends = {*list(weights)[:1], *list(weights)[-1:]}
+    return sorted(name for name in ends if weights[name] <= SMALL * sum(weights.values()))
+
+
+def _logits(network: ModelProto, images: torch.Tensor, preprocess: Preprocess) -> np.ndarray:
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 4
     session = onnxruntime.InferenceSession(network.SerializeToString(), settings, providers=["CPUExecutionProvider"])
-    right = 0
-    for pixels, labels in zip(images.choice.split(BATCH), images.labels.split(BATCH), strict=True):
-        (logits,) = session.run(["logits"], {"input": preprocess.normalize(pixels).numpy()})
-        right += int((logits.argmax(1) == labels.numpy()).sum())
-    return right / len(images.choice)
+    parts = [session.run(["logits"], {"input": preprocess.normalize(part).numpy()})[0] for part in images.split(BATCH)]
+    return np.concatenate(parts)
 
 
 @contextmanager
