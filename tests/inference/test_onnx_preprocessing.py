@@ -1,4 +1,4 @@
-"""Preprocessing inside a file gives the pixels of `Preprocess`, up to the rounding of a level."""
+"""Preprocessing inside a file gives the pixels of `Preprocess`."""
 
 import itertools
 from collections.abc import Callable
@@ -17,21 +17,21 @@ from striate.preprocess import Preprocess
 CASES = list(itertools.product(("crop", "letterbox", "stretch"), ("bilinear", "bicubic"), (1, 3)))
 
 
-def session(preprocess: Preprocess, kind: str = "image", by_products: bool = False) -> onnxruntime.InferenceSession:
+def session(preprocess: Preprocess, kind: str = "image") -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(preprocessing(preprocess, kind, by_products).SerializeToString(), options)
+    return onnxruntime.InferenceSession(preprocessing(preprocess, kind).SerializeToString(), options)
 
 
 def asked(preprocess: Preprocess, program: str) -> Callable[[np.ndarray], np.ndarray]:
-    """The preprocessing of an ONNX file, or of one for OpenVINO, as a function of pictures."""
+    """The preprocessing in a program, as a function of pictures."""
     if program == "openvino":
         import openvino
 
-        content = preprocessing(preprocess, "image", by_products=True).SerializeToString()
+        content = preprocessing(preprocess, "image").SerializeToString()
         compiled = openvino.Core().compile_model(openvino.Core().read_model(content), "CPU")
         return lambda pictures: compiled({"image": pictures})["input"]
-    answer = session(preprocess, by_products=program == "products")
+    answer = session(preprocess)
     return lambda pictures: answer.run(None, {"image": pictures})[0]
 
 
@@ -41,7 +41,7 @@ def levels(preprocess: Preprocess, made: np.ndarray) -> np.ndarray:
     return ((made * std + mean) * 255).transpose(1, 2, 0)
 
 
-@pytest.mark.parametrize("program", ["onnxruntime", "products", "openvino"])
+@pytest.mark.parametrize("program", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize(("fit", "interpolation", "channels"), CASES)
 def test_the_pixels_are_those_of_preprocess(fit: str, interpolation: str, channels: int, program: str) -> None:
     crop = 0.875 if fit == "crop" else 1.0
@@ -55,9 +55,9 @@ def test_the_pixels_are_those_of_preprocess(fit: str, interpolation: str, channe
         for high, wide in sizes:
             picture = random.integers(0, 256, (high, wide, random.choice((1, 3))), dtype=np.uint8)
             gap = np.abs(levels(preprocess, answer(picture[None])[0]) - preprocess.conform(picture))
-            assert gap.max() < 2.1, (picture.shape, height, width)
+            assert gap.max() < 1.1, (picture.shape, height, width)
             differing, total = differing + int((gap > 0.5).sum()), total + gap.size
-    assert differing < 0.01 * total
+    assert differing < (2e-5 if program == "onnxruntime" else 2e-3) * total
 
 
 @settings(max_examples=30)
@@ -83,4 +83,4 @@ def test_a_tensor_is_only_normalised_and_has_one_size() -> None:
     (made,) = answer.run(None, {"image": pixels})
     np.testing.assert_allclose(made, preprocess.normalize(torch.from_numpy(pixels)).numpy(), atol=1e-6)
     assert answer.get_inputs()[0].shape == ["N", 6, 5, 3]
-    assert "Resize" not in {node.op_type for node in preprocessing(preprocess, "tensor").graph.node}
+    assert "MatMul" not in {node.op_type for node in preprocessing(preprocess, "tensor").graph.node}

@@ -173,7 +173,7 @@ def _files(trained: Trained, to: str, card: Card, data: Any, name: str) -> tuple
 
         graph, note = quantized(graph, Images.of(trained, data), card.preprocess)
         notes = (note,)
-    content, weights = assembled(graph, card, by_products=to == "openvino"), None
+    content, weights = assembled(graph, card), None
     if to == "openvino":
         from striate.exporting.openvino import converted
 

@@ -13,7 +13,7 @@ def converted(content: bytes, card: Card) -> tuple[bytes, bytes]:
     """Convert an ONNX file to OpenVINO's format; equal files give equal bytes.
 
     Args:
-        content: the file, whose images are resized by matrix products.
+        content: the file.
         card: what the file says about itself.
 
     Returns:

@@ -21,7 +21,7 @@ from striate.runs import Trained
 from striate.units import percent
 
 LEAST_AGREEMENT = 0.999
-LARGEST_GAP = 0.01  # between logits, as a share of the largest
+LARGEST_GAP = 1e-3  # between logits, as a share of the largest
 MADE_UP = 64  # pictures, where no others are at hand
 SIZES = (0.5, 3.0)  # of their sides, as multiples of the input's
 BATCH = 64  # images of the throughput
@@ -86,7 +86,7 @@ class Agreement:
 
         Raises:
             ExportError: if classes differ for more than one image in a thousand, or on made-up pictures logits by
-                more than a hundredth of the largest.
+                more than a thousandth of the largest.
         """
         if self.accuracy is None:
             fits = self.max_difference <= LARGEST_GAP * self.largest

@@ -80,7 +80,7 @@ class ExportedFile:
 
     Args:
         name: for messages.
-        card: what it says about itself; its `input` is "tensor" where the runtime can't resize as the network needs it.
+        card: what it says about itself.
         runtime: what computes it.
     """
 
@@ -132,8 +132,6 @@ class ExportedFile:
         card = _card(runtime, name)
         if card.checksum != _checksum(content, card.checksum) or card.weights != (weights and sha256(weights)):
             raise CheckpointError(f"{name} is damaged: it is not as it was written.")
-        if engine == "openvino" and weights is None:  # it resizes without the filter, see docs/shipping.md
-            card = card.model_copy(update={"input": "tensor"})
         return cls(name, card, runtime)
 
     def uncalibrated(self, tta: str | None = None) -> str | None:

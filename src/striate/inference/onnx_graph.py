@@ -20,7 +20,7 @@ from striate.version import __version__
 _LARGEST = 2**31 - 1  # bytes of one file; ONNX keeps larger weights in files beside it
 
 
-def exported(module: nn.Module, card: Card, by_products: bool = False) -> bytes:
+def exported(module: nn.Module, card: Card) -> bytes:
     """Export a network to the bytes of one ONNX file; equal networks and cards give equal bytes.
 
     Its input is `image`, uint8 (N, H, W, C). Its outputs are `logits` and `probabilities`, float32 (N, classes).
@@ -28,25 +28,22 @@ def exported(module: nn.Module, card: Card, by_products: bool = False) -> bytes:
     Args:
         module: from float32 (N, C, height, width) to logits (N, classes), in evaluation mode.
         card: what the file is to say about itself, and how images become its input.
-        by_products: whether images are resized by matrix products, for programs that ignore `antialias`.
 
     Raises:
         ExportError: if PyTorch can't export it, or it is too large for one file.
     """
-    return assembled(network(module, card), card, by_products)
+    return assembled(network(module, card), card)
 
 
-def assembled(network: ModelProto, card: Card, by_products: bool = False) -> bytes:
+def assembled(network: ModelProto, card: Card) -> bytes:
     """Put preprocessing before a network, and probabilities after it; see `exported`.
 
     Args:
         network: from `input`, float32 (N, C, height, width), to `logits`; it is changed.
-        card, by_products: see `exported`.
+        card: see `exported`.
     """
     model = network
-    before = compose.add_prefix(
-        preprocessing(card.preprocess, card.input, by_products), "preprocess/", rename_inputs=False
-    )
+    before = compose.add_prefix(preprocessing(card.preprocess, card.input), "preprocess/", rename_inputs=False)
     (image,), (ready,) = before.graph.input, before.graph.output
     graph = model.graph
     for node in graph.node:
