@@ -11,7 +11,7 @@ from striate.cli.options import Json, MaxPixels, OtherData, TrainedModel, fetch_
 
 def export(
     run: TrainedModel,
-    to: Annotated[str, typer.Option(help="The format: onnx or openvino.")] = "onnx",
+    to: Annotated[str, typer.Option(help="The format: onnx, openvino, or hf for the Hugging Face hub.")] = "onnx",
     out: Annotated[
         Path | None,
         typer.Option(help="The file; model.onnx or model.xml in the run's folder, or NAME.onnx here, if not given."),

@@ -1,12 +1,14 @@
 """Export of a network: the file is written only after it has answered as the network does."""
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from striate.errors import ArgumentError, DataError, unknown
 from striate.evaluation.samples import network_and_data, samples_of
@@ -20,6 +22,8 @@ from striate.runs import Run, Trained
 from striate.version import __version__
 
 SUFFIXES = {"onnx": ONNX, "openvino": OPENVINO}
+FOLDER = "hf"
+FORMATS = (*SUFFIXES, FOLDER)
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 INPUTS: tuple[Input, ...] = get_args(Input)
 MAX_LOSS = 0.5  # percentage points that int8 may lose, unless the user says otherwise
@@ -67,8 +71,10 @@ def export(
 
     Args:
         run: a run or its folder, the name of a model with published weights, or a module.
-        to: the format: "onnx", or "openvino" for an .xml file with a .bin file of weights beside it.
-        out: the file; by default model.onnx or model.xml in the run's folder, or NAME.onnx or NAME.xml here.
+        to: the format: "onnx"; "openvino" for an .xml file with a .bin file of weights beside it; "hf" for a folder
+            that timm and the Hugging Face hub understand, which commands of Striate do not take in place of a run.
+        out: the file or folder; by default model.onnx, model.xml or hf in the run's folder, or NAME.onnx, NAME.xml or
+            NAME-hf here.
         input: "image" for pictures of any size; "tensor" for those of the network's own size and channels, for programs
             that can't resize as the network needs it. Both are normalised by the file.
         int8: compute with 8-bit integers, in files of about a quarter of the size: ranges are taken from training
@@ -86,8 +92,10 @@ def export(
         CheckpointError: if the run has no usable weights.
         StorageError: if the file can't be written.
     """
-    if to not in SUFFIXES:
-        raise unknown("format", to, SUFFIXES)
+    if to not in FORMATS:
+        raise unknown("format", to, FORMATS)
+    if to == FOLDER and (int8 or input != "image"):
+        raise ArgumentError("to=hf keeps the network's own weights: leave out int8 and input.")
     if input not in INPUTS:
         raise unknown("input", input, INPUTS)
     if not 0 <= max_loss <= 100:
@@ -96,34 +104,47 @@ def export(
     trained, data = network_and_data(run, data, module=model, preprocess=preprocess, classes=classes)
     if trained.file is not None:
         raise ArgumentError(f"{trained.file.name} is an exported file already: name the run.")
-    path = Path(out) if out is not None else _usual_place(trained, SUFFIXES[to])
-    if path.suffix.lower() != SUFFIXES[to] or path.is_dir():
+    path = Path(out) if out is not None else _usual_place(trained, to)
+    if to in SUFFIXES and (path.suffix.lower() != SUFFIXES[to] or path.is_dir()):
         raise ArgumentError(f"{path}: the file's name must end in {SUFFIXES[to]}, so that other commands know it.")
     questions, notes = _questions(trained, data, input, int8)
     expected = verification.answered(trained, questions)
     own = verification.measured(expected, questions)
-    files, more = _files(trained, to, _card(trained, input, own, int8), data, path.name)
-    agreement = verification.compared(files.opened, questions, expected)
+    card = _card(trained, input, own, int8)
+    if to == FOLDER:
+        return _folder(path, trained, card, questions, expected, notes)
+    files, more = _files(trained, to, card, data, path.name)
+    logits = torch.from_numpy(files.opened.answers(questions.pictures)[0])
+    agreement = verification.compared(logits, questions, expected)
     if int8:
         agreement.check_loss(trained.name, own, max_loss)
     else:
         agreement.check(trained.name)
-    result = _result(path, to, files, trained, questions, agreement, own, (*notes, *more))
+    some, opened = questions.pixels[: verification.BATCH], files.opened
+    latency, throughput = verification.speeds(lambda pixels: opened.answer(pixels.numpy()), some)
+    latency_run, throughput_run = verification.speeds(lambda pixels: trained.logits(pixels, "cpu", tta="none"), some)
+    result = replace(
+        _result(path, to, card, len(files.content) + len(files.weights or b""), questions, agreement, (*notes, *more)),
+        opset=_opset(), latency_ms=latency, latency_ms_run=latency_run, throughput=throughput,
+        throughput_run=throughput_run,
+    )  # fmt: skip
     files.write(path)
     return result
 
 
 def _check_packages(to: str) -> None:
+    if to == FOLDER:
+        return
     extras = {**dict.fromkeys(PACKAGES, "onnx"), **({"openvino": "openvino"} if to == "openvino" else {})}
     for name, extra in extras.items():
         if find_spec(name) is None:
             raise ArgumentError(f"exporting to {to} needs {name}: pip install 'striate[{extra}]'.")
 
 
-def _usual_place(trained: Trained, suffix: str) -> Path:
+def _usual_place(trained: Trained, to: str) -> Path:
     if trained.run is not None:
-        return trained.run.path / f"model{suffix}"
-    return Path(f"{trained.name.partition(':')[0]}{suffix}")
+        return trained.run.path / (FOLDER if to == FOLDER else f"model{SUFFIXES[to]}")
+    return Path(trained.name.partition(":")[0] + SUFFIXES.get(to, f"-{FOLDER}"))
 
 
 def _questions(trained: Trained, data: Any, kind: Input, int8: bool) -> tuple[Questions, tuple[str, ...]]:
@@ -181,27 +202,49 @@ def _files(trained: Trained, to: str, card: Card, data: Any, name: str) -> tuple
     return _Files(content, weights, ExportedFile.of(content, name, weights)), notes
 
 
+def _folder(
+    path: Path,
+    trained: Trained,
+    card: Card,
+    questions: Questions,
+    expected: Tensor,
+    notes: tuple[str, ...],
+) -> Export:
+    """Write a folder for the hub, once the weights in it, read again, have given the network's logits."""
+    from striate.exporting import hugging_face
+
+    files = hugging_face.folder_files(trained, card)
+    module = copy.deepcopy(trained.module)
+    module.load_state_dict(hugging_face.reopened(trained, files[hugging_face.WEIGHTS]))
+    logits = replace(trained, module=module).logits(questions.pixels, "cpu", tta="none")
+    agreement = verification.compared(logits, questions, expected)
+    agreement.check(trained.name)
+    hugging_face.write(path, files)
+    return _result(path, FOLDER, card, sum(map(len, files.values())), questions, agreement, notes)
+
+
+def _opset() -> int:
+    from striate.inference.onnx_preprocessing import OPSET
+
+    return OPSET
+
+
 def _result(
     path: Path,
     to: str,
-    files: _Files,
-    trained: Trained,
+    card: Card,
+    size: int,
     questions: Questions,
     agreement: Agreement,
-    own: Measured | None,
     notes: tuple[str, ...],
 ) -> Export:
-    from striate.inference.onnx_preprocessing import OPSET
-
-    some, opened = questions.pixels[: verification.BATCH], files.opened
-    latency, throughput = verification.speeds(lambda pixels: opened.answer(pixels.numpy()), some)
-    latency_run, throughput_run = verification.speeds(lambda pixels: trained.logits(pixels, "cpu", tta="none"), some)
+    own = card.measured
     return Export(
         path=path,
         format=to,
-        precision=opened.card.precision,
-        bytes=len(files.content) + len(files.weights or b""),
-        opset=OPSET,
+        precision=card.precision,
+        bytes=size,
+        opset=None,
         agreement=agreement.share,
         max_difference=agreement.max_difference,
         largest_logit=agreement.largest,
@@ -210,9 +253,9 @@ def _result(
         accuracy=agreement.accuracy,
         interval=agreement.interval,
         accuracy_run=own.accuracy if own else None,
-        latency_ms=latency,
-        latency_ms_run=latency_run,
-        throughput=throughput,
-        throughput_run=throughput_run,
+        latency_ms=None,
+        latency_ms_run=None,
+        throughput=None,
+        throughput_run=None,
         notes=notes,
     )

@@ -14,7 +14,7 @@ from striate.errors import ExportError
 from striate.evaluation.metrics import wilson_interval
 from striate.evaluation.samples import Samples
 from striate.inference import best_first
-from striate.inference.exported_file import ExportedFile, Input, Measured
+from striate.inference.exported_file import Input, Measured
 from striate.preprocess import Preprocess
 from striate.resizing import picture_of, resized_by_pillow
 from striate.runs import Trained
@@ -139,9 +139,8 @@ def measured(logits: Tensor, questions: Questions) -> Measured | None:
     return Measured(accuracy=right / n, interval=wilson_interval(right, n), n=n, split=questions.split)
 
 
-def compared(file: ExportedFile, questions: Questions, expected: Tensor) -> Agreement:
-    """Ask the file, and compare its answers with the network's logits, float32 (N, classes)."""
-    logits = torch.from_numpy(file.answers(questions.pictures)[0])
+def compared(logits: Tensor, questions: Questions, expected: Tensor) -> Agreement:
+    """Compare a file's logits with the network's, both float32 (N, classes)."""
     found = measured(logits, questions)
     return Agreement(
         n=len(logits),
