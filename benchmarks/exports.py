@@ -32,7 +32,7 @@ from striate.inference.fastest import MANY, fastest
 from striate.inference.onnx_graph import exported
 from striate.models import evaluating, facts, names
 
-CLASSES = tuple(map(str, range(100)))
+CLASSES = tuple(map(str, range(10)))
 ENGINE_MODELS = ("fashion_cnn", "resnet18", "resnet50", "efficientnet_lite0")
 PHOTOGRAPH = striate.Preprocess(224, 224, 3, "crop", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.875)
 SIZE = (375, 500)  # of photographs: height and width
@@ -47,16 +47,18 @@ class Case:
     preprocess: striate.Preprocess
 
     def module(self, classes: int = len(CLASSES)) -> nn.Module:
-        """Make it, with disturbed weights."""
+        """Make it, with disturbed weights, and running statistics of the pictures it is asked about."""
         size = (self.preprocess.height, self.preprocess.width)
-        module = striate.create(self.model, classes, self.preprocess.channels, size).eval()
+        module = striate.create(self.model, classes, self.preprocess.channels, size)
         generator = seeding.generator(0, "disturbed")
         for parameter in module.parameters():
             parameter.data += 0.02 * torch.randn(parameter.shape, generator=generator)
-        for name, buffer in module.named_buffers():
-            if name.endswith("running_var"):
-                buffer *= 0.5 + torch.rand(buffer.shape, generator=generator)
-        return module
+        for part in module.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.momentum = None  # the batch's own statistics: deep networks would explode with others
+        with torch.no_grad():
+            module.train()(self.preprocess.normalize(asked(self.preprocess)[1]))
+        return module.eval()
 
 
 def cases(chosen: list[str]) -> Iterator[Case]:
@@ -90,6 +92,12 @@ def pictures(preprocess: striate.Preprocess, count: int) -> list[np.ndarray]:
     return found
 
 
+def asked(preprocess: striate.Preprocess) -> tuple[list[np.ndarray], torch.Tensor]:
+    """The pictures that models are asked about, and the same as pixels of the network's size."""
+    found = pictures(preprocess, 8)
+    return found, torch.from_numpy(np.stack([preprocess.conform(picture) for picture in found]))
+
+
 def models(chosen: list[str]) -> None:
     """Print the agreement of every model with its file."""
     print("| model | input | same class | largest difference / largest logit |\n|---|---|---:|---:|", flush=True)
@@ -101,9 +109,8 @@ def models(chosen: list[str]) -> None:
             print(f"| {case.model} | {preprocess.height}×{preprocess.width} | not made: {error} | |", flush=True)
             continue
         card = Card(format=FORMAT, striate="", model=case.model, input="image", classes=CLASSES, preprocess=preprocess)
-        asked = pictures(preprocess, 8)
-        logits = ExportedFile.of(exported(module, card), case.model).answers(asked)[0]
-        pixels = torch.from_numpy(np.stack([preprocess.conform(picture) for picture in asked]))
+        found, pixels = asked(preprocess)
+        logits = ExportedFile.of(exported(module, card), case.model).answers(found)[0]
         with torch.inference_mode(), evaluating(module):
             expected = module(preprocess.normalize(pixels)).numpy()
         if not (expected != expected[0]).any():
@@ -172,13 +179,13 @@ def main() -> None:
     parser.add_argument("table", choices=("models", "files", "engines"))
     parser.add_argument("names", nargs="*", metavar="NAME|RUN")
     parser.add_argument("--seconds", type=float, default=4.0, help="for each engine and batch")
-    asked = parser.parse_args()
+    given = parser.parse_args()
     tables: dict[str, Callable[[], None]] = {
-        "models": lambda: models(asked.names),
-        "files": lambda: files(asked.names),
-        "engines": lambda: engines(asked.names, asked.seconds),
+        "models": lambda: models(given.names),
+        "files": lambda: files(given.names),
+        "engines": lambda: engines(given.names, given.seconds),
     }
-    tables[asked.table]()
+    tables[given.table]()
 
 
 if __name__ == "__main__":
