@@ -14,9 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from striate.data.dataset import Dataset
 from striate.data.lazy import Images, LazyImages
@@ -59,6 +56,9 @@ def copies(
     same = _are_same(compared, pairs, _limits(compared)[1])
     rows = np.concatenate([np.arange(count), pairs[same, 0]])
     columns = np.concatenate([original, pairs[same, 1]])
+    from scipy.sparse import coo_array  # here, as every command imports this module, and few look for copies
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(count, count))
     groups: np.ndarray = connected_components(graph, directed=False)[1]
     return groups.astype(np.int64)
@@ -157,6 +157,8 @@ def _candidates(thumbnails: np.ndarray, correlation: float, since: int) -> np.nd
     places = units @ directions[:, -_DIRECTIONS:]
     neighbours = min(_NEIGHBOURS, len(pictures) - 1) + 1
     first = int(np.searchsorted(pictures, since))
+    from scipy.spatial import cKDTree
+
     _, found = cKDTree(places).query(places[first:], neighbours, distance_upper_bound=radius, workers=-1)
     one, rank = np.nonzero(found < len(pictures))
     one, other = one + first, found[one, rank]

@@ -40,7 +40,7 @@ TEMPLATES = Recipe(
     clip_norm=0,
     loss="cross-entropy",
 )
-SMALL_FILTERS = Recipe(name="small filters", steps="500", batch_size=64, learning_rate=0.02, loss="cross-entropy")
+SMALL_FILTERS = Recipe(name="small filters", steps="250", batch_size=64, learning_rate=0.02, loss="cross-entropy")
 # Student's t for a 95 % interval, by the number of seeds.
 _T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 MOST_SEEDS = max(_T)
