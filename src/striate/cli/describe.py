@@ -1,5 +1,6 @@
-"""`striate describe`: a network's architecture as a table."""
+"""`striate describe`: a network's architecture as a table, and as a picture."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,15 +18,22 @@ def describe(
     antialias: Antialias = False,
     as_json: Json = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    svg: Annotated[Path | None, typer.Option(help="Draw the architecture into this file, as SVG, too.")] = None,
 ) -> None:
     """Print a network's layers: sizes, windows, activations, parameters, connections and multiply-adds."""
-    from striate.cli.console import show, show_json
+    from striate.cli.console import say, show, show_json
     from striate.errors import ArgumentError
+    from striate.files import write_atomic
+    from striate.inspection import architecture_svg
     from striate.inspection import describe as describe_model
 
     if as_json and as_markdown:
         raise ArgumentError("--json and --markdown: choose one of them.")
-    table = describe_model(network_of(target, antialias, classes, channels, image_size))
+    network = network_of(target, antialias, classes, channels, image_size)
+    table = describe_model(network)
+    if svg is not None:
+        write_atomic(svg, architecture_svg(network).encode())
+        say(f"The picture of the architecture is {svg}.")
     if as_json:
         show_json(table.to_dict())
     else:

@@ -12,6 +12,7 @@ from striate.inspection.invariances.measure import invariance
 from striate.inspection.invariances.result import Curve, Invariance, Point
 from striate.inspection.receptive_fields import EffectiveField, effective_field, receptive_fields
 from striate.inspection.structure.describe import describe
+from striate.inspection.structure.picture import architecture_svg
 from striate.inspection.structure.table import ArchitectureTable, LayerRow
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Point",
     "Saving",
     "advise",
+    "architecture_svg",
     "audit",
     "describe",
     "effective_field",
