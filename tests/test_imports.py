@@ -71,6 +71,7 @@ FENCES = {
 READERS = (
     *("files.py", "hardware.py", "models/weights/imagenet.py", "reports/rendering.py"),
     "reports/depthwise_page.py",
+    "exporting/web/page.py",
     "data/images/named.py",  # a pipe that the user names
 )
 

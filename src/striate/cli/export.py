@@ -11,10 +11,12 @@ from striate.cli.options import Json, MaxPixels, OtherData, TrainedModel, fetch_
 
 def export(
     run: TrainedModel,
-    to: Annotated[str, typer.Option(help="The format: onnx, openvino, or hf for the Hugging Face hub.")] = "onnx",
+    to: Annotated[str, typer.Option(help="The format: onnx, openvino, web for a page, or hf for the hub.")] = "onnx",
     out: Annotated[
         Path | None,
-        typer.Option(help="The file; model.onnx or model.xml in the run's folder, or NAME.onnx here, if not given."),
+        typer.Option(
+            help="The file; model.onnx, .xml or .html in the run's folder, or NAME.onnx … here, if not given."
+        ),
     ] = None,
     input: Annotated[
         str, typer.Option(help="image: pictures of any size; tensor: those of the network's own size only.")

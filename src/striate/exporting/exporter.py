@@ -21,7 +21,7 @@ from striate.preprocess import Preprocess
 from striate.runs import Run, Trained
 from striate.version import __version__
 
-SUFFIXES = {"onnx": ONNX, "openvino": OPENVINO}
+SUFFIXES = {"onnx": ONNX, "openvino": OPENVINO, "web": ".html"}
 FOLDER = "hf"
 FORMATS = (*SUFFIXES, FOLDER)
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -71,10 +71,11 @@ def export(
 
     Args:
         run: a run or its folder, the name of a model with published weights, or a module.
-        to: the format: "onnx"; "openvino" for an .xml file with a .bin file of weights beside it; "hf" for a folder
-            that timm and the Hugging Face hub understand, which commands of Striate do not take in place of a run.
-        out: the file or folder; by default model.onnx, model.xml or hf in the run's folder, or NAME.onnx, NAME.xml or
-            NAME-hf here.
+        to: the format: "onnx"; "openvino" for an .xml file with a .bin file of weights beside it; "web" for one HTML
+            file in which the network runs, see `striate.exporting.web.page`; "hf" for a folder that timm and the
+            Hugging Face hub understand. Commands of Striate do not take the last two in place of a run.
+        out: the file or folder; by default model.onnx, model.xml, model.html or hf in the run's folder, or NAME.onnx,
+            NAME.xml, NAME.html or NAME-hf here.
         input: "image" for pictures of any size; "tensor" for those of the network's own size and channels, for programs
             that can't resize as the network needs it. Both are normalised by the file.
         int8: compute with 8-bit integers, in files of about a quarter of the size: ranges are taken from training
@@ -100,20 +101,26 @@ def export(
         raise unknown("input", input, INPUTS)
     if not 0 <= max_loss <= 100:
         raise ArgumentError(f"max_loss={max_loss}: expected percentage points, 0 to 100.")
+    if to == "web" and (int8 or input != "image"):
+        raise ArgumentError("a page takes pictures of any size and computes in float32: leave input and int8 out.")
     _check_packages(to)
     trained, data = network_and_data(run, data, module=model, preprocess=preprocess, classes=classes)
     if trained.file is not None:
         raise ArgumentError(f"{trained.file.name} is an exported file already: name the run.")
     path = Path(out) if out is not None else _usual_place(trained, to)
     if to in SUFFIXES and (path.suffix.lower() != SUFFIXES[to] or path.is_dir()):
-        raise ArgumentError(f"{path}: the file's name must end in {SUFFIXES[to]}, so that other commands know it.")
+        raise ArgumentError(f"{path}: the file's name must end in {SUFFIXES[to]}, so that other programs know it.")
     questions, notes = _questions(trained, data, input, int8)
     expected = verification.answered(trained, questions)
     own = verification.measured(expected, questions)
     card = _card(trained, input, own, int8)
     if to == FOLDER:
         return _folder(path, trained, card, questions, expected, notes)
-    files, more = _files(trained, to, card, data, path.name)
+    more: tuple[str, ...] = ()
+    if to == "web":
+        files = _page(trained, card, questions)
+    else:
+        files, more = _files(trained, to, card, data, path.name)
     logits = torch.from_numpy(files.opened.answers(questions.pictures)[0])
     agreement = verification.compared(logits, questions, expected)
     if int8:
@@ -200,6 +207,13 @@ def _files(trained: Trained, to: str, card: Card, data: Any, name: str) -> tuple
 
         content, weights = converted(content, card)
     return _Files(content, weights, ExportedFile.of(content, name, weights)), notes
+
+
+def _page(trained: Trained, card: Card, questions: Questions) -> _Files:
+    from striate.exporting.web import page
+
+    made = page(trained, card, None if questions.labels is None else (questions.pixels, questions.labels))
+    return _Files(made.content, None, made.file)
 
 
 def _folder(

@@ -7,7 +7,7 @@ from typing import Any
 
 from striate.units import aligned, percent, readable
 
-TITLES = {"onnx": "ONNX", "openvino": "OpenVINO", "hf": "for the Hugging Face hub"}
+TITLES = {"onnx": "ONNX", "openvino": "OpenVINO", "web": "a page with an ONNX graph", "hf": "for the Hugging Face hub"}
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Export:
 
     Args:
         path: the file, or the folder for the Hugging Face hub.
-        format: "onnx", "openvino" or "hf".
+        format: "onnx", "openvino", "web" or "hf".
         precision: "float32" or "int8".
         bytes: the size, with that of the weights beside it.
         opset: the version of ONNX's operators; `None` where there are none.

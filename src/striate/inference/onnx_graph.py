@@ -3,13 +3,14 @@
 import copy
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import onnx
 import torch
 from onnx import ModelProto, compose, helper, numpy_helper
-from torch import nn
+from torch import Tensor, nn
 
 from striate.errors import ExportError
 from striate.inference.exported_file import Card, sealed
@@ -62,27 +63,49 @@ def assembled(network: ModelProto, card: Card) -> bytes:
     return sealed(bytes(model.SerializeToString(deterministic=True)))
 
 
-def network(module: nn.Module, card: Card) -> ModelProto:
-    """The network alone, from `input` to `logits`, with a batch of any size; see `exported`."""
+def network(module: nn.Module, card: Card, also: Sequence[str] = ()) -> ModelProto:
+    """The network alone, from `input` to `logits`, with a batch of any size; see `exported`.
+
+    Args:
+        also: names of what the module gives behind the logits, if it gives a tuple; further outputs.
+    """
     preprocess = card.preprocess
     example = torch.zeros(2, preprocess.channels, preprocess.height, preprocess.width)
     copied = copy.deepcopy(module).float().cpu().eval()
     try:
-        with _quiet(), torch.no_grad():
-            program = torch.onnx.export(
-                copied, (example,), dynamo=True, opset_version=OPSET, verbose=False,
-                input_names=["input"], output_names=["logits"], dynamic_shapes=({0: torch.export.Dim("N")},),
-            )  # fmt: skip
+        model = to_onnx(copied, (example,), ["input"], ["logits", *also], ({0: torch.export.Dim("N")},))
     except Exception as error:  # its own, those of torch.export, and whatever a module raises
         cause = error.__cause__ or error
         reason = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
         raise ExportError(f"PyTorch can't export {card.model} to ONNX: {reason}") from error
-    if program is None:
-        raise ExportError(f"PyTorch can't export {card.model} to ONNX.")
-    model: ModelProto = program.model_proto
     found = {each.domain: each.version for each in model.opset_import}.get("")
     if found != OPSET:  # it takes another one where an operator needs it, and does not say so
         raise ExportError(f"{card.model} needs version {found} of ONNX's operators; files have {OPSET}.")
+    return model
+
+
+def to_onnx(
+    module: nn.Module, examples: tuple[Tensor, ...], inputs: list[str], outputs: list[str], shapes: Any = None
+) -> ModelProto:
+    """Export a module to ONNX as PyTorch does, without a word.
+
+    Args:
+        module: from tensors to a tensor, or to several.
+        examples: its inputs.
+        inputs, outputs: names of both.
+        shapes: which axes may have other lengths, as `torch.export` takes them.
+
+    Raises:
+        Exception: any of PyTorch's or the module's own, if it can't be exported.
+    """
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            module, examples, dynamo=True, opset_version=OPSET, verbose=False,
+            input_names=inputs, output_names=outputs, dynamic_shapes=shapes,
+        )  # fmt: skip
+    if program is None:
+        raise ExportError("it gives no reason.")
+    model: ModelProto = program.model_proto
     return model
 
 

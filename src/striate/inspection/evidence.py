@@ -26,8 +26,8 @@ MOST_FIELDS = 6
 SIMILAR = 0.7  # a correlation above which an attribution hardly depends on what was learned
 
 
-def stages(model: nn.Module, input_shape: tuple[int, int, int]) -> list[Call]:
-    """Choose the layers to show: those with feature maps, in order.
+def stages(model: nn.Module, input_shape: tuple[int, int, int], *, dense: bool = False) -> list[Call]:
+    """Choose the layers to show: those with feature maps, in order, and with `dense` those of single values, too.
 
     A layer whose output a normalisation or activation then changes is left out. Of a network with many layers its
     blocks are shown instead, as deep down as `MOST_LAYERS` allows; where it has no blocks, every n-th layer is taken.
@@ -35,7 +35,7 @@ def stages(model: nn.Module, input_shape: tuple[int, int, int]) -> list[Call]:
     calls = {call.name: call for call in trace(model, input_shape, every=True) if call.name and not call.unchanged}
     leaves = {name for name, _ in layers_of(model)}
     depths = range(1, 1 + max((name.count(".") + 1 for name in calls), default=0))
-    cuts = [_settled([call for name, call in calls.items() if _in_cut(name, depth, leaves)]) for depth in depths]
+    cuts = [_settled([call for name, call in calls.items() if _in_cut(name, depth, leaves)], dense) for depth in depths]
     fitting = [cut for cut in cuts if len(cut) <= MOST_LAYERS]
     best = max(fitting, key=len, default=[])
     larger = [cut for cut in cuts if len(cut) > MOST_LAYERS]
@@ -51,15 +51,20 @@ def _in_cut(name: str, depth: int, leaves: set[str]) -> bool:
     return deep == depth or (deep < depth and name in leaves)
 
 
-def _settled(calls: list[Call]) -> list[Call]:
-    """The calls with feature maps that the next call does not merely change value by value."""
+def _settled(calls: list[Call], dense: bool) -> list[Call]:
+    """The calls with feature maps, or values, that the next call does not merely change value by value."""
     following = [*calls[1:], None]
     return [
         call
         for call, after in zip(calls, following, strict=True)
-        if has_feature_maps(call)
+        if (has_feature_maps(call) or (dense and _has_values(call)))
         and not (after is not None and after.output_shape == call.output_shape and _merely_changes(after.module))
     ]
+
+
+def _has_values(call: Call) -> bool:
+    """Tell whether a call made one value a unit, and did not merely put others in a row."""
+    return math.prod(call.output_shape[2:]) == 1 < len(call.output_shape) and not isinstance(call.module, nn.Flatten)
 
 
 def _merely_changes(module: nn.Module) -> bool:
