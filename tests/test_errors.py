@@ -14,6 +14,7 @@ EXIT_CODES = {
     "RunError": 1,
     "DivergedError": 1,
     "StorageError": 1,
+    "LostProcessError": 1,
     "InterruptedRunError": 130,
 }
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1] / "src" / "striate"
 # Lowest first. What stands on one line may import the lines above it, and nothing beside it.
 LEVELS = (
     ("errors",),  # everybody raises them, so they stand below their level's other two
-    ("download", "files", "hardware", "resizing", "seeding", "types", "units", "version"),
+    ("download", "files", "hardware", "processes", "resizing", "seeding", "types", "units", "version"),
     ("preprocess", "layers", "drawing"),
     ("data", "augmentation", "models"),
     ("acceleration",),

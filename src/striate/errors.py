@@ -10,6 +10,7 @@ StriateError                    exit code 2: the request can't be met as it stan
 └── RunError                    exit code 1: a run that had begun could not go on
     ├── DivergedError           the loss became NaN or infinite
     ├── StorageError            a file could not be written (a full disk, no permission)
+    ├── LostProcessError        another process of the run has ended, or can't be reached
     └── InterruptedRunError     exit code 130: Ctrl-C or SIGTERM; everything is saved
 """
 
@@ -72,6 +73,10 @@ class DivergedError(RunError):
 
 class StorageError(RunError):
     """A file could not be written."""
+
+
+class LostProcessError(RunError):
+    """Another process of the run has ended, or can't be reached any more."""
 
 
 class InterruptedRunError(RunError):
