@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from striate import seeding
 from striate.data import Dataset, Split
+from striate.layers import StochasticDepth
 from striate.training import Recipe
 
 CLASSES = ("cross", "bar", "dot")
@@ -46,3 +47,19 @@ class Dropping(nn.Module):
 def recipe(**settings: object) -> Recipe:
     """Two epochs of seven steps, the last of them short."""
     return Recipe(**{"epochs": 2, "batch_size": 16, "augment": "flip,shift=0.1,rotate=5", **settings})
+
+
+class Normalized(nn.Module):
+    """Two convolutions with batch normalisation, and stochastic depth: (N, 1, 8, 8) to (N, 3)."""
+
+    def __init__(self, seed: int = 0):
+        super().__init__()
+        with seeding.scoped(seed, "weights"):
+            self.first = nn.Sequential(nn.Conv2d(1, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU())
+            self.second = nn.Sequential(nn.Conv2d(6, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.ReLU())
+            self.depth = StochasticDepth(0.3)
+            self.output = nn.Linear(6, len(CLASSES))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        return self.output((x + self.depth(self.second(x))).mean((2, 3)))

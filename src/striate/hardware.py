@@ -167,6 +167,8 @@ def keep_memory() -> bool:
 def pick(name: str = "auto") -> "torch.device":
     """Return the device for "auto" (a GPU if there is one), "cpu" or "cuda".
 
+    Of several processes that torchrun starts on a machine, each gets the GPU of its own number.
+
     Raises:
         ArgumentError: for another name, or for "cuda" where PyTorch finds no GPU.
     """
@@ -176,7 +178,10 @@ def pick(name: str = "auto") -> "torch.device":
         raise ArgumentError(f"device '{name}': use one of {', '.join(DEVICES)}.")
     if name == "cuda" and not torch.cuda.is_available():
         raise ArgumentError("device 'cuda': PyTorch finds no GPU here; use --device cpu or auto.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    own = os.environ.get("LOCAL_RANK", "")
+    return torch.device("cuda", int(own) % torch.cuda.device_count()) if own.isdecimal() else torch.device("cuda")
 
 
 _starting = threading.Lock()

@@ -16,7 +16,8 @@ from strategies import quick
 from striate.augmentation import parse
 from striate.data import LazyImages, Split
 from striate.data import loader as module
-from striate.data.loader import Loader, MemoryPool, Prefetcher
+from striate.data.loader import Loader
+from striate.data.prefetch import MemoryPool, Prefetcher
 from striate.errors import ArgumentError, DataError
 from striate.hardware import single_core_threads
 from striate.preprocess import Preprocess

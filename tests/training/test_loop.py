@@ -10,7 +10,7 @@ from torch import nn
 
 from striate.augmentation import parse
 from striate.data import Split
-from striate.data.loader import Loader
+from striate.data.loader import Batch, Loader
 from striate.errors import DivergedError
 from striate.inference import score
 from striate.layers import StochasticDepth
@@ -296,7 +296,8 @@ class _Softened:
 
     def __init__(self, batches):
         self._batches, self.steps_per_epoch, self.device = batches, batches.steps_per_epoch, batches.device
+        self.batch_length = batches.batch_length
 
-    def __getitem__(self, step):
-        batch = self._batches[step]
-        return batch.inputs, 0.1 + 0.8 * torch.eye(2)[batch.targets]
+    def parts(self, step):
+        (batch,) = self._batches.parts(step)
+        return (Batch(batch.inputs, 0.1 + 0.8 * torch.eye(2)[batch.targets]),)

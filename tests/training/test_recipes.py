@@ -148,7 +148,7 @@ def test_images_are_set_aside_only_where_no_others_calibrate():
 
 
 def test_what_was_chosen_stays():
-    chosen = Recipe(loss="cross-entropy", augment="none", precision="bfloat16", epochs=3)
+    chosen = Recipe(loss="cross-entropy", augment="none", precision="bfloat16", epochs=3, shards=2, sync="ddp")
     assert chosen.resolved("map", dataset(mirror=True)) == chosen
 
 

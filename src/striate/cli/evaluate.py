@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from striate.cli import launch
 from striate.cli.console import say, show, show_json
 from striate.cli.options import (
     Device,
@@ -12,6 +13,7 @@ from striate.cli.options import (
     MaxPixels,
     OtherData,
     Precision,
+    Processes,
     TestTimeAugmentation,
     TrainedModel,
     fetch_weights,
@@ -32,6 +34,7 @@ def evaluate(
     device: Device = "auto",
     engine: EngineName = "auto",
     precision: Precision = "float32",
+    processes: Processes = None,
     max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
@@ -39,6 +42,8 @@ def evaluate(
 
     RUN may be a file from export, too, with --data.
     """
+    if launch.launched(processes):
+        return
     from striate import evaluation
 
     fetch_weights(run)
@@ -85,6 +90,7 @@ def predict(
     device: Device = "auto",
     engine: EngineName = "auto",
     precision: Precision = "float32",
+    processes: Processes = None,
     max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
@@ -92,6 +98,8 @@ def predict(
 
     With --coverage, the set of classes instead that holds the right one so often. RUN may be a file from export, too.
     """
+    if launch.launched(processes):
+        return
     from striate import evaluation
     from striate.data.images.named import STANDARD_INPUT
 

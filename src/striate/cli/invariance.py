@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from striate.cli import launch
 from striate.cli.console import say, show, show_json
-from striate.cli.options import Device, Json, OtherData, RunFolder
+from striate.cli.options import Device, Json, OtherData, Processes, RunFolder
 from striate.errors import ArgumentError
+from striate.processes import world
 
 
 def invariance(
@@ -20,12 +22,15 @@ def invariance(
     seed: Annotated[int, typer.Option(help="Random seed of images, shifts and noise.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The page to write; RUN/invariance.html if not given.")] = None,
     device: Device = "auto",
+    processes: Processes = None,
     json: Json = False,
 ) -> None:
     """Measure how invariant a run is: to translation (Zhang 2019), rotation, scale, mirror, light and noise.
 
     It is compared with the same network and weights with a blur (or without, if it has one).
     """
+    if launch.launched(processes):
+        return
     from striate.cli.progress import loading
     from striate.evaluation.samples import samples_of
     from striate.inspection import invariance as measure
@@ -60,11 +65,12 @@ def invariance(
             )
     found = timed_in_turns(found, networks, chosen, device)
     source = f"{samples.source}, {samples.name}"
-    path = report_invariance(found, out, source=source, notes=notes)
+    if world().is_first:
+        out = report_invariance(found, out, source=source, notes=notes)
     for note in notes:
         say(note)
     if json:
         show_json({"source": source, "networks": [each.to_dict() for each in found]})
     else:
         show("\n\n".join([found[0].text(), comparison_text(found)]))
-    say(f"The page is {path}.")
+    say(f"The page is {out}.")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from striate.cli import launch
 from striate.cli.advise import advise
 from striate.cli.augment import augment
 from striate.cli.compare import compare
@@ -19,10 +20,12 @@ from striate.cli.invariance import invariance
 from striate.cli.report import explain, report
 from striate.cli.show import depthwise, pooling
 from striate.cli.train import train
-from striate.errors import StriateError
+from striate.errors import ArgumentError, LostProcessError, StriateError
+from striate.processes import joined, started
 from striate.version import __version__
 
 INTERRUPTED = 130  # 128 + SIGINT
+TOGETHER = ("train", "evaluate", "predict", "compare", "invariance")  # commands that several processes run together
 
 
 class _Commands(TyperGroup):
@@ -52,9 +55,14 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
-    pass
+    if started() and context.invoked_subcommand not in TOGETHER:
+        raise ArgumentError(
+            f"striate {context.invoked_subcommand} runs in one process: start it without torchrun, which serves "
+            f"{', '.join(TOGETHER)}."
+        )
 
 
 for command in (
@@ -80,15 +88,19 @@ app.command("show depthwise")(depthwise)
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a run failed, 2 the request can't be met, 130 stopped by Ctrl-C."""
     _prepare_process()
+    if launch.has_ended():
+        return
     try:
-        app()
+        with joined():
+            app()
     except SystemExit as end:
         if end.code == INTERRUPTED:
             say("striate: stopped.")
         raise
     except StriateError as error:
-        say(f"striate: {error}")
-        sys.exit(error.exit_code)
+        again = isinstance(error, LostProcessError) and launch.is_ours()
+        say("striate: a process was lost; all start again." if again else f"striate: {error}")
+        sys.exit(launch.ended(error))
     except KeyboardInterrupt:
         say("striate: stopped.")
         sys.exit(INTERRUPTED)
@@ -112,3 +124,5 @@ def _prepare_process() -> None:
     while descriptor <= 2:  # or a file that is opened later becomes standard error, and gets what libraries print
         descriptor = os.dup(descriptor)
     os.close(descriptor)
+    if started() and os.environ["RANK"] != "0" and not os.environ.get("STRIATE_DEBUG"):
+        sys.stdout = sys.stderr = None  # the first process speaks for all

@@ -66,6 +66,9 @@ TestTimeAugmentation = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 EngineName = Annotated[str, typer.Option("--engine", help="auto, torch, onnxruntime or openvino.")]
 Precision = Annotated[str, typer.Option(help="float32, or bfloat16 where the processor has it.")]
+Processes = Annotated[
+    int | None, typer.Option(help="Processes on this machine that do it together; see docs/scale.md.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

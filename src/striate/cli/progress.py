@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from striate import types
+from striate.cli import launch
 from striate.cli.console import say
 from striate.data import LazyImages
 from striate.hardware import cores
-from striate.runs import Begun, EpochEnded
+from striate.processes import world
+from striate.runs import Begun, EpochEnded, Run
 from striate.training import Step
 from striate.units import readable
 
@@ -58,6 +60,7 @@ class Progress:
     def _begin(self, event: Begun) -> None:
         self.begun, self.epochs = event, -(-event.steps // event.steps_per_epoch)
         run, data = event.run, event.data
+        launch.begun(run.path)
         for note in (*data.notes, *event.notes):
             say(note)
         counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits())
@@ -68,6 +71,8 @@ class Progress:
             f"augmentation {run.recipe.augment or 'none'}, seed {run.recipe.seed}; "
             f"{run.environment['device']}, {run.environment['threads']} threads; saving to {run.path}"
         )
+        if run.recipe.shards > 1 or run.recipe.sync == "ddp":
+            say(_mode(run))
         if event.done:
             say(f"continuing at step {event.done:,} of {event.steps:,}")
         if self.live:
@@ -115,6 +120,15 @@ class Progress:
             self.bar.console.print(text, highlight=False, markup=False)
         else:
             say(text)
+
+
+def _mode(run: Run) -> str:
+    """How the batches are divided, in a sentence."""
+    processes = world().size
+    many = f"{processes} processes" if processes > 1 else "one process"
+    if run.recipe.sync == "ddp":
+        return f"{many}, by DistributedDataParallel: another number gives other weights"
+    return f"{many}, exact: batches in {run.recipe.shards} shards; the weights are those of any number that divides it"
 
 
 def _length(event: Begun) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from striate.cli import launch
 from striate.cli.console import say, show, show_json
 from striate.cli.options import (
     Antialias,
@@ -16,6 +17,7 @@ from striate.cli.options import (
     Json,
     MaxPixels,
     OwnFit,
+    Processes,
     Settings,
     SkipBad,
     Source,
@@ -66,6 +68,13 @@ def train(
     threads: Annotated[
         int | None, typer.Option(help="CPU threads; one a core if not given. Other numbers give other weights.")
     ] = None,
+    processes: Processes = None,
+    shards: Annotated[
+        int | None, typer.Option(help="Parts of a batch, for any number of processes that divides it; 4 for several.")
+    ] = None,
+    sync: Annotated[
+        str | None, typer.Option(help="exact: equal weights on any number of processes; ddp: faster.")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue this run, with its own settings.")] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too.")] = False,
     json: Json = False,
@@ -80,6 +89,12 @@ def train(
 
     if resume is not None:
         _refuse_settings(context)
+    if processes is not None and resume is None:
+        _check_division(processes, shards, sync)
+    if launch.launched(processes):
+        return
+    resume = resume or launch.to_continue(out)
+    if resume is not None:
         with Progress() as progress:
             run = runs.resume(resume, device=device, tensorboard=tensorboard, observer=progress)
     else:
@@ -92,6 +107,8 @@ def train(
             "seed": seed,
             "augment": augment,
             "freeze_backbone": freeze_backbone or None,
+            "shards": shards,
+            "sync": sync,
         }
         model, recipe, weights, size = _chosen(data, model, recipe, weights)
         if freeze_backbone and weights is None:
@@ -106,6 +123,17 @@ def train(
             {"out": out, "device": device, "threads": threads, "tensorboard": tensorboard},
         )
     _tell(run, json)
+
+
+def _check_division(processes: int, shards: int | None, sync: str | None) -> None:
+    """Refuse numbers that don't fit each other before any process starts."""
+    from striate.hardware import pick
+    from striate.processes import World
+    from striate.runs.agreement import divided
+    from striate.training import Recipe
+
+    wanted = {name: value for name, value in (("shards", shards), ("sync", sync)) if value is not None}
+    divided(Recipe(**wanted), World(size=processes), pick("auto"))
 
 
 def _begun(
@@ -174,7 +202,7 @@ def _chosen(
 
 def _refuse_settings(context: typer.Context) -> None:
     """Refuse other options beside --resume: a resumed run keeps its own settings."""
-    for name in set(context.params) - {"resume", "device", "tensorboard", "json"}:
+    for name in set(context.params) - {"resume", "device", "tensorboard", "processes", "json"}:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             raise ArgumentError(

@@ -98,6 +98,17 @@ def applied(function: Callable[[Tensor], Tensor], images: Images, shape: Sequenc
     return LazyImages((len(images), *shape), lambda positions: function(images[torch.from_numpy(positions)]))
 
 
+def part(images: Images, positions: range) -> Images:
+    """The images at consecutive positions, as a view."""
+    if len(positions) == len(images):
+        return images
+    if isinstance(images, Tensor):
+        return images[positions.start : positions.stop]
+    return LazyImages(
+        (len(positions), *images.shape[1:]), lambda places: images[torch.from_numpy(places + positions.start)]
+    )
+
+
 def joined(parts: Sequence[Images]) -> Images:
     """Concatenate images of one size, lazily where not all parts are tensors or the result is too large."""
     tensors = [part for part in parts if isinstance(part, Tensor)]

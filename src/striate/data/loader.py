@@ -1,103 +1,28 @@
 """Loading of batches: seeded order, augmentation, normalisation, device; prefetched by threads.
 
-A batch is a function of (seed, step), so that a run continues anywhere with nothing to restore.
+A batch is a function of (seed, step), so that a run continues anywhere with nothing to restore. A batch that is divided
+into shards is the same on any number of processes, each of which makes its own shards alone.
 """
 
-import math
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import torch
-from numpy import ndarray
 from torch import Tensor
 
 from striate import seeding
 from striate.data.dataset import Split
 from striate.data.lazy import LazyImages
+from striate.data.prefetch import MemoryPool, Prefetcher
 from striate.errors import ArgumentError, DataError
-from striate.hardware import cores, keep_memory, single_core_threads
+from striate.hardware import cores, keep_memory
 from striate.preprocess import Preprocess
 
-Result = TypeVar("Result")
 Augment = Callable[..., Tensor]  # with a true attribute `mixes`, its `mix` returns images and targets
 
 _DEPTH = 2  # groups made ahead
 _VALUES = 2**20  # of a group's images: enough that what a call costs by itself is little beside what it does
-
-
-class Prefetcher(Generic[Result]):
-    """Prefetching of `make(step)`: while one result is used, threads make the next ones.
-
-    What comes out is what `make` gives, whatever was asked for before; an exception comes with its own step. The
-    threads end with `close`, and by themselves when nothing refers to this object any more.
-
-    Args:
-        make: a function of the step alone, that may be called from several threads.
-        depth: how many steps are made ahead.
-        threads: how many make them. Each uses one core: the others are for whoever uses the results.
-    """
-
-    def __init__(self, make: Callable[[int], Result], depth: int, threads: int = 1):
-        self._make = make
-        self._depth = depth
-        self._count = threads
-        self._coming: dict[int, Future[Result]] = {}
-        self._threads: ThreadPoolExecutor | None = None
-
-    def __getitem__(self, step: int) -> Result:
-        """The result of a step, once it is there."""
-        if self._threads is None:
-            self._threads = single_core_threads(self._count, "striate-batches")
-        wanted = range(step, step + 1 + self._depth)
-        for other in [other for other in self._coming if other not in wanted]:
-            self._coming.pop(other).cancel()
-        for each in wanted:
-            if each not in self._coming:
-                self._coming[each] = self._threads.submit(self._make, each)
-        return self._coming.pop(step).result()
-
-    def close(self) -> None:
-        """Stop the threads after their current work. They begin again when another step is asked for."""
-        self._coming.clear()
-        if self._threads is not None:
-            self._threads.shutdown(cancel_futures=True)
-            self._threads = None
-
-
-class MemoryPool:
-    """Tensors on the CPU whose memory is used again once nothing refers to it any more. Threads may share it.
-
-    Memory that a process has never used is cleared by the system first, page by page. The C library's heap does not
-    help: small blocks come to lie where a batch was, and the next batch finds no room.
-
-    Args:
-        dtype: of all of them.
-        most: how many times a tensor's memory is kept without being used; what is more is given back.
-    """
-
-    def __init__(self, dtype: torch.dtype, most: int):
-        self._dtype = dtype
-        self._free: deque[ndarray] = deque(maxlen=most)
-
-    def empty(self, *shape: int) -> Tensor:
-        """Return an uninitialised tensor of this shape."""
-        size = math.prod(shape)
-        try:
-            memory = self._free.pop()
-        except IndexError:
-            memory = None
-        if memory is None or len(memory) < size:
-            memory = torch.empty(size, dtype=self._dtype).numpy()
-        lent = memory[:size]  # the tensor and all its views keep this one, and no other
-        weakref.finalize(lent, self._free.append, memory).atexit = False  # what is in use at the end stays so
-        return torch.from_numpy(lent).view(shape)
-
-    def clear(self) -> None:
-        """Release the memory that is not used now."""
-        self._free.clear()
 
 
 class Batch(NamedTuple):
@@ -110,7 +35,17 @@ class Batch(NamedTuple):
     targets: Tensor
 
 
-Make = Callable[[int], list[Batch]]
+Parts = tuple[Batch, ...]
+Make = Callable[[int], list[Parts]]
+
+
+def shard_sizes(samples: int, shards: int) -> list[int]:
+    """How many samples of a batch each shard has: the first ones have one more where it must be.
+
+    Batch normalisation can't learn from one sample: where there are fewer than two for each, the last shards have none.
+    """
+    used = max(1, min(shards, samples // 2))
+    return [samples // used + (shard < samples % used) if shard < used else 0 for shard in range(shards)]
 
 
 class Loader:
@@ -137,6 +72,8 @@ class Loader:
         index: positions of the images to use, int64 (n,); all of them if not given.
         samples: how many an epoch has, at most twice as many as there are images to use: beyond those, drawn ones are
             used a second time. Each image once if not given.
+        shards: into how many parts a batch is divided, see `shard_sizes`; images are mixed within theirs.
+        own: which of the shards are made; all of them if not given.
 
     Yields:
         `Batch`: inputs float32 (B, C, H, W), targets int64 (B,).
@@ -159,6 +96,8 @@ class Loader:
         shuffle: bool = True,
         index: Tensor | None = None,
         samples: int | None = None,
+        shards: int = 1,
+        own: range | None = None,
     ):
         if not isinstance(split, Split):
             raise ArgumentError(
@@ -184,11 +123,13 @@ class Loader:
         self.shuffle = shuffle
         self.device = torch.device(device)
         self.classes = classes
+        self.shards = shards
+        self.own = range(shards) if own is None else own
         self._order: tuple[int, Tensor] | None = None
         self._epoch = 0  # of the next iteration
         lazy = isinstance(split.images, LazyImages)
         self.together = 1 if lazy else max(1, _VALUES // (batch_size * split.images.shape[1:].numel()))
-        self._group: tuple[int, list[Batch]] | None = None
+        self._group: tuple[int, list[Parts]] | None = None
         self._pixels, self._inputs = MemoryPool(torch.uint8, _DEPTH), MemoryPool(torch.float32, _DEPTH + 3)
         make = weakref.WeakMethod(self._make)  # its threads are no reason to keep this object
         self._prefetcher = Prefetcher(lambda group: cast(Make, make())(group), _DEPTH, threads=2)
@@ -210,7 +151,17 @@ class Loader:
         return (self[step] for step in range(epoch * len(self), (epoch + 1) * len(self)))
 
     def __getitem__(self, step: int) -> Batch:
-        """The batch of a step, counted from 0 over all epochs."""
+        """The batch of a step, counted from 0 over all epochs; of one that is divided, the first own shard."""
+        return self.parts(step)[0]
+
+    def batch_length(self, step: int) -> int:
+        """The samples in the batch of a step, in all shards together."""
+        position = step % self.steps_per_epoch
+        last = position + 1 == self.steps_per_epoch
+        return self.samples - position * self.batch_size if last else self.batch_size
+
+    def parts(self, step: int) -> Parts:
+        """The own shards of a step's batch, in order; those at the end of a small batch may be empty."""
         epoch, position = divmod(step, self.steps_per_epoch)
         group = epoch * self._groups_per_epoch + position // self.together
         if self._group is None or self._group[0] != group:
@@ -228,8 +179,8 @@ class Loader:
     def _groups_per_epoch(self) -> int:
         return -(-self.steps_per_epoch // self.together)
 
-    def _make(self, group: int) -> list[Batch]:
-        """The batches of a group, counted from 0 over all epochs."""
+    def _make(self, group: int) -> list[Parts]:
+        """The own shards of the batches of a group, counted from 0 over all epochs."""
         epoch, position = divmod(group, self._groups_per_epoch)
         first = position * self.together
         steps = min(self.together, self.steps_per_epoch - first)
@@ -237,6 +188,21 @@ class Loader:
         index = self.order(epoch)[first * self.batch_size : None if last else (first + steps) * self.batch_size]
         sizes = [self.batch_size] * (steps - 1)
         sizes.append(len(index) - sum(sizes))
+        if self.shards > 1:
+            pieces = [piece for batch in index.split(sizes) for piece in self._own_of(batch)]
+            index, sizes = torch.cat(pieces), list(map(len, pieces))
+        made = self._batches(index, sizes, epoch)
+        return list(zip(*[iter(made)] * len(self.own), strict=True))
+
+    def _own_of(self, index: Tensor) -> tuple[Tensor, ...]:
+        """The positions in the own shards of a batch."""
+        return index.split(shard_sizes(len(index), self.shards))[self.own.start : self.own.stop]
+
+    def _batches(self, index: Tensor, sizes: list[int], epoch: int) -> list[Batch]:
+        """Make batches of these sizes of the images at these positions."""
+        if not len(index):
+            shape = (0, self.preprocess.channels, self.preprocess.height, self.preprocess.width)
+            return [Batch(torch.empty(shape), torch.empty(0, dtype=torch.int64)) for _ in sizes]
         chosen = index if self.index is None else self.index[index]
         images = self._images(chosen).to(self.device, non_blocking=True)
         targets = self.split.labels[chosen].to(self.device, non_blocking=True)

@@ -127,8 +127,7 @@ def predict(
     calibration = trained.calibration(tta)
     if coverage is not None and (reason := trained.uncalibrated(tta)):
         raise ArgumentError(f"coverage={coverage}: {reason}")
-    pixels = _decoded(trained.preprocess, each, layout)
-    logits = trained.logits(pixels, device, tta)
+    logits = _logits(trained, each, device, tta, layout)
     probabilities = calibration.probabilities(logits).numpy()
     found = _predictions(each, trained.classes, logits.numpy(), probabilities, top, bool(calibration.images))
     if coverage is None:
@@ -152,11 +151,31 @@ def _by_file(file: ExportedFile, images: list[AnyImage], top: int, layout: Layou
     return _predictions(images, card.classes, logits, probabilities, top, card.calibration is not None)
 
 
-def _decoded(preprocess: Preprocess, images: list[AnyImage], layout: Layout | None) -> Tensor:
-    """Decode and resize the images: uint8 (N, height, width, channels)."""
+def _logits(trained: Trained, images: list[AnyImage], device: str, tta: str | None, layout: Layout | None) -> Tensor:
+    """Logits of images that are decoded as they are needed, each by one of the processes that work together."""
     import torch
 
-    return torch.from_numpy(np.stack(list(_each(lambda image: prepare_any(image, preprocess, layout), images))))
+    from striate.data.lazy import LazyImages
+    from striate.processes import world
+
+    preprocess, problems = trained.preprocess, {}
+
+    def fetch(positions: np.ndarray) -> Tensor:
+        pixels = np.zeros((len(positions), preprocess.height, preprocess.width, preprocess.channels), dtype=np.uint8)
+        for place, position in enumerate(positions.tolist()):
+            try:
+                pixels[place] = prepare_any(images[position], preprocess, layout)
+            except UndecodableError as error:
+                problems[position] = error.reason
+        return torch.from_numpy(pixels)
+
+    shape = (len(images), preprocess.height, preprocess.width, preprocess.channels)
+    logits = trained.logits(LazyImages(shape, fetch), device, tta)
+    found = [pair for part in world().gathered(sorted(problems.items())) for pair in part]
+    if found:
+        named = {name_of(images[position], position + 1): reason for position, reason in found}
+        raise BadFilesError(named, skippable=False)
+    return logits
 
 
 def _each(prepared: Callable[[AnyImage], np.ndarray], images: list[AnyImage]) -> Iterator[np.ndarray]:

@@ -21,11 +21,12 @@ from striate.acceleration.convolutions import SmallConvolutions, WinogradConvolu
 from striate.acceleration.precision import Precision, autocast, usual
 from striate.acceleration.sharding import BatchFunction, shared
 from striate.augmentation import views
-from striate.data.lazy import Images
+from striate.data.lazy import Images, part
 from striate.errors import unknown
 from striate.hardware import keep_memory
 from striate.models import evaluating
 from striate.preprocess import Preprocess
+from striate.processes import world
 
 PRECISIONS = ("float32", "bfloat16", "auto")
 CPU_BATCH = 64  # images; more of them leave the caches
@@ -198,18 +199,21 @@ class _Written(nn.Module):
 def answered(answer: BatchFunction, images: Images, device: torch.device, batch_size: int | None, tta: str) -> Tensor:
     """Compute the logits of all images, batch after batch, on the CPU.
 
+    Processes that work together divide the batches, and all of them get all logits, equal to one process's.
+
     Args:
         answer: from pixels, uint8 (n, H, W, C) on `device`, to logits, float32 (n, classes).
         images, device, batch_size, tta: as for `logits_of`.
     """
     views_of = views(tta)
     batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else BATCH)
+    shares = world().row_shares(len(images), batch_size)
     with torch.inference_mode():
         outputs = [
             _averaged([(weight, _in_parts(answer, view)) for weight, view in views_of(chunk.to(device))])
-            for chunk in images.split(batch_size)
+            for chunk in part(images, shares[world().rank]).split(batch_size)
         ]
-    return torch.cat(outputs)
+    return world().joined(outputs, shares)
 
 
 def _in_parts(answer: BatchFunction, pixels: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from striate.errors import CheckpointError, DivergedError
 from striate.files import sealed, sha256, write_atomic, write_json
+from striate.processes import World
 from striate.runs import records
 
 KEPT = 2
@@ -131,6 +132,22 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     if damaged:
         raise CheckpointError(f"no checkpoint in {folder} is whole: {' '.join(damaged)} Train again with a new --out.")
     return None, damaged
+
+
+def sent(world: World, checkpoint: Checkpoint | None) -> Checkpoint:
+    """The first process's checkpoint, in all of them; the others give `None`."""
+    if checkpoint is not None and world.size == 1:
+        return checkpoint
+    tensors = world.bytes_from_first(lambda: safetensors.torch.save(checkpoint.tensors if checkpoint else {}))
+    values = world.from_first(lambda: checkpoint.values if checkpoint else {})
+    return checkpoint or Checkpoint(safetensors.torch.load(tensors), values)
+
+
+def share_weights(world: World, model: nn.Module) -> None:
+    """Give the weights of the first process's model to those of the others."""
+    if world.size > 1:
+        content = world.bytes_from_first(lambda: safetensors.torch.save(portable(model.state_dict())))
+        model.load_state_dict(safetensors.torch.load(content))
 
 
 def forget_after(folder: Path, step: int) -> None:

@@ -3,8 +3,9 @@
 import csv
 import io
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,19 @@ from striate.data import Dataset
 from striate.data.copies import with_leak_notes
 from striate.data.dataset import conformed
 from striate.data.loading import as_dataset, short_name, stored_source
-from striate.errors import ArgumentError, CheckpointError, ShapeError
+from striate.errors import ArgumentError, CheckpointError
 from striate.files import json_bytes, sha256, write_atomic
 from striate.hardware import pick, thread_count
-from striate.inference import logits_of
 from striate.models import PRETRAINED, Architecture
 from striate.preprocess import Preprocess
+from striate.processes import together, world
 from striate.runs import checkpoints, records
+from striate.runs.agreement import agree, common_folder, common_run, divided, environment_of
+from striate.runs.beginning import architecture_of, made
 from striate.runs.events import Observer
-from striate.runs.folder import locked, new_folder
+from striate.runs.folder import locked
 from striate.runs.run import Run, environment
 from striate.runs.session import Session
-from striate.runs.trained import preprocess_for
 from striate.runs.transfer import FITTED, HEAD, Transfer
 from striate.training import Recipe, asks_for_length, chosen, settled
 
@@ -71,47 +73,76 @@ def train(
         ArgumentError: for data of no known kind, or an unknown setting; other libraries' names are translated.
         StriateError: other kinds as errors.py lists them; nothing that was saved is lost.
     """
-    name, facts = _identity(model)
     if threads is not None and threads < 1:
         raise ArgumentError(f"threads={threads}: at least 1 thread computes.")
     # A mistake in the recipe shows before the data is read.
-    fitted = chosen(recipe, settings, name, fine_tuning=weights is not None).head == "fitted"
+    early = chosen(recipe, settings, _identity(model)[0], fine_tuning=weights is not None)
+    fitted = early.head == "fitted"
     if fitted and weights is None and isinstance(model, str):
         raise ArgumentError(f"a fitted head needs features that were learnt: begin with weights, such as {PRETRAINED}.")
     target = pick(device)
-    wanted = wanted_input(model, weights, fitted)
-    data = with_leak_notes(_sized(as_dataset(data, **wanted), wanted))
-    asked = asks_for_length(recipe, settings)
-    recipe = chosen(recipe, settings, name, len(data.train), fine_tuning=weights is not None)
-    module, preprocess = _made(model, data, recipe.seed, weights)
-    folder = new_folder(Path(out) if out else None, f"{name}-{short_name(data.source)}")
-    with _threads(threads or thread_count(torch.get_num_threads())), folder as path:
+    threads = threads or thread_count(torch.get_num_threads())
+    with together() as world, _threads(threads):
+        divided(early, world, target)
+        wanted = wanted_input(model, weights, fitted)
+        data = with_leak_notes(_sized(as_dataset(data, **wanted), wanted))
+        agree(world, data, threads)
+        asked = asks_for_length(recipe, settings)
+        recipe = chosen(recipe, settings, _identity(model)[0], len(data.train), fine_tuning=weights is not None)
+        session_of = partial(Session, tensorboard=tensorboard, observer=observer)
+        return _begun(model, data, divided(recipe, world, target), weights, out, target, asked, session_of)
+
+
+def _begun(
+    model: str | nn.Module,
+    data: Dataset,
+    recipe: Recipe,
+    weights: str | Path | None,
+    out: str | Path | None,
+    target: torch.device,
+    asked: bool,
+    session_of: Callable[..., Session],
+) -> Run:
+    """Train in a new folder.
+
+    Args:
+        model, data, recipe, weights, out: those of `train`, read.
+        target: where.
+        asked: whether a length was asked for.
+        session_of: makes the session.
+    """
+    (name, facts), processes = _identity(model), world()
+    module, preprocess = made(model, data, recipe.seed, weights)
+    with common_folder(processes, Path(out) if out else None, f"{name}-{short_name(data.source)}") as path:
         transfer = None
-        if fitted:
+        if recipe.head == "fitted":
             transfer = Transfer(module.to(target), data, preprocess, recipe, target)
             recipe = _after_fit(transfer, recipe, asked, module)
         run = Run(
             path=path,
-            architecture=_architecture(module),
+            architecture=architecture_of(module),
             source=stored_source(data),
             skip_bad=bool(data.skipped),
             classes=data.classes,
             preprocess=preprocess,
             recipe=settled(recipe, module, data, preprocess, target, facts.loss if facts else "cross-entropy"),
-            environment=environment(target),
+            environment=environment(target) | environment_of(processes, recipe),
             fingerprint=data.fingerprint(),
             weights=None if weights is None else weights_source(weights),
         )
+        run = common_run(processes, run, path)
         if transfer is not None:
             transfer.begin(path, run.recipe)
-        _write_split(run.path / "split.csv", data)
         content = json_bytes(run.to_dict())
-        written = {**records.checksums(path, LASTING), "run.json": sha256(content)}
+        if processes.is_first:
+            _write_split(run.path / "split.csv", data)
+        files = {**records.checksums(path, LASTING), "run.json": sha256(content)} if processes.is_first else {}
         spent = transfer.seconds if transfer else 0.0
-        session = Session(run, module, data, target, tensorboard, observer, spent, written)
-        checkpoints.forget_after(session.folder, -1)  # a run that never began may have left some
-        session.save()  # the weights it begins with; run.json comes last, and with it the run exists
-        write_atomic(run.path / "run.json", content)
+        session = session_of(run, module, data, target, spent=spent, files=files)
+        if processes.is_first:
+            checkpoints.forget_after(session.folder, -1)  # a run that never began may have left some
+            session.save()  # the weights it begins with; run.json comes last, and with it the run exists
+            write_atomic(run.path / "run.json", content)
         return session.drive()
 
 
@@ -124,24 +155,6 @@ def _after_fit(transfer: Transfer, recipe: Recipe, asked: bool, module: nn.Modul
                      "--epochs 6 trains them.")  # fmt: skip
     vars(module)["notes"] = (*getattr(module, "notes", ()), *notes)
     return recipe
-
-
-def _made(model: str | nn.Module, data: Dataset, seed: int, weights: str | Path | None) -> tuple[nn.Module, Preprocess]:
-    """The module to train, ready for its first step, and how images become its input."""
-    for name, split in data.splits():
-        if split.images.shape[1:] != data.train.images.shape[1:]:
-            raise ShapeError(f"{data.source}: the images of {name} have another size than those of train.")
-    if isinstance(model, nn.Module):
-        preprocess = preprocess_for(model, data)
-        _try_out(model, data, preprocess)
-        return model, preprocess
-    _, height, width, channels = data.train.images.shape
-    adapt = weights is not None
-    module = models.create(model, len(data.classes), channels, (height, width), seed, weights, adapt)
-    preprocess = preprocess_for(module, data)
-    if weights is None:
-        _fit(module, data, preprocess)
-    return module, preprocess
 
 
 def resume(
@@ -165,21 +178,25 @@ def resume(
         CheckpointError: if there is no such run, another process is training it, no checkpoint is whole, or the data
             is not what it was.
     """
-    run = Run.open(path)
-    if run.result and _is_whole(run):
-        return run
-    if data is None:
-        data = run.data()
-    else:  # a source is read as the run read it
-        data = run.sized(as_dataset(data, run.preprocess, run.classes, skip_bad=run.skip_bad))
-    if data.fingerprint() != run.fingerprint:
-        raise CheckpointError(
-            f"{run.source} has changed since {run.path} was begun, so the run can't be continued: "
-            "bring the images back as they were, or train again with a new --out."
-        )
-    with locked(run.path), _threads(run.environment["threads"]):
-        written = records.checksums(run.path, (*LASTING, "run.json"))
-        return Session(run, run.fresh_model(model), data, pick(device), tensorboard, observer, files=written).drive()
+    with together() as processes:
+        run = common_run(processes, Run.open(path) if processes.is_first else None, Path(path))
+        if processes.from_first(lambda: bool(run.result and _is_whole(run))):
+            return run
+        divided(run.recipe, processes, target := pick(device))
+        if data is None:
+            data = run.data()
+        else:  # a source is read as the run read it
+            data = run.sized(as_dataset(data, run.preprocess, run.classes, skip_bad=run.skip_bad))
+        if data.fingerprint() != run.fingerprint:
+            raise CheckpointError(
+                f"{run.source} has changed since {run.path} was begun, so the run can't be continued: "
+                "bring the images back as they were, or train again with a new --out."
+            )
+        agree(processes, data, run.environment["threads"])
+        lock = locked(run.path) if processes.is_first else nullcontext()
+        with lock, _threads(run.environment["threads"]):
+            written = records.checksums(run.path, (*LASTING, "run.json")) if processes.is_first else {}
+            return Session(run, run.fresh_model(model), data, target, tensorboard, observer, files=written).drive()
 
 
 def _identity(model: str | nn.Module) -> tuple[str, models.Facts | None]:
@@ -193,16 +210,6 @@ def _identity(model: str | nn.Module) -> tuple[str, models.Facts | None]:
 def weights_source(weights: str | Path) -> str:
     """Return the weights' name or path, so that it means the same from any working directory."""
     return PRETRAINED if str(weights) == PRETRAINED else os.path.abspath(weights)
-
-
-def _architecture(module: nn.Module) -> Architecture | None:
-    """The architecture that `create` made the module of, unless it was changed since."""
-    made = getattr(module, "architecture", None)
-    if not isinstance(made, Architecture):
-        return None
-    fresh = made.make(seed=0)
-    shapes = [{name: t.shape for name, t in each.state_dict().items()} for each in (fresh, module)]
-    return made if shapes[0] == shapes[1] else None
 
 
 def wanted_input(
@@ -239,29 +246,6 @@ def _sized(data: Dataset, wanted: Mapping[str, Any]) -> Dataset:
     preprocess = {"fit": data.fit, "crop": data.crop, "interpolation": data.interpolation} | dict(wanted)
     size = preprocess.pop("image_size")
     return conformed(data, Preprocess.resizing(size, data.train.images.shape[3], **preprocess))
-
-
-def _fit(module: nn.Module, data: Dataset, preprocess: Preprocess) -> None:
-    """Initialise a fresh model from training images, where it has data-dependent layers."""
-    images = data.train.images
-    if len(index := models.fit_indices(module, len(images), images.shape[1:].numel())):
-        models.fit(module, preprocess.normalize(images[index]))
-
-
-def _try_out(module: nn.Module, data: Dataset, preprocess: Preprocess) -> None:
-    """Refuse a module that does not take these images or has another number of outputs."""
-    images = data.train.images[:2]
-    given = (len(images), preprocess.channels, preprocess.height, preprocess.width)
-    device = next(module.parameters(), torch.empty(0)).device
-    try:
-        shape = tuple(logits_of(module, images, preprocess, device).shape)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise ShapeError(f"the model does not take images of shape {given}: {error}") from error
-    if shape != (len(images), len(data.classes)):
-        raise ShapeError(
-            f"the model gives {shape} for images of shape {given}: "
-            f"{data.source} has {len(data.classes)} classes and needs ({len(images)}, {len(data.classes)})."
-        )
 
 
 def _is_whole(run: Run) -> bool:

@@ -18,6 +18,7 @@ from striate.hardware import processor
 from striate.inference import features_of
 from striate.models import head
 from striate.preprocess import Preprocess
+from striate.processes import world
 
 MOST = 10**9  # bytes of all files; the ones used longest ago go first
 MANY = 10_000  # images; of more, mirror images add little and cost as much again
@@ -38,12 +39,9 @@ def cached_features(module: nn.Module, data: Dataset, preprocess: Preprocess, de
     """
     mirrored = data.mirror and len(data.train) <= MANY
     path = cache_folder() / "features" / f"{_key(module, data, preprocess, device, mirrored)}.safetensors"
-    with suppress(OSError, SafetensorError):  # not there, or damaged
-        found = safetensors.torch.load(read_regular(path))
-        kept = [found[name] for name in sorted(found.keys() - {CHECKSUM})]
-        if CHECKSUM in found and torch.equal(found[CHECKSUM], _checksum(kept)):  # or it is damaged, too
-            path.touch()
-            return kept
+    kept = _read(path)
+    if all(world().gathered(kept is not None)):
+        return kept or []
     images = data.train.images
     views = [images, _mirrored(images)] if mirrored else [images]
     features = features_of(module, joined(views), preprocess, device).split(len(images))
@@ -53,6 +51,17 @@ def cached_features(module: nn.Module, data: Dataset, preprocess: Preprocess, de
         write_atomic(path, safetensors.torch.save(tensors))
         _trim(path.parent)
     return list(features)
+
+
+def _read(path: Path) -> list[Tensor] | None:
+    """The features in a file; `None` if there is none, or it is damaged."""
+    with suppress(OSError, SafetensorError):
+        found = safetensors.torch.load(read_regular(path))
+        kept = [found[name] for name in sorted(found.keys() - {CHECKSUM})]
+        if CHECKSUM in found and torch.equal(found[CHECKSUM], _checksum(kept)):
+            path.touch()
+            return kept
+    return None
 
 
 def _checksum(views: list[Tensor]) -> Tensor:

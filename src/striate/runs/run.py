@@ -93,7 +93,15 @@ class Run:
             raise CheckpointError(
                 f"{path} is no run: it holds no run.json. Runs are made by 'striate train --out {path}'."
             )
-        values = records.read(path / "run.json", records.RunRecord, FORMAT)
+        return cls.from_dict(path, records.read(path / "run.json", records.RunRecord, FORMAT))
+
+    @classmethod
+    def from_dict(cls, path: Path, values: dict[str, Any]) -> "Run":
+        """The run in a folder of which `values` is what run.json holds.
+
+        Raises:
+            CheckpointError: if they are damaged.
+        """
         try:
             return cls(
                 path=path,

@@ -2,15 +2,11 @@
 
 import json
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import nn
 
@@ -19,46 +15,23 @@ from striate.augmentation import parse
 from striate.data import Dataset, Split
 from striate.data.loader import Loader
 from striate.errors import CheckpointError, DivergedError, InterruptedRunError, RunError
-from striate.files import cannot_write, sealed, sha256, write_atomic, write_json
-from striate.inference import UNCALIBRATED, Score, logits_of, score, score_of
+from striate.files import cannot_write, sealed, write_json
+from striate.inference import UNCALIBRATED, Calibration, Score, logits_of, score, score_of
+from striate.processes import world
 from striate.runs import calibration, checkpoints, records
 from striate.runs.events import Begun, Ended, EpochEnded, Observer, TensorBoardLog
+from striate.runs.final_weights import write_weights
 from striate.runs.held_out import divided, note
+from striate.runs.interruption import interrupts, is_out_of_memory
 from striate.runs.run import METRICS, Run
+from striate.runs.totals import Totals
 from striate.runs.transfer import FITTED_HEAD, Fit, keep_better
 from striate.training import Plan, Step, Training, balanced_weights
+from striate.training.gradients import check_shards
 from striate.training.plan import Budget
 from striate.units import finite
 
 CHECKPOINT_SECONDS = 30.0
-
-
-@dataclass
-class _Totals:
-    """Sums over an epoch under way, kept in checkpoints so that a resumed epoch reports all of itself."""
-
-    loss: float = 0.0
-    correct: int = 0
-    samples: int = 0
-    seconds: float = 0.0
-    waiting: float = 0.0
-    run_samples: int = 0
-    run_seconds: float = 0.0
-    elapsed: float = 0.0
-    bytes_logged: int = 0
-
-    def add(self, step: Step) -> None:
-        self.loss += step.loss * step.samples
-        self.correct += step.correct
-        self.samples += step.samples
-        self.seconds += step.seconds
-        self.waiting += step.waiting
-        self.run_samples += step.samples
-        self.run_seconds += step.seconds
-
-    def begin_epoch(self) -> None:
-        self.loss = self.seconds = self.waiting = 0.0
-        self.correct = self.samples = 0
 
 
 class Session:
@@ -86,9 +59,12 @@ class Session:
             spent: seconds, before the first step.
             files: SHA-256 of the run's files that don't change any more, by name.
         """
-        self.run, self.data, self.device, self.observer = run, data, device, observer
+        self.run, self.data, self.device, self.world = run, data, device, world()
+        self.observer = observer if self.world.is_first else lambda event: None
         policy = parse(run.recipe.augment).fitted(data.train.images)
         index, self.held_out = divided(data.train, run.recipe)
+        shards = self.world.size if run.recipe.sync == "ddp" else max(1, run.recipe.shards)
+        check_shards(shards, self.world.size)
         batches = Loader(
             data.train,
             run.preprocess,
@@ -99,6 +75,8 @@ class Session:
             classes=len(data.classes),
             index=index,
             samples=len(data.train) if run.recipe.calibration else None,
+            shards=shards,
+            own=self.world.share(shards),
         )
         if run.recipe.freeze_backbone:
             models.freeze_backbone(module)
@@ -107,13 +85,13 @@ class Session:
         balanced = run.recipe.class_weights == "balanced"
         labels = data.train.labels if index is None else data.train.labels[index]
         weights = balanced_weights(labels, len(data.classes)) if balanced else None
-        self.training = Training(module.to(device), batches, run.recipe, weights)
-        self.totals = _Totals()
+        self.training = Training(module.to(device), batches, run.recipe, weights, self.world)
+        self.totals = Totals()
         self.spent = spent
         self.files = dict(files or {})
         self.before, self.began = spent, time.monotonic()
         self.folder = run.path / "checkpoints"
-        self.log = TensorBoardLog(run.path / "tensorboard") if tensorboard else None
+        self.log = TensorBoardLog(run.path / "tensorboard") if tensorboard and self.world.is_first else None
 
     def drive(self) -> Run:
         """Take the remaining steps, save on the way, and write the result."""
@@ -123,20 +101,22 @@ class Session:
         budget = self._budget()
         self.observer(Begun(self.run, self.data, training.steps, batches.steps_per_epoch, training.step, tuple(notes)))
         saved_at = time.monotonic()
-        with _interrupts() as interrupted, self._explained(), closing(batches):
+        with interrupts() as interrupted, self._explained(), closing(batches):
             for step in training:
                 self.totals.add(step)
                 self.observer(step)
                 if budget is not None:
-                    training.plan = budget.checked(training.plan, step.step, step.seconds)
+                    training.plan = budget.checked(training.plan, step.step, self.world.greatest(step.seconds))
                 if step.last_of_epoch:
                     self._end_epoch(step)
-                if step.last_of_epoch or interrupted() or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                stopped = bool(self.world.greatest(interrupted()))
+                if step.last_of_epoch or stopped or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                     self.save()
                     saved_at = time.monotonic()
-                if interrupted() and training.step < training.steps:
+                if stopped and training.step < training.steps:
                     raise InterruptedRunError(f"stopped at step {training.step} of {training.steps}, all of it saved")
             result = self._finish()
+            self.world.from_first(lambda: None)  # it is written
             if self.log is not None:
                 self.log.close()
         self.observer(Ended(self.run, result))
@@ -151,7 +131,14 @@ class Session:
         if not self.run.recipe.budget:
             return None
         steps_per_epoch = self.training.batches.steps_per_epoch
-        budget = Budget(self.run.recipe.budget, self._validation_seconds(), steps_per_epoch, self.elapsed)
+        validation = self.world.greatest(self._validation_seconds())
+        budget = Budget(
+            self.run.recipe.budget,
+            validation,
+            steps_per_epoch,
+            lambda: self.world.greatest(self.elapsed()),
+            lambda: self.world.greatest(time.monotonic()),
+        )
         if self.training.step == 0:
             with self._explained():
                 plan = budget.plan(self.training)
@@ -179,7 +166,7 @@ class Session:
         except DivergedError as error:
             raise DivergedError(f"{error} The last good checkpoint stays in {self.folder}.") from None
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             size = self.run.recipe.batch_size
             raise RunError(
@@ -191,23 +178,38 @@ class Session:
             raise type(error)(f"{str(error).rstrip('.')}; {kept}") from error
 
     def _restore(self) -> list[str]:
-        checkpoint, notes = checkpoints.newest(self.folder)
-        if checkpoint is None:
-            raise CheckpointError(f"{self.folder} holds no checkpoint to continue from: train again with a new --out.")
+        """Put the training where its newest whole checkpoint stands; the first process reads it for all."""
+        notes: list[str] = []
+        if self.world.is_first:
+            found, notes = checkpoints.newest(self.folder)
+            if found is None:
+                raise CheckpointError(
+                    f"{self.folder} holds no checkpoint to continue from: train again with a new --out."
+                )
+            records.check(self.run.path, found.values.get("files", {}))
+            checkpoint = checkpoints.sent(self.world, found)
+        else:
+            checkpoint = checkpoints.sent(self.world, None)
         checkpoints.restore(checkpoint, self.training.model, self.training.optimizer)
-        records.check(self.run.path, checkpoint.values.get("files", {}))
         self.training.step = checkpoint.values["step"]
         self.training.plan = Plan.parse(checkpoint.values["plan"])
-        self.totals = _Totals(**checkpoint.values["totals"])
+        self.totals = Totals(**checkpoint.values["totals"])
         self.before = self.totals.elapsed if self.training.step else self.spent
+        if self.world.is_first:
+            self._clean_up()
+        return notes
+
+    def _clean_up(self) -> None:
+        """Remove what was written after the checkpoint that the training continues from."""
         checkpoints.forget_after(self.folder, self.training.step)
         for leftover in self.run.path.glob(".*.part"):  # of a write that a kill cut short
             leftover.unlink()
         self._truncate_metrics()
-        return notes
 
     def save(self) -> None:
-        """Write a checkpoint of where the training stands."""
+        """Write a checkpoint of where the training stands; the first process does."""
+        if not self.world.is_first:
+            return
         totals = {**vars(self.totals), "elapsed": self.elapsed()}
         values = {
             "step": self.training.step,
@@ -243,6 +245,15 @@ class Session:
             "waiting": totals.waiting / totals.seconds,
         }
         line = (json.dumps(metrics) + "\n").encode()
+        if self.world.is_first:
+            self._append(line)
+        totals.bytes_logged += len(line)
+        totals.begin_epoch()
+        if self.log is not None:
+            self.log.write(step.step, metrics)
+        self.observer(EpochEnded(metrics))
+
+    def _append(self, line: bytes) -> None:
         path = self.run.path / METRICS
         try:
             with path.open("ab") as file:
@@ -251,31 +262,34 @@ class Session:
                 os.fsync(file.fileno())
         except OSError as error:
             raise cannot_write(path, error) from error
-        totals.bytes_logged += len(line)
-        totals.begin_epoch()
-        if self.log is not None:
-            self.log.write(step.step, metrics)
-        self.observer(EpochEnded(metrics))
 
     def _finish(self) -> dict[str, Any]:
-        run, totals, training = self.run, self.totals, self.training
+        """Keep what is better, measure it, and write the result; the first process writes, and returns it."""
+        run, module, tta = self.run, self.training.model, self.run.recipe.tta
         kept: dict[str, Any] = {}
         if self.held_out is not None and run.recipe.held_out:
-            kept = keep_better(training.model, self._score(self.held_out), run.path)
-        weights = checkpoints.portable(training.model.state_dict())
-        header = {
-            "architecture": run.architecture.to_dict() if run.architecture else None,
-            "classes": run.classes,
-            "preprocess": run.preprocess.to_dict(),
-        }
-        # One key only: safetensors writes several in no fixed order, and equal runs are to have equal bytes.
-        data = safetensors.torch.save(weights, metadata={"striate": json.dumps(header)})
-        write_atomic(run.path / "model.safetensors", data)
-        head = Fit.read(run.path) if run.recipe.only_fits_head or kept.get("kept") == FITTED_HEAD else None
+            trained = self._score(self.held_out)
+            kept = self.world.from_first(lambda: keep_better(module, trained, run.path))
+            checkpoints.share_weights(self.world, module)
+        checksum = write_weights(run, module) if self.world.is_first else ""
+        of_head = run.recipe.only_fits_head or kept.get("kept") == FITTED_HEAD
+        head = Fit.read(run.path) if of_head and self.world.is_first else None
         calibrations = calibration.fitted(
-            training.model, self.data, None if head else self.held_out, head.calibration if head else None,
-            run.preprocess, tta := run.recipe.tta, self.device,
+            module, self.data, None if of_head else self.held_out, head.calibration if head else None,
+            run.preprocess, tta, self.device,
         )  # fmt: skip
+        scored: dict[str, Any] = {}
+        if self.data.held_out is not None:
+            split, images = self.data.held_out
+            logits = logits_of(module, images.images, run.preprocess, self.device, tta=tta)
+            scaled = calibrations.get(tta, UNCALIBRATED).scaled(logits)
+            scored = {"split": split, "tta": tta, **score_of(scaled, images.labels).to_dict()}
+        return self._write_result(checksum, calibrations, kept, scored) if self.world.is_first else {}
+
+    def _write_result(
+        self, checksum: str, calibrations: dict[str, Calibration], kept: dict[str, Any], scored: dict[str, Any]
+    ) -> dict[str, Any]:
+        run, totals, training = self.run, self.totals, self.training
         result: dict[str, Any] = {
             "model": run.name,
             "data": run.source,
@@ -285,43 +299,15 @@ class Session:
             "train_seconds": totals.run_seconds,
             "images_per_second": totals.run_samples / totals.run_seconds if totals.run_samples else 0.0,
             "parameters": sum(p.numel() for p in training.model.parameters() if p.requires_grad),
-            "sha256": sha256(data),
+            "sha256": checksum,
             calibration.KEY: calibration.write(run.path, calibrations),
             **kept,
+            **scored,
         }
-        if self.data.held_out is not None:
-            split, images = self.data.held_out
-            logits = logits_of(training.model, images.images, run.preprocess, self.device, tta=tta)
-            scaled = calibrations.get(tta, UNCALIBRATED).scaled(logits)
-            result |= {"split": split, "tta": tta, **score_of(scaled, images.labels).to_dict()}
         result["files"] = self.files | records.checksums(run.path, [METRICS])
         write_json(run.path / "result.json", sealed(result))
         return result
 
 
-def _out_of_memory(error: Exception) -> bool:
-    """True for errors of too little memory; PyTorch's on the CPU is a RuntimeError."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
-
-
 def _short(number: float) -> float:
     return int(number) if number == int(number) else round(number, 2)
-
-
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Record Ctrl-C and SIGTERM for the loop to check after each step; pressing it again changes nothing."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop.is_set
-        return
-
-    def handle(number: int, frame: Any) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -15,6 +15,7 @@ from striate.files import sha256, write_atomic, write_json
 from striate.inference import Calibration, Score, logits_of, score_of
 from striate.models import head
 from striate.preprocess import Preprocess
+from striate.processes import world
 from striate.runs import checkpoints, records
 from striate.runs.feature_cache import cached_features
 from striate.runs.held_out import FEWEST, held_out
@@ -117,14 +118,16 @@ class Transfer:
         held = held_out(labels, recipe)
         if len(held):
             weights = safetensors.torch.save(checkpoints.portable(self.module.state_dict()))
-            write_atomic(folder / FITTED, weights)
+            if world().is_first:
+                write_atomic(folder / FITTED, weights)
             kept = torch.ones(len(labels), dtype=torch.bool)
             kept[held] = False
             fitted = self._fitted(kept)
             logits = self.views[0][held] @ fitted.weight.T + fitted.bias
             self.fit = replace(self.fit, held_out=score_of(logits, labels[held]), sha256=sha256(weights))
             self._set(fitted)
-        write_json(folder / HEAD, asdict(self.fit))
+        if world().is_first:
+            write_json(folder / HEAD, asdict(self.fit))
 
     def _fitted(self, kept: Tensor) -> LinearHead:
         balanced = self.recipe.class_weights == "balanced"

@@ -3,7 +3,7 @@
 for each step:
     batch      order, augmentation and dropout are functions of (seed, step)
     forward    logits and loss; a loss that is not finite ends the run here
-    backward   gradients, clipped
+    backward   gradients, clipped; of all shards together where the batch is divided, see gradients.py
     update     at this step's learning rate
     yield      what happened
 """
@@ -20,10 +20,12 @@ from torch.nn.modules.dropout import _DropoutNd
 from striate import seeding
 from striate.acceleration.convolutions import training_convolutions
 from striate.acceleration.precision import autocast
-from striate.data.loader import Loader
+from striate.data.loader import Batch, Loader
 from striate.errors import DivergedError
 from striate.layers import StochasticDepth
 from striate.models import Outputs, frozen_norms
+from striate.processes import ALONE, World
+from striate.training.gradients import AveragedGradients, ShardedGradients, WholeGradients
 from striate.training.losses import loss_of
 from striate.training.optimizers import optimizer_of
 from striate.training.plan import Plan, learning_rate_factor
@@ -65,18 +67,34 @@ class Training:
         batches: the training data.
         recipe: resolved, that is without "auto".
         class_weights: float32 (classes,), see `loss_of`.
+        world: the processes that train it together, each with its own shards of the batches.
     """
 
-    def __init__(self, model: nn.Module, batches: Loader, recipe: Recipe, class_weights: Tensor | None = None):
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Loader,
+        recipe: Recipe,
+        class_weights: Tensor | None = None,
+        world: World = ALONE,
+    ):
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batches = batches
         self.recipe = recipe
-        self.optimizer = optimizer_of(recipe, model)
+        self.optimizer = optimizer_of(recipe, model, world)
         self.loss = loss_of(recipe, None if class_weights is None else class_weights.to(batches.device))
+        self._gradients = self._gradients_of(world)
         self._convolutions = training_convolutions(model, batches.device, recipe.precision)
         self.step = 0
         epochs = 0 if recipe.only_fits_head else recipe.epochs
         self.plan = Plan.parse(recipe.steps or str(epochs * batches.steps_per_epoch))
+
+    def _gradients_of(self, world: World) -> WholeGradients | ShardedGradients | AveragedGradients:
+        if self.recipe.sync == "ddp" and world.size > 1:
+            return AveragedGradients(self.model, world)
+        if self.batches.shards > 1:
+            return ShardedGradients(self.model, self.batches.shards, world)
+        return WholeGradients(self.model)
 
     @property
     def steps(self) -> int:
@@ -106,7 +124,7 @@ class Training:
 
     def _take(self) -> Step:
         recipe, started = self.recipe, time.perf_counter()
-        inputs, targets = self.batches[self.step]
+        parts, samples = self.batches.parts(self.step), self.batches.batch_length(self.step)
         waited = time.perf_counter() - started
         learning_rate = recipe.learning_rate * learning_rate_factor(
             recipe.schedule, recipe.warmup, self.plan.done(self.step)
@@ -114,39 +132,43 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group.get("share", 1.0)
 
-        device = self.batches.device
-        scope = seeding.scoped(recipe.seed, "step", self.step, device=device)
-        with scope, autocast(recipe.precision, device), self._convolutions:
-            outputs = self.model(inputs)
-        logits, auxiliary, weight = outputs if isinstance(outputs, Outputs) else (outputs, (), 0.0)
-        loss = self.loss(logits.float(), targets)
-        for each in auxiliary:
-            loss = loss + weight * self.loss(each.float(), targets)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise DivergedError(diverged(self.step + 1, learning_rate, f"the loss became {value}"))
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss, correct = self._gradients(parts, samples, self._loss_of)
+        if not math.isfinite(loss):
+            raise DivergedError(diverged(self.step + 1, learning_rate, f"the loss became {loss}"))
         if recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
-        with autocast(recipe.precision, device):  # Muon's updates are products, too
+        with autocast(recipe.precision, self.batches.device):  # Muon's updates are products, too
             self.optimizer.step()
 
         self.step += 1
-        answers = targets if targets.ndim == 1 else targets.argmax(dim=1)
         epoch, position = divmod(self.step - 1, self.batches.steps_per_epoch)
         return Step(
             step=self.step,
             steps=self.steps,
             epoch=epoch,
             last_of_epoch=position + 1 == self.batches.steps_per_epoch or self.step == self.steps,
-            loss=value,
-            correct=int((logits.detach().argmax(dim=1) == answers).sum()),
-            samples=len(targets),
+            loss=loss,
+            correct=correct,
+            samples=samples,
             learning_rate=learning_rate,
             seconds=time.perf_counter() - started,
             waiting=waited,
         )
+
+    def _loss_of(self, network: nn.Module, batch: Batch, shard: int | None) -> tuple[Tensor, int]:
+        """The mean loss of a batch or of one of its shards, and how many of its samples have the right class first."""
+        inputs, targets = batch
+        recipe, device = self.recipe, self.batches.device
+        key = ("step", self.step) if shard is None else ("step", self.step, "shard", shard)
+        with seeding.scoped(recipe.seed, *key, device=device), autocast(recipe.precision, device), self._convolutions:
+            outputs = network(inputs)
+        logits, auxiliary, weight = outputs if isinstance(outputs, Outputs) else (outputs, (), 0.0)
+        loss = self.loss(logits.float(), targets)
+        for each in auxiliary:
+            loss = loss + weight * self.loss(each.float(), targets)
+        answers = targets if targets.ndim == 1 else targets.argmax(dim=1)
+        return loss, int((logits.detach().argmax(dim=1) == answers).sum())
 
 
 def diverged(step: int, learning_rate: float, what: str) -> str:

@@ -1,13 +1,14 @@
 """Optimisers: SGD, AdamW, NAdam and Muon."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from striate.models import depths, is_weight
+from striate.processes import ALONE, World
 from striate.training.settings import Recipe
 
 # The quintic of the reference implementation: its slope at 0 is steep, and three steps of it bring the singular values
@@ -25,12 +26,19 @@ class Muon(Optimizer):
         lr: the learning rate; an orthogonal update has singular values of about lr.
         momentum: in [0, 1).
         weight_decay: decoupled: weights shrink by lr × weight_decay a step.
+        world: the processes that train together: each makes some of the updates orthogonal, and sends them to all.
     """
 
     def __init__(
-        self, params: Iterable[dict[str, Any]], lr: float = 0.02, momentum: float = 0.9, weight_decay: float = 0.0
+        self,
+        params: Iterable[dict[str, Any]],
+        lr: float = 0.02,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        world: World = ALONE,
     ):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "orthogonal": False})
+        self.world = world
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -40,22 +48,50 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            updates: Iterator[Tensor] = (self._update(parameter, group) for parameter in parameters)
+            if group["orthogonal"]:
+                updates = self._orthogonal(updates)
+            for parameter, update in zip(parameters, updates, strict=True):
+                if group["weight_decay"]:
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(update, alpha=-group["lr"])
         return loss
 
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[parameter]
+    def _update(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
+        """The gradient with Nesterov momentum."""
+        state, gradient = self.state[parameter], cast(Tensor, parameter.grad)
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
         average = state["momentum"].mul_(group["momentum"]).add_(gradient)
-        update = gradient.add(average, alpha=group["momentum"])
-        if group["orthogonal"]:
-            update = orthogonalized(update.flatten(1)).view_as(update)
-        if group["weight_decay"]:
-            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(update, alpha=-group["lr"])
+        return gradient.add(average, alpha=group["momentum"])
+
+    def _orthogonal(self, updates: Iterator[Tensor]) -> Iterator[Tensor]:
+        """The nearest orthogonal updates, each computed by one of the processes."""
+        if self.world.size == 1:
+            yield from (orthogonalized(update.flatten(1)).view_as(update) for update in updates)
+            return
+        if not (every := list(updates)):
+            return
+        owners = _owners([update.shape for update in every], self.world.size)
+        own = [orthogonalized(each.flatten(1)).float().flatten()
+               for each, owner in zip(every, owners, strict=True) if owner == self.world.rank]  # fmt: skip
+        sizes = [sum(each.numel() for each, owner in zip(every, owners, strict=True) if owner == rank)
+                 for rank in range(self.world.size)]  # fmt: skip
+        found = self.world.exchanged(torch.cat(own) if own else torch.empty(0, device=every[0].device), sizes)
+        for update, owner in zip(every, owners, strict=True):
+            flat, found[owner] = found[owner][: update.numel()], found[owner][update.numel() :]
+            yield flat.view_as(update)
+
+
+def _owners(shapes: Sequence[torch.Size], processes: int) -> list[int]:
+    """The process that computes each matrix, so that all have about as much to do: the largest are given out first."""
+    work = [shape[0] * shape[1:].numel() * min(shape[0], shape[1:].numel()) for shape in shapes]
+    owners, loads = [0] * len(shapes), [0] * processes
+    for place in sorted(range(len(shapes)), key=lambda place: -work[place]):
+        owners[place] = loads.index(min(loads))
+        loads[owners[place]] += work[place]
+    return owners
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
@@ -81,7 +117,7 @@ def orthogonalized(matrix: Tensor) -> Tensor:
     return x
 
 
-def optimizer_of(recipe: Recipe, model: nn.Module) -> Optimizer:
+def optimizer_of(recipe: Recipe, model: nn.Module, world: World = ALONE) -> Optimizer:
     """An optimiser over the model's trainable parameters; weight decay acts on weights, see `models.is_weight`.
 
     With Muon the updates of all weights but the last layer's are orthogonal; the last layer and the biases follow plain
@@ -94,7 +130,8 @@ def optimizer_of(recipe: Recipe, model: nn.Module) -> Optimizer:
     if recipe.optimizer == "muon":
         hidden = {"params": weights[:-1], "weight_decay": recipe.weight_decay, "orthogonal": True}
         last = {"params": weights[-1:], "weight_decay": recipe.weight_decay}
-        return Muon(_graded(recipe, model, hidden, last, rest), lr=recipe.learning_rate, momentum=recipe.momentum)
+        groups = _graded(recipe, model, hidden, last, rest)
+        return Muon(groups, lr=recipe.learning_rate, momentum=recipe.momentum, world=world)
     groups = _graded(recipe, model, {"params": weights, "weight_decay": recipe.weight_decay}, rest)
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate)

@@ -102,15 +102,19 @@ class Budget:
         validation: how long one validation takes, in seconds.
         steps_per_epoch: how many steps there are between validations.
         elapsed: called for the seconds gone so far.
+        clock: called for the time, in seconds; the same for all processes that train together.
     """
 
-    def __init__(self, seconds: float, validation: float, steps_per_epoch: int, elapsed: Callable[[], float]):
-        self.seconds, self.validation, self.steps_per_epoch, self.elapsed = (
-            seconds,
-            validation,
-            steps_per_epoch,
-            elapsed,
-        )
+    def __init__(
+        self,
+        seconds: float,
+        validation: float,
+        steps_per_epoch: int,
+        elapsed: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.seconds, self.validation, self.steps_per_epoch = seconds, validation, steps_per_epoch
+        self.elapsed, self.clock = elapsed, clock
         self._share = 0.0  # of the run, at the last step
         self._taken, self._spent = 0, 0.0  # steps since the last check, and their seconds
 
@@ -118,12 +122,12 @@ class Budget:
         """Plan the number of steps by trial steps of a training, which change its weights: restore them afterwards."""
         steps = iter(training)
         next(steps)
-        began, taken = time.monotonic(), 0
-        while taken < LEAST or (taken < MOST and time.monotonic() - began < TRIAL * self.seconds):
+        began, taken = self.clock(), 0
+        while taken < LEAST or (taken < MOST and self.clock() - began < TRIAL * self.seconds):
             if next(steps, None) is None:
                 break
             taken += 1
-        return Plan(((0, self.fitting(0, (time.monotonic() - began) / max(taken, 1))),))
+        return Plan(((0, self.fitting(0, (self.clock() - began) / max(taken, 1))),))
 
     def checked(self, plan: Plan, step: int, seconds: float) -> Plan:
         """Return the plan after a step that took `seconds`, corrected where it would miss the time."""

@@ -70,6 +70,14 @@ class Recipe(BaseModel):
     tta: str = Field(
         "none", description="test-time augmentation: none, flip, shifts, ten-crop, several with commas, or auto"
     )
+    shards: int = Field(
+        0, ge=0,
+        description="parts of a batch, each computed by itself, for any number of processes that divides it; 0: 4 on "
+        "several processes, else 1",
+    )  # fmt: skip
+    sync: Literal["auto", "exact", "ddp"] = Field(
+        "auto", description="exact: equal weights on any number of processes; ddp: faster; auto: ddp on GPUs"
+    )
     seed: int = Field(0, ge=0, description="random seed of weights, order, augmentation and dropout")
 
     def __init__(self, **settings: Any):
@@ -121,6 +129,8 @@ class Recipe(BaseModel):
             augment=default_augmentation(data) if self.augment == "auto" else self.augment,
             calibration=0.0 if others else self.calibration,
             precision="float32" if self.precision == "auto" else self.precision,
+            shards=self.shards or 1,
+            sync="exact" if self.sync == "auto" else self.sync,
             tta=("flip,shifts" if data.mirror else "shifts") if self.tta == "auto" else self.tta,
         )
 

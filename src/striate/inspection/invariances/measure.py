@@ -24,6 +24,7 @@ from striate.inspection.invariances.perturbations import (
 from striate.inspection.invariances.result import Curve, Invariance, Point
 from striate.models import evaluating
 from striate.preprocess import Preprocess
+from striate.processes import world
 from striate.runs import Run, opened
 from striate.runs.trained import preprocess_of
 from striate.types import Progress
@@ -81,7 +82,7 @@ def invariance(
 def _measured(
     name: str, classifier: Classifier, images: Tensor, labels: Tensor | None, seed: int, progress: Progress, brief: bool
 ) -> Invariance:
-    original = torch.cat([classifier(chunk) for chunk in images.split(CHUNK)])
+    original = _divided(images, 1, lambda chunk, index: (classifier(chunk),))[0]
     right = None if labels is None else original.argmax(1) == labels
     side = min(images.shape[1:3])
     greatest = [published(side)] if brief else distances(side)
@@ -115,13 +116,32 @@ class _Change:
 
     def probabilities(self, classifier: Classifier, images: Tensor, strength: float) -> tuple[Tensor, Tensor | None]:
         """Probabilities for one version of every image, and for the other, if there are two."""
-        parts: list[list[Tensor]] = []
-        for start in range(0, len(images), CHUNK):
-            chunk = images[start : start + CHUNK]
-            index = np.arange(start, start + len(chunk))
-            parts.append([classifier(view) for view in self.views(chunk, strength, index)])
-        one, *other = (torch.cat(each) for each in zip(*parts, strict=True))
+        versions = len(self.views(images[:1], strength, np.arange(1)))
+        one, *other = _divided(
+            images,
+            versions,
+            lambda chunk, index: tuple(classifier(view) for view in self.views(chunk, strength, index)),
+        )
         return one, other[0] if other else None
+
+
+def _divided(
+    images: Tensor, versions: int, measured: Callable[[Tensor, np.ndarray], tuple[Tensor, ...]]
+) -> list[Tensor]:
+    """What is measured of all images, in chunks that processes which work together divide among them.
+
+    Args:
+        images: (N, H, W, C).
+        versions: how many tensors `measured` gives.
+        measured: from a chunk and its images' positions.
+    """
+    shares = world().row_shares(len(images), CHUNK)
+    own = shares[world().rank]
+    parts = []
+    for start in range(own.start, own.stop, CHUNK):
+        index = np.arange(start, min(start + CHUNK, own.stop))
+        parts.append(measured(images[start : own.stop][:CHUNK], index))
+    return [world().joined([part[version] for part in parts], shares) for version in range(versions)]
 
 
 def _translations(greatest: Sequence[int], seed: int) -> Iterator[_Change]:

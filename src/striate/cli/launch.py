@@ -1,0 +1,142 @@
+"""Starting a command in several processes on this machine: torchrun's own agent, with what makes it reliable.
+
+Each process runs the same command. What ends all of them for good, such as a mistake in the command, is noted in a
+folder, so that it is not tried again; after the loss of a process all start anew, and go on from the last checkpoint.
+"""
+
+import os
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from striate.errors import ArgumentError, LostProcessError, RunError, StriateError
+from striate.files import read_regular
+from striate.hardware import cores
+from striate.processes import restarts, started
+
+FOLDER = "STRIATE_LAUNCH"  # names the folder in which processes leave notes for the launcher, and for their successors
+RESTARTS = 5
+
+
+def launched(processes: int | None) -> bool:
+    """Run this program's command in several processes, if so many were asked for and don't run yet.
+
+    Returns:
+        Whether it has been run, to a good end.
+
+    Raises:
+        ArgumentError: for fewer than one, or another number than torchrun has started.
+        RunError: if they ended without saying why, as often as they were started.
+        SystemExit: if the command came to another end.
+    """
+    if processes is not None and processes < 1:
+        raise ArgumentError(f"--processes {processes}: at least 1 works.")
+    if started() and processes is not None and str(processes) != os.environ["WORLD_SIZE"]:
+        raise ArgumentError(f"--processes {processes}: torchrun has started {os.environ['WORLD_SIZE']} already.")
+    if processes is None or processes == 1 or started():
+        return False
+    _launch(processes)
+    return True
+
+
+def _launch(processes: int) -> None:
+    import logging
+
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # what went wrong is told in one line
+    with tempfile.TemporaryDirectory(prefix="striate-launch-") as folder:
+        os.environ.update(environment(processes, os.environ) | {FOLDER: folder})
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=processes,
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            local_addr="localhost",
+            max_restarts=RESTARTS,
+        )
+        lost = False
+        try:
+            elastic_launch(config, sys.executable)("-m", "striate", *sys.argv[1:])
+        except ChildFailedError:
+            lost = True
+        except SignalException as signal:  # Ctrl-C, or SIGTERM
+            sys.exit(int(_noted(Path(folder) / "code") or 128 + signal.sigval))
+        if code := _noted(Path(folder) / "code"):
+            sys.exit(int(code))
+    if lost:
+        raise RunError(f"the processes ended {RESTARTS + 1} times without a reason; look for one in the system's log.")
+
+
+def environment(processes: int, given: Mapping[str, str]) -> dict[str, str]:
+    """The variables that processes on one machine need, those that are given staying as they are."""
+    ours = {
+        # The store of a round that failed must not serve the next one (pytorch #135712).
+        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+        "OMP_NUM_THREADS": str(max(1, cores() // processes)),
+    }
+    if Path("/sys/class/net/lo").exists():
+        ours["GLOO_SOCKET_IFNAME"] = "lo"
+    return {name: given.get(name, value) for name, value in ours.items()}
+
+
+def is_ours() -> bool:
+    """True in a process that `launch` has started."""
+    return started() and FOLDER in os.environ
+
+
+def ended(error: StriateError) -> int:
+    """Note how the command has ended, for good unless a process was lost; return the exit code of this process.
+
+    It is 0 where the launcher has its code from the note, so that nothing is started again.
+    """
+    if not is_ours():
+        return error.exit_code
+    note = Path(os.environ[FOLDER]) / "code"
+    if not isinstance(error, LostProcessError) and os.environ["RANK"] == "0":
+        note.write_text(str(error.exit_code))
+    until = time.monotonic() + (1.0 if os.environ["RANK"] != "0" else 0.0)  # the first process may be about to write it
+    while not note.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    return 0 if note.exists() else error.exit_code
+
+
+def has_ended() -> bool:
+    """True if the processes before these have ended for good."""
+    return is_ours() and (Path(os.environ[FOLDER]) / "code").exists()
+
+
+def begun(run: Path) -> None:
+    """Note the folder of the run that is being trained."""
+    if is_ours() and os.environ["RANK"] == "0":
+        (Path(os.environ[FOLDER]) / "run").write_text(str(run.absolute()))
+
+
+def to_continue(out: Path | None) -> Path | None:
+    """The run that processes before these had begun, if they had, and were started again after one was lost.
+
+    Raises:
+        ArgumentError: if it can't be known.
+    """
+    if not started() or not restarts():
+        return None
+    folder = os.environ.get(FOLDER)
+    if out is None and not folder:
+        raise ArgumentError(
+            "torchrun has started the processes again, and without --out the run that they had begun can't be found: "
+            "continue it with --resume, and give --out next time."
+        )
+    noted = _noted(Path(folder) / "run") if folder else None
+    path = Path(noted) if noted else out
+    return path if path is not None and (path / "run.json").is_file() else None
+
+
+def _noted(path: Path) -> str | None:
+    return read_regular(path).decode() if path.is_file() else None

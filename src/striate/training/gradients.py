@@ -1,0 +1,190 @@
+"""Gradients of a batch: of all of it at once, of its shards on any number of processes, or by DistributedDataParallel.
+
+A shard is computed as if it were alone: its batch normalisation sees its own samples, and starts from the running
+statistics before the step. A batch's loss, gradient and change of the running statistics are the means of its shards',
+each weighted by its samples.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from striate.data.loader import Batch
+from striate.errors import ArgumentError
+from striate.processes import World
+
+# From a network, a batch and its shard to the mean loss, and how many samples were right.
+Compute = Callable[[nn.Module, Batch, int | None], tuple[Tensor, int]]
+
+DDP_SETTINGS: dict[str, Any] = {
+    "bucket_cap_mb": 25,
+    "gradient_as_bucket_view": True,
+    "static_graph": False,
+    "broadcast_buffers": False,
+}
+
+
+class WholeGradients:
+    """Gradients of whole batches."""
+
+    def __init__(self, model: nn.Module):
+        self.model = model
+
+    def __call__(self, parts: Sequence[Batch], samples: int, compute: Compute) -> tuple[float, int]:
+        """Compute the gradients of a batch; return its loss, and how many of its samples were right.
+
+        Args:
+            parts: this process's shards of the batch.
+            samples: in the whole batch.
+            compute: called for each of them.
+
+        Returns:
+            A loss that is not finite leaves no gradients.
+        """
+        loss, correct = compute(self.model, parts[0], None)
+        value = loss.item()
+        if math.isfinite(value):
+            loss.backward()
+        return value, correct
+
+
+class ShardedGradients:
+    """Gradients of batches in shards: equal bytes on any number of processes that divides the number of shards.
+
+    For each shard there is one vector: the gradients of all parameters, the changes of all buffers, the loss, and how
+    many samples were right. A process holds one more of them at a time than its shards can be halved.
+
+    Args:
+        model: on its device, in the memory format it keeps.
+        shards: how many a batch has.
+        world: the processes, whose number divides that of the shards.
+
+    Raises:
+        ArgumentError: if the number does not, or the parameters have several types.
+    """
+
+    def __init__(self, model: nn.Module, shards: int, world: World):
+        check_shards(shards, world.size)
+        self.model, self.shards, self.world = model, shards, world
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        if len(kinds := {str(parameter.dtype) for parameter in self.parameters}) > 1:
+            raise ArgumentError(f"shards={shards}: the parameters are of several types, {' and '.join(sorted(kinds))}.")
+        self.buffers = _Buffers(model)
+        self.places = [torch.empty_like(parameter).stride() for parameter in self.parameters]
+        self.values = sum(parameter.numel() for parameter in self.parameters)
+
+    def __call__(self, parts: Sequence[Batch], samples: int, compute: Compute) -> tuple[float, int]:
+        """As `WholeGradients`; the buffers are set, too."""
+        before = self.buffers.values()
+        own = self.world.share(self.shards)
+
+        def vector(shard: int) -> Tensor:
+            return self._of_shard(shard, parts[shard - own.start], samples, compute, before)
+
+        total = self.world.summed(self.shards, vector)
+        self._set_gradients(total)
+        self.buffers.set(before + total[self.values : -2])
+        return float(total[-2]), round(float(total[-1]))
+
+    def _of_shard(self, shard: int, batch: Batch, samples: int, compute: Compute, before: Tensor) -> Tensor:
+        first = self.parameters[0]
+        vector = torch.zeros(self.values + len(before) + 2, dtype=first.dtype, device=first.device)
+        if not len(batch.targets):
+            return vector
+        self._set_gradients(vector)
+        share = len(batch.targets) / samples
+        loss, correct = compute(self.model, batch, shard)
+        (loss * share).backward()
+        vector[self.values :] = _told(self.buffers.changes(before, share, shard == 0), loss, share, correct)
+        self.buffers.set(before)
+        return vector
+
+    def _set_gradients(self, vector: Tensor) -> None:
+        """Make the parameters' gradients parts of a vector, each laid out as its parameter is."""
+        start = 0
+        for parameter, stride in zip(self.parameters, self.places, strict=True):
+            parameter.grad = vector.as_strided(parameter.shape, stride, start)
+            start += parameter.numel()
+
+
+class AveragedGradients:
+    """Gradients by DistributedDataParallel, of a shard for each process: faster, and different bytes for each number.
+
+    Args:
+        model: on its device.
+        world: several processes.
+    """
+
+    def __init__(self, model: nn.Module, world: World):
+        self.world, self.buffers = world, _Buffers(model)
+        on_cpu = next(model.parameters()).device.type == "cpu"
+        with world.guarded():
+            group = world.links.group if on_cpu else None
+            self.network = DistributedDataParallel(model, process_group=group, **DDP_SETTINGS)
+
+    def __call__(self, parts: Sequence[Batch], samples: int, compute: Compute) -> tuple[float, int]:
+        """As `WholeGradients`; the buffers are set, too."""
+        batch, rank, size = parts[0], self.world.rank, self.world.size
+        share = len(batch.targets) / samples
+        if not share:  # all processes take part in each step: two black images that count nothing
+            targets = torch.zeros(2, dtype=torch.int64, device=batch.inputs.device)
+            batch = Batch(batch.inputs.new_zeros(2, *batch.inputs.shape[1:]), targets)
+        before = self.buffers.values()
+        with self.world.guarded():
+            loss, correct = compute(self.network, batch, rank)
+            (loss * (share * size)).backward()  # the mean of the processes' gradients is taken
+        told = _told(self.buffers.changes(before, share, rank == 0), loss, share, correct if share else 0)
+        total = self.world.summed(size, lambda part: told)
+        self.buffers.set(before + total[:-2])
+        return float(total[-2]), round(float(total[-1]))
+
+
+class _Buffers:
+    """A model's buffers, such as running statistics and counters, as one vector; those that are true or false stay."""
+
+    def __init__(self, model: nn.Module):
+        self.all = [buffer for buffer in model.buffers() if buffer.dtype != torch.bool]
+        self.sizes = [buffer.numel() for buffer in self.all]
+        counting = [torch.full((buffer.numel(),), not buffer.is_floating_point()) for buffer in self.all]
+        self.device = next(model.parameters()).device
+        self.counting = torch.cat(counting).to(self.device) if counting else torch.empty(0, dtype=torch.bool)
+
+    def values(self) -> Tensor:
+        """Copies of their values: float64, which holds both kinds exactly."""
+        if not self.all:
+            return torch.empty(0, dtype=torch.float64, device=self.device)
+        return torch.cat([buffer.detach().flatten() for buffer in self.all]).double()
+
+    def changes(self, before: Tensor, share: float, counts: bool) -> Tensor:
+        """Their changes since `before`, times a share; the counters' as they are where that shard counts, else 0."""
+        change = self.values() - before
+        return torch.where(self.counting, change * float(counts), change * share)
+
+    @torch.no_grad()
+    def set(self, values: Tensor) -> None:
+        """Set them to these values."""
+        for buffer, some in zip(self.all, values.split(self.sizes), strict=True):
+            buffer.copy_(some.view(buffer.shape))
+
+
+def _told(changes: Tensor, loss: Tensor, share: float, correct: int) -> Tensor:
+    """What a shard's vector holds after its gradients."""
+    return torch.cat([changes.to(loss.dtype), torch.stack([loss.detach() * share, loss.new_tensor(float(correct))])])
+
+
+def check_shards(shards: int, processes: int) -> None:
+    """Refuse a number of processes that does not divide that of the shards.
+
+    Raises:
+        ArgumentError: saying which numbers fit.
+    """
+    if shards % processes:
+        fitting = ", ".join(str(number) for number in range(1, shards + 1) if shards % number == 0)
+        raise ArgumentError(
+            f"{processes} processes do not divide {shards} shards: start {fitting} of them, or train anew with "
+            f"--shards {processes} or a multiple of it."
+        )
