@@ -17,6 +17,7 @@ from striate.cli.evaluate import evaluate, predict
 from striate.cli.export import export
 from striate.cli.invariance import invariance
 from striate.cli.report import explain, report
+from striate.cli.serve import serve
 from striate.cli.show import depthwise, pooling
 from striate.cli.train import train
 from striate.errors import StriateError
@@ -63,6 +64,7 @@ for command in (
     compare,
     predict,
     export,
+    serve,
     explain,
     report,
     describe,

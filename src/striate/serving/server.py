@@ -1,0 +1,129 @@
+"""The process: its socket, its signals, and its end."""
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from striate.errors import ArgumentError
+from striate.serving.application import application
+from striate.serving.log import Forwarding, Log, write
+from striate.serving.network import Network
+from striate.serving.service import Service
+from striate.serving.settings import GRACE, KEPT_ALIVE, LINGER, Settings
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SWITCHING = 0.0005  # seconds after which a thread that computes in Python lets another one: by default 0.005
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket at a host's port; 0 takes a free one.
+
+    Raises:
+        ArgumentError: if the port is taken or not allowed, or there is no such host.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise ArgumentError(f"--host {host}: no such host ({error}).") from error
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":  # elsewhere it would take a port from another program
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(socket.SOMAXCONN)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ArgumentError(f"port {port} of {host} is taken: choose another one with --port.") from error
+        raise ArgumentError(f"can't listen at port {port} of {host}: {error.strerror}.") from error
+    return listener
+
+
+class Server(uvicorn.Server):
+    """A server that ends gracefully, with exit code 0.
+
+    At the first SIGTERM or SIGINT it is not ready any more, and says in each answer that the connection ends. After
+    `LINGER` seconds it takes no more connections, and ends when what it has accepted is answered. A second signal ends
+    it at once.
+
+    Args:
+        config: of uvicorn.
+        service: the service.
+        log: writes a line.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service, log: Log):
+        super().__init__(config)
+        self._service, self._log = service, log
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals inside the block."""
+        loop = asyncio.get_running_loop()
+        before = {each: signal.signal(each, lambda *_: loop.call_soon_threadsafe(self.leave)) for each in SIGNALS}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def leave(self) -> None:
+        """Begin to end; called once more, end at once."""
+        if not self._service.ready:
+            self.force_exit = self.should_exit = True
+            return
+        self._service.ready = False
+        self._log("leaving")
+        asyncio.get_running_loop().call_later(LINGER, setattr, self, "should_exit", True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and answer what was accepted."""
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(LINGER / 2)  # so that what the last connections sent is read before idle ones are closed
+        await super().shutdown(sockets)
+
+
+def run(
+    network: Network, settings: Settings, listener: socket.socket, begun: Callable[[str], None], log: Log = write
+) -> None:
+    """Serve a network until a signal comes.
+
+    Args:
+        network, settings: what to serve, and how.
+        listener: from `bound`.
+        begun: called with the service's address once it answers.
+        log: writes a line.
+    """
+    service = Service(network, settings)
+    config = uvicorn.Config(
+        application(service, log), log_config=None, access_log=False, server_header=False, proxy_headers=False,
+        ws="none", lifespan="on", timeout_keep_alive=KEPT_ALIVE, timeout_graceful_shutdown=GRACE,
+    )  # fmt: skip
+    for name in ("uvicorn.error", "asyncio"):
+        logging.getLogger(name).handlers = [Forwarding(log)]
+        logging.getLogger(name).propagate = False
+    sys.setswitchinterval(SWITCHING)
+    server = Server(config, service, log)
+
+    async def serve() -> None:
+        serving = asyncio.ensure_future(server.serve([listener]))
+        while not (server.started or serving.done()):
+            await asyncio.sleep(0.01)
+        if server.started:
+            host, port = listener.getsockname()[:2]
+            begun(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        await serving
+
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(serve())
+    log("ended")
