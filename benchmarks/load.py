@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 Draw = Callable[[], bytes]  # the next request
@@ -97,10 +98,8 @@ async def steady(address: str, draw: Draw, clients: int, seconds: float) -> Load
     tasks: set[asyncio.Task[None]] = set()
 
     async def connect() -> None:
-        try:
+        with suppress(OSError):  # the service has ended
             await loop.create_connection(lambda: _Connection(load, free), host, int(port))
-        except OSError:  # the service has ended
-            pass
 
     def begin() -> None:
         task = loop.create_task(connect())

@@ -97,7 +97,9 @@ def requests_for(name: str, images: int, tensors: bool, folder: Path) -> Request
     if images == 1:
         kind = "image/png" if name == "fashion_cnn" else "image/jpeg"
         return Requests(run, [("/predict", kind, each[0], []) for each in chosen], 1)
-    return Requests(run, [("/predict", f"multipart/form-data; boundary={BOUNDARY}", form(each), []) for each in chosen], images)
+    return Requests(
+        run, [("/predict", f"multipart/form-data; boundary={BOUNDARY}", form(each), []) for each in chosen], images
+    )
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -52,4 +52,3 @@ def serve(
         what = f"{network.title} ({network.engine.name}, {network.engine.precision})"
         server.run(network, settings, listener, lambda address: say(f"Serving {what} at {address}"))
     say("Stopped; all accepted requests are answered.")
-

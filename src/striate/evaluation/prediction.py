@@ -192,7 +192,9 @@ def predictions_of(
         top: how many classes each prediction lists.
         calibrated: whether the probabilities are.
     """
-    orders = np.argsort(-np.nan_to_num(logits, nan=-np.inf), axis=1, kind="stable").tolist()
+    if np.isnan(logits).any():
+        logits = np.nan_to_num(logits, nan=-np.inf)
+    orders = np.argsort(-logits, axis=1, kind="stable").tolist()
     found = []
     for name, order, row in zip(names, orders, probabilities.tolist(), strict=True):
         ranked = {classes[place]: row[place] for place in order[:top]}

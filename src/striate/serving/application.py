@@ -1,4 +1,4 @@
-"""The service's addresses, and what all of them share: the token, errors as JSON, headers, one line of log a request."""
+"""Addresses of the service, and what all share: the token, errors as JSON, headers, one line of log a request."""
 
 import hmac
 import time

@@ -1,7 +1,6 @@
 """Bodies of requests: received within limits, and taken apart into the image files they hold."""
 
 import asyncio
-from collections.abc import Sequence
 from email.message import Message
 from typing import Any
 
@@ -98,8 +97,8 @@ def files_of(content_type: str, body: bytes, most: int) -> tuple[list[str], list
 
 def _parsed(content_type: str) -> tuple[str, str]:
     """The kind of content, in lower case, and the boundary of its parts; empty where there is none."""
-    if not content_type:
-        return "", ""
+    if ";" not in content_type:
+        return content_type.strip().lower(), ""
     message = Message()
     try:
         message["Content-Type"] = content_type
@@ -175,8 +174,3 @@ def _file_name(disposition: bytes) -> str:
     except (ValueError, LookupError, UnicodeError):
         return ""
 
-
-def accepts(request: Request, kinds: Sequence[str]) -> str:
-    """The first of some kinds of content that a request accepts, or the first of all if it names none of them."""
-    accepted = request.headers.get("accept", "")
-    return next((kind for kind in kinds if kind in accepted), kinds[0])

@@ -18,13 +18,13 @@ HEADERS = {
     b"referrer-policy": b"no-referrer",
     b"x-content-type-options": b"nosniff",
 }
+_encoded = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script\s*>", re.S | re.I)
 
 
 def json_response(values: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A response of JSON."""
-    content = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
-    return Response(content, status, headers, "application/json")
+    return Response(_encoded(values).encode("utf-8", "backslashreplace"), status, headers, "application/json")
 
 
 def refusal(error: RefusedError) -> Response:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from striate.errors import ArgumentError
 from striate.serving.application import application
@@ -19,6 +20,7 @@ from striate.serving.network import Network
 from striate.serving.service import Service
 from striate.serving.settings import GRACE, KEPT_ALIVE, LINGER, Settings
 
+MAX_HEAD = 2**16  # bytes of a request's headers
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SWITCHING = 0.0005  # seconds after which a thread that computes in Python lets another one: by default 0.005
 
@@ -46,6 +48,30 @@ def bound(host: str, port: int) -> socket.socket:
             raise ArgumentError(f"port {port} of {host} is taken: choose another one with --port.") from error
         raise ArgumentError(f"can't listen at port {port} of {host}: {error.strerror}.") from error
     return listener
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP of one connection, with a limit for the size of headers, which uvicorn does not set."""
+
+    _head: int | None = None  # bytes of headers that are not complete; `None` while none are expected
+
+    def on_message_begin(self) -> None:
+        """Note that a request begins."""
+        self._head = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Note that a request's headers are there."""
+        self._head = None
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Read what has come, and end the connection if headers are too large."""
+        super().data_received(data)
+        if self._head is not None:
+            self._head += len(data)
+            if self._head > MAX_HEAD:
+                self.transport.abort()
 
 
 class Server(uvicorn.Server):
@@ -106,7 +132,7 @@ def run(
     """
     service = Service(network, settings)
     config = uvicorn.Config(
-        application(service, log), log_config=None, access_log=False, server_header=False, proxy_headers=False,
+        application(service, log), http=Protocol, log_config=None, access_log=False, server_header=False, proxy_headers=False,
         ws="none", lifespan="on", timeout_keep_alive=KEPT_ALIVE, timeout_graceful_shutdown=GRACE,
     )  # fmt: skip
     for name in ("uvicorn.error", "asyncio"):
