@@ -38,6 +38,7 @@ def serve(
         raise ArgumentError(f"serve needs {missing[0].replace('_', '-')}: pip install 'striate[serve]'.")
     if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):
         raise ArgumentError("--token: expected letters, digits and signs, without spaces.")
+    from striate.inference.exported_file import is_exported_file
     from striate.serving import server
     from striate.serving.network import network_of
     from striate.serving.settings import Settings
@@ -45,7 +46,8 @@ def serve(
     settings = Settings(host=host, port=port, queue=queue, timeout=seconds(timeout), token=token)
     os.environ.setdefault("STRIATE_MAX_PIXELS", str(MAX_PIXELS))
     with server.bound(host, port) as listener:  # before anything that takes long
-        fetch_weights(run)
+        if not is_exported_file(run):  # or PyTorch would be imported
+            fetch_weights(run)
         network = network_of(run, engine, precision)  # type: ignore[arg-type]
         if network.uncalibrated:
             say(network.uncalibrated)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -79,7 +79,8 @@ class Batcher:
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="striate-engine")
+        self._prepared: Future[None] = Future()
+        self._thread: threading.Thread | None = None
         self.waiting = 0  # images that are admitted and not yet being computed
         self.computing = 0
         self.pace = 0.0  # seconds an image
@@ -90,8 +91,18 @@ class Batcher:
         Raises:
             Exception: whatever the engine raises.
         """
-        self._thread.submit(self._prepare, blank).result()
-        self._thread.submit(self._work)
+        self._thread = threading.Thread(target=self._run, args=(blank,), name="striate-engine", daemon=True)
+        self._thread.start()
+        self._prepared.result()
+
+    def _run(self, blank: np.ndarray) -> None:
+        try:
+            self._prepare(blank)
+        except BaseException as error:
+            self._prepared.set_exception(error)
+            return
+        self._prepared.set_result(None)
+        self._work()
 
     def _prepare(self, blank: np.ndarray) -> None:
         for size in BATCHES:
@@ -146,7 +157,8 @@ class Batcher:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.shutdown(wait=True)
+        if self._thread is not None:
+            self._thread.join()
 
     def _backlog(self) -> float:
         return (self.waiting + self.computing) * self.pace
@@ -157,6 +169,7 @@ class Batcher:
             batch = self._next(ended)
             if batch:
                 ended += self._computed(batch)
+                self.computing = 0
             if ended:
                 self._done(ended)
             if not batch and not ended:

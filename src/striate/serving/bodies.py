@@ -173,4 +173,3 @@ def _file_name(disposition: bytes) -> str:
         return message.get_filename("")
     except (ValueError, LookupError, UnicodeError):
         return ""
-

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from striate.errors import StriateError
+from striate.files import read_regular
 from striate.serving.bodies import Receiver, files_of
 from striate.serving.network import Network
 from striate.serving.predicting import known_parameters
@@ -94,7 +95,7 @@ def _page(trained: "Trained", content: bytes) -> bytes:
     with tempfile.TemporaryDirectory(prefix="striate-serve-") as folder:
         path = Path(folder) / "explain.html"
         explain(replace(trained, run=None), content, out=path, device="cpu")  # type: ignore[arg-type]
-        return path.read_bytes()
+        return read_regular(path)
 
 
 def _picture(trained: "Trained", pixels: np.ndarray, shown: str) -> bytes:

@@ -157,7 +157,7 @@ def _pixels(data: Any, shape: list[int]) -> np.ndarray:
             count *= length
             if not (values and isinstance(values[0], list)):
                 break
-            if len(values) != count:
+            if len(values) != count or len(set(map(len, values))) != 1:
                 raise ValueError
             values = list(chain.from_iterable(values))
         pixels = bytes(values)

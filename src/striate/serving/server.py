@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,6 +19,8 @@ from striate.errors import ArgumentError
 from striate.serving.application import application
 from striate.serving.log import Forwarding, Log, write
 from striate.serving.network import Network
+from striate.serving.refusals import RefusedError
+from striate.serving.responses import refusal
 from striate.serving.service import Service
 from striate.serving.settings import GRACE, KEPT_ALIVE, LINGER, Settings
 
@@ -65,6 +69,13 @@ class Protocol(HttpToolsProtocol):
         self._head = None
         super().on_headers_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP."""
+        response = refusal(RefusedError(400, msg))
+        headers = b"".join(name + b": " + value + b"\r\n" for name, value in response.raw_headers)
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + headers + b"connection: close\r\n\r\n" + response.body)
+        self.transport.close()
+
     def data_received(self, data: bytes) -> None:
         """Read what has come, and end the connection if headers are too large."""
         super().data_received(data)
@@ -78,22 +89,26 @@ class Server(uvicorn.Server):
     """A server that ends gracefully, with exit code 0.
 
     At the first SIGTERM or SIGINT it is not ready any more, and says in each answer that the connection ends. After
-    `LINGER` seconds it takes no more connections, and ends when what it has accepted is answered. A second signal ends
+    `linger` seconds it takes no more connections, and ends when what it has accepted is answered. A second signal ends
     it at once.
 
     Args:
         config: of uvicorn.
         service: the service.
         log: writes a line.
+        linger: for how long connections are still accepted.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service, log: Log):
+    def __init__(self, config: uvicorn.Config, service: Service, log: Log, linger: float = LINGER):
         super().__init__(config)
-        self._service, self._log = service, log
+        self._service, self._log, self._linger = service, log, linger
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle signals inside the block."""
+        """Handle signals inside the block, where that is possible: in the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         loop = asyncio.get_running_loop()
         before = {each: signal.signal(each, lambda *_: loop.call_soon_threadsafe(self.leave)) for each in SIGNALS}
         try:
@@ -109,13 +124,15 @@ class Server(uvicorn.Server):
             return
         self._service.ready = False
         self._log("leaving")
-        asyncio.get_running_loop().call_later(LINGER, setattr, self, "should_exit", True)
+        asyncio.get_running_loop().call_later(self._linger, setattr, self, "should_exit", True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, and answer what was accepted."""
         for server in self.servers:
             server.close()
-        await asyncio.sleep(LINGER / 2)  # so that what the last connections sent is read before idle ones are closed
+        await asyncio.sleep(
+            self._linger / 2
+        )  # so that what the last connections sent is read before idle ones are closed
         await super().shutdown(sockets)
 
 
@@ -138,6 +155,7 @@ def run(
     for name in ("uvicorn.error", "asyncio"):
         logging.getLogger(name).handlers = [Forwarding(log)]
         logging.getLogger(name).propagate = False
+    warnings.filterwarnings("ignore", module="PIL")  # what it remarks on damaged files
     sys.setswitchinterval(SWITCHING)
     server = Server(config, service, log)
 
