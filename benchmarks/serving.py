@@ -5,11 +5,11 @@
     python -m benchmarks.serving overload   [NETWORK...] [--seconds 60] ...
     python -m benchmarks.serving sigterm    [NETWORK...] [--times 20] ...
 
-NETWORK is fashion_cnn, for images of Fashion-MNIST as PNG, or efficientnet_lite0, for photographs of ants-bees as JPEG, a
-folder in $STRIATE_DATA; both if not given. A request has --images of them; with --tensors, they are decoded before, and
-sent as binary tensors of the Open Inference Protocol. The service is a process of its own on the same cores as its
-clients, which are sockets of this process. The engine's own rate, at batches of 64 decoded images, is measured in another
-process before and after, while nothing else runs.
+NETWORK is fashion_cnn, for images of Fashion-MNIST as PNG, or efficientnet_lite0, for photographs of ants-bees as JPEG,
+a folder in $STRIATE_DATA; both if not given. A request has --images of them; with --tensors, they are decoded before,
+and sent as binary tensors of the Open Inference Protocol. The service is a process of its own on the same cores as its
+clients, which are sockets of this process. The engine's own rate, at batches of 64 decoded images, is measured in
+another process before and after, while nothing else runs.
 """
 
 import argparse
@@ -202,7 +202,8 @@ def latency(requests: Requests, given: argparse.Namespace) -> str:
         seen = under_load(service, requests, 1, given.seconds)
     own.append(engine_seconds(requests.run, given.engine, 1, given.seconds / 4))
     found, best = 1000 * statistics.median(seen.times[200]), 1000 * statistics.mean(own)
-    return f"median {found:.2f} ms, by the engine alone {1000 * own[0]:.2f} and {1000 * own[1]:.2f}: {found - best:.2f} ms more"
+    alone = f"{1000 * own[0]:.2f} and {1000 * own[1]:.2f}"
+    return f"median {found:.2f} ms, by the engine alone {alone}: {found - best:.2f} ms more"
 
 
 def overload(requests: Requests, given: argparse.Namespace) -> str:

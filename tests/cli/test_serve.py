@@ -1,4 +1,4 @@
-"""`striate serve`: a process that answers as `predict` does, ends with exit code 0 at SIGTERM, and says what is wrong."""
+"""`striate serve`: a process that answers as `predict` does, ends with 0 at SIGTERM, and says what is wrong."""
 
 import http.client
 import json

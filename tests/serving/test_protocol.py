@@ -12,6 +12,8 @@ from small_service import Brightness, Client, picture, serving
 PATH = "/v2/models/brightness/infer"
 LENGTH = "Inference-Header-Content-Length"
 PIXELS = np.arange(32, dtype=np.uint8).reshape(2, 4, 4, 1)
+BINARY: dict[str, Any] = {"parameters": {"binary_data_size": 32}, "data": None}
+FILES: dict[str, Any] = {"datatype": "BYTES", "data": None, "shape": [1]}
 LOGITS = Brightness().logits(PIXELS)
 
 
@@ -80,7 +82,7 @@ def test_image_files_of_any_size_are_elements_of_bytes(client: Client) -> None:
     binary = b"".join(struct.pack("<I", len(each)) + each for each in files)
     given = tensor(shape=[2], datatype="BYTES", data=None, parameters={"binary_data_size": len(binary)})
     header = json.dumps({"inputs": [given]}).encode()
-    status, answer = client.post(PATH, header + binary, **{"Inference_Header_Content_Length": str(len(header))})
+    status, answer = client.post(PATH, header + binary, Inference_Header_Content_Length=str(len(header)))
     assert status == 200
     logits = np.array(answer["outputs"][0]["data"]).reshape(2, 3)
     assert logits.argmax(axis=1).tolist() == [0, 2]
@@ -132,19 +134,13 @@ def test_what_is_wrong_is_refused_and_the_field_named(client: Client, asked: Any
         ("-1", b"", {}, LENGTH),
         ("9" * 5000, b"", {}, LENGTH),
         ("99999", b"", {}, LENGTH),
-        (None, bytes(31), {"parameters": {"binary_data_size": 32}, "data": None}, "inputs.0.parameters.binary_data_size"),
-        (None, bytes(32), {"parameters": {"binary_data_size": 32}}, "inputs.0.data"),
-        (None, bytes(16), {"parameters": {"binary_data_size": 16}, "data": None}, "inputs.0.shape"),
-        (
-            None, b"\xff\xff\xff\xff", {"datatype": "BYTES", "parameters": {"binary_data_size": 4}, "data": None},
-            "inputs.0.data",
-        ),
-        (
-            None, b"\x01\0\0\0a", {"datatype": "BYTES", "parameters": {"binary_data_size": 5}, "data": None, "shape": [1]},
-            "inputs.0.data[0]",
-        ),
+        (None, bytes(31), BINARY, "inputs.0.parameters.binary_data_size"),
+        (None, bytes(32), {**BINARY, "data": [0] * 32}, "inputs.0.data"),
+        (None, bytes(16), {**BINARY, "parameters": {"binary_data_size": 16}}, "inputs.0.shape"),
+        (None, b"\xff\xff\xff\xff", FILES | {"parameters": {"binary_data_size": 4}}, "inputs.0.data"),
+        (None, b"\x01\0\0\0a", FILES | {"parameters": {"binary_data_size": 5}}, "inputs.0.data[0]"),
     ],
-)  # fmt: skip
+)
 def test_binary_data_that_does_not_fit_is_refused(
     client: Client, length: str | None, binary: bytes, changes: dict[str, Any], field: str
 ) -> None:

@@ -130,7 +130,7 @@ def images_of(network: Network, request: Infer, binary: bytes) -> tuple[int, Cal
     if size is not None and size != math.prod(given.shape):
         raise RefusedError(400, f"the shape has {math.prod(given.shape)} bytes, and not {size}.", "inputs.0.shape")
     if size is not None:
-        return given.shape[0], lambda: np.frombuffer(binary, np.uint8).reshape(given.shape)
+        return given.shape[0], lambda: np.frombuffer(bytearray(binary), np.uint8).reshape(given.shape)
     return given.shape[0], lambda: _pixels(given.data, given.shape)
 
 
@@ -160,7 +160,7 @@ def _pixels(data: Any, shape: list[int]) -> np.ndarray:
             if len(values) != count or len(set(map(len, values))) != 1:
                 raise ValueError
             values = list(chain.from_iterable(values))
-        pixels = bytes(values)
+        pixels = bytearray(values)  # which engines may write to, and so don't warn of
     except (TypeError, ValueError):
         raise RefusedError(400, "expected integers from 0 to 255, in the tensor's shape.", "inputs.0.data") from None
     if len(pixels) != math.prod(shape):

@@ -149,8 +149,8 @@ def run(
     """
     service = Service(network, settings)
     config = uvicorn.Config(
-        application(service, log), http=Protocol, log_config=None, access_log=False, server_header=False, proxy_headers=False,
-        ws="none", lifespan="on", timeout_keep_alive=KEPT_ALIVE, timeout_graceful_shutdown=GRACE,
+        application(service, log), http=Protocol, log_config=None, access_log=False, server_header=False,
+        proxy_headers=False, ws="none", lifespan="on", timeout_keep_alive=KEPT_ALIVE, timeout_graceful_shutdown=GRACE,
     )  # fmt: skip
     for name in ("uvicorn.error", "asyncio"):
         logging.getLogger(name).handlers = [Forwarding(log)]
