@@ -280,6 +280,8 @@ def test_the_description_has_every_address(served: Served) -> None:
         "/", "/predict", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/brightness",
         "/v2/models/brightness/ready", "/v2/models/brightness/infer", "/metrics", "/openapi.json",
     }  # fmt: skip
+    for reference in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(told)):
+        assert reference in told["components"]["schemas"]
     for path, methods in told["paths"].items():
         if "get" in methods:
             assert client.get(path)[0] == 200

@@ -71,8 +71,10 @@ def _components(secured: bool) -> dict[str, Any]:
         },
         "additionalProperties": False,
     }
+    infer = protocol.Infer.model_json_schema(ref_template="#/components/schemas/{model}")
+    parts = infer.pop("$defs", {})
     schemes = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if secured else {}
-    return {"schemas": {"Error": error}, **schemes}
+    return {"schemas": {"Error": error, "Infer": infer, **parts}, **schemes}
 
 
 def _refused(status: int) -> dict[str, Any]:
@@ -176,7 +178,7 @@ def _infer() -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                _JSON: {"schema": protocol.Infer.model_json_schema(ref_template="#/$defs/{model}")},
+                _JSON: {"schema": {"$ref": "#/components/schemas/Infer"}},
                 "application/octet-stream": {"schema": _PICTURE},
             },
         },
