@@ -58,6 +58,7 @@ class Endpoints:
 
     async def infer(self, request: Request) -> Response:
         """Answer a request of the Open Inference Protocol."""
+        self.service.batcher.check()
         body = await self.receiver.receive(request)
         try:
             asked, binary = protocol.parsed(body, request.headers.get(protocol.LENGTH))

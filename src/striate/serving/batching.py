@@ -118,6 +118,22 @@ class Batcher:
         self._engine.logits(images)
         return time.monotonic() - began
 
+    def check(self, count: int = 1) -> None:
+        """Check that there is room for so many images, for those who would read a request in vain.
+
+        Raises:
+            RefusedError: as `admit`.
+        """
+        if self._closed:
+            raise busy("the service is shutting down.", 1)
+        if count > self.capacity:
+            raise RefusedError(413, f"{count} images, and at most {self.capacity} may wait.", "images")
+        wait = self._backlog()
+        if self.waiting + count > self.capacity:
+            raise busy(f"{self.waiting} images are waiting, and at most {self.capacity} may.", wait)
+        if wait > self.timeout:
+            raise busy(f"images wait for longer than {self.timeout:g} s.", wait - self.timeout)
+
     def admit(self, count: int) -> Job:
         """Make room for a request's images; `put` or `withdraw` must follow.
 
@@ -125,15 +141,7 @@ class Batcher:
             RefusedError: if there is none, or they could not be computed in time.
         """
         with self._changed:
-            if self._closed:
-                raise busy("the service is shutting down.", 1)
-            if count > self.capacity:
-                raise RefusedError(413, f"{count} images, and at most {self.capacity} may wait.", "images")
-            wait = self._backlog()
-            if self.waiting + count > self.capacity:
-                raise busy(f"{self.waiting} images are waiting, and at most {self.capacity} may.", wait)
-            if wait > self.timeout:
-                raise busy(f"images wait for longer than {self.timeout:g} s.", wait - self.timeout)
+            self.check(count)
             self.waiting += count
         return Job(count, time.monotonic() + self.timeout)
 

@@ -31,6 +31,7 @@ class Predicting:
     async def __call__(self, request: Request) -> Response:
         """Answer a request."""
         top, coverage = self._parameters(request)
+        self._service.batcher.check()
         body = await self._receiver.receive(request)
         try:
             kind = request.headers.get("content-type", "")
