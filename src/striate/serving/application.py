@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from striate.serving import protocol
 from striate.serving.bodies import Receiver
 from striate.serving.explaining import Explaining
-from striate.serving.front import front_page
+from striate.serving.front import Front
 from striate.serving.log import Log, write
 from striate.serving.measures import CONTENT_TYPE
 from striate.serving.openapi import document
@@ -32,12 +32,14 @@ class Endpoints:
 
     Args:
         service: the service.
+        log: writes a line.
     """
 
-    def __init__(self, service: Service):
+    def __init__(self, service: Service, log: Log):
         self.service, self.network = service, service.network
         self.receiver = Receiver(service.settings)
         self.explaining = Explaining(self.network, self.receiver)
+        self.front = Front(self.network, self.explaining.run, log)
 
     def routes(self) -> list[Route]:
         """The addresses."""
@@ -46,7 +48,7 @@ class Endpoints:
             Route("/predict", _endpoint(Predicting(self.service, self.receiver)), methods=["POST"]),
             Route(f"{model}/infer", self.infer, methods=["POST"]),
             Route("/explain", _endpoint(self.explaining), methods=["POST"]),
-            Route("/", self.front),
+            Route("/", _endpoint(self.front)),
             Route("/v2", self.server),
             Route("/v2/health/live", self.live),
             Route("/v2/health/ready", self.is_ready),
@@ -76,10 +78,6 @@ class Endpoints:
         if length is None:
             return Response(content, media_type="application/json")
         return Response(content, headers={protocol.LENGTH: str(length)}, media_type="application/octet-stream")
-
-    async def front(self, request: Request) -> Response:
-        """The page for people."""
-        return front_page(self.network)
 
     async def server(self, request: Request) -> Response:
         """What the protocol tells of the server."""
@@ -123,7 +121,7 @@ def application(service: Service, log: Log = write) -> ASGIApp:
         service: not yet started.
         log: writes a line.
     """
-    endpoints = Endpoints(service)
+    endpoints = Endpoints(service, log)
 
     @asynccontextmanager
     async def lifespan(_: Router) -> AsyncIterator[None]:

@@ -76,6 +76,10 @@ class Explaining:
                 return html_response(_page(trained, content))
             return Response(_picture(trained, pixels, shown), media_type="image/png")
 
+        return await self.run(make)
+
+    async def run(self, make: Callable[[], Response]) -> Response:
+        """Call a function in the thread that explains, which alone may use the network's module."""
         if self._thread is None:
             from striate.hardware import single_core_threads
 
