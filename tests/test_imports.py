@@ -24,8 +24,9 @@ LEVELS = (
     ("training",),
     ("runs",),
     ("evaluation", "inspection"),
-    ("comparison", "exporting", "serving"),
+    ("comparison", "exporting"),
     ("reports",),
+    ("serving",),
     ("cli",),
 )
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import WITHOUT_TORCH
 from PIL import Image
 from trained import digits_run
 
@@ -17,19 +18,6 @@ from striate.runs import Run
 __all__ = ["digits_run"]
 
 pytestmark = pytest.mark.slow
-
-WITHOUT_TORCH = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"torch", "onnx", "onnxscript", "scipy", "sklearn", "safetensors"}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Absent())
-from striate.cli.main import main
-main()
-"""
 
 
 @pytest.fixture(scope="module")

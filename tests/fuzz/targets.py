@@ -1,6 +1,6 @@
 """All fuzz targets."""
 
-from fuzz import readers, runs
+from fuzz import readers, requests, runs
 from fuzz.harness import Target
 
-TARGETS: tuple[Target, ...] = (*readers.TARGETS, *runs.TARGETS)
+TARGETS: tuple[Target, ...] = (*readers.TARGETS, *runs.TARGETS, *requests.TARGETS)

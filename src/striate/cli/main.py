@@ -18,6 +18,7 @@ from striate.cli.evaluate import evaluate, predict
 from striate.cli.export import export
 from striate.cli.invariance import invariance
 from striate.cli.report import explain, report
+from striate.cli.serve import serve
 from striate.cli.show import depthwise, pooling
 from striate.cli.train import train
 from striate.errors import ArgumentError, LostProcessError, StriateError
@@ -71,6 +72,7 @@ for command in (
     compare,
     predict,
     export,
+    serve,
     explain,
     report,
     describe,

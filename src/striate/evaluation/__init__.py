@@ -8,6 +8,7 @@ _HOME = {
     "Prediction": "prediction",
     "evaluate": "evaluation",
     "predict": "prediction",
+    "predictions_of": "prediction",
     "predictions_text": "prediction",
 }
 
@@ -16,12 +17,13 @@ __all__ = [
     "Prediction",
     "evaluate",
     "predict",
+    "predictions_of",
     "predictions_text",
 ]
 
 if TYPE_CHECKING:
     from striate.evaluation.evaluation import Evaluation, evaluate
-    from striate.evaluation.prediction import Prediction, predict, predictions_text
+    from striate.evaluation.prediction import Prediction, predict, predictions_of, predictions_text
 
 
 def __getattr__(name: str) -> Any:

@@ -129,7 +129,7 @@ def predict(
         raise ArgumentError(f"coverage={coverage}: {reason}")
     logits = _logits(trained, each, device, tta, layout)
     probabilities = calibration.probabilities(logits).numpy()
-    found = _predictions(each, trained.classes, logits.numpy(), probabilities, top, bool(calibration.images))
+    found = predictions_of(_names(each), trained.classes, logits.numpy(), probabilities, top, bool(calibration.images))
     if coverage is None:
         return found
     sets = calibration.sets(logits, coverage)
@@ -148,7 +148,7 @@ def _by_file(file: ExportedFile, images: list[AnyImage], top: int, layout: Layou
         return pixels if card.input == "image" else card.preprocess.conform_picture(pixels, resized_by_pillow)
 
     logits, probabilities = file.answers(_each(prepared, images))
-    return _predictions(images, card.classes, logits, probabilities, top, card.calibration is not None)
+    return predictions_of(_names(images), card.classes, logits, probabilities, top, card.calibration is not None)
 
 
 def _logits(trained: Trained, images: list[AnyImage], device: str, tta: str | None, layout: Layout | None) -> Tensor:
@@ -190,21 +190,35 @@ def _each(prepared: Callable[[AnyImage], np.ndarray], images: list[AnyImage]) ->
         raise BadFilesError(problems, skippable=False)
 
 
-def _predictions(
-    images: list[AnyImage],
+def _names(images: list[AnyImage]) -> list[str]:
+    return [name_of(image, number) for number, image in enumerate(images, start=1)]
+
+
+def predictions_of(
+    names: Sequence[str],
     classes: Sequence[str],
     logits: np.ndarray,
     probabilities: np.ndarray,
     top: int,
     calibrated: bool,
 ) -> list[Prediction]:
-    """Make the predictions of logits and probabilities, each (N, classes); equal logits rank by class number."""
-    orders = np.argsort(-np.nan_to_num(logits, nan=-np.inf), axis=1, kind="stable").tolist()
+    """Make the predictions of logits and probabilities, each (N, classes); equal logits rank by class number.
+
+    Args:
+        names: of the images.
+        classes: the names, in the order of the logits.
+        logits, probabilities: of the images.
+        top: how many classes each prediction lists.
+        calibrated: whether the probabilities are.
+    """
+    if np.isnan(logits).any():
+        logits = np.nan_to_num(logits, nan=-np.inf)
+    orders = np.argsort(-logits, axis=1, kind="stable").tolist()
     found = []
-    for number, (image, order, row) in enumerate(zip(images, orders, probabilities.tolist(), strict=True), start=1):
+    for name, order, row in zip(names, orders, probabilities.tolist(), strict=True):
         ranked = {classes[place]: row[place] for place in order[:top]}
         label = classes[order[0]]
-        found.append(Prediction(name_of(image, number), label, ranked[label], ranked, calibrated))
+        found.append(Prediction(name, label, ranked[label], ranked, calibrated))
     return found
 
 

@@ -113,7 +113,7 @@ def export(
     questions, notes = _questions(trained, data, input, int8)
     expected = verification.answered(trained, questions)
     own = verification.measured(expected, questions)
-    card = _card(trained, input, own, int8)
+    card = card_of(trained, input, own, int8)
     if to == FOLDER:
         return _folder(path, trained, card, questions, expected, notes)
     more: tuple[str, ...] = ()
@@ -173,7 +173,8 @@ def _questions(trained: Trained, data: Any, kind: Input, int8: bool) -> tuple[Qu
     return Questions.made_up(preprocess, kind), (*trained.notes, note)
 
 
-def _card(trained: Trained, kind: Input, measured: Measured | None, int8: bool) -> Card:
+def card_of(trained: Trained, kind: Input = "image", measured: Measured | None = None, int8: bool = False) -> Card:
+    """What an exported file says about itself, see `Card`."""
     calibration = trained.calibration("none")
     result = trained.run.result if trained.run is not None else None
     return Card(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from striate.errors import ArgumentError, unknown
-from striate.inference.exported_file import FORMAT, Card, ExportedFile
+from striate.inference.exported_file import FORMAT, Card, ExportedFile, FileEngine
 from striate.inference.predictor import Predictor
 from striate.inference.runtimes import Precision
 from striate.preprocess import Preprocess
@@ -54,19 +54,6 @@ class TorchEngine:
     def prepare(self, pixels: np.ndarray) -> None:
         """Make the fast program for batches of this shape now, and not after several."""
         self._predictor.prepare(torch.from_numpy(pixels))
-
-
-class FileEngine:
-    """An exported file, by the program that it was opened with; see `Engine`."""
-
-    def __init__(self, file: ExportedFile, precision: str = "float32"):
-        self._file = file
-        self.name = file.runtime.engine
-        self.precision = file.card.precision if file.card.precision == "int8" else precision
-
-    def logits(self, pixels: np.ndarray) -> np.ndarray:
-        """Compute; see `Engine.logits`."""
-        return self._file.answer(pixels)[0]
 
 
 def engine_of(

@@ -163,6 +163,19 @@ class ExportedFile:
         return np.concatenate(logits), np.concatenate(probabilities)
 
 
+class FileEngine:
+    """An exported file, computed by the program that it was opened with; see `Engine` in engines.py."""
+
+    def __init__(self, file: ExportedFile, precision: str = "float32"):
+        self._file = file
+        self.name = file.runtime.engine
+        self.precision = file.card.precision if file.card.precision == "int8" else precision
+
+    def logits(self, pixels: np.ndarray) -> np.ndarray:
+        """Compute logits, float32 (N, classes), of images of the network's own size, uint8 (N, height, width, C)."""
+        return self._file.answer(pixels)[0]
+
+
 def is_exported_file(run: object) -> bool:
     """True for an `ExportedFile`, and for a path that ends in .onnx or .xml and is no folder."""
     if isinstance(run, str | os.PathLike):

@@ -44,7 +44,15 @@ class FastestEngine:
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """Compute; see `Engine.logits`."""
-        return (self.one if len(pixels) < FEW else self.many).logits(pixels)
+        return self._for(pixels).logits(pixels)
+
+    def prepare(self, pixels: np.ndarray) -> None:
+        """Prepare for batches of this shape, see `TorchEngine.prepare`."""
+        if isinstance(engine := self._for(pixels), TorchEngine):
+            engine.prepare(pixels)
+
+    def _for(self, pixels: np.ndarray) -> Engine:
+        return self.one if len(pixels) < FEW else self.many
 
 
 def fastest_engine(

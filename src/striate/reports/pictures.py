@@ -19,6 +19,7 @@ from striate.inspection.structure.trace import Call
 from striate.preprocess import Preprocess
 
 WARM, COLD = (234, 88, 12), (37, 99, 235)  # colours of positive and negative values
+DIMMED = 0.55  # opacity of images under heat maps
 MOST_FILTERS = 64
 MOST_FILTER_CELLS = 2**18  # of all filters together, so that a dense layer on large images does not fill megabytes
 LARGEST = 96  # pixels of a feature map's longer side; larger ones are made smaller
@@ -31,12 +32,25 @@ def heat(values: Tensor, strongest: float | None = None) -> str:
         values: (height, width).
         strongest: the absolute value that is opaque; the largest one if not given.
     """
+    return data_uri(_heat(values, strongest))
+
+
+def _heat(values: Tensor, strongest: float | None = None) -> np.ndarray:
+    """The pixels of a heat map: uint8 (height, width, 4)."""
     numbers = values.detach().cpu().double().numpy()
     scale = strongest or float(np.abs(numbers).max()) or 1.0
     pixels = np.empty((*numbers.shape, 4), dtype=np.uint8)
     pixels[..., :3] = np.where(numbers[..., None] >= 0, WARM, COLD)
     pixels[..., 3] = np.rint(np.clip(np.abs(numbers) / scale, 0, 1) * 235)
-    return data_uri(pixels)
+    return pixels
+
+
+def blended(pixels: np.ndarray, values: Tensor) -> np.ndarray:
+    """An image, uint8 (height, width, channels), dimmed, under the heat map of (height, width): (height, width, 3)."""
+    hot = _heat(values)
+    opacity = hot[..., 3:] / 255
+    dimmed = DIMMED * pixels + (1 - DIMMED) * 255
+    return np.rint(opacity * hot[..., :3] + (1 - opacity) * dimmed).astype(np.uint8)
 
 
 def feature_map_pictures(feature_maps: Tensor) -> list[str]:
@@ -67,7 +81,7 @@ def over(
     down, right = margin
     kind = "fine" if max(height, width) > LARGEST else "coarse"
     size = f'width="{width}" height="{height}" preserveAspectRatio="none" class="{kind}"'
-    dimmed = ' opacity=".55"' if layer else ""
+    dimmed = f' opacity="{DIMMED:g}"' if layer else ""
     parts = [f'<image href="{data_uri(pixels)}" {size}{dimmed}/>']
     parts += [f'<image href="{layer}" {size}/>'] if layer else []
     if frame:

@@ -15,8 +15,8 @@ from striate.data.lazy import Images
 from striate.errors import ArgumentError, CheckpointError, ShapeError, StriateError, unknown
 from striate.hardware import pick
 from striate.inference import UNCALIBRATED, Calibration, ExportedFile, is_exported_file, logits_of
-from striate.inference.engines import TORCH, Engine, FileEngine, engine_of
-from striate.inference.exported_file import opened_file
+from striate.inference.engines import TORCH, Engine, engine_of
+from striate.inference.exported_file import FileEngine, opened_file
 from striate.inference.fastest import fastest_engine
 from striate.inference.predictor import answered
 from striate.inference.runtimes import PRECISIONS, Precision

@@ -1,0 +1,1 @@
+"""`striate serve`: a network that answers requests over HTTP."""
