@@ -202,13 +202,16 @@ class _Growing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batches, name)
 
-    def __getitem__(self, step: int) -> Batch:
-        batch, done = self._batches[step], step / self._training.steps
-        for side, until in self._shares.items():
-            if done < until:
-                small = F.interpolate(batch.inputs, size=(side, side), mode="bilinear", antialias=True)
-                return Batch(small.contiguous(memory_format=torch.channels_last), batch.targets)
-        return batch
+    def parts(self, step: int) -> list[Batch]:
+        """The batch of a step, smaller if it is early."""
+        parts, done = self._batches.parts(step), step / self._training.steps
+        side = next((side for side, until in self._shares.items() if done < until), None)
+        return list(parts) if side is None else [_resized(part, side) for part in parts]
+
+
+def _resized(batch: Batch, side: int) -> Batch:
+    small = F.interpolate(batch.inputs, size=(side, side), mode="bilinear", antialias=True)
+    return Batch(small.contiguous(memory_format=torch.channels_last), batch.targets)
 
 
 def _growing(shares: dict[int, float]) -> Callable[[Training], None]:

@@ -84,13 +84,13 @@ def test_evaluate_takes_the_file_and_says_what_is_missing(
 @pytest.mark.parametrize(
     ("arguments", "absent", "said"),
     [
-        (("export", "{run}"), "onnxscript", "exporting to ONNX needs onnxscript: pip install 'striate[onnx]'"),
+        (("export", "{run}"), "onnxscript", "exporting to onnx needs onnxscript: pip install 'striate[onnx]'"),
         (
             ("predict", "{file}", "a.png"),
             "onnxruntime",
-            "exported files need ONNX Runtime: pip install 'striate[onnx]'",
+            "ONNX files need ONNX Runtime: pip install 'striate[onnx]'",
         ),
-        (("export", "{run}", "--to", "tflite"), "", "unknown format 'tflite'. Known: onnx."),
+        (("export", "{run}", "--to", "tflite"), "", "unknown format 'tflite'. Known: hf, onnx, openvino, web."),
     ],
 )
 def test_errors_are_one_line(

@@ -145,13 +145,13 @@ def test_a_module_without_data_is_compared_on_made_up_pictures(tmp_path: Path) -
 def test_a_file_that_answers_otherwise_is_not_kept(
     run: striate.Run, shapes: striate.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card = exporter._card
+    card = exporter.card_of
 
     def dark(*arguments: Any) -> Any:
         made = card(*arguments)
         return made.model_copy(update={"preprocess": striate.Preprocess(8, 8, 1, mean=(30.0,), std=(1.0,))})
 
-    monkeypatch.setattr(exporter, "_card", dark)
+    monkeypatch.setattr(exporter, "card_of", dark)
     with pytest.raises(ExportError, match=r"same class as before for .* of 20 images, less than 99\.9 %.*not kept"):
         striate.export(run, data=shapes, out=tmp_path / "wrong.onnx")
     assert not any(tmp_path.iterdir())
