@@ -31,13 +31,13 @@ from striate.files import sha256
 from striate.hardware import cores
 
 WEIGHTS = "model.safetensors"
-MODELS: dict[
-    str, list[str]
-] = {  # the rest of the command; more steps where an epoch is long, so that kills fall into it
+PHOTOGRAPHS = str(Path(os.environ.get("STRIATE_DATA", "."), "ants-bees"))
+# The rest of the command; small batches, so that kills fall into an epoch.
+MODELS: dict[str, list[str]] = {
     "lenet5": ["lenet5", "--batch-size", "60"],
     "quicknet_s": ["quicknet_s", "--batch-size", "60"],
     "resnet18:stem=small": ["resnet18:stem=small", "--batch-size", "60"],
-    "efficientnet_lite0": ["efficientnet_lite0", "--data", "ants-bees", "--recipe", "transfer", "--batch-size", "16"],
+    "efficientnet_lite0": ["efficientnet_lite0", "--data", PHOTOGRAPHS, "--recipe", "transfer", "--batch-size", "16"],
 }
 NUMBERS = (1, 2, 4)
 IMAGES = (10_000, 9_999)
