@@ -1,5 +1,6 @@
 """Fuzz targets: the files of a run, and the texts that people type."""
 
+import atexit
 import contextlib
 import copy
 import json
@@ -30,8 +31,9 @@ SETTINGS = {"epochs": 3, "batch_size": 16, "calibration": 0.0}
 
 @cache
 def folders() -> tuple[Path, Path]:
-    """A finished run, and one that was stopped in its third epoch; made once, and left to the system's cleaning."""
+    """A finished run, and one that was stopped in its third epoch; made once, and removed when the process ends."""
     place = Path(tempfile.mkdtemp(prefix="striate-fuzz-runs-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
 
     def stop(event: object) -> None:
         if isinstance(event, Step) and event.step == 8:

@@ -1,5 +1,6 @@
 """Threads and processes that decode: the same pixels from any number of either."""
 
+import io
 import shutil
 import subprocess
 import sys
@@ -179,3 +180,11 @@ def test_a_process_imports_no_pytorch_and_ends_with_its_input() -> None:
     done = subprocess.run([sys.executable, "-c", code], input=first, capture_output=True, timeout=120)
     assert done.stderr == b"False\n"  # what is printed there goes to standard error
     assert (done.stdout, done.returncode) == (b"", 0)
+
+
+@pytest.mark.parametrize("cut", [0, 1, -1])
+def test_a_process_whose_parent_dies_in_the_middle_of_a_line_ends_in_silence(cut: int) -> None:
+    whole = b'{"preprocess": {"height": 2, "width": 2, "channels": 1, "mean": [0], "std": [1]}, "lock": 0}\n'
+    decoders_module.serve(io.BytesIO(whole[:cut]), io.BytesIO())
+    decoders_module.serve(io.BytesIO(whole + b'[["a.png", 0,'), answers := io.BytesIO())
+    assert answers.getvalue() == b""

@@ -258,11 +258,16 @@ def _line(value: object) -> bytes:
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Serve as a decoder process: answer requests until there are no more."""
-    first = json.loads(requests.readline())
+    """Serve as a decoder process: answer requests until there are no more, or whoever makes them is gone."""
+    begin = requests.readline()
+    if not begin.endswith(b"\n"):
+        return
+    first = json.loads(begin)
     preprocess, lock = Preprocess.from_dict(first["preprocess"]), _locked(first["lock"])
     shape = (preprocess.height, preprocess.width, preprocess.channels)
     for line in requests:
+        if not line.endswith(b"\n"):
+            return
         image_refs = [ImageRef(Path(path), offset, length) for path, offset, length in json.loads(line)]
         pixels = np.empty((len(image_refs), *shape), dtype=np.uint8)
         problems = prepare_all(image_refs, preprocess, pixels, lock)
