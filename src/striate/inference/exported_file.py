@@ -175,6 +175,11 @@ class FileEngine:
         """Compute logits, float32 (N, classes), of images of the network's own size, uint8 (N, height, width, C)."""
         return self._file.answer(pixels)[0]
 
+    def prepare(self, pixels: np.ndarray) -> None:
+        """Prepare for batches of this shape, where the program does."""
+        if isinstance(self._file.runtime, OpenVino):
+            self._file.runtime.prepare(pixels.shape)
+
 
 def is_exported_file(run: object) -> bool:
     """True for an `ExportedFile`, and for a path that ends in .onnx or .xml and is no folder."""

@@ -16,6 +16,7 @@ from striate.errors import CheckpointError, ExportError, StorageError
 from striate.files import cache_folder, json_bytes, read_json, sealed, sha256, unsealed, write_json
 from striate.hardware import cores, processor
 from striate.inference.engines import Engine, TorchEngine, engine_of, installed
+from striate.inference.exported_file import FileEngine
 from striate.inference.runtimes import Precision
 from striate.preprocess import Preprocess
 
@@ -47,8 +48,8 @@ class FastestEngine:
         return self._for(pixels).logits(pixels)
 
     def prepare(self, pixels: np.ndarray) -> None:
-        """Prepare for batches of this shape, see `TorchEngine.prepare`."""
-        if isinstance(engine := self._for(pixels), TorchEngine):
+        """Prepare for batches of this shape, see `TorchEngine.prepare` and `FileEngine.prepare`."""
+        if isinstance(engine := self._for(pixels), TorchEngine | FileEngine):
             engine.prepare(pixels)
 
     def _for(self, pixels: np.ndarray) -> Engine:
