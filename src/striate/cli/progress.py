@@ -123,7 +123,7 @@ class Progress:
 
 
 def _mode(run: Run) -> str:
-    """How the batches are divided, in a sentence."""
+    """A sentence on the division of batches among processes."""
     processes = world().size
     many = f"{processes} processes" if processes > 1 else "one process"
     if run.recipe.sync == "ddp":

@@ -40,7 +40,7 @@ Make = Callable[[int], list[Parts]]
 
 
 def shard_sizes(samples: int, shards: int) -> list[int]:
-    """How many samples of a batch each shard has: the first ones have one more where it must be.
+    """Numbers of a batch's samples in its shards: the first ones have one more where it must be.
 
     Batch normalisation can't learn from one sample: where there are fewer than two for each, the last shards have none.
     """

@@ -174,7 +174,7 @@ def _questions(trained: Trained, data: Any, kind: Input, int8: bool) -> tuple[Qu
 
 
 def card_of(trained: Trained, kind: Input = "image", measured: Measured | None = None, int8: bool = False) -> Card:
-    """What an exported file says about itself, see `Card`."""
+    """Description that an exported file carries, see `Card`."""
     calibration = trained.calibration("none")
     result = trained.run.result if trained.run is not None else None
     return Card(

@@ -69,7 +69,7 @@ def _architecture(trained: Trained) -> Architecture | None:
 
 
 def _timm_config(model: TimmModel, trained: Trained, card: Card) -> dict[str, Any]:
-    """What timm keeps in config.json; see timm/models/_hub.py."""
+    """The content of config.json as timm writes it; see timm/models/_hub.py."""
     preprocess = card.preprocess
     size = [preprocess.channels, preprocess.height, preprocess.width]
     arguments = {**model.arguments, **({"in_chans": 1} if preprocess.channels == 1 else {})}

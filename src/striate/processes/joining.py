@@ -20,7 +20,7 @@ def started() -> bool:
 
 
 def restarts() -> int:
-    """How often torchrun has started the processes again after one of them had ended."""
+    """The number of times that torchrun has started the processes again after one of them had ended."""
     text = os.environ.get("TORCHELASTIC_RESTART_COUNT", "")
     return int(text) if text.isdecimal() else 0
 

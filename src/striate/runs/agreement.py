@@ -1,4 +1,4 @@
-"""What the processes that train one run together agree on: its recipe, its folder, the data and the software."""
+"""Agreement of the processes that train one run together: its recipe, its folder, the data and the software."""
 
 import socket
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def divided(recipe: Recipe, world: World, device: torch.device) -> Recipe:
 
 
 def environment_of(world: World, recipe: Recipe) -> dict[str, Any]:
-    """What run.json says of the processes; nothing of one alone."""
+    """The note on the processes in run.json; nothing about one alone."""
     if world.size == 1:
         return {}
     return {"processes": world.size, **({"ddp": DDP_SETTINGS} if recipe.sync == "ddp" else {})}

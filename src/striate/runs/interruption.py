@@ -1,4 +1,4 @@
-"""What ends a run early: Ctrl-C and SIGTERM, and too little memory."""
+"""Early ends of a run: Ctrl-C and SIGTERM, and too little memory."""
 
 import signal
 import threading

@@ -213,7 +213,7 @@ class Batcher:
         return batch
 
     def _size(self, images: int) -> int:
-        """How many of the waiting images to compute next."""
+        """The number of waiting images to compute next."""
         fitting = [size for size in self._sizes if images >= FULL * size]
         return fitting[-1] if fitting else images
 

@@ -67,7 +67,7 @@ def web_page(trained: "Trained") -> Response:
 
 
 def plain_page(network: Network) -> Response:
-    """What is served, and how to ask it."""
+    """The plain page: the network that is served, and commands that ask it."""
     title, name = escape(network.title), escape(network.name)
     classes = escape(", ".join(network.classes[:20])) + (" …" if len(network.classes) > 20 else "")
     return html_response(

@@ -66,7 +66,7 @@ class Infer(BaseModel):
 
 
 def metadata(network: Network) -> dict[str, Any]:
-    """What the protocol tells of a network."""
+    """The protocol's description of a network."""
     shapes = {INPUT: ("UINT8", network.shape)} | {name: ("FP32", (len(network.classes),)) for name in OUTPUTS}
     tensors = {name: {"name": name, "datatype": kind, "shape": [-1, *shape]} for name, (kind, shape) in shapes.items()}
     return {

@@ -22,7 +22,7 @@ Load = Callable[[], np.ndarray]  # decodes a request's images: uint8 (n, height,
 
 @dataclass(frozen=True)
 class Answer:
-    """What the network says about a request's images.
+    """The network's answer about a request's images.
 
     Args:
         logits: float32 (n, classes).

@@ -172,7 +172,7 @@ class _Buffers:
 
 
 def _told(changes: Tensor, loss: Tensor, share: float, correct: int) -> Tensor:
-    """What a shard's vector holds after its gradients."""
+    """The values in a shard's vector after its gradients."""
     return torch.cat([changes.to(loss.dtype), torch.stack([loss.detach() * share, loss.new_tensor(float(correct))])])
 
 

@@ -36,7 +36,7 @@ class _Watched(nn.Module):
 
 
 class _Rest(nn.Module):
-    """What follows a layer: the mean gradient of a logit with respect to each of its feature maps."""
+    """The rest of a network after a layer: the mean gradient of a logit with respect to each of its feature maps."""
 
     def __init__(self, module: nn.Module, layer: str, image: Tensor):
         super().__init__()

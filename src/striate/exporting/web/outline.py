@@ -31,7 +31,7 @@ class Shown:
     source: Call | None
 
     def outline(self) -> dict[str, Any]:
-        """What the page has to know about the layer, as plain values for JSON."""
+        """The layer as plain values for the page's JSON."""
         shape = (*self.call.output_shape[1:], 1, 1)[:3]
         kind = layer_kinds.kind(self.lead.module)
         after = "" if self.call is self.lead else layer_kinds.kind(self.call.module)

@@ -131,7 +131,7 @@ def _first_of_each(pictures: Images, labels: Tensor) -> list[dict[str, Any]]:
 
 
 def _evidence(trained: Trained, shown: Shown) -> dict[str, Any]:
-    """Where the layer that Grad-CAM looks at has its units, and whether it is a class activation map exactly."""
+    """Places of the units of the layer that Grad-CAM looks at, and whether it is a class activation map exactly."""
     field = shown.call.field
     placed = field is not None and all(field.stride)
     return {

@@ -128,7 +128,7 @@ class _Change:
 def _divided(
     images: Tensor, versions: int, measured: Callable[[Tensor, np.ndarray], tuple[Tensor, ...]]
 ) -> list[Tensor]:
-    """What is measured of all images, in chunks that processes which work together divide among them.
+    """Measurements of all images, in chunks that processes which work together divide among them.
 
     Args:
         images: (N, H, W, C).

@@ -109,7 +109,7 @@ def _repeated(blocks: Iterator[_Block]) -> Iterator[_Block]:
 
 
 def _text(step: Step) -> tuple[str, str]:
-    """What a layer is, and the size of what it gives."""
+    """A layer's kind and window, and the size of its output."""
     if len(step.output_shape) < 2:
         return step.label, ""
     window = layer_kinds.window(step.module, len(step.output_shape) - 2) if step.module is not None else None
