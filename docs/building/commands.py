@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from typing import Any
 import typer
 from sphinx.util import logging
 
+from striate.cli.main import INTERRUPTED
 from striate.cli.main import app as application
 
 FOLDER = Path("reference") / "command-line"
@@ -130,19 +132,23 @@ def _output(example: str, folder: str) -> str:
     """What the example prints, both streams as a terminal shows them."""
     logger.info("running: %s", example)
     words = [sys.executable, "-m", "striate", *shlex.split(example)[1:]]
-    done = subprocess.run(
+    ends = tomllib.loads(EXAMPLES.read_text(encoding="utf-8"))["stopped"].get(example)
+    with subprocess.Popen(
         words,
         cwd=folder,
         env=os.environ | {"COLUMNS": "100", "NO_COLOR": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
-        timeout=LIMIT,
-        check=False,
-    )
-    text = done.stdout.decode("utf-8").replace(folder, "")
-    if done.returncode:
-        raise RuntimeError(f"{example} ended with {done.returncode}:\n{text}")
+    ) as process:
+        try:
+            printed, _ = process.communicate(timeout=ends or LIMIT)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT if ends else signal.SIGKILL)
+            printed, _ = process.communicate()
+    text = printed.decode("utf-8").replace(folder, "")
+    if process.returncode not in ((0, INTERRUPTED) if ends else (0,)):
+        raise RuntimeError(f"{example} ended with {process.returncode}:\n{text}")
     return text
 
 
