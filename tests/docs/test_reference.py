@@ -15,7 +15,7 @@ from docs.building.docstrings import escaped
 from docs.building.links import fetched, linked
 from docs.building.outside import inventories
 
-HIDDEN = {"acceleration", "cli", "serving"}  # packages that are not reached through `striate`
+HIDDEN = {"acceleration", "cli", "processes", "serving"}  # packages that are not reached through `striate`
 
 
 def public_names() -> set[str]:
