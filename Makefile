@@ -10,6 +10,7 @@
 #   make bench     measure Striate against its peers: hours; stopped, the same continues    (ARGS="--only throughput")
 #   make bench-quick   the same at a smaller size, in ten minutes
 #   make faults    kill and disturb runs, and count those that end as if undisturbed: minutes    (ARGS="--kills 20")
+#   make docs      build the documentation site; its pages run their code: minutes. make docs-open serves it
 #   make clean     remove the environments, the caches, the builds and runs/demo
 #
 # VENV=/some/dir puts the environment elsewhere, and those of the peers beside it; PYTHON=python3.12 makes it with another Python.
@@ -25,7 +26,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --constra
 PHOTOGRAPHS = $(shell $(BIN)/python -c 'import sklearn; print(*(f"{sklearn.__path__[0]}/datasets/images/{name}.jpg" for name in ("china", "flower")))')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz check all format install bench bench-quick faults clean
+.PHONY: docs docs-open help demo test fuzz check all format install bench bench-quick faults clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -67,10 +68,19 @@ bench bench-quick: $(VENV)/.installed $(patsubst benchmarks/environments/%.txt,$
 faults: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.faults $(ARGS)
 
+# Pages with code run it, and warnings are errors. Only the build folder is served.
+docs: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs $(ARGS)
+	@echo "The site: $(CURDIR)/build/docs/index.html"
+
+docs-open: docs
+	$(BIN)/python -m webbrowser -t http://127.0.0.1:8000/
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs 8000
+
 clean:
 	@if [ -e "$(VENV)/.created" ]; then rm -rf "$(VENV)"; fi
 	rm -rf $(addprefix $(PEERS)/,$(basename $(notdir $(wildcard benchmarks/environments/*.txt))))
-	rm -rf runs/demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
+	rm -rf runs/demo build dist docs/reference/command-line docs/reference/python .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The environment: one file a step, so that a step is done once, and again when what it depends on changes.

@@ -75,4 +75,5 @@ def _ten_crop(images: Tensor) -> Iterator[View]:
         yield 0.1, part.flip(2)
 
 
+#: Views of test-time augmentation by name: each yields a weight and what is to be averaged with it.
 VIEWS = {"none": _none, "flip": _flip, "shifts": _shifts, "ten-crop": _ten_crop}

@@ -188,4 +188,5 @@ _MIXTURES = {
     ),
 }
 
+#: All augmentations by name, as policies call them.
 TRANSFORMS: dict[str, Transform | Mixing] = {**_PLANE, **_LIGHT, "trivial": trivial(_PLANE | _LIGHT), **_MIXTURES}

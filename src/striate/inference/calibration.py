@@ -118,6 +118,7 @@ class Calibration:
 
 
 _ADAPTER = TypeAdapter(Calibration)
+#: The calibration of a network without one: probabilities are the softmax of its logits.
 UNCALIBRATED = Calibration()
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from striate.errors import ArgumentError, ShapeError
 from striate.layers.padding import Size, image_size, output_size, pair, positive
 
-# Table I: for each of the 16 feature maps of C3, the feature maps of S2 connected to it.
+#: Table I: for each of the 16 feature maps of C3, the feature maps of S2 connected to it.
 LENET5_C3_TABLE: tuple[tuple[int, ...], ...] = (
     # six contiguous triples, cyclic
     (0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5),

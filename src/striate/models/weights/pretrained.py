@@ -13,10 +13,10 @@ from striate.preprocess import Preprocess
 from striate.resizing import Interpolation
 from striate.types import Progress
 
-Normalization = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation, one value a channel
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]  #: Mean and standard deviation, one value a channel
 
-BACKBONE = "efficientnet_lite0"  # for photographs, unless another is asked for: a small package brings its weights
-NAME = "imagenet"  # what `weights=` calls the published weights of a model
+BACKBONE = "efficientnet_lite0"  #: For photographs, unless another is asked for: a small package brings its weights
+NAME = "imagenet"  #: What `weights=` calls the published weights of a model
 # The normalisation torchvision's models were trained with, and the one its GoogLeNet converts it to.
 IMAGENET: Normalization = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF: Normalization = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

@@ -1,0 +1,1 @@
+"""Parts of the documentation site that are made while it is built: reference pages, outputs of commands, pictures."""
