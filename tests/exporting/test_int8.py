@@ -61,7 +61,7 @@ def test_the_images_that_choose_are_not_those_that_calibrate(digits_run: striate
     known = {image.numpy().tobytes() for image in data.train.images[kept]}
     assert len(images.calibration) == CALIBRATION
     assert all(image.numpy().tobytes() in known for image in images.calibration)
-    assert torch.equal(images.choice, held.images[: len(images.choice)]) or len(images.choice) <= CHOICE
+    assert len(images.choice) <= CHOICE
     assert {image.numpy().tobytes() for image in images.choice} == {image.numpy().tobytes() for image in held.images}
 
 

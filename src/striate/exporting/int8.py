@@ -110,7 +110,9 @@ def quantized(network: ModelProto, images: Images, preprocess: Preprocess) -> tu
         try:
             onnx.save(network, given)
             quant_pre_process(given, prepared, skip_symbolic_shape=True)
+            float_layers = _sensitive(onnx.load(prepared))
             for name, options in CALIBRATIONS.items():
+                options = {**options, "nodes_to_exclude": float_layers}
                 made = _quantized(prepared, Path(folder) / "int8.onnx", images.calibration, preprocess, options)
                 logits = _logits(made, images.choice, preprocess)
                 right = float((logits.argmax(1) == images.labels.numpy()).mean())
@@ -158,7 +160,7 @@ def _quantized(
         _Reader(images, preprocess),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
-        nodes_to_exclude=_sensitive(onnx.load(prepared)),
+        nodes_to_exclude=options["nodes_to_exclude"],
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=options["calibrate_method"],
