@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 import shlex
 from pathlib import Path
 
@@ -69,6 +70,12 @@ def test_examples_are_understood(example: str) -> None:
     words = shlex.split(example)[1 + len(name.split()) :]
     context = commands.commands()[name].make_context(name, words)
     assert not inspect.isabstract(context.command)
+
+
+def test_the_gallery_shows_what_the_examples_write_and_nothing_else() -> None:
+    gallery = (Path(commands.__file__).parents[1] / "gallery.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"shown/([\w.]+)", gallery)) == set(commands.shown_files())
+    assert linked("gallery", "[a](shown/report.html)") == '<a href="shown/report.html">a</a>'
 
 
 def test_links_to_other_projects_are_read_as_written(tmp_path: Path) -> None:
