@@ -9,20 +9,19 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-# By class: the photograph, and where in it the pieces lie: left, top, right, bottom, in pixels.
+# By class: the photograph, and where its pieces for training and those for validation lie: left, top, right, bottom, in
+# pixels. No pixel is in both.
 PLACES = {
-    "flower": ("flower.jpg", (180, 60, 520, 340)),
-    "garden": ("china.jpg", (0, 260, 640, 427)),
-    "leaves": ("flower.jpg", (0, 0, 640, 427)),
-    "roof": ("china.jpg", (120, 60, 560, 260)),
+    "flower": ("flower.jpg", (185, 90, 315, 350), (315, 90, 440, 350)),
+    "leaves": ("flower.jpg", (0, 0, 175, 427), (450, 0, 640, 390)),
+    "temple": ("china.jpg", (80, 70, 220, 330), (220, 70, 330, 330)),
+    "trees": ("china.jpg", (370, 300, 550, 427), (550, 140, 640, 427)),
 }
-SIDE = 128
+SIDE = 80
 
 
 def write(folder: Path, images: int = 30, seed: int = 0) -> Path:
     """Write train/ and val/ with one folder a class, and return the folder.
-
-    Pieces of train/ come from the left 60 % of their place, those of val/ from the rest: no pixel is in both.
 
     Args:
         folder: where to write.
@@ -30,14 +29,14 @@ def write(folder: Path, images: int = 30, seed: int = 0) -> Path:
         seed: where the pieces lie.
     """
     generator = np.random.default_rng(seed)
-    for name, (photograph, (left, top, right, bottom)) in PLACES.items():
+    for name, (photograph, *places) in PLACES.items():
         pixels = load_sample_image(photograph)
-        middle = left + (right - left) * 6 // 10
-        for split, count, (start, end) in (("train", images, (left, middle)), ("val", images // 3, (middle, right))):
-            place = folder / split / name
-            place.mkdir(parents=True, exist_ok=True)
-            side = min(SIDE, end - start, bottom - top)
+        for split, count, (left, top, right, bottom) in zip(
+            ("train", "val"), (images, images // 3), places, strict=True
+        ):
+            (folder / split / name).mkdir(parents=True, exist_ok=True)
             for number in range(count):
-                x, y = generator.integers(start, end - side + 1), generator.integers(top, bottom - side + 1)
-                Image.fromarray(pixels[y : y + side, x : x + side]).save(place / f"{number:03}.jpg", quality=90)
+                x, y = generator.integers(left, right - SIDE + 1), generator.integers(top, bottom - SIDE + 1)
+                piece = Image.fromarray(pixels[y : y + SIDE, x : x + SIDE])
+                piece.save(folder / split / name / f"{number:03}.jpg", quality=90)
     return folder
