@@ -20,13 +20,14 @@ PLACES = {
 SIDE = 80
 
 
-def write(folder: Path, images: int = 30, seed: int = 0) -> Path:
+def write(folder: Path, images: int = 30, seed: int = 0, dark: bool = False) -> Path:
     """Write train/ and val/ with one folder a class, and return the folder.
 
     Args:
         folder: where to write.
         images: how many of each class go into train/; a third as many go into val/.
         seed: where the pieces lie.
+        dark: whether every second image of val/ is one taken in the evening.
     """
     generator = np.random.default_rng(seed)
     for name, (photograph, *places) in PLACES.items():
@@ -37,6 +38,13 @@ def write(folder: Path, images: int = 30, seed: int = 0) -> Path:
             (folder / split / name).mkdir(parents=True, exist_ok=True)
             for number in range(count):
                 x, y = generator.integers(left, right - SIDE + 1), generator.integers(top, bottom - SIDE + 1)
-                piece = Image.fromarray(pixels[y : y + SIDE, x : x + SIDE])
-                piece.save(folder / split / name / f"{number:03}.jpg", quality=90)
+                piece = pixels[y : y + SIDE, x : x + SIDE]
+                if dark and split == "val" and number % 2:
+                    piece = _evening(piece, generator)
+                Image.fromarray(piece).save(folder / split / name / f"{number:03}.jpg", quality=90)
     return folder
+
+
+def _evening(pixels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A tenth of the light, and the noise of a camera that has too little."""
+    return (pixels * 0.1 + generator.normal(0, 6, pixels.shape)).clip(0, 255).astype(np.uint8)
