@@ -1,5 +1,7 @@
 """Pictures for the pages with code: arrays of values side by side, enlarged without smoothing."""
 
+import base64
+import io
 import json
 from collections.abc import Mapping
 from itertools import count
@@ -7,6 +9,7 @@ from itertools import count
 import torch
 from IPython.display import HTML
 from markupsafe import escape
+from PIL import Image
 from torch import Tensor, nn
 
 from striate.drawing import data_uri, svg_uri
@@ -25,6 +28,14 @@ def row(pictures: Mapping[str, Tensor], width: int = 150, shared: bool = False) 
     """
     sources = _sources(list(pictures.values()), shared)
     return HTML(f'<div class="pictures">{_figures(list(pictures), sources, width)}</div>')
+
+
+def picture(path: str, description: str) -> HTML:
+    """Show an image file; the description is for those who cannot see it."""
+    file = io.BytesIO()
+    Image.open(path).convert("RGB").save(file, "WEBP", quality=85)
+    source = f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return HTML(f'<img src="{source}" alt="{escape(description)}">')
 
 
 def slider(frames: Mapping[str, Mapping[str, Tensor]], label: str, width: int = 150) -> HTML:
