@@ -58,6 +58,7 @@ html_static_path = ["building/static"]
 EXTRA.mkdir(parents=True, exist_ok=True)
 html_extra_path = ["lenet5.html", str(EXTRA)]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {"navigation_with_keys": True}
