@@ -19,7 +19,13 @@ project_copyright = "the Striate authors; Apache License 2.0"
 
 extensions = [
     *("sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.intersphinx", "myst_nb"),
-    *("docs.building.api", "docs.building.commands", "docs.building.docstrings", "docs.building.links"),
+    *(
+        "docs.building.accessible",
+        "docs.building.api",
+        "docs.building.commands",
+        "docs.building.docstrings",
+        "docs.building.links",
+    ),
 ]
 exclude_patterns = ["building", "reliability/**"]
 nitpicky = True
