@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from striate.acceleration import convolutions
-from striate.acceleration.convolutions import SmallConvolutions, WinogradGradients, training_convolutions
+from striate.acceleration.convolutions import SmallConvolutions, TrainingConvolutions, WinogradGradients
+from striate.acceleration.depthwise import DepthwiseGradients
+from striate.acceleration.folding import FoldedNorms
 from striate.acceleration.winograd import filter_gradient
 
 
@@ -145,13 +147,19 @@ def test_other_numbers_are_left_to_pytorch(monkeypatch):
     assert not any(calls.values())
 
 
-def test_it_is_for_networks_with_wide_layers():
+def kinds(model, device="cpu", precision="float32", frozen=()):
+    return [type(each) for each in TrainingConvolutions(model, list(frozen), torch.device(device), precision).contexts]
+
+
+def test_it_is_for_networks_with_wide_or_depthwise_layers_or_frozen_norms():
     narrow = nn.Sequential(nn.Conv2d(63, 64, 3), nn.Conv2d(64, 64, 5), nn.Linear(64, 64))
-    wide, cpu = nn.Sequential(narrow, nn.Conv2d(64, 64, 3)), torch.device("cpu")
-    assert isinstance(training_convolutions(wide, cpu, "float32"), WinogradGradients)
-    assert isinstance(training_convolutions(narrow, cpu, "float32"), nullcontext)
-    assert isinstance(training_convolutions(wide, cpu, "bfloat16"), nullcontext)
-    assert isinstance(training_convolutions(wide, torch.device("cuda"), "float32"), nullcontext)
+    wide = nn.Sequential(narrow, nn.Conv2d(64, 64, 3))
+    assert kinds(wide) == [WinogradGradients]
+    assert kinds(narrow) == kinds(wide, precision="bfloat16") == kinds(wide, "cuda") == []
+    depthwise = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.BatchNorm2d(4))
+    assert kinds(depthwise) == kinds(depthwise, precision="bfloat16") == [DepthwiseGradients]
+    assert kinds(depthwise, "cuda") == []
+    assert kinds(depthwise, "cuda", frozen=[depthwise[1]]) == [FoldedNorms]
 
 
 @pytest.fixture

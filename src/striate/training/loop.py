@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from striate import seeding
-from striate.acceleration.convolutions import training_convolutions
+from striate.acceleration.convolutions import TrainingConvolutions
 from striate.acceleration.precision import autocast
 from striate.data.loader import Batch, Loader
 from striate.errors import DivergedError
@@ -84,7 +84,7 @@ class Training:
         self.optimizer = optimizer_of(recipe, model, world)
         self.loss = loss_of(recipe, None if class_weights is None else class_weights.to(batches.device))
         self._gradients = self._gradients_of(world)
-        self._convolutions = training_convolutions(model, batches.device, recipe.precision)
+        self._convolutions = TrainingConvolutions(model, frozen_norms(model), batches.device, recipe.precision)
         self.step = 0
         epochs = 0 if recipe.only_fits_head else recipe.epochs
         self.plan = Plan.parse(recipe.steps or str(epochs * batches.steps_per_epoch))
