@@ -3,7 +3,7 @@
 oneDNN is slow at two of them: the filters' gradient where filters have more than three columns, and in bfloat16 the
 input's gradient where there is a stride of two. The first is computed three columns at a time. For the second, the
 input's places with even and odd rows and columns have each a filter of their own, of the columns and rows that
-reach them, and are a convolution of the output's gradient without a stride. Figures: docs/benchmarks/depthwise.md.
+reach them, and are a convolution of the output's gradient without a stride. Figures: docs/benchmarks/convolutions.md.
 """
 
 from collections.abc import Callable
@@ -49,17 +49,19 @@ def _with_fast_gradients(
         return None
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
     steps, border = _pair(stride), _pair(padding)
-    if not (_filters_pay(weight, dtype, steps) or _input_pays(dtype, steps)):
+    if not (filters_pay(weight, dtype, steps) or input_pays(dtype, steps)):
         return None
     images, filters = (each.to(dtype).contiguous(memory_format=torch.channels_last) for each in (input, weight))
     return _convolution(images, filters, None if bias is None else bias.to(dtype), steps, border)
 
 
-def _filters_pay(weight: Tensor, dtype: torch.dtype, steps: Steps) -> bool:
+def filters_pay(weight: Tensor, dtype: torch.dtype, steps: Steps) -> bool:
+    """Tell whether `filter_gradient` is the faster one."""
     return weight.shape[3] > COLUMNS and (dtype == torch.bfloat16 or steps == (1, 1))
 
 
-def _input_pays(dtype: torch.dtype, steps: Steps) -> bool:
+def input_pays(dtype: torch.dtype, steps: Steps) -> bool:
+    """Tell whether `input_gradient` is the faster one."""
     return dtype == torch.bfloat16 and steps == (2, 2)
 
 
@@ -78,12 +80,12 @@ class _Convolution(torch.autograd.Function):
         (x, weight), steps, border = ctx.saved_tensors, ctx.steps, ctx.border
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         of_x, of_weight, of_bias = ctx.needs_input_grad[:3]
-        faster_x, faster_weight = _input_pays(x.dtype, steps), _filters_pay(weight, x.dtype, steps)
+        faster_x, faster_weight = input_pays(x.dtype, steps), filters_pay(weight, x.dtype, steps)
         wanted = (of_x and not faster_x, of_weight and not faster_weight, False)
-        own = _own(gradient, x, weight, steps, border, wanted) if any(wanted) else (None, None)
+        found = own(gradient, x, weight, steps, border, wanted) if any(wanted) else (None, None)
         return (
-            input_gradient(gradient, x, weight, border) if of_x and faster_x else own[0],
-            filter_gradient(gradient, x, weight, steps, border) if of_weight and faster_weight else own[1],
+            input_gradient(gradient, x, weight, border) if of_x and faster_x else found[0],
+            filter_gradient(gradient, x, weight, steps, border) if of_weight and faster_weight else found[1],
             gradient.sum((0, 2, 3)) if of_bias else None,
             None,
             None,
@@ -115,7 +117,7 @@ def filter_gradient(gradient: Tensor, x: Tensor, weight: Tensor, steps: Steps, b
         some = weight[..., start : start + COLUMNS]
         seen = padded[:, :, :down, start : start + across + some.shape[3]]
         seen = seen.contiguous(memory_format=torch.channels_last)
-        found.append(_own(gradient, seen, some, steps, (0, 0), (False, True, False))[1])
+        found.append(own(gradient, seen, some, steps, (0, 0), (False, True, False))[1])
     return torch.cat(found, 3)
 
 
@@ -146,7 +148,7 @@ def input_gradient(gradient: Tensor, x: Tensor, weight: Tensor, border: Steps) -
     return found
 
 
-def _own(
+def own(
     gradient: Tensor,
     x: Tensor,
     weight: Tensor,
