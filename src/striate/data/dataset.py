@@ -35,6 +35,10 @@ class Split:
 
     Raises:
         DataError: for images and labels of other shapes or types.
+
+    >>> split = striate.Split(np.zeros((4, 8, 8, 3), np.uint8), np.array([0, 1, 1, 0]))
+    >>> len(split), split.images.dtype, split.labels.tolist()
+    (4, torch.uint8, [0, 1, 1, 0])
     """
 
     images: Images
@@ -90,6 +94,12 @@ class Dataset:
         divided: whether Striate itself chose which images are held out.
         order: where each image of the splits, one split after another, stood in the arrays that were divided.
         loaded: whether `load` can load it again from its source.
+
+    >>> data.classes[:3], len(data.train), len(data.test), data.train.images.shape
+    (('0', '1', '2'), 1438, 359, torch.Size([1438, 8, 8, 1]))
+    >>> pixels = np.zeros((20, 8, 8), np.uint8)
+    >>> striate.Dataset.from_arrays(pixels, ["cat", "dog"] * 10).classes
+    ('cat', 'dog')
     """
 
     source: str

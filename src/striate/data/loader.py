@@ -82,6 +82,11 @@ class Loader:
         ArgumentError: for a batch size below 1 or a policy as text, or if the policy mixes images and `classes` is
             not given.
         DataError: if the split is empty.
+
+    >>> loader = striate.Loader(data.train, batch_size=32)
+    >>> images, labels = next(iter(loader))
+    >>> images.shape, images.dtype, labels.dtype
+    (torch.Size([32, 1, 8, 8]), torch.float32, torch.int64)
     """
 
     def __init__(

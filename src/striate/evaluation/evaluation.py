@@ -62,6 +62,12 @@ class Evaluation:
         logits: float32 (N, classes).
         probabilities: float64 (N, classes).
         labels, predicted: int64 (N,), positions in `classes`.
+
+    >>> evaluation = striate.evaluate(run)
+    >>> evaluation.n, evaluation.accuracy > 0.7
+    (359, True)
+    >>> evaluation.per_class[3].name, sum(evaluation.confusion[3])
+    ('3', 37)
     """
 
     accuracy: float
@@ -207,6 +213,11 @@ def evaluate(
         DataError: if there are no such images, or if classes are unknown to the run or missing in the data.
         CheckpointError: if the run has no usable weights.
         ShapeError: if a module's outputs are not as many as the classes.
+
+    >>> striate.evaluate(run).n
+    359
+    >>> striate.evaluate(run.model(), (data.test.images[:50], data.test.labels[:50])).n
+    50
     """
     views("none" if tta is None else tta)  # a mistake here shows before anything is read
     level_of(coverage)

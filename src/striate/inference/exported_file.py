@@ -83,6 +83,11 @@ class ExportedFile:
         name: for messages.
         card: what it says about itself.
         runtime: what computes it.
+
+    >>> file = ExportedFile.open(striate.export(run, out="opened.onnx").path)
+    >>> logits, probabilities = file.answer(data.test.images[:2].numpy())
+    >>> file.card.classes[:3], probabilities.shape
+    (('0', '1', '2'), (2, 10))
     """
 
     name: str
@@ -183,7 +188,11 @@ class FileEngine:
 
 
 def is_exported_file(run: object) -> bool:
-    """True for an `ExportedFile`, and for a path that ends in .onnx or .xml and is no folder."""
+    """True for an `ExportedFile`, and for a path that ends in .onnx or .xml and is no folder.
+
+    >>> is_exported_file("model.onnx"), is_exported_file(run)
+    (True, False)
+    """
     if isinstance(run, str | os.PathLike):
         path = Path(os.fspath(run))
         return path.suffix.lower() in RUNTIMES and not path.is_dir()

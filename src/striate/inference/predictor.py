@@ -68,6 +68,9 @@ def logits_of(
 
     Raises:
         ArgumentError: for an unknown test-time augmentation.
+
+    >>> logits_of(run.model(), data.test.images[:5], run.preprocess).shape
+    torch.Size([5, 10])
     """
     written = _Written(model, preprocess)
     with evaluating(model):
@@ -114,6 +117,10 @@ class Predictor:
 
     Raises:
         ArgumentError: for another precision.
+
+    >>> predictor = striate.Predictor(run.model(), run.preprocess)
+    >>> predictor(data.test.images[:4]).shape
+    torch.Size([4, 10])
     """
 
     def __init__(

@@ -14,7 +14,12 @@ from striate.units import finite
 
 @dataclass(frozen=True)
 class Score:
-    """Means over n images: fractions in [0, 1], the loss being cross-entropy in nats."""
+    """Means over n images: fractions in [0, 1], the loss being cross-entropy in nats.
+
+    >>> found = score_of(torch.eye(4), torch.tensor([0, 1, 2, 0]))
+    >>> found.accuracy, found.top1_error, found.n
+    (0.75, 0.25, 4)
+    """
 
     accuracy: float
     top1_error: float
@@ -32,6 +37,9 @@ def ranks(logits: Tensor, labels: Tensor) -> Tensor:
 
     Equal logits rank by class number, and a logit that is not a number ranks last, so that a broken or constant model
     never looks good.
+
+    >>> ranks(torch.tensor([[0.0, 2.0, 1.0], [5.0, 0.0, 1.0]]), torch.tensor([1, 1]))
+    tensor([0, 2])
     """
     logits = logits.nan_to_num(nan=-torch.inf)
     right = logits.gather(1, labels[:, None])
@@ -44,6 +52,9 @@ def score_of(logits: Tensor, labels: Tensor) -> Score:
     """Score logits, float32 (N, classes), against labels, int64 (N,), N at least 1.
 
     Top-five error counts as ILSVRC does: an image is right if its class is among the five most probable.
+
+    >>> score_of(torch.tensor([[0.0, 2.0], [0.0, 2.0]]), torch.tensor([1, 0])).accuracy
+    0.5
     """
     place = ranks(logits, labels)
     top1_error = float((place > 0).double().mean())
@@ -59,5 +70,9 @@ def score_of(logits: Tensor, labels: Tensor) -> Score:
 def score(
     model: nn.Module, split: Split, preprocess: Preprocess, device: torch.device | str = "cpu", tta: str = "none"
 ) -> Score:
-    """Score a model on a split; the arguments are those of `logits_of`."""
+    """Score a model on a split; the arguments are those of `logits_of`.
+
+    >>> score(run.model(), data.test, run.preprocess).n
+    359
+    """
     return score_of(logits_of(model, split.images, preprocess, device, tta=tta), split.labels)

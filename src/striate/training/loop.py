@@ -45,6 +45,12 @@ class Step:
         correct, samples: how many of the batch's samples had the right class first, and how many there were.
         learning_rate: what the update used.
         seconds, waiting: the step's time, and the part of it spent waiting for the batch.
+
+    >>> recipe = striate.Recipe(precision="float32", loss="cross-entropy")
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> step = next(iter(Training(network, striate.Loader(data.train, batch_size=64), recipe)))
+    >>> step.step, step.samples, step.epoch
+    (1, 64, 0)
     """
 
     step: int
@@ -68,6 +74,13 @@ class Training:
         recipe: resolved, that is without "auto".
         class_weights: float32 (classes,), see `loss_of`.
         world: the processes that train it together, each with its own shards of the batches.
+
+    >>> batches = striate.Loader(data.train, batch_size=64)
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> recipe = striate.Recipe(epochs=2, precision="float32", loss="cross-entropy")
+    >>> losses = [step.loss for step in Training(network, batches, recipe)]
+    >>> len(losses), losses[-1] < losses[0]
+    (46, True)
     """
 
     def __init__(
@@ -172,7 +185,11 @@ class Training:
 
 
 def diverged(step: int, learning_rate: float, what: str) -> str:
-    """Error message for a diverged run: where it happened, and what to try."""
+    """Error message for a diverged run: where it happened, and what to try.
+
+    >>> print(diverged(step=120, learning_rate=0.5, what="the loss is NaN")[:51])
+    the loss is NaN at step 120, learning rate 0.5. Try
+    """
     return (
         f"{what} at step {step}, learning rate {learning_rate:.3g}. Try --set learning_rate={learning_rate / 5:.2g}, "
         "a longer warm-up (--set warmup=0.3) or a tighter limit on the gradient (--set clip_norm=1)."

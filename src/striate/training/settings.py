@@ -24,6 +24,10 @@ class Recipe(BaseModel):
 
     Raises:
         ArgumentError: for an unknown setting or a value out of range, naming it.
+
+    >>> recipe = striate.Recipe(epochs=3, optimizer="adamw", learning_rate=0.001)
+    >>> recipe.epochs, recipe.batch_size, recipe.replace(epochs=5).epochs
+    (3, 64, 5)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
