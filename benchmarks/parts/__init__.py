@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from benchmarks.bench import Bench
-from benchmarks.parts import accuracy, folder, product, startup, throughput
+from benchmarks.parts import accuracy, commands, folder, product, startup, throughput
 from benchmarks.store import Store
 
 
@@ -18,6 +18,7 @@ class Part(NamedTuple):
 PARTS = {
     "product": Part(product.measure, product.tables),
     "throughput": Part(throughput.measure, throughput.tables),
+    "commands": Part(commands.measure, commands.tables),
     "startup": Part(startup.measure, startup.tables),
     "folder": Part(folder.measure, folder.tables),
     "accuracy": Part(accuracy.measure, accuracy.tables),

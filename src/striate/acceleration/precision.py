@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from striate.models import evaluating
 
@@ -59,9 +60,34 @@ def usual(model: nn.Module, images: Tensor, batch_size: int, device: torch.devic
 def multiply_adds(model: nn.Module, images: Tensor) -> int:
     """Multiply-adds of convolutions and matrix products in a forward pass, as PyTorch counts them."""
     own = next(model.parameters(), images).device
-    with evaluating(model), torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with evaluating(model), torch.inference_mode(), _Counter() as counter:
         model(images.to(own))
-    return int(counter.get_total_flops()) // 2
+    return counter.operations // 2
+
+
+class _Counter(TorchDispatchMode):
+    """Counts floating-point operations, as PyTorch's FlopCounterMode does, which would import the compiler first."""
+
+    operations = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Tell PyTorch not to wrap the method below for its compiler, which is imported by such a wrapper."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call `func` and add its operations; one made of others is taken apart."""
+        kwargs = kwargs or {}
+        count = flop_registry.get(func._overloadpacket)
+        if count is None:
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        result = func(*args, **kwargs)
+        if count is not None:
+            self.operations += int(count(*args, **kwargs, out_val=result))
+        return result
 
 
 def is_depthwise(module: nn.Module) -> bool:

@@ -6,6 +6,7 @@ import typer
 
 from striate.cli import launch
 from striate.cli.console import say, show, show_json
+from striate.cli.imports import importing
 from striate.cli.options import (
     Device,
     EngineName,
@@ -44,10 +45,11 @@ def evaluate(
     """
     if launch.launched(processes):
         return
-    from striate import evaluation
+    with importing():
+        from striate.evaluation import evaluate as measure
 
     fetch_weights(run)
-    result = evaluation.evaluate(
+    result = measure(
         run,
         data,
         device=device,
@@ -70,7 +72,8 @@ def network_of(run: str, engine: str = "auto", precision: str = "float32") -> "T
 
     if is_exported_file(run):
         return ExportedFile.open(run, engine, precision)  # type: ignore[arg-type]
-    from striate.runs import Trained
+    with importing():
+        from striate.runs import Trained
 
     fetch_weights(run)
     return Trained.of(run)
