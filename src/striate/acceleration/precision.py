@@ -78,8 +78,8 @@ class _Counter(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call `func` and add its operations; one made of others is taken apart."""
         kwargs = kwargs or {}
-        count = flop_registry.get(func._overloadpacket)
-        if count is None:
+        count = flop_registry.get(getattr(func, "_overloadpacket", None))
+        if count is None and hasattr(func, "decompose"):
             with self:
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:

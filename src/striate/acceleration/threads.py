@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from striate.acceleration.precision import multiply_adds
 
-WORK = 50_000_000  # multiply-adds of a batch's forward pass for each thread
+WORK = 6_000_000  # multiply-adds of a batch's forward pass for each thread: an MLP's batch of 32 gets one of them
 
 
 def thread_limit(model: nn.Module, images: Tensor, batch_size: int, device: torch.device) -> int:
