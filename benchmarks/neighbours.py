@@ -1,6 +1,6 @@
 """Training beside other work: `striate train` on digits beside busy loops, at low priority, and with half of the cores.
 
-    python -m benchmarks.neighbours [--repeats 3] [--loops 0,1,2,4] [--threads N]
+    python -m benchmarks.neighbours [--repeats 3] [--loops 0,1,2,4] [--threads N] [--epochs N]
 
 Prints a Markdown table. A busy loop is a Python process that computes without end. Beside N of them T threads on C
 cores get C / (T + N) of a core each, where there are too few for all: their fair share. Each repeat takes all cases in
@@ -73,6 +73,12 @@ def fair(threads: int, loops: int, available: int) -> float:
     return max(1.0, (threads + loops) / available)
 
 
+def note(name: str, seconds: float) -> float:
+    """Tell of a measurement at once, as the table comes last; return its seconds."""
+    print(f"{name}: {seconds:.2f} s", file=sys.stderr, flush=True)
+    return seconds
+
+
 def main() -> None:
     """Measure, and print the table."""
     options = argparse.ArgumentParser(
@@ -81,23 +87,27 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--loops", default="0,1,2,4", help="numbers of busy loops")
     options.add_argument("--threads", type=int, help="those that striate train chooses if not given")
+    options.add_argument("--epochs", type=int, help="the recipe's if not given")
     chosen = options.parse_args()
-    arguments = [] if chosen.threads is None else ["--threads", str(chosen.threads)]
+    arguments = []
+    for name, value in (("--threads", chosen.threads), ("--epochs", chosen.epochs)):
+        arguments += [] if value is None else [name, str(value)]
     threads, rate = chosen.threads or cores(), ReferenceRate(2048, 5)
     cases = {f"{loops} busy loops": int(loops) for loops in chosen.loops.split(",")}
+    polite, halved = "1 busy loop, at nice 10", "a control group with half of the cores"
     seconds: dict[str, list[float]] = {}
     rates = []
     for _ in range(chosen.repeats):
         rates.append(rate())
         for name, loops in cases.items():
             with busy(loops):
-                seconds.setdefault(name, []).append(trained(arguments))
+                seconds.setdefault(name, []).append(note(name, trained(arguments)))
         with busy(1):
-            seconds.setdefault("1 busy loop, at nice 10", []).append(trained(arguments, nice=10))
+            seconds.setdefault(polite, []).append(note(polite, trained(arguments, nice=10)))
         with ExitStack() as stack:
             group = stack.enter_context(quota(cores() / 2))
             if group is not None:
-                seconds.setdefault("a control group with half of the cores", []).append(trained(arguments, group))
+                seconds.setdefault(halved, []).append(note(halved, trained(arguments, group)))
     alone = statistics.median(seconds[next(iter(cases))])
     rows = []
     for name, each in seconds.items():

@@ -79,7 +79,7 @@ def test_training_does_not_import_pytorchs_compiler(optimizer, tmp_path):
     """A second from Enter: torch._dynamo, and sympy with it."""
     program = (
         "import sys, striate\n"
-        f"run = striate.train('lenet5', epochs=1, optimizer='{optimizer}', out=sys.argv[1])\n"
+        f"run = striate.train('quicknet_s', epochs=1, optimizer='{optimizer}', out=sys.argv[1])\n"
         "striate.evaluate(run)\n"
         "print(sorted({'torch._dynamo', 'sympy', 'sklearn'} & set(sys.modules)))"
     )

@@ -60,13 +60,16 @@ def usual(model: nn.Module, images: Tensor, batch_size: int, device: torch.devic
 def multiply_adds(model: nn.Module, images: Tensor) -> int:
     """Multiply-adds of convolutions and matrix products in a forward pass, as PyTorch counts them."""
     own = next(model.parameters(), images).device
-    with evaluating(model), torch.inference_mode(), _Counter() as counter:
+    with evaluating(model), torch.no_grad(), _Counter() as counter:
         model(images.to(own))
     return counter.operations // 2
 
 
 class _Counter(TorchDispatchMode):
-    """Counts floating-point operations, as PyTorch's FlopCounterMode does, which would import the compiler first."""
+    """Counts floating-point operations, as PyTorch's FlopCounterMode does, which would import the compiler first.
+
+    It sees operations that others are made of only outside of inference mode.
+    """
 
     operations = 0
 
@@ -76,16 +79,10 @@ class _Counter(TorchDispatchMode):
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call `func` and add its operations; one made of others is taken apart."""
+        """Call `func` and add its operations."""
         kwargs = kwargs or {}
-        count = flop_registry.get(getattr(func, "_overloadpacket", None))
-        if count is None and hasattr(func, "decompose"):
-            with self:
-                parts = func.decompose(*args, **kwargs)
-            if parts is not NotImplemented:
-                return parts
         result = func(*args, **kwargs)
-        if count is not None:
+        if (count := flop_registry.get(getattr(func, "_overloadpacket", None))) is not None:
             self.operations += int(count(*args, **kwargs, out_val=result))
         return result
 

@@ -1,4 +1,4 @@
-"""Choice of the number of threads for a training, by a rule: equal trainings on equal devices take equal numbers.
+"""Choice of the number of threads by a rule: equal trainings on equal devices take equal numbers.
 
 Threads that compute a layer together wait for each other at its end, busily, because the next layer follows at once. In
 a small network they wait as long as they compute. Where other programs use the cores as well, each wait may last until
@@ -18,13 +18,13 @@ WORK = 6_000_000  # multiply-adds of a batch's forward pass for each thread: an 
 
 
 def thread_limit(model: nn.Module, images: Tensor, batch_size: int, device: torch.device) -> int:
-    """The number of CPU threads that have enough to do in a training's steps.
+    """The number of CPU threads that have enough to do with a batch.
 
     Args:
         model: left as it is.
         images: one or more of its inputs, float32 (N, C, H, W).
         batch_size: images in a batch.
-        device: where it is trained.
+        device: where it computes.
     """
     if device.type != "cpu":
         return sys.maxsize

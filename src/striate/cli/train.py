@@ -89,8 +89,8 @@ def train(
     recipe fast.
     """
     with importing():
-        from striate import runs
         from striate.cli.progress import Progress
+        from striate.runs import resume as continue_run
 
     if resume is not None:
         _refuse_settings(context)
@@ -101,7 +101,7 @@ def train(
     resume = resume or launch.to_continue(out)
     if resume is not None:
         with Progress() as progress:
-            run = runs.resume(resume, device=device, tensorboard=tensorboard, observer=progress)
+            run = continue_run(resume, device=device, tensorboard=tensorboard, observer=progress)
     else:
         if epochs is not None and budget is not None:
             raise ArgumentError("--epochs and --budget both say how long to train: give one of them.")
