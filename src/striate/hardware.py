@@ -55,7 +55,12 @@ def thread_count(chosen: int) -> int:
     Args:
         chosen: the number it uses now; a number in OMP_NUM_THREADS stays as it is.
     """
-    return chosen if os.environ.get("OMP_NUM_THREADS", "").isdigit() else min(chosen, cores())
+    return chosen if has_thread_number() else min(chosen, cores())
+
+
+def has_thread_number() -> bool:
+    """Tell whether OMP_NUM_THREADS names a number of threads, which then stays as it is."""
+    return os.environ.get("OMP_NUM_THREADS", "").isdigit()
 
 
 def processor() -> str:

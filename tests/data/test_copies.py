@@ -14,6 +14,7 @@ from benchmarks.reduced_decode import picture
 from striate.data import Dataset, Split, load
 from striate.data.copies import copies, groups_of_several, leak_notes, with_leak_notes
 from striate.data.lazy import LazyImages
+from striate.files import cache_folder
 from striate.preprocess import Preprocess
 
 PHOTOGRAPHS = [picture(seed, 240, 180) for seed in range(12)]
@@ -109,6 +110,28 @@ def test_there_is_no_note_where_nothing_leaks():
     assert leak_notes(dataset(images[:8], val=images[8:10], test=images[10:])) == []
     assert leak_notes(dataset(torch.cat([images, images]))) == []
     assert leak_notes(dataset(images, test=torch.cat([images[:0]]))) == []
+
+
+def test_what_was_found_is_kept_until_the_images_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = stack(PHOTOGRAPHS)
+    leaking = dataset(images[:8], test=images[7:])
+    found = with_leak_notes(leaking).notes
+    assert len(found) == 1
+    searches: list[int] = []
+
+    def counted(data: Dataset) -> list[str]:
+        searches.append(len(data.train))
+        return leak_notes(data)
+
+    monkeypatch.setattr("striate.data.copies.leak_notes", counted)
+    assert with_leak_notes(leaking).notes == found
+    assert searches == []
+    assert with_leak_notes(dataset(images[:8], test=images[8:])).notes == ()
+    assert searches == [8]
+    (kept,) = [path for path in (cache_folder() / "copies").iterdir() if "1 of 5" in path.read_text()]
+    kept.write_text(kept.read_text().replace("1 of 5", "2 of 5"))
+    assert with_leak_notes(leaking).notes == found, "a damaged file is not believed"
+    assert searches == [8, 8]
 
 
 def test_of_images_decoded_on_demand_equal_files_are_found(folder: Callable[..., Path], paint: Callable[..., Path]):
