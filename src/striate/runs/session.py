@@ -77,6 +77,7 @@ class Session:
             samples=len(data.train) if run.recipe.calibration else None,
             shards=shards,
             own=self.world.share(shards),
+            buffer=run.recipe.shuffle_buffer,
         )
         if run.recipe.freeze_backbone:
             models.freeze_backbone(module)
