@@ -69,7 +69,9 @@ def train_here(source: str, run: Path, steps: int, stop: int) -> None:
 
     def watch(event: Any) -> None:
         if isinstance(event, Step):
-            found.setdefault("first step", time.time() - began)
+            if "first step" not in found:
+                found["first step"] = time.time() - began
+                found["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             if event.step == stop:
                 signal.raise_signal(signal.SIGINT)
 
@@ -81,14 +83,14 @@ def train_here(source: str, run: Path, steps: int, stop: int) -> None:
                 data = striate.load(source, image_size=SIDE)
                 found["loaded"] = time.time() - began
                 striate.train(MODEL, data, out=run, steps=str(steps), batch_size=256, observer=watch)
-        found["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        found["all memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         told = world.gathered(found)
     if world.is_first:
         print(json.dumps(told))
 
 
 def measured(source: Path, run: Path, processes: int, steps: int, stop: int = 0) -> dict[str, float]:
-    """Seconds until the data was loaded and the first step done, and the memory of the largest process."""
+    """Seconds until the data was loaded and the first step done, and the largest process's memory then and at most."""
     start = [] if processes == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     arguments = ["--train", source, "--kept", run, "--steps", steps, "--stop", stop]
     more = {"BEGAN": str(time.time()), "OMP_NUM_THREADS": "1", "STRIATE_CACHE_SIZE": str(CACHE)}
@@ -99,13 +101,14 @@ def measured(source: Path, run: Path, processes: int, steps: int, stop: int = 0)
     if done.returncode:
         raise SystemExit(done.stderr)
     told = json.loads(done.stdout.splitlines()[-1])
-    return {**told[0], "memory": max(each["memory"] for each in told)}
+    return {**told[0], **{name: max(each[name] for each in told) for name in ("memory", "all memory")}}
 
 
 def described(found: dict[str, float]) -> str:
     """One row's text."""
     loaded = f"loaded after {found['loaded']:.1f} s, " if "loaded" in found else ""
-    return f"{loaded}first step after {found['first step']:.1f} s, {readable(int(found['memory']))} a process"
+    memory, most = (readable(int(found[name])) for name in ("memory", "all memory"))
+    return f"{loaded}first step after {found['first step']:.1f} s, {memory} a process then, {most} at most"
 
 
 def tried(source: Path, place: Path, processes: int) -> dict[str, str]:

@@ -58,7 +58,7 @@ def start(machine: int, out: Path, steps: int, timeout: int = 300) -> "subproces
         *("--rdzv-backend", "c10d", "--rdzv-endpoint", f"{ADDRESSES[0]}:{PORT}", "--rdzv-id", "striate"),
         *(
             "--rdzv-conf",
-            f"join_timeout=60,is_host={1 - machine}",
+            f"join_timeout=30,is_host={1 - machine}",
             "--local-addr",
             ADDRESSES[machine],
             "--max-restarts",

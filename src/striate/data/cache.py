@@ -35,6 +35,7 @@ from striate.units import bytes_of
 
 _FORMAT = 2
 _TOGETHER = 1000  # stamps
+_CHUNK = 2**20  # bytes
 _COARSEST_CLOCK = 2 * 10**9  # ns: FAT keeps times of change in steps of two seconds
 
 
@@ -66,6 +67,15 @@ class CacheEntry:
 def digest_of(pixels: np.ndarray) -> str:
     """The 128-bit XXH3 of an array's bytes: several gigabytes a second, against damage and not against forgers."""
     return xxhash.xxh3_128_hexdigest(pixels.data if pixels.size else b"")
+
+
+def _digest_of_file(path: Path) -> str:
+    """As `digest_of`, of a file's bytes: read, so that a process is not told to hold all of them."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb", buffering=0) as file:
+        while content := file.read(_CHUNK):
+            digest.update(content)
+    return digest.hexdigest()
 
 
 class DamagedError(Exception):
@@ -107,7 +117,7 @@ class Cache:
         pixels = self.store.open(key, shape)
         if pixels is None:
             return None
-        if digest and digest_of(pixels) != digest:
+        if digest and _digest_of_file(self.store.folder / key / "pixels") != digest:
             self.store.forget(key)
             raise DamagedError(key)
         return torch.from_numpy(pixels)

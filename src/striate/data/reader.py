@@ -120,7 +120,10 @@ class Reader:
 
         Where another process is doing that, this one decodes a share of them.
         """
-        key, shape = self._key("pixels", image_refs), self._shape(len(image_refs))
+        shape = self._shape(len(image_refs))
+        if math.prod(shape) > cache.store.limit:  # known before millions of files are told apart
+            raise NoSpaceError(f"the cache is limited to {readable(cache.store.limit)}")
+        key = self._key("pixels", image_refs)
         while True:
             seen = cache.store.about(key)
             try:

@@ -73,17 +73,18 @@ class ImageRef(NamedTuple):
 def stamps_of(image_refs: Sequence[ImageRef]) -> dict[ImageRef, Stamp]:
     """The stamp of each image; a file that many images lie in is looked at once."""
     shared = {path: _file_stamp(path) for path in {each.path for each in image_refs if each.length is not None}}
-    return {
-        each: each.stamp if each.length is None else (*shared[each.path], each.offset, each.length)
-        for each in image_refs
-    }
+    stamps: dict[ImageRef, Stamp] = {}
+    for each in image_refs:  # of files of their own there may be millions
+        path, offset, length, _ = each
+        stamps[each] = (*(_file_stamp(path) if length is None else shared[path]), offset, length)
+    return stamps
 
 
 def _file_stamp(path: str | Path) -> tuple[str, int, int]:
     """A file's absolute path, size and time of change."""
     absolute = os.path.abspath(path)
-    if isinstance(path, str) and absolute == path:
-        absolute = path  # the same text twice would need the memory twice
+    if absolute == path:
+        absolute = path  # type: ignore[assignment]  # the same text twice would need the memory twice
     try:
         status = os.stat(path)
     except OSError as error:
