@@ -90,7 +90,7 @@ def train_here(source: str, run: Path, steps: int, stop: int) -> None:
 
 
 def measured(source: Path, run: Path, processes: int, steps: int, stop: int = 0) -> dict[str, float]:
-    """Seconds until the data was loaded and the first step done, and the largest process's memory then and at most."""
+    """Seconds till all was loaded and the first step done; the first process's memory then, and the most of one."""
     start = [] if processes == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     arguments = ["--train", source, "--kept", run, "--steps", steps, "--stop", stop]
     more = {"BEGAN": str(time.time()), "OMP_NUM_THREADS": "1", "STRIATE_CACHE_SIZE": str(CACHE)}
@@ -101,7 +101,7 @@ def measured(source: Path, run: Path, processes: int, steps: int, stop: int = 0)
     if done.returncode:
         raise SystemExit(done.stderr)
     told = json.loads(done.stdout.splitlines()[-1])
-    return {**told[0], **{name: max(each[name] for each in told) for name in ("memory", "all memory")}}
+    return {**told[0], "all memory": max(each["all memory"] for each in told)}
 
 
 def described(found: dict[str, float]) -> str:

@@ -41,7 +41,7 @@ MODELS: dict[str, list[str]] = {
 }
 NUMBERS = (1, 2, 4)
 IMAGES = (10_000, 9_999)
-SPEED_STEPS = 12
+SPEED_STEPS = 8
 
 
 class Measured:

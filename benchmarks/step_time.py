@@ -300,7 +300,7 @@ def main() -> None:
         ("hidden", 2 / 3, "share of the computation that can hide the sum"),
     ):
         options.add_argument(f"--{name}", type=float, default=usual, help=meaning)
-    for name, usual in (("cores", 1), ("samples", 32), ("shards", 1), ("steps", 15), ("side", SIDE)):
+    for name, usual in (("cores", 1), ("samples", 32), ("shards", 1), ("steps", 8), ("side", SIDE)):
         options.add_argument(f"--{name}", type=int, default=usual)
     options.add_argument("--model", default=MODEL)
     options.add_argument("--sums", type=int, help=argparse.SUPPRESS)

@@ -57,3 +57,12 @@ def test_a_file_of_many_images_is_looked_at_once(tmp_path: Path, monkeypatch: py
     assert stamps_of([ImageRef(tmp_path / "gone", 0, 1)]) == {
         ImageRef(tmp_path / "gone", 0, 1): (str(tmp_path / "gone"), -2, 0, 0, 1)
     }
+
+
+@pytest.mark.parametrize(
+    "path", ["a/b.png", "./b.png", "b.png", "{here}/./b.png", "{here}/x/../b.png", "{here}//b.png"]
+)
+def test_the_path_in_a_stamp_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    refs = [ImageRef(path.format(here=tmp_path)), ImageRef(f"{tmp_path}/c.png")]
+    assert [stamp[0] for stamp in stamps_of(refs).values()] == [os.path.abspath(str(each.path)) for each in refs]

@@ -86,13 +86,13 @@ def images_below(folder: Path, others: Counter[str]) -> list[str]:
     images: list[str] = []
     places = 0
     for place, names in _walk(folder, others):
-        start, kinds = os.path.join(place, ""), [os.path.splitext(name)[1].lower() for name in names]
-        found = [start + name for name, kind in zip(names, kinds, strict=True) if kind in SUFFIXES]
+        start = os.path.join(place, "")
+        found = [start + name for name in names if name[name.rfind(".") :].lower() in SUFFIXES]
         if len(found) < len(names):
-            others.update(suffix(Path(name)) for name, kind in zip(names, kinds, strict=True) if kind not in SUFFIXES)
+            others.update(kind for kind in map(suffix, map(Path, names)) if kind not in SUFFIXES)
         images += found
         places += bool(found)
-    return sorted(images) if places < 2 else sorted(images, key=lambda path: path.split(os.sep))
+    return sorted(images) if places < 2 else sorted(images, key=lambda path: path.replace(os.sep, "\0"))
 
 
 def _walk(folder: Path, others: Counter[str]) -> Iterator[tuple[str, list[str]]]:

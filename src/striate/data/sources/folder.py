@@ -6,6 +6,7 @@ Images that are not divided into splits are divided here.
 import os
 import unicodedata
 from collections import Counter
+from itertools import repeat
 from pathlib import Path
 
 from striate.data.build import Options, collect, without_collection
@@ -37,7 +38,7 @@ def plan_of(layout: Layout) -> dict[str, list[tuple[ImageRef, int]]]:
     for split, classes in layout.splits.items():
         for label, files in enumerate(classes.values()):
             if split != "all":
-                plan.setdefault(split, []).extend((ImageRef(path), label) for path in files)
+                plan.setdefault(split, []).extend(zip(map(ImageRef, files), repeat(label)))
                 continue
             keys = [unicodedata.normalize("NFC", path.removeprefix(root).replace(os.sep, "/")) for path in files]
             for path, place in zip(files, hold_out(keys), strict=True):
