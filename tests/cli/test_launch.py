@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from several import Several
 
 from striate.cli import launch
 from striate.errors import ArgumentError, DataError, LostProcessError
@@ -27,9 +28,12 @@ def torchrun(monkeypatch: pytest.MonkeyPatch, rank: int = 0, restarts: int = 0) 
         monkeypatch.setenv(name, str(value))
 
 
-def test_one_process_is_not_launched() -> None:
+def test_one_process_is_not_launched(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not launch.launched(None)
     assert not launch.launched(1)
+    torchrun(monkeypatch)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert not launch.started(), "torchrun has started one process, which works alone"
 
 
 def test_numbers_that_can_not_be_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +99,13 @@ def test_only_the_first_process_notes_the_run(ours: Path, monkeypatch: pytest.Mo
 
 
 # ---------------------------------------------------------------- real processes
+
+
+@pytest.mark.slow
+def test_a_machine_that_came_back_goes_on_with_what_the_others_had_begun(several: Several, tmp_path: Path) -> None:
+    assert several.values(2, "come_back", out=str(tmp_path)) == ["None", "None"]
+    (tmp_path / "run.json").write_text("{}")
+    assert several.values(2, "come_back", out=str(tmp_path)) == [str(tmp_path)] * 2
 
 
 def command(*arguments: object) -> list[str]:

@@ -28,7 +28,7 @@ from striate.data.images import decode, jpeg, prepare
 from striate.data.images.image_ref import Header, Headers, ImageRef, Stamp, read_headers, stamps_of
 from striate.data.statistics import ImageStatistics
 from striate.errors import StorageError
-from striate.files import cache_folder
+from striate.files import cache_folder, open_regular
 from striate.preprocess import Preprocess
 from striate.types import Progress
 from striate.units import bytes_of
@@ -72,7 +72,7 @@ def digest_of(pixels: np.ndarray) -> str:
 def _digest_of_file(path: Path) -> str:
     """As `digest_of`, of a file's bytes: read, so that a process is not told to hold all of them."""
     digest = xxhash.xxh3_128()
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path, 0) as file:
         while content := file.read(_CHUNK):
             digest.update(content)
     return digest.hexdigest()

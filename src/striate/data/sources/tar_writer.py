@@ -101,8 +101,10 @@ def write_all(place: Path, shards: Sequence[ShardPlan], wrote: Callable[[ShardPl
 
     def write(shard: ShardPlan) -> ShardPlan:
         writer = free.get()
-        writer.write(place / shard.name, shard)
-        free.put(writer)
+        try:
+            writer.write(place / shard.name, shard)
+        finally:
+            free.put(writer)
         return shard
 
     with ThreadPoolExecutor(count) as pool:
