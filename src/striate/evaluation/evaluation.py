@@ -239,7 +239,7 @@ def measured(
     else:
         logits = trained.logits(samples.split.images, device, tta)
     calibration = trained.calibration(tta)
-    score = score_of(calibration.scaled(logits), labels)
+    score = score_of(logits, labels, calibration.temperature)
     predicted = best_first(logits)[:, 0]
     probabilities = calibration.probabilities(logits)
     return Evaluation(
