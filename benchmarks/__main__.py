@@ -85,10 +85,11 @@ def run(chosen: argparse.Namespace) -> None:
 def measured(chosen: argparse.Namespace, parts: list[str]) -> Store:
     """Measure what the file lacks of the parts, and return its store."""
     match, threads = _pattern(chosen.match), machine.use_threads(chosen.threads)
+    peers = {peer for name in parts for peer in PARTS[name].peers}
     header: dict[str, Any] = {
         "size": chosen.size,
         "machine": machine.machine(threads),
-        "versions": machine.versions(PEERS, chosen.peers),
+        "versions": machine.versions([peer for peer in PEERS if peer in peers], chosen.peers),
     }
     size, store = SIZES[chosen.size], Store(chosen.out, header)
     reference_rate = machine.ReferenceRate(size.side, size.products)

@@ -35,6 +35,8 @@ SECTIONS = (
     *(Section("accuracy", f"accuracy/{data}/") for data in TARGETS),
     Section("throughput", "throughput/(train|infer)"),
     Section("throughput", "throughput/latency/"),
+    Section("commands", "commands/"),
+    Section("commands", "command-parts/"),
     Section("startup", "startup/"),
     Section("startup", "memory/"),
     Section("folder", "folder/"),

@@ -18,7 +18,8 @@ def report(store: Store, parts: list[str]) -> str:
 
 def versions(store: Store) -> list[str]:
     """Installed versions, a list item for each library."""
-    installed = {peer.title: store.header["versions"][peer.name] for peer in PEERS}
+    kept = store.header["versions"]
+    installed = {peer.title: kept[peer.name] for peer in PEERS if peer.name in kept}
     return [f"- {title}: " + ", ".join(map(" ".join, found.items())) for title, found in installed.items()]
 
 

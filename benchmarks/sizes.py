@@ -23,7 +23,8 @@ class Size:
         limit: seconds of training after which a peer's program ends at its next check.
         images: the most training and test images of a program.
         pictures, picture_epochs: JPEGs in the folder, and epochs over it.
-        startups: repetitions of each start.
+        startups: repetitions of each start, and of each whole command.
+        command_data: what the whole commands train on.
         memory_seconds: training time before the peak memory is read.
     """
 
@@ -45,6 +46,7 @@ class Size:
     pictures: int = 3000
     picture_epochs: int = 3
     startups: int = 7
+    command_data: str = "fashion-mnist"
     memory_seconds: float = 20.0
 
 
@@ -86,6 +88,7 @@ SIZES = {
         pictures=20,
         picture_epochs=2,
         startups=1,
+        command_data="digits",
         memory_seconds=0.1,
     ),
 }

@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from striate.acceleration import convolutions
-from striate.acceleration.convolutions import SmallConvolutions, WinogradGradients, training_convolutions
+from striate.acceleration.convolutions import (
+    SmallConvolutions,
+    TrainingConvolutions,
+    WholeImageProducts,
+    WinogradGradients,
+)
+from striate.acceleration.depthwise import DepthwiseGradients
+from striate.acceleration.folding import FoldedNorms
 from striate.acceleration.winograd import filter_gradient
+from striate.models import create
 
 
 @pytest.fixture(autouse=True)
@@ -145,13 +153,20 @@ def test_other_numbers_are_left_to_pytorch(monkeypatch):
     assert not any(calls.values())
 
 
-def test_it_is_for_networks_with_wide_layers():
+def kinds(model, device="cpu", precision="float32", frozen=()):
+    return [type(each) for each in TrainingConvolutions(model, list(frozen), torch.device(device), precision).contexts]
+
+
+def test_it_is_for_networks_with_wide_or_depthwise_layers_or_frozen_norms():
     narrow = nn.Sequential(nn.Conv2d(63, 64, 3), nn.Conv2d(64, 64, 5), nn.Linear(64, 64))
-    wide, cpu = nn.Sequential(narrow, nn.Conv2d(64, 64, 3)), torch.device("cpu")
-    assert isinstance(training_convolutions(wide, cpu, "float32"), WinogradGradients)
-    assert isinstance(training_convolutions(narrow, cpu, "float32"), nullcontext)
-    assert isinstance(training_convolutions(wide, cpu, "bfloat16"), nullcontext)
-    assert isinstance(training_convolutions(wide, torch.device("cuda"), "float32"), nullcontext)
+    wide = nn.Sequential(narrow, nn.Conv2d(64, 64, 3))
+    assert kinds(wide) == [WinogradGradients]
+    assert kinds(narrow) == kinds(wide, precision="bfloat16") == [WholeImageProducts]
+    assert kinds(wide, "cuda") == []
+    depthwise = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.BatchNorm2d(4))
+    assert kinds(depthwise) == kinds(depthwise, precision="bfloat16") == [DepthwiseGradients]
+    assert kinds(depthwise, "cuda") == []
+    assert kinds(depthwise, "cuda", frozen=[depthwise[1]]) == [FoldedNorms]
 
 
 @pytest.fixture
@@ -216,3 +231,51 @@ def test_without_the_kernel_nothing_changes(monkeypatch):
     monkeypatch.setattr(convolutions, "_kernel", None)
     inside, expected = both()
     torch.testing.assert_close(inside.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+# ---------------------------------------------------------------- filters as large as their images
+
+
+@pytest.mark.parametrize("mode", [WholeImageProducts, WinogradGradients])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("bias", [True, False])
+def test_filters_that_cover_the_image_are_a_matrix_product(monkeypatch, mode, layout, bias):
+    products = []
+    linear = F.linear
+    monkeypatch.setattr(F, "linear", lambda *given: products.append(given) or linear(*given))
+    conv = nn.Conv2d(16, 120, kernel_size=(5, 4), bias=bias).to(memory_format=layout)
+    found = []
+    for context in (mode(), nullcontext()):
+        x = drawn(7, 16, 5, 4).contiguous(memory_format=layout).requires_grad_()
+        conv.zero_grad()
+        with context:
+            result = conv(x)
+        (result.tanh() * drawn(7, 120, 1, 1, seed=3)).sum().backward()
+        found.append([result.detach(), x.grad, *(parameter.grad.clone() for parameter in conv.parameters())])
+        assert conv.weight.grad.stride() == conv.weight.stride()
+    assert len(products) == 1
+    for own, its in zip(*found, strict=True):
+        torch.testing.assert_close(own, its, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(4, 8, 5, padding=1),
+        nn.Conv2d(4, 8, 5, groups=2),
+        nn.Conv2d(4, 8, 4),
+        nn.Conv2d(4, 8, 3, dilation=2),
+    ],
+    ids=["padding", "groups", "smaller", "dilation"],
+)
+def test_other_filters_are_convolutions(monkeypatch, conv):
+    monkeypatch.setattr(F, "linear", lambda *given: pytest.fail("took a matrix product"))
+    x = drawn(2, 4, 5, 5)
+    with WholeImageProducts():
+        result = conv(x)
+    assert torch.equal(result, conv(x))
+
+
+def test_lenet5_is_trained_by_matrix_products_where_filters_cover_their_images():
+    for name, found in (("lenet5", [WholeImageProducts]), ("quicknet_s", []), ("mlp", [])):
+        assert kinds(create(name), precision="bfloat16") == found

@@ -41,6 +41,21 @@ def test_help_imports_nothing_heavy():
     assert told.splitlines()[-1] == "[]"
 
 
+def test_the_garbage_collector_rests_during_imports_and_leaves_them_alone():
+    program = (
+        "import gc\n"
+        "from striate.cli.imports import importing\n"
+        "with importing():\n"
+        "    import torch\n"
+        "    assert not gc.isenabled()\n"
+        "print(gc.isenabled(), gc.get_freeze_count() > 100_000)\n"
+        "with importing():\n"
+        "    print(gc.isenabled())"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["True", "True", "True"]
+
+
 def test_an_unexpected_error_is_one_line_without_a_traceback(striate, monkeypatch):
     def broken(*arguments, **options):
         raise RuntimeError("something Striate did not foresee")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command_line import striate
 from PIL import Image
 from small_run import CLASSES, dataset, recipe
@@ -40,6 +41,23 @@ def test_json_is_one_object(
     assert all(each["class"] in CLASSES and len(each["probabilities"]) == 2 for each in predictions)
     assert all(0 <= each["probability"] <= 1 for each in predictions)
     assert err == ""
+
+
+def test_a_few_images_get_the_threads_that_they_can_use(
+    run: Run, images: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = torch.get_num_threads()
+    try:
+        for environment, work, left in ((None, 10**9, 1), (None, 1, 2), ("2", 10**9, 2)):
+            monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+            if environment:
+                monkeypatch.setenv("OMP_NUM_THREADS", environment)
+            monkeypatch.setattr("striate.acceleration.threads.WORK", work)
+            torch.set_num_threads(2)
+            assert striate(monkeypatch, "predict", run.path, images[0]) == 0
+            assert torch.get_num_threads() == left
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_coverage_gives_sets(

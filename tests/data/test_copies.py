@@ -14,6 +14,7 @@ from benchmarks.reduced_decode import picture
 from striate.data import Dataset, Split, load
 from striate.data.copies import copies, groups_of_several, leak_notes, with_leak_notes
 from striate.data.lazy import LazyImages
+from striate.files import cache_folder
 from striate.preprocess import Preprocess
 
 PHOTOGRAPHS = [picture(seed, 240, 180) for seed in range(12)]
@@ -111,7 +112,31 @@ def test_there_is_no_note_where_nothing_leaks():
     assert leak_notes(dataset(images, test=torch.cat([images[:0]]))) == []
 
 
-def test_of_images_decoded_on_demand_equal_files_are_found(folder: Callable[..., Path], paint: Callable[..., Path]):
+def test_what_was_found_is_kept_until_the_images_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = stack(PHOTOGRAPHS)
+    leaking = dataset(images[:8], test=images[7:])
+    found = with_leak_notes(leaking).notes
+    assert len(found) == 1
+    searches: list[int] = []
+
+    def counted(data: Dataset) -> list[str]:
+        searches.append(len(data.train))
+        return leak_notes(data)
+
+    monkeypatch.setattr("striate.data.copies.leak_notes", counted)
+    assert with_leak_notes(leaking).notes == found
+    assert searches == []
+    assert with_leak_notes(dataset(images[:8], test=images[8:])).notes == ()
+    assert searches == [8]
+    (kept,) = [path for path in (cache_folder() / "copies").iterdir() if "1 of 5" in path.read_text()]
+    kept.write_text(kept.read_text().replace("1 of 5", "2 of 5"))
+    assert with_leak_notes(leaking).notes == found, "a damaged file is not believed"
+    assert searches == [8, 8]
+
+
+def test_of_images_decoded_on_demand_equal_files_are_found(
+    folder: Callable[..., Path], paint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+):
     for seed, name in enumerate(("cats", "dogs")):
         for number in range(4):
             paint(folder() / "train" / name / f"{number}.png", seed=10 * seed + number)
@@ -129,6 +154,9 @@ def test_of_images_decoded_on_demand_equal_files_are_found(folder: Callable[...,
         assert note.startswith("1 of 3 test images")
         assert f"{folder() / 'test' / 'dogs' / 'same.png'}, which is {folder() / 'train' / 'cats' / '1.png'}" in note
     assert leak_notes(Dataset("lazy", lazy.classes, Split(lazy.train.images, lazy.train.labels), test=lazy.test)) == []
+    monkeypatch.setattr("striate.data.copies._MOST_FILES", 10)
+    (note,) = leak_notes(lazy)
+    assert note.startswith("of more than 10 images that are decoded on demand, val and test are not searched")
 
 
 @pytest.mark.parametrize("side", [28, 64, 288])

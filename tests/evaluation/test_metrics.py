@@ -1,10 +1,12 @@
 """Metrics against SciPy, against slow and obvious versions of the definitions, and against what a hand can count."""
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from scipy import stats
+from sklearn import metrics
 
 from striate.errors import ArgumentError
 from striate.evaluation.metrics import class_scores, confusion_matrix, wilson_interval
@@ -45,3 +47,18 @@ def test_classes_by_hand() -> None:
 def test_confusion_by_hand() -> None:
     labels, predicted = torch.tensor([0, 0, 0, 1, 2]), torch.tensor([0, 0, 1, 1, 1])
     assert confusion_matrix(labels, predicted, 4) == [[2, 1, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+
+
+@given(st.integers(2, 6).flatmap(lambda classes: st.tuples(
+    st.just(classes), st.lists(st.tuples(st.integers(0, classes - 1), st.integers(0, classes - 1)), min_size=1)
+)))  # fmt: skip
+def test_both_are_scikit_learns(drawn: tuple[int, list[tuple[int, int]]]) -> None:
+    classes, pairs = drawn
+    labels, predicted = torch.tensor(pairs).unbind(dim=1)
+    reference = metrics.precision_recall_fscore_support(labels, predicted, labels=range(classes), zero_division=np.nan)
+    scores = class_scores(labels, predicted, tuple(map(str, range(classes))))
+    for column, name in zip(reference, ("precision", "recall", "f1", "support"), strict=True):
+        own = [getattr(score, name) for score in scores]
+        assert [np.nan if each is None else each for each in own] == pytest.approx(column, nan_ok=True, rel=1e-12)
+    reference = metrics.confusion_matrix(labels, predicted, labels=range(classes))
+    assert confusion_matrix(labels, predicted, classes) == reference.tolist()

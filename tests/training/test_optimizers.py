@@ -1,5 +1,9 @@
 """Optimisers: the right one, over the right parameters, with decay on weights only."""
 
+import copy
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -37,10 +41,50 @@ def test_decay_acts_on_weights_and_not_on_biases_or_scales(kind):
 )
 def test_a_recipe_names_its_optimizer(settings, kind, defaults):
     optimizer = optimizer_of(Recipe(learning_rate=0.03, **settings), small())
-    assert type(optimizer) is kind
+    assert isinstance(optimizer, kind)
     for group in optimizer.param_groups:
         assert group["lr"] == 0.03
         assert defaults.items() <= group.items()
+
+
+@pytest.mark.parametrize(
+    ("settings", "same", "difference"),
+    [
+        ({"optimizer": "adamw"}, lambda groups: torch.optim.AdamW(groups, lr=0.03), 0),
+        ({"optimizer": "nadam"}, lambda groups: torch.optim.NAdam(groups, lr=0.03), 0),
+        ({}, lambda groups: torch.optim.SGD(groups, lr=0.03, momentum=0.9, nesterov=True), 1e-7),
+    ],
+)
+def test_updates_are_those_of_pytorchs_optimizers(settings, same, difference):
+    model, images = small(), torch.randn(3, 2, 1, 4, 4)
+    copied = copy.deepcopy(model)
+    optimizer = optimizer_of(Recipe(learning_rate=0.03, momentum=0.9, weight_decay=0.1, **settings), model)
+    decay = {len(group["params"]): group["weight_decay"] for group in optimizer.param_groups}
+    weights = [parameter for parameter in copied.parameters() if parameter.ndim > 1]
+    rest = [parameter for parameter in copied.parameters() if parameter.ndim == 1]
+    other = same([{"params": weights, "weight_decay": decay[2]}, {"params": rest, "weight_decay": decay[4]}])
+    for step in range(3):
+        for network, each in ((model, optimizer), (copied, other)):
+            each.zero_grad()
+            network(images[step]).square().mean().backward()
+            each.step()
+    for own, its in zip(model.parameters(), copied.parameters(), strict=True):
+        torch.testing.assert_close(own, its, rtol=0, atol=difference)
+    assert optimizer.state_dict()["state"].keys() == other.state_dict()["state"].keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "nadam", "muon"])
+def test_training_does_not_import_pytorchs_compiler(optimizer, tmp_path):
+    """A second from Enter: torch._dynamo, and sympy with it."""
+    program = (
+        "import sys, striate\n"
+        f"run = striate.train('quicknet_s', epochs=1, optimizer='{optimizer}', out=sys.argv[1])\n"
+        "striate.evaluate(run)\n"
+        "print(sorted({'torch._dynamo', 'sympy', 'sklearn'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "run")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1] == "[]"
 
 
 def test_what_is_frozen_is_left_out_and_no_group_is_empty():

@@ -8,15 +8,15 @@ hand what the rule gives away.
 """
 
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from striate.models import evaluating
-
-Precision = Literal["float32", "bfloat16"]
+from striate.types import Precision
 
 # Multiply-adds of a batch's forward pass: with fewer, casts cost more than the products save.
 LEAST_WORK = {"cpu": 40_000_000, "cuda": 2_000_000_000}
@@ -41,8 +41,7 @@ def supported(device: torch.device) -> bool:
 def usual(model: nn.Module, images: Tensor, batch_size: int, device: torch.device) -> Precision:
     """The usual precision of a model on a device.
 
-    It is bfloat16 where the device has instructions for it, a batch is enough work, and no convolution is depthwise,
-    for which processors have no such instructions.
+    It is bfloat16 where the device has instructions for it, and a batch is enough work.
 
     Args:
         model: left as it is.
@@ -50,7 +49,7 @@ def usual(model: nn.Module, images: Tensor, batch_size: int, device: torch.devic
         batch_size: images in a batch.
         device: where it is to compute.
     """
-    if not supported(device) or any(is_depthwise(module) for module in model.modules()):
+    if not supported(device):
         return "float32"
     work = batch_size * multiply_adds(model, images[:1])
     return "bfloat16" if work >= LEAST_WORK[device.type] else "float32"
@@ -59,11 +58,28 @@ def usual(model: nn.Module, images: Tensor, batch_size: int, device: torch.devic
 def multiply_adds(model: nn.Module, images: Tensor) -> int:
     """Multiply-adds of convolutions and matrix products in a forward pass, as PyTorch counts them."""
     own = next(model.parameters(), images).device
-    with evaluating(model), torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with evaluating(model), torch.no_grad(), _Counter() as counter:  # type: ignore[no-untyped-call]
         model(images.to(own))
-    return int(counter.get_total_flops()) // 2
+    return counter.operations // 2
 
 
-def is_depthwise(module: nn.Module) -> bool:
-    """Tell whether the module is a convolution that looks at each channel by itself."""
-    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
+class _Counter(TorchDispatchMode):
+    """Counts floating-point operations, as PyTorch's FlopCounterMode does, which would import the compiler first.
+
+    It sees operations that others are made of only outside of inference mode.
+    """
+
+    operations = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Tell PyTorch not to wrap the method below for its compiler, which is imported by such a wrapper."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call `func` and add its operations."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if (count := flop_registry.get(getattr(func, "_overloadpacket", None))) is not None:
+            self.operations += int(count(*args, **kwargs, out_val=result))
+        return result

@@ -1,11 +1,13 @@
 """`striate evaluate` and `striate predict`: a run's accuracy and other metrics, and its classes for image files."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from striate.cli import launch
 from striate.cli.console import say, show, show_json
+from striate.cli.imports import importing
 from striate.cli.options import (
     Device,
     EngineName,
@@ -44,10 +46,11 @@ def evaluate(
     """
     if launch.launched(processes):
         return
-    from striate import evaluation
+    with importing():
+        from striate.evaluation import evaluate as measure
 
     fetch_weights(run)
-    result = evaluation.evaluate(
+    result = measure(
         run,
         data,
         device=device,
@@ -70,10 +73,32 @@ def network_of(run: str, engine: str = "auto", precision: str = "float32") -> "T
 
     if is_exported_file(run):
         return ExportedFile.open(run, engine, precision)  # type: ignore[arg-type]
-    from striate.runs import Trained
+    with importing():
+        from striate.runs import Trained
 
     fetch_weights(run)
     return Trained.of(run)
+
+
+def _limit_threads(network: "Trained | ExportedFile", images: list[str], device: str) -> None:
+    """Take no more threads than have enough to do with a few image files: beside other work they would wait."""
+    from striate.inference.exported_file import ExportedFile
+
+    if (
+        isinstance(network, ExportedFile)
+        or network.file is not None
+        or not all(Path(name).is_file() for name in images)
+    ):
+        return
+    import torch
+
+    from striate.acceleration.threads import thread_limit
+    from striate.hardware import has_thread_number, pick
+
+    if not has_thread_number() and all(Path(name).is_file() for name in images):
+        one = torch.zeros(1, *network.input_shape)
+        limit = thread_limit(network.module, one, len(images), pick(device))
+        torch.set_num_threads(min(limit, torch.get_num_threads()))
 
 
 def predict(
@@ -104,6 +129,7 @@ def predict(
     from striate.data.images.named import STANDARD_INPUT
 
     network = network_of(run, engine, precision)
+    _limit_threads(network, images, device)
     images = [STANDARD_INPUT if image == "-" else image for image in images]
     predictions = evaluation.predict(
         network,

@@ -8,6 +8,7 @@ import typer
 
 from striate.cli import launch
 from striate.cli.console import say, show, show_json
+from striate.cli.imports import importing
 from striate.cli.options import (
     Antialias,
     Augment,
@@ -66,7 +67,10 @@ def train(
     out: Annotated[Path | None, typer.Option(help="The run's folder; a new one under runs/ if not given.")] = None,
     device: Device = "auto",
     threads: Annotated[
-        int | None, typer.Option(help="CPU threads; one a core if not given. Other numbers give other weights.")
+        int | None,
+        typer.Option(
+            help="CPU threads; one a core, or fewer for a small network, if not given. Each number gives its weights."
+        ),
     ] = None,
     processes: Processes = None,
     shards: Annotated[
@@ -84,8 +88,9 @@ def train(
     With --data alone: photographs by pretrained EfficientNet-Lite0 and recipe transfer, other images by quicknet_m and
     recipe fast.
     """
-    from striate import runs
-    from striate.cli.progress import Progress
+    with importing():
+        from striate.cli.progress import Progress
+        from striate.runs import resume as continue_run
 
     if resume is not None:
         _refuse_settings(context)
@@ -96,7 +101,7 @@ def train(
     resume = resume or launch.to_continue(out)
     if resume is not None:
         with Progress() as progress:
-            run = runs.resume(resume, device=device, tensorboard=tensorboard, observer=progress)
+            run = continue_run(resume, device=device, tensorboard=tensorboard, observer=progress)
     else:
         if epochs is not None and budget is not None:
             raise ArgumentError("--epochs and --budget both say how long to train: give one of them.")

@@ -9,6 +9,7 @@ is lower. docs/label-errors.md says which copies are found.
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +19,12 @@ import torch
 from striate.data.dataset import Dataset
 from striate.data.lazy import Images, LazyImages
 from striate.data.statistics import chunk_length
-from striate.files import read_regular, sha256
+from striate.errors import CheckpointError, StorageError
+from striate.files import cache_folder, json_bytes, read_json, read_regular, sealed, sha256, unsealed, write_json
 from striate.resizing import resized_together
 from striate.types import Progress
 from striate.units import plural
+from striate.version import __version__
 
 _SIDE, _SIDE_COMPARED = 16, 64
 _DETAILED = 48  # pixels of the shorter side, of images in colour
@@ -30,6 +33,7 @@ _DETAILED = 48  # pixels of the shorter side, of images in colour
 _LIMITS = {_DETAILED: (0.97, 0.35), 0: (0.995, 0.08)}
 _FLAT = 2.0  # pixel values: thumbnails of less contrast are no pictures, and are copies only if all pixels are equal
 _DIRECTIONS, _NEIGHBOURS, _PAIRS, _SAMPLE = 16, 8, 256, 10_000
+_MOST_FILES = 100_000  # that are read at each start to find equal ones
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
@@ -72,8 +76,37 @@ def groups_of_several(groups: np.ndarray) -> list[list[int]]:
 
 
 def with_leak_notes(data: Dataset) -> Dataset:
-    """Return the data set with a note for each of val and test that has copies of training images in it."""
-    return replace(data, notes=(*data.notes, *leak_notes(data)))
+    """Return the data set with a note for each of val and test that has copies of training images in it.
+
+    What was found in images in memory is kept among the caches: to look takes a second for Fashion-MNIST.
+    """
+    if any(isinstance(split.images, LazyImages) for _, split in data.splits()):
+        return replace(data, notes=(*data.notes, *leak_notes(data)))
+    kept = cache_folder() / "copies" / f"{_key(data)}.json"
+    notes = _read(kept)
+    if notes is None:
+        notes = leak_notes(data)
+        with suppress(StorageError, OSError):  # a cache that can't be written is one that is not there
+            write_json(kept, sealed({"notes": notes}))
+    return replace(data, notes=(*data.notes, *notes))
+
+
+def _key(data: Dataset) -> str:
+    """A name for these images, in this version of the search."""
+    facts = [[name, list(split.images.shape), split.files] for name, split in data.splits()]
+    found = hashlib.sha256(json_bytes({"version": __version__, "splits": facts}))
+    for _, split in data.splits():
+        found.update(split.images[:].contiguous().numpy().data)
+    return found.hexdigest()
+
+
+def _read(path: Path) -> list[str] | None:
+    """The notes that were kept; `None` if there are none, or the file is damaged."""
+    with suppress(CheckpointError, KeyError, TypeError):
+        values = read_json(path)
+        if isinstance(values, dict) and unsealed(values):
+            return [str(note) for note in values["notes"]]
+    return None
 
 
 def leak_notes(data: Dataset) -> list[str]:
@@ -85,6 +118,11 @@ def leak_notes(data: Dataset) -> list[str]:
     if len(splits) < 2:
         return []
     if any(isinstance(split.images, LazyImages) for _, split in splits):
+        if sum(len(split) for _, split in splits) > _MOST_FILES:
+            return [
+                f"of more than {_MOST_FILES:,} images that are decoded on demand, val and test are not searched for "
+                "training images: striate data does"
+            ]
         groups = _equal_files([file for _, split in splits for file in split.files])
     else:
         groups = copies([split.images for _, split in splits], since=len(data.train))

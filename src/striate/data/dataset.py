@@ -32,6 +32,8 @@ class Split:
         labels: int64 (N,), positions in the data set's `classes`. A NumPy array of whole numbers is converted.
         files: the file of each image, or empty if the source has no files for single images.
         stats: the images' statistics, if they were gathered while decoding.
+        places: of images that lie in files with many, as tar shards are: the number of each one's file, and where it
+            begins in it; int64 (N, 2).
 
     Raises:
         DataError: for images and labels of other shapes or types.
@@ -45,6 +47,7 @@ class Split:
     labels: Tensor
     files: tuple[str, ...] = ()
     stats: ImageStatistics | None = field(default=None, repr=False, compare=False)
+    places: Tensor | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.images, np.ndarray):
@@ -276,7 +279,7 @@ class Dataset:
 def conformed(dataset: Dataset, preprocess: Preprocess) -> Dataset:
     """Return the data set with images of the size and channels of `preprocess`."""
     splits = {
-        name: Split(conformed_images(split.images, preprocess), split.labels, split.files)
+        name: replace(split, images=conformed_images(split.images, preprocess), stats=None)
         for name, split in dataset.splits()
     }
     return replace(

@@ -16,6 +16,7 @@ from striate.data.sources.huggingface import PREFIX, load_hugging_face
 from striate.data.sources.mnist import SOURCES, load_mnist
 from striate.data.sources.tar_shards import are_shards, load_shards
 from striate.errors import ArgumentError, unknown
+from striate.hardware import keep_memory
 from striate.preprocess import Fit, Preprocess
 from striate.resizing import Interpolation
 from striate.types import Progress
@@ -68,6 +69,7 @@ def load(
     >>> digits.train.images.shape, digits.classes[:3]
     (torch.Size([1438, 32, 32, 1]), ('0', '1', '2'))
     """
+    keep_memory()  # before the first thread, and before arrays of this size come and go
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     options = Options(size, channels, fit, crop, interpolation, skip_bad, cache_size, progress)
     options.preprocess(size or (1, 1), 1 if channels is None else channels)  # raise now, not after minutes of decoding

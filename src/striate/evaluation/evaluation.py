@@ -32,9 +32,9 @@ from striate.evaluation.samples import Samples, network_and_data, samples_of
 from striate.inference import UNCALIBRATED, Calibration, ExportedFile, best_first, score_of
 from striate.inference.calibration import level_of
 from striate.inference.exported_file import is_exported_file, opened_file
-from striate.inference.runtimes import Precision
 from striate.preprocess import Preprocess
 from striate.runs import Run, Trained
+from striate.types import Precision
 from striate.units import aligned, finite, percent
 
 MOST_CLASSES = 20
@@ -239,7 +239,7 @@ def measured(
     else:
         logits = trained.logits(samples.split.images, device, tta)
     calibration = trained.calibration(tta)
-    score = score_of(calibration.scaled(logits), labels)
+    score = score_of(logits, labels, calibration.temperature)
     predicted = best_first(logits)[:, 0]
     probabilities = calibration.probabilities(logits)
     return Evaluation(

@@ -5,11 +5,10 @@ from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from striate.errors import ArgumentError
-from striate.units import finite
 
 
 def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -56,20 +55,23 @@ class ClassScore:
 
 def class_scores(labels: Tensor, predicted: Tensor, classes: tuple[str, ...]) -> tuple[ClassScore, ...]:
     """Precision, recall and F1 of every class, from int64 (N,) and int64 (N,)."""
-    from sklearn import metrics  # a second to import, and evaluating is the only use of it
-
-    columns = metrics.precision_recall_fscore_support(
-        labels.numpy(), predicted.numpy(), labels=range(len(classes)), zero_division=np.nan
+    matrix = _counts(labels, predicted, len(classes))
+    columns = zip(classes, matrix.diagonal().tolist(), matrix.sum(0).tolist(), matrix.sum(1).tolist(), strict=True)
+    return tuple(
+        ClassScore(name, _share(right, taken), _share(right, has), _share(2 * right, taken + has), has)
+        for name, right, taken, has in columns
     )
-    rows = zip(classes, *(column.tolist() for column in columns), strict=True)
-    return tuple(ClassScore(name, finite(p), finite(r), finite(f), int(n)) for name, p, r, f, n in rows)
 
 
 def confusion_matrix(labels: Tensor, predicted: Tensor, classes: int) -> list[list[int]]:
     """Confusion matrix: number of images of each class (rows) predicted as each class (columns)."""
-    from sklearn import metrics
-
-    matrix: list[list[int]] = metrics.confusion_matrix(
-        labels.numpy(), predicted.numpy(), labels=range(classes)
-    ).tolist()
+    matrix: list[list[int]] = _counts(labels, predicted, classes).tolist()
     return matrix
+
+
+def _counts(labels: Tensor, predicted: Tensor, classes: int) -> Tensor:
+    return torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -13,9 +13,9 @@ from striate.data.images.any_image import AnyImage, decode_any, each_image, name
 from striate.data.images.decode import UndecodableError
 from striate.errors import ArgumentError, BadFilesError
 from striate.inference.exported_file import ExportedFile, is_exported_file, opened_file
-from striate.inference.runtimes import Precision
 from striate.preprocess import Preprocess
 from striate.resizing import resized_by_pillow
+from striate.types import Precision
 from striate.units import aligned, percent
 
 if TYPE_CHECKING:  # exported files are asked without PyTorch

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from striate.errors import ArgumentError, CheckpointError, ShapeError, unknown
 from striate.files import read_regular, sha256
-from striate.inference.runtimes import INPUT, OUTPUTS, PRECISIONS, OnnxRuntime, OpenVino, Precision, Runtime
+from striate.inference.runtimes import INPUT, OUTPUTS, OnnxRuntime, OpenVino, Runtime
 from striate.preprocess import Preprocess
+from striate.types import PRECISIONS, Precision
 
 FORMAT = 1
 BATCH = 64  # images that are computed at once

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from striate.acceleration.convolutions import SmallConvolutions, WinogradConvolutions
-from striate.acceleration.precision import Precision, autocast, usual
+from striate.acceleration.precision import autocast, usual
 from striate.acceleration.sharding import BatchFunction, shared
 from striate.augmentation import views
 from striate.data.lazy import Images, part
@@ -27,6 +27,7 @@ from striate.hardware import keep_memory
 from striate.models import evaluating
 from striate.preprocess import Preprocess
 from striate.processes import world
+from striate.types import Precision
 
 PRECISIONS = ("float32", "bfloat16", "auto")
 CPU_BATCH = 64  # images; more of them leave the caches

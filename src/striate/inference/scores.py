@@ -11,6 +11,8 @@ from striate.inference.predictor import logits_of
 from striate.preprocess import Preprocess
 from striate.units import finite
 
+_AT_ONCE = 2**22  # logits
+
 
 @dataclass(frozen=True)
 class Score:
@@ -48,21 +50,30 @@ def ranks(logits: Tensor, labels: Tensor) -> Tensor:
     return ahead.sum(dim=1)
 
 
-def score_of(logits: Tensor, labels: Tensor) -> Score:
-    """Score logits, float32 (N, classes), against labels, int64 (N,), N at least 1.
+def score_of(logits: Tensor, labels: Tensor, temperature: float = 1.0) -> Score:
+    """Score logits, float (N, classes), against labels, int64 (N,), N at least 1.
 
     Top-five error counts as ILSVRC does: an image is right if its class is among the five most probable.
+
+    Args:
+        temperature: what the logits are divided by first.
 
     >>> score_of(torch.tensor([[0.0, 2.0], [0.0, 2.0]]), torch.tensor([1, 0])).accuracy
     0.5
     """
-    place = ranks(logits, labels)
+    places, losses = [], []
+    rows = max(1, _AT_ONCE // logits.shape[1])  # double precision of all of ImageNet's logits would take a gigabyte
+    for some, theirs in zip(logits.split(rows), labels.split(rows), strict=True):
+        scaled = some.double() / temperature
+        places.append(ranks(scaled, theirs))
+        losses.append(F.cross_entropy(scaled, theirs, reduction="none"))
+    place = torch.cat(places)
     top1_error = float((place > 0).double().mean())
     return Score(
         accuracy=1 - top1_error,
         top1_error=top1_error,
         top5_error=float((place >= 5).double().mean()),
-        loss=float(F.cross_entropy(logits.double(), labels)),
+        loss=float(torch.cat(losses).mean()),
         n=len(labels),
     )
 

@@ -5,6 +5,7 @@ import io
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ import torch
 from torch import nn
 
 from striate import models
+from striate.acceleration.threads import thread_limit
 from striate.data import Dataset
 from striate.data.copies import with_leak_notes
 from striate.data.dataset import conformed
 from striate.data.loading import as_dataset, short_name, stored_source
 from striate.errors import ArgumentError, CheckpointError
 from striate.files import json_bytes, sha256, write_atomic
-from striate.hardware import pick, thread_count
+from striate.hardware import has_thread_number, pick, thread_count
 from striate.models import PRETRAINED, Architecture
 from striate.preprocess import Preprocess
 from striate.processes import together, world
@@ -63,8 +65,8 @@ def train(
             by name.
         out: the run's folder, which must not hold a run yet; without one, a new folder under runs/.
         device: "auto", "cpu" or "cuda".
-        threads: how many CPU threads compute; as many as there are cores if not given. Other numbers round otherwise,
-            and so end with other weights.
+        threads: how many CPU threads compute; if not given, as many as there are cores, but not more than have enough
+            to do, see acceleration/threads.py. Other numbers round otherwise, and so end with other weights.
         tensorboard: whether to log for TensorBoard as well, in the folder's tensorboard/.
         observer: called with `Begun`, `Step`, `EpochEnded` and `Ended` as they happen.
         settings: single settings of the recipe, such as `epochs=3` or `learning_rate=0.01`; see `Recipe`.
@@ -86,16 +88,29 @@ def train(
     if fitted and weights is None and isinstance(model, str):
         raise ArgumentError(f"a fitted head needs features that were learnt: begin with weights, such as {PRETRAINED}.")
     target = pick(device)
+    asked = _Asked(asks_for_length(recipe, settings), threads is not None or has_thread_number())
     threads = threads or thread_count(torch.get_num_threads())
     with together() as world, _threads(threads):
         divided(early, world, target)
         wanted = wanted_input(model, weights, fitted)
         data = with_leak_notes(_sized(as_dataset(data, **wanted), wanted))
         agree(world, data, threads)
-        asked = asks_for_length(recipe, settings)
         recipe = chosen(recipe, settings, _identity(model)[0], len(data.train), fine_tuning=weights is not None)
         session_of = partial(Session, tensorboard=tensorboard, observer=observer)
         return _begun(model, data, divided(recipe, world, target), weights, out, target, asked, session_of)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the caller of `train` has asked for.
+
+    Args:
+        length: whether a number of epochs, steps or seconds.
+        threads: whether a number of threads.
+    """
+
+    length: bool
+    threads: bool
 
 
 def _begun(
@@ -105,7 +120,7 @@ def _begun(
     weights: str | Path | None,
     out: str | Path | None,
     target: torch.device,
-    asked: bool,
+    asked: _Asked,
     session_of: Callable[..., Session],
 ) -> Run:
     """Train in a new folder.
@@ -113,7 +128,7 @@ def _begun(
     Args:
         model, data, recipe, weights, out: those of `train`, read.
         target: where.
-        asked: whether a length was asked for.
+        asked: what was asked for.
         session_of: makes the session.
     """
     (name, facts), processes = _identity(model), world()
@@ -122,7 +137,12 @@ def _begun(
         transfer = None
         if recipe.head == "fitted":
             transfer = Transfer(module.to(target), data, preprocess, recipe, target)
-            recipe = _after_fit(transfer, recipe, asked, module)
+            recipe = _after_fit(transfer, recipe, asked.length, module)
+        recipe = settled(recipe, module, data, preprocess, target, facts.loss if facts else "cross-entropy")
+        if not asked.threads:
+            one = preprocess.normalize(data.train.images[:1])
+            limit = thread_limit(module, one, recipe.batch_size // max(1, recipe.shards), target)
+            torch.set_num_threads(min(limit, torch.get_num_threads()))
         run = Run(
             path=path,
             architecture=architecture_of(module),
@@ -130,7 +150,7 @@ def _begun(
             skip_bad=bool(data.skipped),
             classes=data.classes,
             preprocess=preprocess,
-            recipe=settled(recipe, module, data, preprocess, target, facts.loss if facts else "cross-entropy"),
+            recipe=recipe,
             environment=environment(target) | environment_of(processes, recipe),
             fingerprint=data.fingerprint(),
             weights=None if weights is None else weights_source(weights),

@@ -19,10 +19,10 @@ from striate.inference.engines import TORCH, Engine, engine_of
 from striate.inference.exported_file import FileEngine, opened_file
 from striate.inference.fastest import fastest_engine
 from striate.inference.predictor import answered
-from striate.inference.runtimes import PRECISIONS, Precision
 from striate.models import PRETRAINED, Architecture, create, evaluating, facts, names
 from striate.preprocess import Preprocess
 from striate.runs.run import Run
+from striate.types import PRECISIONS, Precision
 
 
 @dataclass(frozen=True)

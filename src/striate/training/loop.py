@@ -11,6 +11,7 @@ for each step:
 import math
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from striate import seeding
-from striate.acceleration.convolutions import training_convolutions
+from striate.acceleration.convolutions import TrainingConvolutions
 from striate.acceleration.precision import autocast
 from striate.data.loader import Batch, Loader
 from striate.errors import DivergedError
@@ -97,7 +98,8 @@ class Training:
         self.optimizer = optimizer_of(recipe, model, world)
         self.loss = loss_of(recipe, None if class_weights is None else class_weights.to(batches.device))
         self._gradients = self._gradients_of(world)
-        self._convolutions = training_convolutions(model, batches.device, recipe.precision)
+        self._convolutions = TrainingConvolutions(model, frozen_norms(model), batches.device, recipe.precision)
+        self._modules = list(self.model.modules())
         self.step = 0
         epochs = 0 if recipe.only_fits_head else recipe.epochs
         self.plan = Plan.parse(recipe.steps or str(epochs * batches.steps_per_epoch))
@@ -120,18 +122,23 @@ class Training:
         Raises:
             DivergedError: when the loss is NaN or infinite; the update of that step is not made.
         """
+        on_cpu = self.batches.device.type == "cpu"
+        modes: dict[bool, list[bool]] = {}
         while self.step < self.steps:
-            self._set_mode()
-            with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+            late = self.plan.done(self.step) > self.recipe.early_dropout
+            if modes.get(late) != [module.training for module in self._modules]:
+                self._set_mode(late)
+                modes[late] = [module.training for module in self._modules]
+            with nullcontext() if on_cpu else torch.backends.cudnn.flags(True, benchmark=False, deterministic=True):
                 result = self._take()
             yield result
 
-    def _set_mode(self) -> None:
+    def _set_mode(self, late: bool) -> None:
         self.model.train()
         for norm in frozen_norms(self.model):
             norm.eval()
-        if self.plan.done(self.step) > self.recipe.early_dropout:
-            for module in self.model.modules():
+        if late:
+            for module in self._modules:
                 if isinstance(module, _DropoutNd | StochasticDepth):
                     module.eval()
 
