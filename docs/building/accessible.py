@@ -4,7 +4,9 @@ import re
 from typing import Any
 
 # A long signature is a list of definitions without terms, inside the term of another list.
-_SIGNATURE = re.compile(r'(<span class="sig-paren">\(</span>)<dl>(.*?)</dl>(\s*<span class="sig-paren">\))', re.DOTALL)
+_SIGNATURE = re.compile(
+    r'(<span class="sig-paren">\(</span>)\s*<dl>(.*?)</dl>(\s*<span class="sig-paren">\))', re.DOTALL
+)
 
 
 def mended(html: str) -> str:

@@ -5,7 +5,7 @@ import pytest
 from docs.building.accessible import mended
 
 SIGNATURE = (
-    '<dl class="py"><dt><span class="sig-paren">(</span><dl>\n<dd><em>model</em>,</dd>\n'
+    '<dl class="py"><dt><span class="sig-paren">(</span>\n\n<dl>\n<dd><em>model</em>,</dd>\n'
     "<dd><em>data</em>,</dd>\n</dl>\n\n"
     '<span class="sig-paren">)</span></dt><dd><dl class="field-list"><dt>Raises</dt><dd>x</dd></dl></dd></dl>'
 )
