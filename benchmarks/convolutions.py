@@ -1,13 +1,17 @@
-"""Winograd convolutions against oneDNN's: the measurements behind the bounds in `acceleration/convolutions.py`.
+"""Convolutions against oneDNN's: the measurements behind what `acceleration/convolutions.py` replaces.
 
-    python -m benchmarks.convolutions
+    python -m benchmarks.convolutions [winograd | depthwise]
 
-The contract: the 3×3 convolutions of fashion_cnn, quicknet_m, quicknet_l and resnet18 with its small stem, on random
+Winograd: the 3×3 convolutions of fashion_cnn, quicknet_m, quicknet_l and resnet18 with its small stem, on random
 feature maps in channels-last layout, by oneDNN and by `acceleration/winograd.py` alternately, the transformation of the
 filters included. Reported is Winograd's time as a share of oneDNN's, the median of the rounds, for the output, the
 gradient of the input and the gradient of the filters. Below 1 is a gain; brackets mark what training doesn't use.
+
+Depthwise: those of EfficientNet-Lite0 that `acceleration/depthwise.py` has gradients for, batches of 32, in float32 and
+bfloat16; reported are milliseconds by oneDNN and by ours, alternately.
 """
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -16,6 +20,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.tables import number, table
+from striate.acceleration import depthwise
 from striate.acceleration.convolutions import backward, feature_maps_pay, filters_pay
 from striate.acceleration.winograd import convolution, filter_gradient, transformed
 from striate.hardware import cores, keep_memory
@@ -29,14 +34,27 @@ SHAPES = (
 )
 BATCHES = (32, 128)
 TURNS = 9
+DEPTHWISE = (  # channels, side, window, stride
+    *((96, 112, 3, 2), (144, 56, 5, 2), (240, 28, 5, 1), (240, 28, 3, 2)),
+    *((672, 14, 5, 1), (672, 14, 5, 2), (1152, 7, 5, 1)),
+)
 
 Computed = Callable[[], Tensor]
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
+    parser = argparse.ArgumentParser(prog="benchmarks.convolutions")
+    parser.add_argument("kind", nargs="?", choices=("winograd", "depthwise"))
+    kind = parser.parse_args().kind
     torch.set_num_threads(cores())
     keep_memory()
+    if kind != "winograd":
+        rows = [depthwise_row(dtype, *shape) for shape in DEPTHWISE for dtype in (torch.float32, torch.bfloat16)]
+        header = ["channels", "size", "window", "stride", "numbers", "gradient of the input", "of the filters"]
+        print(table(f"Gradients of depthwise convolutions, {cores()} threads: ms by oneDNN, by ours", header, rows))
+    if kind == "depthwise":
+        return
     rows = [row(batch, *shape) for shape in SHAPES for batch in BATCHES]
     header = ["input channels", "output", "size", "batch", "forward", "gradient of the input", "of the filters"]
     print(table(f"Winograd convolution, {cores()} threads: time as a share of oneDNN's", header, rows))
@@ -61,6 +79,34 @@ def row(batch: int, inputs: int, outputs: int, side: int) -> list[str]:
     used = filters_pay(x, weight) and feature_maps_pay(x, weight)
     cells = [_cell(forward, used), _cell(input_gradient, used), _cell(filter_share, filters_pay(x, weight))]
     return [str(inputs), str(outputs), f"{side}×{side}", str(batch), *cells]
+
+
+def depthwise_row(dtype: torch.dtype, channels: int, side: int, window: int, stride: int) -> list[str]:
+    """Measure a depthwise convolution; return its row."""
+    x = _last(torch.randn(32, channels, side, side).to(dtype))
+    weight = torch.randn(channels, 1, window, window).to(dtype)
+    steps, border = (stride, stride), (window // 2, window // 2)
+    gradient = torch.randn_like(torch.conv2d(x, weight, None, steps, border, groups=channels))
+
+    def own(wanted: tuple[bool, bool, bool]) -> Computed:
+        return lambda: depthwise.own(gradient, x, weight, steps, border, wanted)[0]
+
+    cells = ["–", "–"]
+    if depthwise.input_pays(dtype, steps):
+        cells[0] = _both(own((True, False, False)), lambda: depthwise.input_gradient(gradient, x, weight, border))
+    if depthwise.filters_pay(weight, dtype, steps):
+        cells[1] = _both(
+            own((False, True, False)), lambda: depthwise.filter_gradient(gradient, x, weight, steps, border)
+        )
+    name = str(dtype).partition(".")[2]
+    return [str(channels), f"{side}×{side}", f"{window}×{window}", str(stride), name, *cells]
+
+
+def _both(plain: Computed, other: Computed) -> str:
+    """Milliseconds of both, medians of the rounds."""
+    plain(), other()
+    times = [(seconds(plain), seconds(other)) for _ in range(TURNS)]
+    return ", ".join(number(1000 * statistics.median(each)) for each in zip(*times, strict=True))
 
 
 def share(plain: Computed, fewer: Computed) -> float:

@@ -1,16 +1,19 @@
 """Exported files: agreement of every model's with the model, what int8 costs, and the speed of the engines.
 
     python -m benchmarks.exports models [NAME...]        every model and option: classes and logits of file and model
+    python -m benchmarks.exports trained [NAME...]       a trained model of each family, on digits and on photographs
     python -m benchmarks.exports files RUN...            float32 and int8 files of trained runs: accuracy, size, time
     python -m benchmarks.exports engines [NAME...]       speed of PyTorch, ONNX Runtime, OpenVINO and auto
 
 Models have fresh weights, disturbed so that their logits tell something. They are asked about crops of the two
-photographs that come with scikit-learn, as JPEGs of 500×375 pixels, and about its digits, drawn 28×28. RUN is a run's
-folder. Tables are Markdown.
+photographs that come with scikit-learn, as JPEGs of 500×375 pixels, and about its digits, drawn 28×28. Trained models
+are asked about their test images: those digits, and the photographs of ants-bees, a folder in $STRIATE_DATA. RUN is a
+run's folder. Tables are Markdown.
 """
 
 import argparse
 import io
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +36,11 @@ from striate.inference.onnx_graph import exported
 from striate.models import evaluating, facts, names
 
 CLASSES = tuple(map(str, range(10)))
+FAMILIES = (
+    "lenet5", "lenet5_modern", "mlp", "fashion_cnn", "quicknet_s", "resnet20", "alexnet", "vgg16", "googlenet",
+    "resnet18", "resnext50_32x4d", "seresnet50", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0",
+    "efficientnet_lite0", "convnext_tiny",
+)  # fmt: skip
 ENGINE_MODELS = ("fashion_cnn", "resnet18", "resnet50", "efficientnet_lite0")
 PHOTOGRAPH = striate.Preprocess(224, 224, 3, "crop", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.875)
 SIZE = (375, 500)  # of photographs: height and width
@@ -120,6 +128,27 @@ def models(chosen: list[str]) -> None:
         print(f"| {case.model} | {preprocess.height}×{preprocess.width} | {same:.0%} | {gap:.1e} |", flush=True)
 
 
+def trained(chosen: list[str]) -> None:
+    """Print how alike the files of trained models answer."""
+    print("| model | images | accuracy | of the run | same class | largest difference / largest logit |")
+    print("|---|---|---:|---:|---:|---:|", flush=True)
+    photographs = str(Path(os.environ["STRIATE_DATA"], "ants-bees"))
+    for name in chosen or FAMILIES:
+        staged = "stem" in facts(name).options
+        tasks = [(f"{name}:stem=small" if staged else name, "digits", 28)]
+        tasks += [(name, photographs, 128)] if staged else []
+        for model, data, size in tasks:
+            with tempfile.TemporaryDirectory() as folder:
+                dataset = striate.load(data, image_size=size)
+                run = striate.train(model, dataset, out=f"{folder}/run", recipe="modern", epochs=4)
+                made = striate.export(run, "onnx", out=f"{folder}/file.onnx")
+            print(
+                f"| {model} | {made.n} of {Path(data).name} | {made.accuracy:.1%} | {made.accuracy_run:.1%} | "
+                f"{made.agreement:.2%} | {made.max_difference / made.largest_logit:.1e} |",
+                flush=True,
+            )
+
+
 def files(runs: list[str]) -> None:
     """Print what the files of trained runs cost."""
     print(
@@ -176,12 +205,13 @@ def _in_turns(engines: list[Engine], pixels: np.ndarray, seconds: float) -> list
 def main() -> None:
     """Read the command line and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=("models", "files", "engines"))
+    parser.add_argument("table", choices=("models", "trained", "files", "engines"))
     parser.add_argument("names", nargs="*", metavar="NAME|RUN")
     parser.add_argument("--seconds", type=float, default=4.0, help="for each engine and batch")
     given = parser.parse_args()
     tables: dict[str, Callable[[], None]] = {
         "models": lambda: models(given.names),
+        "trained": lambda: trained(given.names),
         "files": lambda: files(given.names),
         "engines": lambda: engines(given.names, given.seconds),
     }

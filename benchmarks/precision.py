@@ -17,7 +17,7 @@ import torch
 import striate
 from benchmarks.compiled import rate
 from benchmarks.tables import number, table
-from striate.acceleration.precision import LEAST_WORK, is_depthwise, multiply_adds, supported
+from striate.acceleration.precision import LEAST_WORK, multiply_adds, supported
 from striate.data import Split
 from striate.data.loader import Loader
 from striate.hardware import cores, pick
@@ -71,7 +71,7 @@ def row(case: Case, device: torch.device) -> list[str]:
     gain = statistics.median(near / exact for exact, near in rates)
     model = striate.create(case.model, 10, case.channels, case.side)
     work = case.batch * multiply_adds(model, torch.zeros(1, case.channels, case.side, case.side))
-    pays = work >= LEAST_WORK[device.type] and not any(is_depthwise(module) for module in model.modules())
+    pays = work >= LEAST_WORK[device.type]
     rule = "bfloat16" if pays else "float32"
     return [case.model, str(case.side), str(case.batch), *map(number, (*medians, gain, work / 1e6)), rule]
 

@@ -41,6 +41,7 @@ MODELS: dict[str, list[str]] = {
 }
 NUMBERS = (1, 2, 4)
 IMAGES = (10_000, 9_999)
+SPEED_STEPS = 8
 
 
 class Measured:
@@ -161,20 +162,25 @@ def kill_one(place: Path, steps: int, expected: str, draw: random.Random, longes
     return "" if sha256((out / WEIGHTS).read_bytes()) == expected else "other bytes"
 
 
-def kills(place: Path, count: int, steps: int, seed: int) -> str:
+def kills(place: Path, count: int, steps: int, seed: int, measured: Measured) -> str:
     """Kill one of 2 processes at random moments; how many trainings ended with the undisturbed bytes."""
-    began = time.monotonic()
-    train(place / "whole", "lenet5", "--set", f"steps={steps}", "--processes", 2)
-    longest = time.monotonic() - began - 1.0
-    expected, draw, right, made = sha256((place / "whole" / WEIGHTS).read_bytes()), random.Random(seed), 0, 0
-    while made < count:
-        wrong = kill_one(place, steps, expected, draw, longest)
-        shutil.rmtree(place / "run", ignore_errors=True)
-        if wrong == "it ended before it was killed":
-            continue
-        made, right = made + 1, right + (not wrong)
-        print(f"kill {made}: {wrong or 'equal bytes'}", flush=True)
-    return f"{right} of {count} end with the undisturbed bytes"
+
+    def undisturbed() -> list[Any]:
+        began = time.monotonic()
+        train(place / "whole", "lenet5", "--set", f"steps={steps}", "--processes", 2)
+        return [sha256((place / "whole" / WEIGHTS).read_bytes()), time.monotonic() - began - 1.0]
+
+    def killed(number: int) -> str:
+        draw = random.Random(f"{seed} {number}")
+        while True:
+            wrong = kill_one(place, steps, expected, draw, longest)
+            shutil.rmtree(place / "run", ignore_errors=True)
+            if wrong != "it ended before it was killed":
+                return wrong or "equal bytes"
+
+    expected, longest = measured.once(f"kills, {steps} steps undisturbed", undisturbed)
+    found = [measured.once(f"kill {number}", lambda: killed(number)) for number in range(1, count + 1)]  # noqa: B023
+    return f"{found.count('equal bytes')} of {count} end with the undisturbed bytes"
 
 
 def counted(place: Path, images: int) -> str:
@@ -207,7 +213,7 @@ def evaluate_here(run: str, images: int) -> None:
             print(json.dumps({**found.to_dict(), "logits": sha256(found.logits.numpy().tobytes())}))
 
 
-def speed(place: Path, rounds: int, steps: int) -> dict[str, str]:
+def speed(place: Path, rounds: int, measured: Measured) -> dict[str, str]:
     """Images a second of resnet18:stem=small: one process with all cores, exact on one, and a process a core."""
     every, number = cores(), cores()
     ways: dict[str, tuple[int, list[object]]] = {
@@ -216,13 +222,19 @@ def speed(place: Path, rounds: int, steps: int) -> dict[str, str]:
         f"{number} processes, exact": (1, ["--processes", number]),
         f"{number} processes, ddp": (1, ["--processes", number, "--sync", "ddp"]),
     }
+
+    def rate(way: str) -> float:
+        threads, more = ways[way]
+        size = ["--image-size", 32, "--batch-size", 64, "--set", f"steps={SPEED_STEPS}"]
+        result = train(place / "run", "resnet18:stem=small", *size, *more, threads=threads)
+        shutil.rmtree(place / "run")
+        found: float = result["images_per_second"]
+        return found
+
     rates: dict[str, list[float]] = {way: [] for way in ways}
-    for turn in range(rounds):
-        for way, (threads, more) in ways.items():
-            out = place / f"round-{turn}"
-            result = train(out, "resnet18:stem=small", "--set", f"steps={steps}", *more, threads=threads)
-            rates[way].append(result["images_per_second"])
-            shutil.rmtree(out)
+    for turn in range(rounds):  # one after another, so that a slow minute is everybody's
+        for way in ways:
+            rates[way].append(measured.once(f"speed, {way}, round {turn + 1}", lambda: rate(way)))  # noqa: B023
     base = rates["one process"]
     return {
         way: f"{statistics.median(each):.1f} images/s, "
@@ -279,12 +291,11 @@ def main() -> None:
         place = Path(folder)
         if "kills" in only:
             name = f"kills, {given.kills}"
-            rows.append([name, measured.once(name, lambda: kills(place, given.kills, 600, given.seed))])
+            rows.append([name, kills(place, given.kills, 600, given.seed, measured)])
         for images in IMAGES if "counts" in only else ():
             rows.append([f"counts, {images}", measured.once(f"counts, {images}", lambda: counted(place, images))])  # noqa: B023
         if "speed" in only:
-            found = measured.once("speed", lambda: speed(place, given.rounds, given.steps))
-            rows += [[f"speed, {way}", what] for way, what in found.items()]
+            rows += [[f"speed, {way}", what] for way, what in speed(place, given.rounds, measured).items()]
         if "mistakes" in only:
             rows += [[row[0], "; ".join(row[1:])] for row in measured.once("mistakes", lambda: mistakes(place))]
     print(table("Scale", ("what", "result"), rows))

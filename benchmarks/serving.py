@@ -136,10 +136,12 @@ class Served:
 
     Args:
         run, engine: what it serves, and by what.
+        queue: how many images may wait.
     """
 
-    def __init__(self, run: str, engine: str):
+    def __init__(self, run: str, engine: str, queue: int):
         command = [sys.executable, "-m", "striate", "serve", run, "--port", "0", "--engine", engine]
+        command += ["--queue", str(queue)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
         line = next((line for line in self.process.stderr if line.startswith("Serving ")), "")
@@ -159,9 +161,9 @@ class Served:
 
 
 @contextmanager
-def served(run: str, engine: str) -> Iterator[Served]:
-    """A service for the block."""
-    service = Served(run, engine)
+def served(requests: Requests, engine: str) -> Iterator[Served]:
+    """A service for the block, with room for one request of each client."""
+    service = Served(requests.run, engine, max(256, CLIENTS * requests.images))
     try:
         yield service
     finally:
@@ -183,7 +185,7 @@ def under_load(service: Served, requests: Requests, clients: int, seconds: float
 def throughput(requests: Requests, given: argparse.Namespace) -> str:
     """Images a second beside the engine's own."""
     own = [64 / engine_seconds(requests.run, given.engine, 64, given.seconds / 4)]
-    with served(requests.run, given.engine) as service:
+    with served(requests, given.engine) as service:
         under_load(service, requests, CLIENTS, 5)
         seen = under_load(service, requests, CLIENTS, given.seconds)
     own.append(64 / engine_seconds(requests.run, given.engine, 64, given.seconds / 4))
@@ -197,7 +199,7 @@ def throughput(requests: Requests, given: argparse.Namespace) -> str:
 def latency(requests: Requests, given: argparse.Namespace) -> str:
     """Median time of one client beside the engine's own for one image."""
     own = [engine_seconds(requests.run, given.engine, 1, given.seconds / 4)]
-    with served(requests.run, given.engine) as service:
+    with served(requests, given.engine) as service:
         under_load(service, requests, 1, 5)
         seen = under_load(service, requests, 1, given.seconds)
     own.append(engine_seconds(requests.run, given.engine, 1, given.seconds / 4))
@@ -208,7 +210,7 @@ def latency(requests: Requests, given: argparse.Namespace) -> str:
 
 def overload(requests: Requests, given: argparse.Namespace) -> str:
     """Four times the load that it can bear."""
-    with served(requests.run, given.engine) as service:
+    with served(requests, given.engine) as service:
         under_load(service, requests, CLIENTS, 5)
         before, memory = under_load(service, requests, CLIENTS, given.seconds / 4).per_second(), [service.memory()]
 
@@ -237,7 +239,7 @@ def sigterm(requests: Requests, given: argparse.Namespace) -> str:
     """SIGTERM at random moments under load."""
     draw, lost, answered, ends = random.Random(0), 0, 0, []
     for _ in range(given.times):
-        with served(requests.run, given.engine) as service:
+        with served(requests, given.engine) as service:
 
             async def loaded(service: Served = service) -> load.Load:
                 asyncio.get_running_loop().call_later(1 + draw.random(), service.process.terminate)

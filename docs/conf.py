@@ -10,6 +10,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(ROOT), os.environ.get("PYTHONPATH", "")]
 )  # for the pages' own processes
 
+from docs.building.commands import EXTRA  # noqa: E402
 from docs.building.outside import inventories  # noqa: E402
 from striate import __version__  # noqa: E402
 
@@ -54,7 +55,8 @@ nb_execution_show_tb = True
 html_theme = "furo"
 html_title = "Striate"
 html_static_path = ["building/static"]
-html_extra_path = ["lenet5.html"]
+EXTRA.mkdir(parents=True, exist_ok=True)
+html_extra_path = ["lenet5.html", str(EXTRA)]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False

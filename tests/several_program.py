@@ -18,6 +18,7 @@ import torch
 from small_run import Dropping, Normalized, dataset, recipe, split
 
 from striate import seeding
+from striate.cli import launch
 from striate.data.lazy import LazyImages
 from striate.errors import DataError
 from striate.inference import logits_of, score_of
@@ -88,6 +89,12 @@ def differ(out: str, what: str) -> None:
     if what == "killed" and second:
         os._exit(9)
     driver.train(Dropping(), data, recipe(shards=3 if what == "shards" else 4), out=out)
+
+
+def come_back(out: str) -> str:
+    """The run that processes go on with of which only the first was there before."""
+    os.environ["TORCHELASTIC_RESTART_COUNT"] = str(int(world().is_first))
+    return str(launch.to_continue(Path(out)))
 
 
 def measure(**_: Any) -> dict[str, Any]:

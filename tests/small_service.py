@@ -96,8 +96,8 @@ def serving(served: Network | None = None, **settings: Any) -> Iterator[tuple[Cl
         application(service, log), log_config=None, access_log=False, server_header=False, ws="none", lifespan="on",
         http=Protocol, loop="asyncio",
     )  # fmt: skip
-    server = Server(config, service, log, linger=0.02)
     listener = bound("127.0.0.1", 0)
+    server = Server(config, service, listener, log, linger=0.02)
     port = listener.getsockname()[1]
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
     thread.start()

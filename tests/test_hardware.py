@@ -191,3 +191,12 @@ def test_cuda_without_a_gpu_is_refused(monkeypatch):
 def test_other_names_are_refused(name):
     with pytest.raises(ArgumentError, match=f"device '{name}': use one of auto, cpu, cuda"):
         pick(name)
+
+
+def test_processes_on_a_machine_divide_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("striate.hardware.cores", lambda: 8)
+    assert worker_count(1000) == 8
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    assert [worker_count(1000), worker_count(1), worker_count(1000, processes=1)] == [2, 1, 8]
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "100")
+    assert worker_count(1000) == 1

@@ -4,12 +4,13 @@ A name that several packages have, such as `striate.evaluate` and `striate.evalu
 """
 
 import ast
+import doctest
 import importlib
 import inspect
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import GenericAlias, ModuleType
 from typing import Any
 
 from sphinx.pycode import ModuleAnalyzer
@@ -18,17 +19,40 @@ import striate
 from docs.building.docstrings import escaped
 
 FOLDER = Path("reference") / "python"
+#: What the examples in docstrings take as given, besides the names of their own package.
+BEGINNING = """\
+import numpy as np
+import torch
+from torch import nn
+
+import striate
+
+data = striate.load("digits")
+run = striate.train("mlp", data, epochs=1)
+"""
 KINDS = {"class": "autoclass", "function": "autofunction", "value": "autodata"}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A public name: as it is imported, where else it is found, its kind, and its first line of documentation."""
+    """A public name: as it is imported, where else it is found, its kind, and its documentation."""
 
     name: str
     also: tuple[str, ...]
     kind: str
-    summary: str
+    documentation: str
+
+    @property
+    def summary(self) -> str:
+        """The first paragraph on one line."""
+        return " ".join(self.documentation.partition("\n\n")[0].split())
+
+    def example(self, given: dict[str, Any]) -> doctest.DocTest:
+        """The example, ready to run: with what `BEGINNING` gives, and the names of its own package."""
+        path = self.name.rpartition(".")[0]
+        package = importlib.import_module(path)
+        own = {} if package is striate else {name: getattr(package, name) for name in public(package)}
+        return doctest.DocTestParser().get_doctest(self.documentation, given | own, self.name, None, None)
 
     @property
     def page(self) -> str:
@@ -46,7 +70,8 @@ class Entry:
         package, _, name = self.name.rpartition(".")
         value = repr(getattr(importlib.import_module(package), name))
         shown = f"   :value: {value}\n" if len(value) < 80 else ""
-        return f".. py:data:: {self.name}\n{shown}\n   {escaped(self.summary)}\n"
+        example = "".join(f"   {line}\n" for line in self.documentation.partition("\n\n")[2].splitlines())
+        return f".. py:data:: {self.name}\n{shown}\n   {escaped(self.summary)}\n\n{example}"
 
 
 def packages() -> dict[str, ModuleType]:
@@ -75,8 +100,8 @@ def entries() -> list[Entry]:
     found = []
     for (name, value, package), *others in places.values():
         kind = _kind(value)
-        summary = _comment(package, name) if kind == "value" else (inspect.getdoc(value) or "").partition("\n\n")[0]
-        found.append(Entry(name, tuple(other for other, *_ in others), kind, " ".join(summary.split())))
+        documentation = _comment(package, name) if kind == "value" else inspect.getdoc(value) or ""
+        found.append(Entry(name, tuple(other for other, *_ in others), kind, documentation))
     return found
 
 
@@ -90,8 +115,11 @@ def write_pages(folder: Path) -> None:
     for path, package in packages().items():
         (folder / f"{path}.rst").write_text(_contents(path, package, listed), encoding="utf-8")
     contents = "".join(f"   {path}\n" for path in packages())
+    beginning = "".join(f"   {line}\n" for line in BEGINNING.splitlines())
     index = (
-        f"{_title('In Python')}\nAll public names, package by package.\n\n.. toctree::\n   :maxdepth: 1\n\n{contents}"
+        f"{_title('In Python')}\nAll public names, package by package. Each has an example, which begins where these "
+        f"lines end, with the names of its own package imported (``from striate.layers import *``):\n\n"
+        f".. code-block:: python\n\n{beginning}\n.. toctree::\n   :maxdepth: 1\n\n{contents}"
     )
     (folder / "index.rst").write_text(index, encoding="utf-8")
 
@@ -115,8 +143,10 @@ def _contents(path: str, package: ModuleType, listed: list[Entry]) -> str:
 
 
 def _kind(value: Any) -> str:
-    if inspect.isclass(value):
+    if inspect.isclass(value) and not isinstance(value, GenericAlias):
         return "class"
+    if isinstance(value, GenericAlias):
+        return "value"
     return "function" if callable(value) and hasattr(value, "__module__") and hasattr(value, "__name__") else "value"
 
 
@@ -127,7 +157,7 @@ def _comment(package: ModuleType, name: str) -> str:
         for each in node.names if isinstance(node, ast.ImportFrom) else ():
             if name == (each.asname or each.name):
                 lines = ModuleAnalyzer.for_module(node.module or "").find_attr_docs().get(("", each.name), [])
-                return " ".join(lines)
+                return "\n".join(lines)
     return ""
 
 

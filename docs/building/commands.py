@@ -1,7 +1,7 @@
 """Pages of the command line: each command with its options as the program states them, and examples with their output.
 
 The examples are in examples.toml. They run while the site is built, one after the other in an empty folder; their
-outputs are kept until the examples or Striate's code change.
+outputs are kept until the examples or Striate's code change, with the files that the gallery shows.
 """
 
 import hashlib
@@ -28,6 +28,8 @@ FOLDER = Path("reference") / "command-line"
 EXAMPLES = Path(__file__).with_name("examples.toml")
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "build" / "docs-outputs.json"
+EXTRA = ROOT / "build" / "docs-extra"  # becomes part of the site as it is
+SHOWN = EXTRA / "shown"
 LIMIT = 180  # seconds that an example may take
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,11 @@ def commands() -> dict[str, Any]:
 def examples() -> list[str]:
     """The examples, in the order in which they run."""
     return list(tomllib.loads(EXAMPLES.read_text(encoding="utf-8"))["examples"])
+
+
+def shown_files() -> dict[str, str]:
+    """Files that the examples write, by their names on the site."""
+    return dict(tomllib.loads(EXAMPLES.read_text(encoding="utf-8"))["shown"])
 
 
 def command_of(example: str) -> str:
@@ -71,12 +78,16 @@ def page_text(name: str, command: Any, outputs: dict[str, str]) -> str:
 def run_examples() -> dict[str, str]:
     """Run the examples and return what each prints, or return what was kept of the last time if nothing has changed."""
     key = _state()
-    if KEPT.exists() and (kept := json.loads(KEPT.read_text(encoding="utf-8")))["key"] == key:
+    whole = all((SHOWN / name).exists() for name in shown_files())
+    if whole and KEPT.exists() and (kept := json.loads(KEPT.read_text(encoding="utf-8")))["key"] == key:
         return kept["outputs"]
     with tempfile.TemporaryDirectory() as folder:
         _prepare(Path(folder))
         outputs = {example: _output(example, folder) for example in examples()}
-    KEPT.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(SHOWN, ignore_errors=True)
+        SHOWN.mkdir(parents=True)
+        for name, file in shown_files().items():
+            shutil.copy(Path(folder) / file, SHOWN / name)
     KEPT.write_text(json.dumps({"key": key, "outputs": outputs}, indent=1), encoding="utf-8")
     return outputs
 

@@ -8,7 +8,7 @@ from sphinx.util import logging
 
 ROOT = Path(__file__).parents[2]
 OUTSIDE = {"benchmarks/README.md": "benchmarks/index.md", "SECURITY.md": "security.md"}  # in the repository, in docs/
-_PAGE = re.compile(r"\[([^\]]+)\]\(((?:\.\./)?lenet5\.html)\)")
+_PAGE = re.compile(r"\[([^\]]+)\]\(((?:\.\./)*(?:lenet5|shown/\w+)\.html)\)")
 # What a browser fetches by itself. Links to elsewhere are no matter.
 _FETCHED = re.compile(r"""<(?!a\b)[a-z]+\b[^>]*?\s(?:src|href|data)=["'](?:https?:)?//[^"']*""")
 

@@ -166,6 +166,11 @@ def svg(figure: Figure, label: str) -> Markup:
     return Markup(f'<svg {box[0] if box else ""} role="img" aria-label="{label}">{body}')
 
 
+def svg_uri(text: str) -> str:
+    """An SVG document in a data: address, so that its style is its own."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(text.encode()).decode()}"
+
+
 def data_uri(pixels: Tensor | np.ndarray) -> str:
     """An image, uint8 (h, w, 1, 3 or 4), the fourth its opacity, as a PNG in a data: address."""
     pixels = np.ascontiguousarray(pixels)

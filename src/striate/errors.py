@@ -19,28 +19,63 @@ from collections.abc import Iterable
 
 
 class StriateError(Exception):
-    """Base class of all errors that Striate raises on purpose."""
+    """Base class of all errors that Striate raises on purpose.
+
+    >>> try:
+    ...     striate.create("lenet6")
+    ... except striate.StriateError as error:
+    ...     print(str(error).partition(" Known")[0])
+    unknown model 'lenet6'. Did you mean 'lenet5'?
+    """
 
     exit_code = 2
 
 
 class ArgumentError(StriateError, ValueError):
-    """An argument has an invalid value; what the message quotes of it stays on one line."""
+    """An argument has an invalid value; what the message quotes of it stays on one line.
+
+    >>> try:
+    ...     striate.Recipe(epochs=0)
+    ... except ArgumentError as error:
+    ...     print(error)
+    recipe setting epochs=0: Input should be greater than or equal to 1.
+    """
 
     def __init__(self, message: str = ""):
         super().__init__("\\n".join(message.splitlines()))
 
 
 class ShapeError(ArgumentError):
-    """A tensor or an image has an invalid shape."""
+    """A tensor or an image has an invalid shape.
+
+    >>> try:
+    ...     striate.layers.MaxPool2d(3)(torch.zeros(1, 1, 2, 2))
+    ... except ShapeError as error:
+    ...     print(error)
+    a window of 3 cells does not fit an axis of 2; use a smaller kernel, a larger image or padding="same"
+    """
 
 
 class DataError(StriateError):
-    """A data set, one of its files or its classes can't be used."""
+    """A data set, one of its files or its classes can't be used.
+
+    >>> try:
+    ...     striate.load("no/such/folder")
+    ... except DataError as error:
+    ...     print(str(error).partition(" Expected")[0])
+    no/such/folder does not exist.
+    """
 
 
 class BadFilesError(DataError):
-    """Some files can't be decoded; `problems` maps each path to the reason, `skippable`: --skip-bad helps."""
+    """Some files can't be decoded; `problems` maps each path to the reason, `skippable`: --skip-bad helps.
+
+    >>> error = BadFilesError({"a.jpg": "empty"})
+    >>> error.problems
+    {'a.jpg': 'empty'}
+    >>> print(error)
+    a.jpg: empty: repair or remove it, or leave it out with --skip-bad.
+    """
 
     def __init__(self, problems: dict[str, str], skippable: bool = True):
         self.problems = dict(problems)
@@ -54,33 +89,75 @@ class BadFilesError(DataError):
 
 
 class CheckpointError(StriateError):
-    """A run folder or a checkpoint is missing, damaged or of another kind."""
+    """A run folder or a checkpoint is missing, damaged or of another kind.
+
+    >>> try:
+    ...     striate.Run.open("no/such/run")
+    ... except CheckpointError as error:
+    ...     print(str(error).partition(":")[0])
+    no/such/run is no run
+    """
 
 
 class ExportError(StriateError):
-    """A network can't be exported, or the exported file would not answer as the network does."""
+    """A network can't be exported, or the exported file would not answer as the network does.
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    >>> _ = network[1].weight.data.zero_()
+    >>> try:
+    ...     striate.export(network, out="constant.onnx", preprocess=run.preprocess)
+    ... except ExportError as error:
+    ...     print(str(error).partition(":")[0])
+    Sequential gives all images the same logits, so no file could be verified
+    """
 
 
 class RunError(StriateError):
-    """A run that had begun could not go on; what it had saved stays."""
+    """A run that had begun could not go on; what it had saved stays.
+
+    >>> RunError.exit_code, issubclass(DivergedError, RunError), issubclass(StorageError, RunError)
+    (1, True, True)
+    """
 
     exit_code = 1
 
 
 class DivergedError(RunError):
-    """The loss became NaN or infinite."""
+    """The loss became NaN or infinite.
+
+    >>> try:
+    ...     striate.train("mlp", data, epochs=1, learning_rate=1e9, clip_norm=0, out="runs/diverged")
+    ... except DivergedError as error:
+    ...     print(str(error)[:15])
+    the loss became
+    """
 
 
 class StorageError(RunError):
-    """A file could not be written."""
+    """A file could not be written.
+
+    >>> try:
+    ...     striate.report(run, out="/dev/null/report.html")
+    ... except StorageError:
+    ...     print("what was there before stays")
+    what was there before stays
+    """
 
 
 class LostProcessError(RunError):
-    """Another process of the run has ended, or can't be reached any more."""
+    """Another process of the run has ended, or can't be reached any more.
+
+    >>> LostProcessError.exit_code, issubclass(LostProcessError, RunError)
+    (1, True)
+    """
 
 
 class InterruptedRunError(RunError):
-    """The user stopped the run; it is saved and can be resumed."""
+    """The user stopped the run; it is saved and can be resumed.
+
+    >>> InterruptedRunError.exit_code
+    130
+    """
 
     exit_code = 130
 
@@ -115,13 +192,21 @@ ELSEWHERE = {
 
 
 def renamed(names: Iterable[str], known: Iterable[str]) -> str:
-    """Translate other libraries' names, as in "lr is called learning_rate here"; empty if there are none."""
+    """Translate other libraries' names, as in "lr is called learning_rate here"; empty if there are none.
+
+    >>> renamed(["lr"], ["learning_rate", "epochs"])
+    'lr is called learning_rate here'
+    """
     own = set(known)
     return ", ".join(f"{name} is called {ELSEWHERE[name]} here" for name in names if ELSEWHERE.get(name) in own)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> ArgumentError:
-    """Return the error for a name that does not exist; it names the nearest one, then all of them."""
+    """Return the error for a name that does not exist; it names the nearest one, then all of them.
+
+    >>> print(unknown("model", "resnet19", ["resnet18", "vgg16"]))
+    unknown model 'resnet19'. Did you mean 'resnet18'? Known: resnet18, vgg16.
+    """
     names = sorted(known)
     if called := renamed([name], names):
         return ArgumentError(f"unknown {kind} '{name}': {called}.")

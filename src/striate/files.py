@@ -5,6 +5,7 @@ Locks are the system's own: those of a process that was killed are free.
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -52,20 +53,31 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, continues: str = "") -> Iterator[Path]:
     """Create a folder atomically: a temporary one becomes `path` after the block, or is removed if the block fails.
 
     It is next to `path` meanwhile, under a name that begins with a dot. `path` must not exist, or be an empty folder.
 
+    Args:
+        path: the folder.
+        continues: what will be in it, as a word of letters and digits. If a process that wrote the same was killed,
+            the block gets what it had written; what was left of something else is removed.
+
     Raises:
-        StorageError: for any OSError in the block too: a full disk, a place that can't be written.
+        StorageError: for any OSError in the block too: a full disk, a place that can't be written; or if another
+            process is writing the same.
     """
-    temporary = None
+    temporary = lock = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+        if continues:
+            temporary, lock = _continued(path, continues)
+        else:
+            temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
         yield temporary
         temporary.chmod(0o777 & ~_umask())
+        if lock is not None:
+            release_lock(lock)
         for file in temporary.iterdir():
             _flush(file)
         _flush_folder(temporary)
@@ -78,6 +90,20 @@ def new_folder(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _continued(path: Path, continues: str) -> tuple[Path, FileLock]:
+    """The temporary folder for a content, and its lock; others that processes have left are removed."""
+    start = f".{path.name}.of-"
+    temporary = path.parent / f"{start}{continues}.part"
+    for other in path.parent.glob(f"{glob.escape(start)}*.part"):
+        if other != temporary and not is_locked(other):
+            shutil.rmtree(other)
+    temporary.mkdir(exist_ok=True)
+    try:
+        return temporary, acquire_lock(temporary / "making.lock")
+    except Timeout:
+        raise StorageError(f"another process is writing {path}: wait for it, or choose another place.") from None
 
 
 def cannot_write(path: Path, error: OSError, option: str = " with --out") -> StorageError:

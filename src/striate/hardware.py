@@ -40,13 +40,20 @@ def cores(root: Path = Path("/")) -> int:
     return max(1, math.floor(min(bound, _quota(root))))
 
 
-def worker_count(images: int) -> int:
+def worker_count(images: int, processes: int | None = None) -> int:
     """Return the number of processes or threads that decode `images` images: one a core, and none without work.
 
     It is the same while a network trains on the same cores. If decoding is the bottleneck, the network's threads sleep
     meanwhile; if the network is, the decoders sleep once they have filled a short queue.
+
+    Args:
+        images: how many there are.
+        processes: how many share the machine's cores; as many as torchrun has started on it if not given.
     """
-    return max(1, min(cores(), images, _MOST))
+    if processes is None:
+        text = os.environ.get("LOCAL_WORLD_SIZE", "")
+        processes = int(text) if text.isdecimal() else 1
+    return max(1, min(cores() // max(processes, 1), images, _MOST))
 
 
 def thread_count(chosen: int) -> int:

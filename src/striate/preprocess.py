@@ -46,6 +46,11 @@ class Preprocess:
             for an input of 224, and cuts the middle out, as most published weights expect. An image that has the
             input's size already stays as it is.
         interpolation: "bilinear" or "bicubic", anti-aliased where an image shrinks.
+
+    >>> preprocess = striate.Preprocess(height=32, width=32, channels=1, mean=(0.5,), std=(0.5,))
+    >>> black = torch.zeros(1, 32, 32, 1, dtype=torch.uint8)
+    >>> preprocess.normalize(black).shape, preprocess.normalize(black).min().item()
+    (torch.Size([1, 1, 32, 32]), -1.0)
     """
 
     height: int

@@ -12,10 +12,12 @@ from torch import nn
 from striate.acceleration import convolutions
 from striate.acceleration.convolutions import (
     SmallConvolutions,
+    TrainingConvolutions,
     WholeImageProducts,
     WinogradGradients,
-    training_convolutions,
 )
+from striate.acceleration.depthwise import DepthwiseGradients
+from striate.acceleration.folding import FoldedNorms
 from striate.acceleration.winograd import filter_gradient
 from striate.models import create
 
@@ -151,13 +153,20 @@ def test_other_numbers_are_left_to_pytorch(monkeypatch):
     assert not any(calls.values())
 
 
-def test_it_is_for_networks_with_wide_layers():
+def kinds(model, device="cpu", precision="float32", frozen=()):
+    return [type(each) for each in TrainingConvolutions(model, list(frozen), torch.device(device), precision).contexts]
+
+
+def test_it_is_for_networks_with_wide_or_depthwise_layers_or_frozen_norms():
     narrow = nn.Sequential(nn.Conv2d(63, 64, 3), nn.Conv2d(64, 64, 5), nn.Linear(64, 64))
-    wide, cpu = nn.Sequential(narrow, nn.Conv2d(64, 64, 3)), torch.device("cpu")
-    assert isinstance(training_convolutions(wide, cpu, "float32"), WinogradGradients)
-    assert not isinstance(training_convolutions(narrow, cpu, "float32"), WinogradGradients)
-    assert not isinstance(training_convolutions(wide, cpu, "bfloat16"), WinogradGradients)
-    assert isinstance(training_convolutions(wide, torch.device("cuda"), "float32"), nullcontext)
+    wide = nn.Sequential(narrow, nn.Conv2d(64, 64, 3))
+    assert kinds(wide) == [WinogradGradients]
+    assert kinds(narrow) == kinds(wide, precision="bfloat16") == [WholeImageProducts]
+    assert kinds(wide, "cuda") == []
+    depthwise = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.BatchNorm2d(4))
+    assert kinds(depthwise) == kinds(depthwise, precision="bfloat16") == [DepthwiseGradients]
+    assert kinds(depthwise, "cuda") == []
+    assert kinds(depthwise, "cuda", frozen=[depthwise[1]]) == [FoldedNorms]
 
 
 @pytest.fixture
@@ -268,6 +277,5 @@ def test_other_filters_are_convolutions(monkeypatch, conv):
 
 
 def test_lenet5_is_trained_by_matrix_products_where_filters_cover_their_images():
-    for name, kind in (("lenet5", WholeImageProducts), ("quicknet_s", nullcontext), ("mlp", nullcontext)):
-        context = training_convolutions(create(name), torch.device("cpu"), "bfloat16")
-        assert type(context) is kind
+    for name, found in (("lenet5", [WholeImageProducts]), ("quicknet_s", []), ("mlp", [])):
+        assert kinds(create(name), precision="bfloat16") == found

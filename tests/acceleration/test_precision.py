@@ -77,12 +77,6 @@ def test_enough_work_makes_it_bfloat16(bfloat16):
     assert usual(Dropping(), IMAGES, least // one - 1, CPU) == "float32"
 
 
-def test_depthwise_convolutions_stay_float32(bfloat16):
-    for groups, chosen in ((4, "float32"), (2, "bfloat16")):
-        model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=groups))
-        assert usual(model, IMAGES, 10**6, CPU) == chosen
-
-
 @pytest.mark.parametrize(
     ("name", "batch", "chosen"),
     [("lenet5_modern", 128, "bfloat16"), ("fashion_cnn", 128, "bfloat16"), ("quicknet_m", 64, "bfloat16"),

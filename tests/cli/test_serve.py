@@ -88,8 +88,7 @@ def test_answers_are_those_of_predict_and_sigterm_loses_none(
         for each in threads:
             each.join()
         assert set(answered) == {200}
-        # The system may have taken a connection of each thread that the service, closing its socket, did not accept.
-        assert len(lost) <= len(threads)
+        assert len(lost) <= 1  # between the last look at the system's queue and the end of the socket
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [line["event"] for line in lines if line["event"] != "request"] == ["leaving", "ended"]
     assert sum(line.get("path") == "/predict" for line in lines) == len(answered) + 1

@@ -134,7 +134,9 @@ def test_what_was_found_is_kept_until_the_images_change(monkeypatch: pytest.Monk
     assert searches == [8, 8]
 
 
-def test_of_images_decoded_on_demand_equal_files_are_found(folder: Callable[..., Path], paint: Callable[..., Path]):
+def test_of_images_decoded_on_demand_equal_files_are_found(
+    folder: Callable[..., Path], paint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+):
     for seed, name in enumerate(("cats", "dogs")):
         for number in range(4):
             paint(folder() / "train" / name / f"{number}.png", seed=10 * seed + number)
@@ -152,6 +154,9 @@ def test_of_images_decoded_on_demand_equal_files_are_found(folder: Callable[...,
         assert note.startswith("1 of 3 test images")
         assert f"{folder() / 'test' / 'dogs' / 'same.png'}, which is {folder() / 'train' / 'cats' / '1.png'}" in note
     assert leak_notes(Dataset("lazy", lazy.classes, Split(lazy.train.images, lazy.train.labels), test=lazy.test)) == []
+    monkeypatch.setattr("striate.data.copies._MOST_FILES", 10)
+    (note,) = leak_notes(lazy)
+    assert note.startswith("of more than 10 images that are decoded on demand, val and test are not searched")
 
 
 @pytest.mark.parametrize("side", [28, 64, 288])

@@ -218,7 +218,7 @@ def test_a_file_that_could_not_be_read_for_a_while_is_used_when_it_can_be(
     really = prepare.decode_to
 
     def refusing(take: object, source: Path, *words: object) -> object:
-        if source == pets / "cats" / "003.png":
+        if Path(source) == pets / "cats" / "003.png":
             raise prepare.UndecodableError("can't be read (Permission denied)", source)
         return really(take, source, *words)
 
@@ -410,6 +410,12 @@ def test_a_file_that_changes_while_it_is_decoded_is_not_kept(pets: Path, decoded
     decoded.clear()
     load(pets)
     assert "003.png" in decoded
+
+
+def test_a_stamp_is_written_as_json() -> None:
+    for path in ('/a/ö "x".png', "/bad\udcff\n.png"):
+        for stamp in ((path, 5, 10**18, 0, None), (path, -2, 0, 12, 34)):
+            assert cached._as_json(stamp) == json.dumps(stamp)
 
 
 def test_a_file_written_a_moment_ago_is_waited_for(

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 import shlex
 from pathlib import Path
 
@@ -69,6 +70,26 @@ def test_examples_are_understood(example: str) -> None:
     words = shlex.split(example)[1 + len(name.split()) :]
     context = commands.commands()[name].make_context(name, words)
     assert not inspect.isabstract(context.command)
+
+
+def test_the_gallery_shows_what_the_examples_write_and_nothing_else() -> None:
+    gallery = (Path(commands.__file__).parents[1] / "gallery.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"shown/([\w.]+)", gallery)) == set(commands.shown_files())
+    assert linked("gallery", "[a](shown/report.html)") == '<a href="shown/report.html">a</a>'
+
+
+LEARN = sorted((Path(commands.__file__).parents[1] / "learn").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", [page for page in LEARN if page.stem != "index"], ids=lambda page: page.stem)
+def test_pages_to_learn_from_end_with_exercises_whose_answers_are_folded(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    exercises = text.partition("## Exercises")[2]
+    asked = re.findall(r"^(\d)\. ", exercises.partition("<details>")[0], re.MULTILINE)
+    assert len(asked) >= 2
+    answers = exercises.partition("<details><summary>Answers</summary>")[2]
+    assert all(re.search(rf"\b{number}\\?\.", answers) for number in asked)
+    assert text.rstrip().endswith("</details>")
 
 
 def test_links_to_other_projects_are_read_as_written(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ def asked(preprocess: Preprocess, program: str) -> Callable[[np.ndarray], np.nda
         import openvino
 
         content = preprocessing(preprocess, "image").SerializeToString()
-        compiled = openvino.Core().compile_model(openvino.Core().read_model(content), "CPU")
+        exact = {"INFERENCE_PRECISION_HINT": "f32"}  # some processors would compute in bfloat16
+        compiled = openvino.Core().compile_model(openvino.Core().read_model(content), "CPU", exact)
         return lambda pictures: compiled({"image": pictures})["input"]
     answer = session(preprocess)
     return lambda pictures: answer.run(None, {"image": pictures})[0]

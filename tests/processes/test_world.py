@@ -1,6 +1,7 @@
 """What processes tell each other, and how a failure of one ends all."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import torch
 from several import Several
 from several_program import part_of
 
-from striate.processes import ALONE, started, together
+from striate.errors import DataError
+from striate.processes import ALONE, links, started, together
 
 pytestmark = pytest.mark.slow
 
@@ -60,3 +62,24 @@ def test_a_failure_of_one_ends_all_and_the_first_tells_it(several: Several, tmp_
     assert re.match(said, first["error"]), first
     assert second["error"]
     assert max(each.get("seconds", 0) for each in (first, second)) < 15
+
+
+class Mute:
+    """A store whose machine can't be reached any more."""
+
+    def check(self, names: list[str]) -> bool:
+        time.sleep(60)
+        return True
+
+    set = get = check
+
+
+def test_a_machine_that_can_not_be_reached_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "ANSWER", 0.2)
+    found = links.Links(store=Mute())
+    began = time.monotonic()
+    assert found.recent_failure() is None
+    found.leave(DataError("no images"), 1)
+    found.wait_until_heard(is_first=False)
+    found.wait_until_heard(is_first=True)
+    assert time.monotonic() - began < 2.0

@@ -1,5 +1,6 @@
 """The report: one well-formed file that asks the network for nothing, whatever the run."""
 
+import base64
 import re
 import shlex
 from dataclasses import replace
@@ -15,6 +16,7 @@ from torch import nn
 from striate.cli.main import app
 from striate.data import Dataset, Split, load
 from striate.errors import ArgumentError, CheckpointError, DataError, StorageError
+from striate.inspection import architecture_svg
 from striate.reports import plots, report, sections
 from striate.reports.run_page import command
 from striate.runs import Run, train
@@ -51,6 +53,13 @@ def test_the_architecture_is_a_table_without_empty_columns(run: Run, shapes: Dat
     text = Page(report(run, data=shapes, out=tmp_path / "report.html")).text
     assert "layer type channels size field activation parameters connections multiply-adds input input 1 8×8" in text
     assert "hidden1 dense 300 all ReLU 19,500" in text
+
+
+@pytest.mark.slow
+def test_the_architecture_is_drawn_as_describe_draws_it(run: Run, shapes: Dataset, tmp_path: Path) -> None:
+    page = report(run, data=shapes, out=tmp_path / "report.html").html
+    (drawing,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
+    assert base64.b64decode(drawing).decode() == architecture_svg(run)
 
 
 @pytest.mark.slow

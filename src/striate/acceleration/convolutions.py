@@ -1,17 +1,18 @@
-"""Faster convolutions on the CPU: wide 3×3 ones and whole images in training, and small ones in prediction.
+"""Faster convolutions on the CPU: wide 3×3, depthwise and whole-image ones in training, small ones in prediction.
 
 Wide layers use fewer multiplications for their 3×3 convolutions, see winograd.py. Which convolutions those are depends
 on their shapes and on the processor, and not on a measurement, so that a run gives the same weights again.
 The bounds are where it overtakes oneDNN on two cores, see docs/benchmarks/convolutions.md; with AVX-512 oneDNN gains
 more than the transforms do. A convolution whose filters cover all of their image is a matrix product: LeNet-5's C5,
-forward and backward, takes 146 µs and not 389 in batches of 32 (two cores with AVX-512).
+forward and backward, takes 146 µs and not 389 in batches of 32 (two cores with AVX-512). Depthwise ones have faster
+gradients, see depthwise.py, and frozen normalisations become part of the convolution before them, see folding.py.
 
 Prediction hands small convolutions to PyTorch's own kernel, because calling oneDNN costs more than the work: at the
 sizes of LeNet-5 a call of oneDNN takes 65 to 85 µs, one of PyTorch's own kernel 15 to 20 (one core with AVX2).
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
+from striate.acceleration.depthwise import DepthwiseGradients, is_depthwise
+from striate.acceleration.folding import FoldedNorms
 from striate.acceleration.winograd import SIDE, convolution, filter_gradient, fits, taken, tiles_of, transformed
 
 
@@ -45,18 +48,33 @@ SMALL_OUTPUT = 8_192  # values
 _kernel: Callable[..., Tensor] | None = getattr(torch._C._nn, "thnn_conv2d", None)
 
 
-def training_convolutions(model: nn.Module, device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Context in which to compute a model's outputs for training.
+class TrainingConvolutions:
+    """Context in which to compute a model's outputs for training: faster on the CPU, equal up to rounding.
 
-    It is a `WinogradGradients` where the model has wide 3×3 filters and is trained in float32 on the CPU, and else a
-    `WholeImageProducts` where it has filters that may cover all of a small image.
+    Args:
+        model: a network.
+        frozen: its batch normalisations that stay in evaluation mode and are not trained.
+        device: where it is trained.
+        precision: in which: "float32" or "bfloat16".
     """
-    if device.type != "cpu":
-        return nullcontext()
-    filters = [weight for weight in model.parameters() if weight.ndim == 4]
-    if precision == "float32" and any(_wide(weight, LEAST_CHANNELS) for weight in filters):
-        return WinogradGradients()
-    return WholeImageProducts() if any(min(weight.shape[2:]) >= LARGE for weight in filters) else nullcontext()
+
+    def __init__(self, model: nn.Module, frozen: list[nn.Module], device: torch.device, precision: str):
+        self.contexts: list[AbstractContextManager[object]] = [FoldedNorms(model, frozen)] if frozen else []
+        if device.type == "cpu" and any(map(is_depthwise, model.modules())):
+            self.contexts.append(DepthwiseGradients())
+        filters = [weight for weight in model.parameters() if weight.ndim == 4 and device.type == "cpu"]
+        if precision == "float32" and any(_wide(weight, LEAST_CHANNELS) for weight in filters):
+            self.contexts.append(WinogradGradients())
+        elif any(min(weight.shape[2:]) >= LARGE for weight in filters):
+            self.contexts.append(WholeImageProducts())
+
+    def __enter__(self) -> None:
+        for context in self.contexts:
+            context.__enter__()
+
+    def __exit__(self, *exception: Any) -> None:
+        for context in reversed(self.contexts):
+            context.__exit__(*exception)
 
 
 class WholeImageProducts(TorchFunctionMode):

@@ -8,7 +8,7 @@ hand what the rule gives away.
 """
 
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from striate.models import evaluating
-
-Precision = Literal["float32", "bfloat16"]
+from striate.types import Precision
 
 # Multiply-adds of a batch's forward pass: with fewer, casts cost more than the products save.
 LEAST_WORK = {"cpu": 40_000_000, "cuda": 2_000_000_000}
@@ -42,8 +41,7 @@ def supported(device: torch.device) -> bool:
 def usual(model: nn.Module, images: Tensor, batch_size: int, device: torch.device) -> Precision:
     """The usual precision of a model on a device.
 
-    It is bfloat16 where the device has instructions for it, a batch is enough work, and no convolution is depthwise,
-    for which processors have no such instructions.
+    It is bfloat16 where the device has instructions for it, and a batch is enough work.
 
     Args:
         model: left as it is.
@@ -51,7 +49,7 @@ def usual(model: nn.Module, images: Tensor, batch_size: int, device: torch.devic
         batch_size: images in a batch.
         device: where it is to compute.
     """
-    if not supported(device) or any(is_depthwise(module) for module in model.modules()):
+    if not supported(device):
         return "float32"
     work = batch_size * multiply_adds(model, images[:1])
     return "bfloat16" if work >= LEAST_WORK[device.type] else "float32"
@@ -60,7 +58,7 @@ def usual(model: nn.Module, images: Tensor, batch_size: int, device: torch.devic
 def multiply_adds(model: nn.Module, images: Tensor) -> int:
     """Multiply-adds of convolutions and matrix products in a forward pass, as PyTorch counts them."""
     own = next(model.parameters(), images).device
-    with evaluating(model), torch.no_grad(), _Counter() as counter:
+    with evaluating(model), torch.no_grad(), _Counter() as counter:  # type: ignore[no-untyped-call]
         model(images.to(own))
     return counter.operations // 2
 
@@ -85,8 +83,3 @@ class _Counter(TorchDispatchMode):
         if (count := flop_registry.get(getattr(func, "_overloadpacket", None))) is not None:
             self.operations += int(count(*args, **kwargs, out_val=result))
         return result
-
-
-def is_depthwise(module: nn.Module) -> bool:
-    """Tell whether the module is a convolution that looks at each channel by itself."""
-    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1

@@ -34,6 +34,10 @@ class Policy:
 
     Draws depend on (seed, epoch, each sample's own index), so the same image is augmented in the same way whatever
     batch it is in, and several batches of small images are best augmented at once. Only mixtures depend on the batch.
+
+    >>> images = data.train.images[:2]
+    >>> parse("flip=1")(images).equal(images.flip(2))
+    True
     """
 
     steps: tuple[tuple[str, Transform, float], ...]
@@ -164,6 +168,10 @@ def parse(text: str) -> Policy:
 
     Raises:
         ArgumentError: for an unknown name, listing those there are, or a strength out of range, saying the range.
+
+    >>> policy = parse("flip,shift=0.1")
+    >>> [(name, strength) for name, _, strength in policy.steps]
+    [('flip', 0.5), ('shift', 0.1)]
     """
     steps: list[tuple[str, Transform, float]] = []
     mixtures: list[tuple[str, Mixing, float]] = []

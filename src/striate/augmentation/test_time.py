@@ -32,6 +32,9 @@ def views(text: str) -> Callable[[Tensor], Iterator[View]]:
 
     Raises:
         ArgumentError: for an unknown name, listing those there are.
+
+    >>> [(weight, view.shape) for weight, view in views("flip")(data.test.images[:2])]
+    [(0.5, torch.Size([2, 8, 8, 1])), (0.5, torch.Size([2, 8, 8, 1]))]
     """
     names = [name.strip() for name in text.split(",")]
     for name in names:
@@ -76,4 +79,7 @@ def _ten_crop(images: Tensor) -> Iterator[View]:
 
 
 #: Views of test-time augmentation by name: each yields a weight and what is to be averaged with it.
+#:
+#: >>> list(VIEWS)
+#: ['none', 'flip', 'shifts', 'ten-crop']
 VIEWS = {"none": _none, "flip": _flip, "shifts": _shifts, "ten-crop": _ten_crop}

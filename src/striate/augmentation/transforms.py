@@ -28,6 +28,10 @@ class Transform:
         apply: uint8 (N, H, W, C) and the parameters, to uint8 (N, H, W, C).
         alternates: whether every second epoch's numbers are those of the epoch before, shifted by a half: u becomes
             u ± ½. An effect of half of the numbers then happens to each image in one epoch of every two.
+
+    >>> transform = TRANSFORMS["shift"]
+    >>> transform.draws, transform.bounds, transform.unit
+    (2, (0, 1), 'the largest move, as a share of the side')
     """
 
     draws: int
@@ -47,6 +51,11 @@ class Mixing:
         draws, default, bounds, unit, draw: as in `Transform`.
         apply: images, uint8 (N, H, W, C), targets, float32 (N, classes), and the parameters, to images and targets.
         alternates: never.
+
+    >>> TRANSFORMS["mixup"].unit
+    'α: near 0 one image, from 1 on often half of each'
+    >>> parse("mixup").mix(data.train.images[:2], torch.tensor([0, 1]), classes=2)[1].sum(1)
+    tensor([1., 1.])
     """
 
     draws: int
@@ -189,4 +198,7 @@ _MIXTURES = {
 }
 
 #: All augmentations by name, as policies call them.
+#:
+#: >>> sorted(TRANSFORMS)[:4], TRANSFORMS["flip"].unit
+#: (['brightness', 'contrast', 'crop', 'cutmix'], 'the share of images mirrored')
 TRANSFORMS: dict[str, Transform | Mixing] = {**_PLANE, **_LIGHT, "trivial": trivial(_PLANE | _LIGHT), **_MIXTURES}

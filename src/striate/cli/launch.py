@@ -15,7 +15,7 @@ from pathlib import Path
 from striate.errors import ArgumentError, LostProcessError, RunError, StriateError
 from striate.files import read_regular
 from striate.hardware import cores
-from striate.processes import restarts, started
+from striate.processes import restarts, started, world
 
 FOLDER = "STRIATE_LAUNCH"  # names the folder in which processes leave notes for the launcher, and for their successors
 RESTARTS = 5
@@ -122,10 +122,13 @@ def begun(run: Path) -> None:
 def to_continue(out: Path | None) -> Path | None:
     """The run that processes before these had begun, if they had, and were started again after one was lost.
 
+    All processes get the first one's answer: a machine that came back knows nothing of what was there before.
+
     Raises:
         ArgumentError: if it can't be known.
     """
-    if not started() or not restarts():
+    here = world()
+    if not max(here.gathered(restarts())):
         return None
     folder = os.environ.get(FOLDER)
     if out is None and not folder:
@@ -133,9 +136,14 @@ def to_continue(out: Path | None) -> Path | None:
             "torchrun has started the processes again, and without --out the run that they had begun can't be found: "
             "continue it with --resume, and give --out next time."
         )
-    noted = _noted(Path(folder) / "run") if folder else None
-    path = Path(noted) if noted else out
-    return path if path is not None and (path / "run.json").is_file() else None
+
+    def begun_before() -> str:
+        noted = _noted(Path(folder) / "run") if folder else None
+        path = Path(noted) if noted else out
+        return str(path) if path is not None and (path / "run.json").is_file() else ""
+
+    found = here.from_first(begun_before)
+    return Path(found) if found else None
 
 
 def _noted(path: Path) -> str | None:

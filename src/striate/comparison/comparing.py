@@ -52,6 +52,11 @@ def compare(
     Raises:
         ArgumentError: if there is nothing to compare, or a model has two runs with the same seed.
         DataError: if the runs were not measured on the same images, or have different classes.
+
+    >>> two = {"trained": run.model(), "untrained": run.fresh_model()}
+    >>> comparison = striate.compare(two, data, preprocess=run.preprocess)
+    >>> comparison.pairs[0].better, comparison.pairs[0].real
+    ('trained', True)
     """
     own: dict[tuple[Any, ...], Dataset] = {}
     whole = not isinstance(data, Dataset)

@@ -32,6 +32,10 @@ class Outcome:
         train_seconds, images_per_second: of training, without what is measured in between; `None` where unknown.
         curve: seconds of training so far and accuracy on the val split, after each epoch.
         notes: remarks on these images, in sentences.
+
+    >>> measured = outcome(run)
+    >>> measured.model, measured.seed, measured.correct.shape, measured.parameters
+    ('mlp', 0, (359,), 50610)
     """
 
     path: Path
@@ -60,7 +64,12 @@ def outcome(
     preprocess: Preprocess | None = None,
     whole: bool | None = None,
 ) -> Outcome:
-    """Measure a network for a comparison; arguments and errors are those of `evaluate` and `samples_of`."""
+    """Measure a network for a comparison; arguments and errors are those of `evaluate` and `samples_of`.
+
+    >>> measured = outcome(run)
+    >>> measured.split, len(measured.truth), bool(measured.correct.mean() > 0.7)
+    ('test', 359, True)
+    """
     trained, data = network_and_data(run, data, module=model, preprocess=preprocess)
     evaluation = measured(trained, samples_of(trained, data, whole), device)
     shared: dict[str, Any] = {

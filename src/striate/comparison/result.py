@@ -27,6 +27,10 @@ class Row:
         multiply_adds: for one image; `None` where unknown.
         train_seconds, images_per_second: means; `None` where unknown.
         curve: mean seconds of training so far and mean accuracy on the val split, after each epoch that all seeds have.
+
+    >>> (row,) = striate.compare([run]).rows
+    >>> row.name, row.seeds, row.accuracies == (row.accuracy,)
+    ('mlp', (0,), True)
     """
 
     name: str
@@ -68,6 +72,11 @@ class Pair:
         better, other: their names.
         difference: how much better the first is on these images, see `significance.Difference`.
         corrected: the p-value corrected for the number of pairs (Holm 1979).
+
+    >>> two = {"trained": run.model(), "untrained": run.fresh_model()}
+    >>> (pair,) = striate.compare(two, data, preprocess=run.preprocess).pairs
+    >>> pair.better, pair.other, pair.corrected < 0.05
+    ('trained', 'untrained', True)
     """
 
     better: str
@@ -105,6 +114,11 @@ class Comparison:
         pairs: every two of them, in the rows' order.
         failures: what could not be trained, with the reasons.
         notes: remarks on the images, in sentences.
+
+    >>> two = {"trained": run.model(), "untrained": run.fresh_model()}
+    >>> comparison = striate.compare(two, preprocess=run.preprocess, data=data)
+    >>> [row.name for row in comparison.rows]
+    ['trained', 'untrained']
     """
 
     source: str

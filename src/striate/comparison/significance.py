@@ -39,6 +39,11 @@ class Difference:
         interval: its 95 % confidence interval, if this pair is looked at alone.
         p: the probability of a difference at least so large between equally good models, before any correction.
         seeds: whether the choice of seeds is accounted for, or only that of the images.
+
+    >>> two = {"trained": run.model(), "untrained": run.fresh_model()}
+    >>> difference = striate.compare(two, data, preprocess=run.preprocess).pairs[0].difference
+    >>> difference.mean > 0, difference.p < 0.05, difference.seeds
+    (True, True, False)
     """
 
     mean: float

@@ -37,6 +37,11 @@ class Trial:
 
     Args:
         comparison: the networks as `compare` measures them, the original under the name `ORIGINAL`.
+
+    >>> small = lambda seed: nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> found = trial(small, {"again": small}, data, striate.Recipe(epochs=1), seeds=2)
+    >>> sorted(row.name for row in found.comparison.rows)
+    ['again', 'as it is']
     """
 
     comparison: Comparison
@@ -121,6 +126,12 @@ def trial(
         ArgumentError: without a change, or for no seed.
         DataError: if the data has no test or val images.
         RunError: if the original, or every change, could not be trained.
+
+    >>> small = lambda seed: nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> large = lambda seed: nn.Sequential(nn.Flatten(), nn.Linear(64, 99), nn.ReLU(), nn.Linear(99, 10))
+    >>> found = trial(small, {"a hidden layer": large}, data, striate.Recipe(epochs=1), seeds=2)
+    >>> found.comparison.images, len(found.verdicts)
+    (359, 1)
     """
     if not changes or seeds < 1:
         raise ArgumentError("a trial takes a change and a seed at least.")

@@ -1,7 +1,9 @@
 """Building a data set from a plan: the image references and labels of each split, from folders, shards or tables."""
 
+import gc
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +11,7 @@ import torch
 from striate.data.cache import Cache, cached_headers, settled
 from striate.data.dataset import Dataset, Split, is_mirrorable
 from striate.data.images.decoder_pool import Decoders
-from striate.data.images.image_ref import Header, ImageRef, Stamp, read_headers
+from striate.data.images.image_ref import Header, ImageRef, Stamp, read_headers, stamps_of
 from striate.data.lazy import Images, LazyImages
 from striate.data.reader import IN_MEMORY, Reader
 from striate.errors import BadFilesError, DataError
@@ -77,7 +79,8 @@ def collect(
     """
     keep_memory()  # before the first thread
     messages = list(notes)
-    reader, problems = _reader(classes, plan, options, messages)
+    with without_collection():
+        reader, problems = _reader(classes, plan, options, messages)
     names = [name for name in ("train", "val", "test") if plan.get(name)]
     try:
         splits = {name: _read_split(name, plan[name], problems, reader) for name in names}
@@ -115,6 +118,21 @@ def collect(
     )
 
 
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Disable Python's garbage collector in the block.
+
+    Listing files makes many new objects, and each collection would traverse all existing ones, PyTorch's too.
+    """
+    usual = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if usual:
+            gc.enable()
+
+
 def _reader(
     classes: Sequence[str], plan: Plan, options: Options, messages: list[str]
 ) -> tuple[Reader, dict[ImageRef, str]]:
@@ -123,7 +141,7 @@ def _reader(
     Decisions made on the way are added to `messages`.
     """
     image_refs = [image_ref for part in plan.values() for image_ref, _ in part]
-    stamps: Mapping[ImageRef, Stamp] = {image_ref: image_ref.stamp for image_ref in image_refs}
+    stamps: Mapping[ImageRef, Stamp] = stamps_of(image_refs)
     quick = _is_quick(stamps)
     cache = None if quick else _cache(options, messages)
     if cache is not None:
@@ -201,12 +219,24 @@ def _read_split(
     name: str, part: Sequence[tuple[ImageRef, int]], problems: dict[ImageRef, str], reader: Reader
 ) -> Split:
     """Read the decodable images of a split; the reasons for the others are added to `problems`."""
-    part = [(image_ref, label) for image_ref, label in part if image_ref not in problems]
+    part = [each for each in part if each[0] not in problems] if problems else part
+    image_refs = [image_ref for image_ref, _ in part]
     labels = torch.tensor([label for _, label in part], dtype=torch.int64)
-    images, bad, stats = reader.read(name, [image_ref for image_ref, _ in part], labels)
-    good = [position for position, (image_ref, _) in enumerate(part) if image_ref not in bad]
-    problems.update(bad)
-    return Split(images, labels[good], tuple(part[position][0].label for position in good), stats)
+    images, bad, stats = reader.read(name, image_refs, labels)
+    if bad:
+        good = [position for position, image_ref in enumerate(image_refs) if image_ref not in bad]
+        image_refs, labels = [image_refs[position] for position in good], labels[good]
+        problems.update(bad)
+    return Split(images, labels, tuple(image_ref.label for image_ref in image_refs), stats, _places(image_refs))
+
+
+def _places(image_refs: Sequence[ImageRef]) -> torch.Tensor | None:
+    """Where images lie in files with many, see `Split`; `None` for files of their own."""
+    if not image_refs or any(image_ref.length is None for image_ref in image_refs):
+        return None
+    numbers = {path: number for number, path in enumerate(dict.fromkeys(each.path for each in image_refs))}
+    pairs = [(numbers[image_ref.path], image_ref.offset) for image_ref in image_refs]
+    return torch.tensor(pairs, dtype=torch.int64)
 
 
 def _demand_every_class(source: str, classes: Sequence[str], train: Split | None) -> None:

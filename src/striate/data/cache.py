@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,17 @@ from torch import Tensor
 
 from striate.data.cache_store import Store
 from striate.data.images import decode, jpeg, prepare
-from striate.data.images.image_ref import Header, Headers, ImageRef, Stamp, read_headers
+from striate.data.images.image_ref import Header, Headers, ImageRef, Stamp, read_headers, stamps_of
 from striate.data.statistics import ImageStatistics
 from striate.errors import StorageError
-from striate.files import cache_folder
+from striate.files import cache_folder, open_regular
 from striate.preprocess import Preprocess
 from striate.types import Progress
 from striate.units import bytes_of
 
 _FORMAT = 2
+_TOGETHER = 1000  # stamps
+_CHUNK = 2**20  # bytes
 _COARSEST_CLOCK = 2 * 10**9  # ns: FAT keeps times of change in steps of two seconds
 
 
@@ -64,6 +67,15 @@ class CacheEntry:
 def digest_of(pixels: np.ndarray) -> str:
     """The 128-bit XXH3 of an array's bytes: several gigabytes a second, against damage and not against forgers."""
     return xxhash.xxh3_128_hexdigest(pixels.data if pixels.size else b"")
+
+
+def _digest_of_file(path: Path) -> str:
+    """As `digest_of`, of a file's bytes: read, so that a process is not told to hold all of them."""
+    digest = xxhash.xxh3_128()
+    with open_regular(path, 0) as file:
+        while content := file.read(_CHUNK):
+            digest.update(content)
+    return digest.hexdigest()
 
 
 class DamagedError(Exception):
@@ -105,7 +117,7 @@ class Cache:
         pixels = self.store.open(key, shape)
         if pixels is None:
             return None
-        if digest and digest_of(pixels) != digest:
+        if digest and _digest_of_file(self.store.folder / key / "pixels") != digest:
             self.store.forget(key)
             raise DamagedError(key)
         return torch.from_numpy(pixels)
@@ -124,9 +136,15 @@ def key_of(kind: str, stamps: Sequence[Stamp], preprocess: Preprocess | None = N
         if (preprocess.crop, preprocess.interpolation) != (1.0, "bilinear"):  # what older entries have is not named
             made += [preprocess.crop, preprocess.interpolation]
     digest = hashlib.blake2b(json.dumps(made).encode(), digest_size=16)
-    for stamp in stamps:
-        digest.update(json.dumps(stamp).encode())
+    for start in range(0, len(stamps), _TOGETHER):
+        digest.update("".join(map(_as_json, stamps[start : start + _TOGETHER])).encode())
     return digest.hexdigest()
+
+
+def _as_json(stamp: Stamp) -> str:
+    """What `json.dumps` gives for a stamp, four times as fast: there may be millions of them."""
+    path, size, changed, offset, length = stamp
+    return f"[{encode_basestring_ascii(path)}, {size}, {changed}, {offset}, {'null' if length is None else length}]"
 
 
 def settled(stamps: Mapping[ImageRef, Stamp]) -> Mapping[ImageRef, Stamp]:
@@ -139,7 +157,7 @@ def settled(stamps: Mapping[ImageRef, Stamp]) -> Mapping[ImageRef, Stamp]:
     if not 0 <= age < _COARSEST_CLOCK:
         return stamps
     time.sleep((_COARSEST_CLOCK - age) / 1e9)
-    return {image_ref: image_ref.stamp for image_ref in stamps}
+    return stamps_of(list(stamps))
 
 
 def cached_headers(

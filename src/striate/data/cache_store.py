@@ -5,7 +5,8 @@ KEY/pixels             the bytes themselves, where there are any
 KEY/used-….lock        one for each time that KEY is open, held while it is
 KEY/unflushed-…        there until all of KEY is on the disk; meanwhile KEY is used while a process has a lock in it
 KEY/flushing-….lock    held by the process that flushes KEY to the disk; KEY may be removed nevertheless
-KEY.part/making.lock   held by the process that makes KEY
+KEY.part/making.lock   held by the process that makes KEY; others may help it, see `Filling`
+KEY.lock               held by a process that looks for KEY's metadata, where others wait for them
 .lock                  held for moments: while an entry is begun, put in place, looked up, opened or removed
 """
 
@@ -19,13 +20,13 @@ import threading
 import uuid
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from striate.errors import CheckpointError
 from striate.files import acquire_lock, is_locked, read_json, release_lock, sealed, unsealed, write_json
@@ -69,7 +70,7 @@ class Store:
         Raises:
             NoSpaceError: if the entry does not fit.
         """
-        part = self._part(key)
+        part = self.part(key)
         with self._locked():
             if part.exists():
                 if is_locked(part):
@@ -88,13 +89,31 @@ class Store:
                 raise
         return part
 
+    def part(self, key: str) -> Path:
+        """Return the folder in which a process makes an entry, if one does."""
+        return self.folder / f"{key}.part"
+
+    @contextmanager
+    def turn(self, key: str, wait: Callable[[], None]) -> Iterator[None]:
+        """Let one process at a time into the block; `wait` is called again and again before it is this one's turn."""
+        while True:
+            try:
+                lock = acquire_lock(self.folder / f"{key}.lock")
+                break
+            except Timeout:
+                wait()
+        try:
+            yield
+        finally:
+            release_lock(lock)
+
     def keep(self, key: str, about: Mapping[str, Any]) -> None:
         """Complete an entry: put its folder in place, with `about` as its metadata.
 
         A thread, which Python waits for when it ends, flushes it to the disk; after a power cut or the killing of this
         process before that, the entry is made again.
         """
-        part, place = self._part(key), self.folder / key
+        part, place = self.part(key), self.folder / key
         mark = f"unflushed-{uuid.uuid4().hex}"
         (part / mark).touch()
         (part / "about.json").write_text(json.dumps(sealed(about)), encoding="utf-8")
@@ -116,7 +135,7 @@ class Store:
         """Discard an entry that was begun; does nothing if it was kept."""
         if key in self._making:
             release_lock(self._making.pop(key))
-            shutil.rmtree(self._part(key), ignore_errors=True)
+            shutil.rmtree(self.part(key), ignore_errors=True)
 
     def note(self, key: str, about: Mapping[str, Any]) -> None:
         """Store an entry that has metadata only, and no pixels."""
@@ -164,9 +183,6 @@ class Store:
         except (CheckpointError, OSError):  # not there, or damaged
             return None
         return value if isinstance(value, dict) and unsealed(value) else None
-
-    def _part(self, key: str) -> Path:
-        return self.folder / f"{key}.part"
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -32,15 +32,22 @@ class Split:
         labels: int64 (N,), positions in the data set's `classes`. A NumPy array of whole numbers is converted.
         files: the file of each image, or empty if the source has no files for single images.
         stats: the images' statistics, if they were gathered while decoding.
+        places: of images that lie in files with many, as tar shards are: the number of each one's file, and where it
+            begins in it; int64 (N, 2).
 
     Raises:
         DataError: for images and labels of other shapes or types.
+
+    >>> split = striate.Split(np.zeros((4, 8, 8, 3), np.uint8), np.array([0, 1, 1, 0]))
+    >>> len(split), split.images.dtype, split.labels.tolist()
+    (4, torch.uint8, [0, 1, 1, 0])
     """
 
     images: Images
     labels: Tensor
     files: tuple[str, ...] = ()
     stats: ImageStatistics | None = field(default=None, repr=False, compare=False)
+    places: Tensor | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.images, np.ndarray):
@@ -90,6 +97,12 @@ class Dataset:
         divided: whether Striate itself chose which images are held out.
         order: where each image of the splits, one split after another, stood in the arrays that were divided.
         loaded: whether `load` can load it again from its source.
+
+    >>> data.classes[:3], len(data.train), len(data.test), data.train.images.shape
+    (('0', '1', '2'), 1438, 359, torch.Size([1438, 8, 8, 1]))
+    >>> pixels = np.zeros((20, 8, 8), np.uint8)
+    >>> striate.Dataset.from_arrays(pixels, ["cat", "dog"] * 10).classes
+    ('cat', 'dog')
     """
 
     source: str
@@ -266,7 +279,7 @@ class Dataset:
 def conformed(dataset: Dataset, preprocess: Preprocess) -> Dataset:
     """Return the data set with images of the size and channels of `preprocess`."""
     splits = {
-        name: Split(conformed_images(split.images, preprocess), split.labels, split.files)
+        name: replace(split, images=conformed_images(split.images, preprocess), stats=None)
         for name, split in dataset.splits()
     }
     return replace(

@@ -26,6 +26,10 @@ class LazyImages:
     Args:
         shape: (N, H, W, C).
         fetch: from positions, int64 (n,) in 0 … N − 1, to uint8 (n, H, W, C).
+
+    >>> black = lambda places: torch.zeros(len(places), 8, 8, 1, dtype=torch.uint8)
+    >>> LazyImages((1000, 8, 8, 1), black)[:5].shape
+    torch.Size([5, 8, 8, 1])
     """
 
     dtype = torch.uint8

@@ -14,6 +14,7 @@ from torch import Tensor
 from striate import seeding
 from striate.data.dataset import Split
 from striate.data.lazy import LazyImages
+from striate.data.order import buffered, shuffled
 from striate.data.prefetch import MemoryPool, Prefetcher
 from striate.errors import ArgumentError, DataError
 from striate.hardware import cores, keep_memory
@@ -74,6 +75,8 @@ class Loader:
             used a second time. Each image once if not given.
         shards: into how many parts a batch is divided, see `shard_sizes`; images are mixed within theirs.
         own: which of the shards are made; all of them if not given.
+        buffer: from how many images each next one is drawn, where the files that many images lie in are read one after
+            another, see `buffered`; 0 draws from all.
 
     Yields:
         `Batch`: inputs float32 (B, C, H, W), targets int64 (B,).
@@ -82,6 +85,11 @@ class Loader:
         ArgumentError: for a batch size below 1 or a policy as text, or if the policy mixes images and `classes` is
             not given.
         DataError: if the split is empty.
+
+    >>> loader = striate.Loader(data.train, batch_size=32)
+    >>> images, labels = next(iter(loader))
+    >>> images.shape, images.dtype, labels.dtype
+    (torch.Size([32, 1, 8, 8]), torch.float32, torch.int64)
     """
 
     def __init__(
@@ -98,6 +106,7 @@ class Loader:
         samples: int | None = None,
         shards: int = 1,
         own: range | None = None,
+        buffer: int = 0,
     ):
         if not isinstance(split, Split):
             raise ArgumentError(
@@ -111,8 +120,11 @@ class Loader:
             raise ArgumentError(f"augment={augment!r}: expected a policy, striate.augmentation.parse({augment!r}).")
         if getattr(augment, "mixes", False) and classes is None:
             raise ArgumentError("an augmentation that mixes images needs to know how many classes there are.")
+        if buffer and split.places is None:
+            raise ArgumentError("a shuffle buffer is for images in tar shards or tables: these are drawn from all.")
         keep_memory()
         self.split = split
+        self.buffer = buffer
         self.index = index
         self._available = len(split) if index is None else len(index)
         self.samples = samples or self._available
@@ -242,13 +254,16 @@ class Loader:
         known = self._order  # another thread may need the next epoch's at the same time
         if known is None or known[0] != epoch:
             draw = seeding.generator(self.seed, "order", epoch)
-            orders = [
-                torch.randperm(self._available, generator=draw)
-                for _ in range(2 if self.samples > self._available else 1)
-            ]
+            orders = [self._drawn(draw) for _ in range(2 if self.samples > self._available else 1)]
             known = (epoch, torch.cat(orders)[: self.samples])
             self._order = known
         return known[1]
+
+    def _drawn(self, draw: torch.Generator) -> Tensor:
+        places = self.split.places
+        if not self.buffer or places is None:
+            return shuffled(self._available, draw)
+        return buffered(places if self.index is None else places[self.index], self.buffer, draw)
 
 
 def _own(split: Split) -> Preprocess:

@@ -64,6 +64,10 @@ def load(
         ArgumentError: for a name that is neither a data set nor a folder, or for a size or channels that can't be.
         DataError: if files are missing, damaged or laid out in another way.
         BadFilesError: naming all the images that can't be decoded, unless `skip_bad`.
+
+    >>> digits = striate.load("digits", image_size=32)
+    >>> digits.train.images.shape, digits.classes[:3]
+    (torch.Size([1438, 32, 32, 1]), ('0', '1', '2'))
     """
     keep_memory()  # before the first thread, and before arrays of this size come and go
     size = (image_size, image_size) if isinstance(image_size, int) else image_size

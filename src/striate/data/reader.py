@@ -2,9 +2,11 @@
 
 import errno
 import math
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +16,11 @@ import xxhash
 from torch import Tensor
 
 from striate.data import lazy
-from striate.data.cache import Cache, CacheEntry, DamagedError, key_of
+from striate.data.cache import Cache, CacheEntry, DamagedError, digest_of, key_of
 from striate.data.cache_store import NoSpaceError, mapped
+from striate.data.filling import Filling
 from striate.data.images.decoder_pool import Decoders
-from striate.data.images.image_ref import ImageRef, Stamp
+from striate.data.images.image_ref import ImageRef, Stamp, stamps_of
 from striate.data.lazy import Images, LazyImages
 from striate.data.statistics import ImageStatistics, RunningStatistics, statistics_of
 from striate.errors import StorageError
@@ -107,13 +110,19 @@ class Reader:
     def _into_memory(self, name: str, image_refs: Sequence[ImageRef]) -> Read:
         images, count = np.empty(self._shape(len(image_refs)), dtype=np.uint8), 0
         problems: dict[ImageRef, str] = {}
-        for pixels in self._good(name, image_refs, problems):
+        for pixels in self._good(name, image_refs, problems, self.decoders):
             images[count : count + len(pixels)] = pixels
             count += len(pixels)
         return Read(torch.from_numpy(images[:count]), problems)
 
     def _from_cache(self, cache: Cache, name: str, image_refs: Sequence[ImageRef], labels: Tensor) -> Read:
-        """Read from the cache, after decoding into it the images that it does not hold."""
+        """Read from the cache, after decoding into it the images that it does not hold.
+
+        Where another process is doing that, this one decodes a share of them.
+        """
+        shape = self._shape(len(image_refs))
+        if math.prod(shape) > cache.store.limit:  # known before millions of files are told apart
+            raise NoSpaceError(f"the cache is limited to {readable(cache.store.limit)}")
         key = self._key("pixels", image_refs)
         while True:
             seen = cache.store.about(key)
@@ -124,13 +133,13 @@ class Reader:
                 continue
             if read is not None:
                 return read
-            part = cache.store.begin(key, math.prod(self._shape(len(image_refs))), seen)
+            part = cache.store.begin(key, math.prod(shape), seen)
             if part is not None:
                 break
-            self._report(f"waiting for another process that decodes {name}", 0, 0)
-            time.sleep(0.2)
+            self._help(cache.store.part(key), shape, name, image_refs)
+            self._wait(name)
         try:
-            problems, stats, digest = self._build(part / "pixels", name, image_refs, labels)
+            problems, stats, digest = self._build(Filling(part, shape, makes=True), name, image_refs, labels)
             cache.store.keep(key, CacheEntry(_positions(image_refs, problems), stats, digest).to_dict())
         finally:
             cache.store.drop(key)
@@ -138,36 +147,68 @@ class Reader:
         images = cache.opened(key, shape)
         if images is None:
             raise OSError(errno.ENOENT, "the new cache entry is gone", str(part))
-        if any(image_ref.stamp != self.stamps[image_ref] for image_ref in image_refs):
+        if any(stamp != self.stamps[image_ref] for image_ref, stamp in stamps_of(image_refs).items()):
             cache.store.forget(key)  # it is unknown which content a changed file had when it was decoded
         self._cached_bytes[name] = math.prod(shape)
         return Read(images, problems, stats)
 
     def _build(
-        self, path: Path, name: str, image_refs: Sequence[ImageRef], labels: Tensor
+        self, filling: Filling, name: str, image_refs: Sequence[ImageRef], labels: Tensor
     ) -> tuple[dict[ImageRef, str], ImageStatistics | None, str]:
-        """Decode into a file; statistics are computed only for "train", as no others are used.
+        """Decode into a file, together with whoever helps; statistics are only of "train", as no others are used.
 
         Returns:
             The reasons for the bad images, the statistics, and the digest of the file.
         """
-        problems: dict[ImageRef, str] = {}
-        digest = xxhash.xxh3_128()
-        running = RunningStatistics(self.classes, self._shape(len(image_refs)), labels) if name == "train" else None
-        with path.open("r+b") as file:
-            for pixels in self._good(name, image_refs, problems):
-                file.write(pixels.data)
-                digest.update(pixels.data)
-                if running is not None:
-                    running.add(pixels)
-            file.truncate()
-        if running is None:
-            return problems, None, digest.hexdigest()
-        if not problems:
-            return problems, running.statistics(), digest.hexdigest()
-        images = torch.from_numpy(mapped(path, self._shape(len(image_refs) - len(problems))))
-        stats = statistics_of(self.classes, images, _good_labels(image_refs, labels, problems))
-        return problems, stats, digest.hexdigest()
+        running = RunningStatistics(self.classes, filling.shape, labels) if name == "train" else None
+        ended = threading.Event()
+        with ThreadPoolExecutor(1) as pool, closing(filling):
+            summary = pool.submit(_summarized, filling, running, ended)
+            try:
+                while filling.images_done < len(image_refs):
+                    self._fill(filling, name, image_refs)
+                    time.sleep(0.01)  # others are decoding the last ones
+                digest = summary.result()
+            finally:
+                ended.set()
+            bad = filling.problems()
+            if bad:
+                filling.leave_out(set(bad))
+            filling.close(remove=True)
+        problems = {image_refs[position]: reason for position, reason in bad.items()}
+        if not bad:
+            return problems, None if running is None else running.statistics(), digest
+        images = mapped(filling.path, self._shape(len(image_refs) - len(bad)))
+        good = _good_labels(image_refs, labels, problems)
+        stats = None if running is None else statistics_of(self.classes, torch.from_numpy(images), good)
+        return problems, stats, digest_of(images)
+
+    def _help(self, folder: Path, shape: Shape, name: str, image_refs: Sequence[ImageRef]) -> None:
+        """Decode a share for the process that makes an entry, if one does."""
+        try:
+            filling = Filling(folder, shape, makes=False)
+        except OSError:  # it has just been finished, or given up, or there is nothing to help with yet
+            return
+        with closing(filling), suppress(OSError, StorageError):
+            self._fill(filling, name, image_refs, helps=True)
+
+    def _fill(self, filling: Filling, name: str, image_refs: Sequence[ImageRef], helps: bool = False) -> None:
+        """Decode the blocks that no process has taken yet, until there are none."""
+        for number, block in enumerate(filling.blocks):
+            with filling.taken(number) as own:
+                if not own:
+                    continue
+                if helps and filling.is_given_up:
+                    return
+                problems: dict[int, str] = {}
+                done = filling.images_done
+                filling.pixels.seek(block.start * math.prod(filling.shape[1:]))
+                for chunk in self.decoders.stream(image_refs[block.start : block.stop]):
+                    start = block.start + chunk.start
+                    problems |= {start + position: reason for position, reason in chunk.problems.items()}
+                    filling.pixels.write(chunk.pixels.data)
+                    self._report(f"decoding {name}", done + chunk.start + len(chunk.pixels), len(image_refs))
+                filling.finish(number, problems)
 
     def _cached(self, cache: Cache, key: str, image_refs: Sequence[ImageRef]) -> Read | None:
         """Read from the cache if its entry is still valid: an image that was bad may be readable by now.
@@ -183,15 +224,27 @@ class Reader:
         return None if images is None else Read(images, problems, entry.stats)
 
     def _on_demand(self, name: str, image_refs: Sequence[ImageRef], labels: Tensor) -> Read:
-        """Return lazy images, after decoding all once to find the bad ones; bad ones and statistics are cached."""
+        """Return lazy images, after decoding all once to find the bad ones; bad ones and statistics are cached.
+
+        One process of a machine does that with all its cores, while others wait for what it finds.
+        """
+        if self.cache is None:
+            return self._surveyed(name, image_refs, labels, None, "")
         key = self._key("survey", image_refs)
-        entry = None if self.cache is None else self.cache.entry(key)
-        if entry is not None and (still := self._still_bad(image_refs, entry)) is not None:
-            return Read(self._lazy(image_refs, still), still, entry.stats)
+        with self.cache.store.turn(key, lambda: self._wait(name)):
+            entry = self.cache.entry(key)
+            if entry is not None and (still := self._still_bad(image_refs, entry)) is not None:
+                return Read(self._lazy(image_refs, still), still, entry.stats)
+            return self._surveyed(name, image_refs, labels, self.cache, key)
+
+    def _surveyed(
+        self, name: str, image_refs: Sequence[ImageRef], labels: Tensor, cache: Cache | None, key: str
+    ) -> Read:
         problems: dict[ImageRef, str] = {}
         running = RunningStatistics(self.classes, self._shape(len(image_refs)), labels)
-        for pixels in self._good(name, image_refs, problems):
-            running.add(pixels)
+        with self._all_cores(len(image_refs)) as decoders:
+            for pixels in self._good(name, image_refs, problems, decoders):
+                running.add(pixels)
         images = self._lazy(image_refs, problems)
         if not problems:
             stats = running.statistics()
@@ -199,9 +252,9 @@ class Reader:
             stats = statistics_of(self.classes, images, _good_labels(image_refs, labels, problems))
         else:
             return Read(images, problems)
-        if self.cache is not None:
+        if cache is not None:
             with suppress(OSError, StorageError):  # all will be decoded next time too
-                self.cache.store.note(key, CacheEntry(_positions(image_refs, problems), stats).to_dict())
+                cache.store.note(key, CacheEntry(_positions(image_refs, problems), stats).to_dict())
         return Read(images, problems, stats)
 
     def _lazy(self, image_refs: Sequence[ImageRef], problems: Mapping[ImageRef, str]) -> LazyImages:
@@ -217,9 +270,25 @@ class Reader:
                 problems |= {bad[chunk.start + position]: reason for position, reason in chunk.problems.items()}
         return problems if len(problems) == len(bad) else None
 
-    def _good(self, name: str, image_refs: Sequence[ImageRef], problems: dict[ImageRef, str]) -> Iterator[np.ndarray]:
+    @contextmanager
+    def _all_cores(self, images: int) -> Iterator[Decoders]:
+        """Decoders on all cores, while the machine's other processes wait."""
+        workers = worker_count(images, processes=1)
+        if workers <= self.decoders.workers:
+            yield self.decoders
+            return
+        with closing(Decoders(self.decoders.preprocess, workers, processes=True)) as decoders:
+            yield decoders
+
+    def _wait(self, name: str) -> None:
+        self._report(f"waiting for another process that decodes {name}", 0, 0)
+        time.sleep(0.2)
+
+    def _good(
+        self, name: str, image_refs: Sequence[ImageRef], problems: dict[ImageRef, str], decoders: Decoders
+    ) -> Iterator[np.ndarray]:
         """Yield the decodable images, uint8 (n, H, W, C) at a time; the others are added to `problems`."""
-        for chunk in self.decoders.stream(image_refs):
+        for chunk in decoders.stream(image_refs):
             for position, reason in chunk.problems.items():
                 problems[image_refs[chunk.start + position]] = reason
             yield np.delete(chunk.pixels, list(chunk.problems), axis=0) if chunk.problems else chunk.pixels
@@ -234,6 +303,20 @@ class Reader:
 
     def _shape(self, count: int) -> Shape:
         return (count, *self.decoders.shape)
+
+
+def _summarized(filling: Filling, running: RunningStatistics | None, ended: threading.Event) -> str:
+    """The digest of a file that is being filled, block by block in their order; statistics are added up, if wanted."""
+    digest = xxhash.xxh3_128()
+    for number in range(len(filling.blocks)):
+        while not filling.is_done(number):
+            if ended.wait(0.01):
+                return ""
+        pixels = np.ascontiguousarray(filling.of_block(number))
+        digest.update(pixels.data)
+        if running is not None:
+            running.add(pixels)
+    return digest.hexdigest()
 
 
 def _positions(image_refs: Sequence[ImageRef], problems: Mapping[ImageRef, str]) -> tuple[int, ...]:

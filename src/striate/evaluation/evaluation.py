@@ -32,9 +32,9 @@ from striate.evaluation.samples import Samples, network_and_data, samples_of
 from striate.inference import UNCALIBRATED, Calibration, ExportedFile, best_first, score_of
 from striate.inference.calibration import level_of
 from striate.inference.exported_file import is_exported_file, opened_file
-from striate.inference.runtimes import Precision
 from striate.preprocess import Preprocess
 from striate.runs import Run, Trained
+from striate.types import Precision
 from striate.units import aligned, finite, percent
 
 MOST_CLASSES = 20
@@ -62,6 +62,12 @@ class Evaluation:
         logits: float32 (N, classes).
         probabilities: float64 (N, classes).
         labels, predicted: int64 (N,), positions in `classes`.
+
+    >>> evaluation = striate.evaluate(run)
+    >>> evaluation.n, evaluation.accuracy > 0.7
+    (359, True)
+    >>> evaluation.per_class[3].name, sum(evaluation.confusion[3])
+    ('3', 37)
     """
 
     accuracy: float
@@ -207,6 +213,11 @@ def evaluate(
         DataError: if there are no such images, or if classes are unknown to the run or missing in the data.
         CheckpointError: if the run has no usable weights.
         ShapeError: if a module's outputs are not as many as the classes.
+
+    >>> striate.evaluate(run).n
+    359
+    >>> striate.evaluate(run.model(), (data.test.images[:50], data.test.labels[:50])).n
+    50
     """
     views("none" if tta is None else tta)  # a mistake here shows before anything is read
     level_of(coverage)
@@ -228,7 +239,7 @@ def measured(
     else:
         logits = trained.logits(samples.split.images, device, tta)
     calibration = trained.calibration(tta)
-    score = score_of(calibration.scaled(logits), labels)
+    score = score_of(logits, labels, calibration.temperature)
     predicted = best_first(logits)[:, 0]
     probabilities = calibration.probabilities(logits)
     return Evaluation(

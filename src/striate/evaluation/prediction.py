@@ -13,9 +13,9 @@ from striate.data.images.any_image import AnyImage, decode_any, each_image, name
 from striate.data.images.decode import UndecodableError
 from striate.errors import ArgumentError, BadFilesError
 from striate.inference.exported_file import ExportedFile, is_exported_file, opened_file
-from striate.inference.runtimes import Precision
 from striate.preprocess import Preprocess
 from striate.resizing import resized_by_pillow
+from striate.types import Precision
 from striate.units import aligned, percent
 
 if TYPE_CHECKING:  # exported files are asked without PyTorch
@@ -38,6 +38,12 @@ class Prediction:
         set: the classes that hold the right one in a share of such images, most probable first; `None` if no coverage
             was asked for.
         coverage: that share.
+
+    >>> (prediction,) = striate.predict(run, data.test.images[0].numpy(), top=2)
+    >>> prediction.path, len(prediction.probabilities)
+    ('image 1', 2)
+    >>> prediction.label == next(iter(prediction.probabilities))
+    True
     """
 
     path: str
@@ -106,6 +112,12 @@ def predict(
             without `preprocess`, or a coverage of a network that was not calibrated.
         BadFilesError: naming all images that can't be decoded.
         CheckpointError: if the run has no usable weights.
+
+    >>> predictions = striate.predict(run, data.test.images[:3].numpy(), layout="NHWC")
+    >>> [prediction.path for prediction in predictions]
+    ['image 1', 'image 2', 'image 3']
+    >>> 0 < predictions[0].probability <= 1
+    True
     """
     each = each_image(images, layout)
     if not each:
@@ -210,6 +222,10 @@ def predictions_of(
         logits, probabilities: of the images.
         top: how many classes each prediction lists.
         calibrated: whether the probabilities are.
+
+    >>> logits, probabilities = np.array([[0.0, 2.0]]), np.array([[0.1, 0.9]])
+    >>> predictions_of(["a.jpg"], ["cat", "dog"], logits, probabilities, top=2, calibrated=False)[0].label
+    'dog'
     """
     if np.isnan(logits).any():
         logits = np.nan_to_num(logits, nan=-np.inf)
@@ -223,7 +239,11 @@ def predictions_of(
 
 
 def predictions_text(predictions: Sequence[Prediction]) -> str:
-    """Format one line an image: path, class, probability, and the set that was asked for or the next classes."""
+    """Format one line an image: path, class, probability, and the set that was asked for or the next classes.
+
+    >>> print(predictions_text([striate.Prediction("a.jpg", "dog", 0.9, {"dog": 0.9, "cat": 0.1})]))
+    a.jpg  dog  90.0 %  cat 10.0 %
+    """
     rows = []
     for each in predictions:
         if each.set is not None:

@@ -34,6 +34,11 @@ class Calibration:
         source: which images these are.
         quantiles: for each coverage in percent, the largest score of a class in a set; `None` where the images are too
             few for it, and a set holds all classes.
+
+    >>> Calibration(temperature=2.0, images=500).probabilities(torch.tensor([[2.0, 0.0]]))
+    tensor([[0.7311, 0.2689]], dtype=torch.float64)
+    >>> Calibration().probabilities(torch.tensor([[2.0, 0.0]]))
+    tensor([[0.8808, 0.1192]], dtype=torch.float64)
     """
 
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
@@ -119,6 +124,9 @@ class Calibration:
 
 _ADAPTER = TypeAdapter(Calibration)
 #: The calibration of a network without one: probabilities are the softmax of its logits.
+#:
+#: >>> UNCALIBRATED.probabilities(torch.zeros(1, 4))
+#: tensor([[0.2500, 0.2500, 0.2500, 0.2500]], dtype=torch.float64)
 UNCALIBRATED = Calibration()
 
 
@@ -135,7 +143,11 @@ def level_of(coverage: float) -> int:
 
 
 def best_first(logits: Tensor) -> Tensor:
-    """Each image's classes, most probable first and equal ones by number: int64 (N, classes)."""
+    """Each image's classes, most probable first and equal ones by number: int64 (N, classes).
+
+    >>> best_first(torch.tensor([[0.0, 2.0, 1.0]]))
+    tensor([[1, 2, 0]])
+    """
     return logits.nan_to_num(nan=-torch.inf).sort(dim=1, descending=True, stable=True).indices
 
 

@@ -11,8 +11,8 @@ from torch import nn
 from striate.errors import ArgumentError, unknown
 from striate.inference.exported_file import FORMAT, Card, ExportedFile, FileEngine
 from striate.inference.predictor import Predictor
-from striate.inference.runtimes import Precision
 from striate.preprocess import Preprocess
+from striate.types import Precision
 from striate.version import __version__
 
 TORCH, ONNXRUNTIME, OPENVINO = "torch", "onnxruntime", "openvino"

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from striate.errors import ArgumentError, CheckpointError, ShapeError, unknown
 from striate.files import read_regular, sha256
-from striate.inference.runtimes import INPUT, OUTPUTS, PRECISIONS, OnnxRuntime, OpenVino, Precision, Runtime
+from striate.inference.runtimes import INPUT, OUTPUTS, OnnxRuntime, OpenVino, Runtime
 from striate.preprocess import Preprocess
+from striate.types import PRECISIONS, Precision
 
 FORMAT = 1
 BATCH = 64  # images that are computed at once
@@ -82,6 +83,11 @@ class ExportedFile:
         name: for messages.
         card: what it says about itself.
         runtime: what computes it.
+
+    >>> file = ExportedFile.open(striate.export(run, out="opened.onnx").path)
+    >>> logits, probabilities = file.answer(data.test.images[:2].numpy())
+    >>> file.card.classes[:3], probabilities.shape
+    (('0', '1', '2'), (2, 10))
     """
 
     name: str
@@ -182,7 +188,11 @@ class FileEngine:
 
 
 def is_exported_file(run: object) -> bool:
-    """True for an `ExportedFile`, and for a path that ends in .onnx or .xml and is no folder."""
+    """True for an `ExportedFile`, and for a path that ends in .onnx or .xml and is no folder.
+
+    >>> is_exported_file("model.onnx"), is_exported_file(run)
+    (True, False)
+    """
     if isinstance(run, str | os.PathLike):
         path = Path(os.fspath(run))
         return path.suffix.lower() in RUNTIMES and not path.is_dir()

@@ -17,8 +17,8 @@ from striate.files import cache_folder, json_bytes, read_json, sealed, sha256, u
 from striate.hardware import cores, processor
 from striate.inference.engines import Engine, TorchEngine, engine_of, installed
 from striate.inference.exported_file import FileEngine
-from striate.inference.runtimes import Precision
 from striate.preprocess import Preprocess
+from striate.types import Precision
 
 ONE, MANY = 1, 64  # images in the batches that are timed
 FEW = 8  # images from which on a batch counts as many

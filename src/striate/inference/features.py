@@ -31,12 +31,19 @@ def features_of(
 
     Raises:
         ArgumentError: for a network without weights.
+
+    >>> features_of(run.model(), data.test.images[:5], run.preprocess).shape
+    torch.Size([5, 100])
     """
     return logits_by_program(backbone(model), images, preprocess, device)
 
 
 def backbone(model: nn.Module) -> nn.Module:
-    """Return a copy of a network without its last layer: from (N, C, H, W) to features (N, features)."""
+    """Return a copy of a network without its last layer: from (N, C, H, W) to features (N, features).
+
+    >>> backbone(striate.create("resnet18", channels=3, image_size=64))(torch.zeros(1, 3, 64, 64)).shape
+    torch.Size([1, 512])
+    """
     last = head(model)
     own = copy.deepcopy(model, {id(last): last})  # the copy shares the head, so that it is found again
     replace_module(own, last, nn.Flatten())

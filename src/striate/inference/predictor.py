@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from striate.acceleration.convolutions import SmallConvolutions, WholeImageProducts, WinogradConvolutions
-from striate.acceleration.precision import Precision, autocast, usual
+from striate.acceleration.precision import autocast, usual
 from striate.acceleration.sharding import BatchFunction, shared
 from striate.augmentation import views
 from striate.data.lazy import Images, part
@@ -27,6 +27,7 @@ from striate.hardware import keep_memory
 from striate.models import evaluating
 from striate.preprocess import Preprocess
 from striate.processes import world
+from striate.types import Precision
 
 PRECISIONS = ("float32", "bfloat16", "auto")
 CPU_BATCH = 64  # images; more of them leave the caches
@@ -67,6 +68,9 @@ def logits_of(
 
     Raises:
         ArgumentError: for an unknown test-time augmentation.
+
+    >>> logits_of(run.model(), data.test.images[:5], run.preprocess).shape
+    torch.Size([5, 10])
     """
     written = _Written(model, preprocess)
     with evaluating(model):
@@ -113,6 +117,10 @@ class Predictor:
 
     Raises:
         ArgumentError: for another precision.
+
+    >>> predictor = striate.Predictor(run.model(), run.preprocess)
+    >>> predictor(data.test.images[:4]).shape
+    torch.Size([4, 10])
     """
 
     def __init__(

@@ -3,15 +3,13 @@
 import os
 import threading
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol
 
 import numpy as np
 
 from striate.errors import ArgumentError, CheckpointError
 from striate.hardware import cores
-
-Precision = Literal["float32", "bfloat16"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+from striate.types import Precision
 
 KEY = "striate"  # of a file's metadata
 INPUT = "image"

@@ -45,6 +45,10 @@ def grad_cam(model: nn.Module, images: Tensor, classes: Classes = None, layer: s
     Raises:
         ArgumentError: for a layer that does not exist or has no feature maps, or a model without any.
         ShapeError: if the model can't take such images.
+
+    >>> network = striate.create("lenet5_modern", image_size=28, seed=0)
+    >>> grad_cam(network, torch.rand(2, 1, 28, 28), classes=3).shape
+    torch.Size([2, 28, 28])
     """
     model, images = module_of(model), input_of(module_of(model), images)
     chosen = layer or last_feature_maps(model, _shape(images))
@@ -87,6 +91,12 @@ def integrated_gradients(
     Raises:
         ArgumentError: for fewer than one step.
         ShapeError: if the model can't take such images.
+
+    >>> linear = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    >>> image = torch.rand(1, 1, 2, 2)
+    >>> contributions = integrated_gradients(linear, image, classes=1)
+    >>> torch.allclose(contributions.flatten(), linear[1].weight[1] * image.flatten())
+    True
     """
     if steps < 1:
         raise ArgumentError(f"steps={steps}: at least 1.")
@@ -145,6 +155,11 @@ def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
 
     Each parameter is drawn from the normal distribution that has the mean and the deviation of its own values, so that
     signals keep their size. Buffers stay, as do parameters whose values are all alike.
+
+    >>> layer = nn.Linear(100, 100)
+    >>> other = randomised(layer)
+    >>> other.weight.equal(layer.weight), abs(other.weight.std() / layer.weight.std() - 1).item() < 0.1
+    (False, True)
     """
     copied = copy.deepcopy(model)
     with torch.no_grad():
@@ -170,6 +185,10 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
 
     Raises:
         ShapeError: if the shapes differ.
+
+    >>> first = torch.tensor([[1.0, 2.0, 3.0]])
+    >>> rank_correlation(first, first**3).item(), rank_correlation(first, -first).item()
+    (1.0, -1.0)
     """
     if first.shape != second.shape or first.dim() < 2:
         raise ShapeError(f"attributions of shapes {tuple(first.shape)} and {tuple(second.shape)} can't be compared.")

@@ -23,6 +23,10 @@ class Excitation:
         image: its position among those that were given.
         value: the unit's output; of a feature map, the largest.
         place: where on the feature map that is, (row, column); `None` for units of dense layers.
+
+    >>> images = torch.tensor([1.0, 3.0, 2.0]).view(3, 1, 1, 1)
+    >>> top_images(nn.Sequential(nn.Identity(), nn.ReLU()), images, "1", unit=0, k=1)
+    [Excitation(image=1, value=3.0, place=(0, 0))]
     """
 
     image: int
@@ -104,6 +108,10 @@ def features(model: nn.Module, images: Tensor, layer: str, batch_size: int = 64)
     Raises:
         ArgumentError: if there is no such layer, naming those there are; or if it makes no tensor.
         ShapeError: if the model can't take such images.
+
+    >>> network = striate.create("lenet5")
+    >>> features(network, torch.zeros(2, 1, 28, 28), "c1").shape
+    torch.Size([2, 6, 28, 28])
     """
     model = module_of(model)
     images = input_of(model, images)
@@ -126,6 +134,12 @@ def top_images(model: nn.Module, images: Tensor, layer: str, unit: int, k: int =
 
     Raises:
         ArgumentError, ShapeError: as `features`, and for a unit that the layer has not.
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(1, 1, bias=False))
+    >>> _ = network[1].weight.data.fill_(2.0)
+    >>> images = torch.tensor([1.0, 3.0, 2.0]).view(3, 1, 1, 1)
+    >>> [(each.image, each.value) for each in top_images(network, images, "1", unit=0, k=2)]
+    [(1, 6.0), (2, 4.0)]
     """
     best: list[Excitation] = []
     for start, chunk in enumerate(images.split(64)):

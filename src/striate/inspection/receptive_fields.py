@@ -55,6 +55,11 @@ class EffectiveField:
         layer: the layer's path.
         unit: the place, (row, column).
         influence: float64 (height, width) that sums to 1, or zeros where nothing moves them.
+
+    >>> network = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1))
+    >>> field = effective_field(network, torch.rand(2, 1, 9, 9), "0")
+    >>> field.unit, (field.influence > 0).sum().item()
+    ((4, 4), 9)
     """
 
     layer: str
@@ -85,6 +90,11 @@ def effective_field(
     Raises:
         ArgumentError: for a layer that does not exist or has no feature maps, and for a unit outside of them.
         ShapeError: if the model can't take such images.
+
+    >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3))
+    >>> field = effective_field(network, torch.rand(2, 1, 9, 9), "1", unit=(0, 0))
+    >>> (field.influence > 0).nonzero().max().item(), round(field.influence.sum().item(), 6)
+    (4, 1.0)
     """
     model, images = module_of(model), input_of(module_of(model), images)
     shape = (images.shape[1], images.shape[2], images.shape[3])

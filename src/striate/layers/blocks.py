@@ -72,6 +72,9 @@ def conv_relu(inputs: int, outputs: int, kernel_size: int, stride: int = 1, norm
 
     (N, inputs, H, W) -> (N, outputs, ceil(H / stride), ceil(W / stride)): `kernel_size` is odd, and half of it is
     padded on each side.
+
+    >>> conv_relu(3, 16, kernel_size=3)(torch.zeros(1, 3, 9, 9)).shape
+    torch.Size([1, 16, 9, 9])
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers["conv"] = nn.Conv2d(inputs, outputs, kernel_size, stride, padding=kernel_size // 2, bias=not norm)

@@ -14,8 +14,15 @@ from striate.layers.padding import Padding, Size, image_size, pair, positive
 from striate.layers.pooling import MaxPool2d
 
 #: Rows of Pascal's triangle; in two dimensions each is multiplied with itself, and scaled so that the weights sum to 1.
+#:
+#: >>> list(FILTERS), FILTERS["tri-3"]
+#: (['rect-2', 'tri-3', 'tri-4', 'bin-5'], (1, 2, 1))
 FILTERS = {"rect-2": (1, 1), "tri-3": (1, 2, 1), "tri-4": (1, 3, 3, 1), "bin-5": (1, 4, 6, 4, 1)}
-DEFAULT_FILTER = "tri-4"  #: The filter of blur pooling, unless another is asked for.
+#: The filter of blur pooling, unless another is asked for.
+#:
+#: >>> FILTERS[DEFAULT_FILTER]
+#: (1, 3, 3, 1)
+DEFAULT_FILTER = "tri-4"
 
 
 class BlurPool2d(nn.Module):

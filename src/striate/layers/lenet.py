@@ -15,6 +15,9 @@ from striate.errors import ArgumentError, ShapeError
 from striate.layers.padding import Size, image_size, output_size, pair, positive
 
 #: Table I: for each of the 16 feature maps of C3, the feature maps of S2 connected to it.
+#:
+#: >>> len(LENET5_C3_TABLE), sum(len(sources) for sources in LENET5_C3_TABLE)
+#: (16, 60)
 LENET5_C3_TABLE: tuple[tuple[int, ...], ...] = (
     # six contiguous triples, cyclic
     (0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5),
@@ -74,6 +77,10 @@ def fan_in_uniform_(weight: Tensor, fan_in: int | None = None, generator: Genera
 
     `fan_in`: inputs of one unit; by default all axes but the first, as in `nn.Linear` and `nn.Conv2d`. The bias input
     is not counted: the paper does not say.
+
+    >>> weight = fan_in_uniform_(torch.empty(10, 24))
+    >>> weight.abs().max().item() <= 2.4 / 24
+    True
     """
     bound = 2.4 / (math.prod(weight.shape[1:]) if fan_in is None else fan_in)
     with torch.no_grad():

@@ -53,6 +53,13 @@ def antialias(
     Raises:
         ArgumentError: for another filter, a network with no such layer, or one of a kind that can't be blurred.
         ShapeError: if the model can't take such an image.
+
+    >>> network = create("resnet18", image_size=32, channels=3)
+    >>> blurred = antialias(network)
+    >>> blurred.state_dict().keys() == network.state_dict().keys()
+    True
+    >>> sum(isinstance(layer, striate.layers.BlurredConv2d) for layer in blurred.modules())
+    3
     """
     layers.BlurPool2d(1, filter)  # raises for an unknown one
     made = getattr(model, "architecture", None)

@@ -53,6 +53,12 @@ def create(
         ArgumentError: for an unknown name or option, or an impossible number.
         ShapeError: for an image size the architecture can't take.
         CheckpointError: if the file can't be used, or does not fit the model.
+
+    >>> network = striate.create("resnet20", classes=10, channels=3, image_size=32, seed=0)
+    >>> network(torch.zeros(1, 3, 32, 32)).shape
+    torch.Size([1, 10])
+    >>> sum(parameter.numel() for parameter in network.parameters())
+    269722
     """
     if called := renamed(options, _ARGUMENTS):
         raise ArgumentError(f"create('{name}', …): {called}.")
@@ -93,6 +99,9 @@ def trained_input(name: str, weights: str | Path) -> Preprocess | None:
 
     Raises:
         CheckpointError: if they can't be found or used.
+
+    >>> trained_input("efficientnet_lite0", "imagenet").height, trained_input("mlp", run.path).height
+    (224, 8)
     """
     known = facts(name)
     return input_of(opened(known.name, weights), known.normalization, known.published_size)

@@ -21,6 +21,9 @@ def head(model: nn.Module) -> nn.Module:
 
     Raises:
         ArgumentError: for a network without weights.
+
+    >>> head(create("resnet18", classes=7))
+    Linear(in_features=512, out_features=7, bias=True)
     """
     return _layers(model)[-1][1]
 
@@ -29,6 +32,10 @@ def is_weight(parameter: Tensor) -> bool:
     """Tell whether a parameter is a layer's weights: it has two or more dimensions, and several values an output.
 
     So biases and the scales of normalisations are none, nor is layer scale, (channels, 1, 1).
+
+    >>> layer = nn.Linear(3, 2)
+    >>> is_weight(layer.weight), is_weight(layer.bias)
+    (True, False)
     """
     return parameter.ndim > 1 and tuple(parameter.shape[1:]) != (1, 1)
 
@@ -37,6 +44,11 @@ def freeze_backbone(model: nn.Module) -> None:
     """Freeze the backbone: no parameter outside the head has a gradient afterwards.
 
     Batch normalisation would still update its statistics in training mode: see `frozen_norms`.
+
+    >>> network = create("resnet20", image_size=32)
+    >>> freeze_backbone(network)
+    >>> [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+    ['fc.weight', 'fc.bias']
     """
     trained = head(model)
     model.requires_grad_(False)
@@ -44,7 +56,13 @@ def freeze_backbone(model: nn.Module) -> None:
 
 
 def freeze_norms(model: nn.Module) -> None:
-    """Freeze every batch normalisation: its scale and shift have no gradient afterwards; see `frozen_norms`."""
+    """Freeze every batch normalisation: its scale and shift have no gradient afterwards; see `frozen_norms`.
+
+    >>> network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    >>> freeze_norms(network)
+    >>> [parameter.requires_grad for parameter in network.parameters()]
+    [True, True, False, False]
+    """
     for module in model.modules():
         if isinstance(module, _BatchNorm):
             module.requires_grad_(False)
@@ -54,6 +72,11 @@ def frozen_norms(model: nn.Module) -> list[nn.Module]:
     """Return the batch normalisations whose parameters are all frozen.
 
     In training they belong in evaluation mode, or their running statistics, which are part of what was learnt, drift.
+
+    >>> network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    >>> freeze_norms(network)
+    >>> frozen_norms(network)
+    [BatchNorm2d(2, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)]
     """
     return [
         module
@@ -70,6 +93,9 @@ def depths(model: nn.Module) -> dict[str, float]:
     Layers with weights are counted in the order in which they are registered; biases, scales and normalisations belong
     to the layer before them. A learning rate of rate × factor ** (1 − depth) grows from rate × factor in the first
     layer to rate in the head in equal ratios.
+
+    >>> depths(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.Linear(4, 2)))["2.weight"]
+    0.5
     """
     starts = {path for path, _ in _layers(model)}
     depth, found = -1, {}
@@ -95,7 +121,15 @@ def _layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Set every module to evaluation mode inside the block, and restore each one's mode after it."""
+    """Set every module to evaluation mode inside the block, and restore each one's mode after it.
+
+    >>> network = nn.Dropout().train()
+    >>> with evaluating(network):
+    ...     print(network.training)
+    False
+    >>> network.training
+    True
+    """
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()

@@ -16,6 +16,11 @@ def fit(model: nn.Module, images: Tensor) -> None:
     Args:
         model: with fresh weights.
         images: training images, normalised as the model's input, float32 (N, C, H, W).
+
+    >>> network = create("quicknet_s", seed=0)
+    >>> fit(network, torch.rand(100, 1, 28, 28))
+    >>> [layer for layer in network.modules() if isinstance(layer, striate.layers.WhiteningConv2d)]
+    [WhiteningConv2d(1, 18, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)]
     """
     for layer in model.modules():
         if isinstance(layer, WhiteningConv2d):
@@ -23,7 +28,11 @@ def fit(model: nn.Module, images: Tensor) -> None:
 
 
 def fit_indices(model: nn.Module, count: int, values: int) -> Tensor:
-    """Return the positions of the images for `fit`, of `count` images of so many values each: int64, maybe empty."""
+    """Return the positions of the images for `fit`, of `count` images of so many values each: int64, maybe empty.
+
+    >>> len(fit_indices(create("quicknet_s"), 60_000, 784)), len(fit_indices(create("mlp"), 60_000, 784))
+    (5000, 0)
+    """
     whitens = any(isinstance(layer, WhiteningConv2d) for layer in model.modules())
     return evenly_spaced(count, values) if whitens else torch.empty(0, dtype=torch.int64)
 

@@ -26,6 +26,11 @@ class Outputs(NamedTuple):
         logits: (N, classes).
         auxiliary: the logits of each auxiliary classifier, (N, classes) each.
         weight: the weight of the loss of each auxiliary classifier; the main one has weight 1.
+
+    >>> network = create("googlenet", image_size=64, channels=3).train()
+    >>> outputs = network(torch.rand(2, 3, 64, 64))
+    >>> outputs.logits.shape, len(outputs.auxiliary), outputs.weight
+    (torch.Size([2, 10]), 2, 0.3)
     """
 
     logits: Tensor
@@ -40,6 +45,10 @@ class Option:
     Args:
         values: the possible values; the first is the default.
         small: another default for images with a side below 64 pixels, if any.
+
+    >>> stem = facts("resnet18").options["stem"]
+    >>> stem.values, stem.default((32, 32)), stem.default((224, 224))
+    (('imagenet', 'small'), 'small', 'imagenet')
     """
 
     values: tuple[Value, ...]
@@ -64,6 +73,11 @@ class Facts:
         options: its options, by name.
         normalization: mean and standard deviation that its published weights expect, one value a channel.
         published_size: height and width in pixels of the images that its published weights were trained with.
+
+    >>> facts("lenet5").loss, facts("lenet5").image_size
+    ('map', 28)
+    >>> facts("vgg16").published_size
+    (224, 224)
     """
 
     name: str
@@ -83,6 +97,11 @@ class Architecture:
     """The arguments that reproduce a model; stored on it as `model.architecture` and in every run.
 
     `options` holds a value for every option of the model, defaults included.
+
+    >>> create("resnet18", image_size=32).architecture.options["stem"]
+    'small'
+    >>> create("resnet18", image_size=224).architecture.options["stem"]
+    'imagenet'
     """
 
     name: str
@@ -133,7 +152,11 @@ def register(facts: Facts) -> Callable[[Builder], Builder]:
 
 
 def names() -> list[str]:
-    """Return the names of all models, sorted."""
+    """Return the names of all models, sorted.
+
+    >>> [name for name in names() if name.startswith("lenet")]
+    ['lenet5', 'lenet5_modern']
+    """
     return sorted(_MODELS)
 
 
@@ -142,6 +165,10 @@ def parse(text: str) -> tuple[str, dict[str, Value]]:
 
     Raises:
         ArgumentError: for an unknown name, option or value, naming those there are.
+
+    >>> name, options = parse("resnet18:stem=imagenet")
+    >>> name, options["stem"]
+    ('resnet18', 'imagenet')
     """
     name, _, chosen = text.partition(":")
     if name not in _MODELS:
@@ -155,6 +182,9 @@ def facts(text: str) -> Facts:
 
     Raises:
         ArgumentError: naming the models there are, if this is none of them.
+
+    >>> print(facts("alexnet").title)
+    AlexNet on one tower, as the chapter draws it
     """
     return _MODELS[parse(text)[0]][0]
 

@@ -2,17 +2,23 @@
 
 import json
 import socket
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from striate import errors
 from striate.errors import LostProcessError, StriateError
 
 HEARD = 10.0  # seconds that a process that fails waits for the first one to tell its reason
 RECENT = 1.0  # seconds in which a reason is there, once a connection is gone
+ANSWER = 5.0  # seconds in which the store answers
 _POLL = 0.02  # seconds
+
+
+Answer = TypeVar("Answer")
 
 
 @dataclass
@@ -23,11 +29,13 @@ class Links:
         group: for tensors on the CPU.
         patient: for plain values, where one may wait for long: another process may be decoding its data.
         store: where a process that fails leaves its reason.
+        unreachable: whether it has not answered.
     """
 
     group: Any = None
     patient: Any = None
     store: Any = None
+    unreachable: bool = False
 
     def close(self) -> None:
         """Close the connections, which wakes the processes that wait for this one; the store stays."""
@@ -43,27 +51,26 @@ class Links:
             return
         said = str(error) if isinstance(error, StriateError) else f"unexpected {type(error).__name__}: {error}"
         where = f"process {rank} on {socket.gethostname()}"
-        with suppress(RuntimeError):  # the first process is gone
-            self.store.set("failure", json.dumps({"kind": type(error).__name__, "text": f"{where}: {said}"}))
+        content = json.dumps({"kind": type(error).__name__, "text": f"{where}: {said}"})
+        self._asked(lambda: self.store.set("failure", content), None)
 
     def wait_until_heard(self, is_first: bool) -> None:
         """Wait until the first process knows why this one ends, or is gone; the first one says that it knows."""
-        with suppress(RuntimeError):
-            if is_first:
-                self.store.set("heard", "")
-                return
-            until = time.monotonic() + HEARD
-            while not self.store.check(["heard"]) and time.monotonic() < until:
-                time.sleep(_POLL)
+        if is_first:
+            self._asked(lambda: self.store.set("heard", ""), None)
+            return
+        until = time.monotonic() + HEARD
+        while not self._asked(lambda: self.store.check(["heard"]), True) and time.monotonic() < until:
+            time.sleep(_POLL)
 
     def failure(self) -> StriateError | None:
         """The error that another process left, if any."""
-        try:
-            if not self.store.check(["failure"]):
-                return None
-            left = json.loads(self.store.get("failure"))
-        except RuntimeError:
+        if not self._asked(lambda: self.store.check(["failure"]), False):
             return None
+        content = self._asked(lambda: self.store.get("failure"), b"")
+        if not content:
+            return None
+        left = json.loads(content)
         kind = getattr(errors, left["kind"], errors.RunError)
         return (errors.DataError if kind is errors.BadFilesError else kind)(left["text"])
 
@@ -73,3 +80,22 @@ class Links:
         while (found := self.failure()) is None and time.monotonic() < until:
             time.sleep(_POLL)
         return found
+
+    def _asked(self, ask: Callable[[], Answer], otherwise: Answer) -> Answer:
+        """What the store answers, or `otherwise` if the first process is gone, or its machine can't be reached.
+
+        Then PyTorch's client would wait until the system gives the connection up, after a quarter of an hour.
+        """
+        if self.unreachable:
+            return otherwise
+        answers = [otherwise]
+
+        def wait() -> None:
+            with suppress(RuntimeError):
+                answers[0] = ask()
+
+        asking = threading.Thread(target=wait, daemon=True, name="striate-asking")
+        asking.start()
+        asking.join(ANSWER)
+        self.unreachable = asking.is_alive()
+        return answers[0]

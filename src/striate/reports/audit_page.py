@@ -29,6 +29,10 @@ def report_audit(found: Audit, *, out: str | Path) -> Page:
     Raises:
         ArgumentError: if `out` is a folder.
         StorageError: if the file can't be written; what was there before stays.
+
+    >>> page = report_audit(striate.audit(data, quick=True), out="audit.html")
+    >>> page.name, page.is_file()
+    ('audit.html', True)
     """
     path = file_to_write(out, "data.html")
     copies = [

@@ -25,6 +25,10 @@ def report_comparison(comparison: Comparison, *, out: str | Path, command: str =
     Raises:
         ArgumentError: if `out` is a folder.
         StorageError: if the file can't be written; what was there before stays.
+
+    >>> path = report_comparison(striate.compare([run]), out="comparison.html")
+    >>> path.name, path.is_file()
+    ('comparison.html', True)
     """
     from striate.reports import plots  # Matplotlib takes half a second that `compare` alone need not spend
 

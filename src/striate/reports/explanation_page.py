@@ -66,6 +66,10 @@ def explain(
         BadFilesError: if the image can't be decoded.
         CheckpointError: if the run has no usable weights.
         StorageError: if the file can't be written; what was there before stays.
+
+    >>> page = striate.explain(run, data.test.images[0].numpy(), out="explained.html")
+    >>> page.name, page.is_file()
+    ('explained.html', True)
     """
     trained, data = network_and_data(run, data, module=model, preprocess=preprocess, classes=classes)
     (image,) = _one(each_image(image))

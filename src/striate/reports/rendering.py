@@ -64,7 +64,12 @@ _FilePath: type[Path] = type(Path())  # before Python 3.12, Path itself can't be
 
 
 class Page(_FilePath):  # type: ignore[misc, valid-type]
-    """The path of an HTML page, which shows the page in a notebook."""
+    """The path of an HTML page, which shows the page in a notebook.
+
+    >>> page = striate.explain(run, data.test.images[0].numpy(), out="page.html")
+    >>> page.html[:15], page.is_file()
+    ('<!doctype html>', True)
+    """
 
     @property
     def path(self) -> Path:

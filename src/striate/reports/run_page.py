@@ -65,6 +65,10 @@ def report(
         CheckpointError: if the run, or one to compare with, has no usable weights.
         DataError: if a run to compare with has other classes.
         StorageError: if the file can't be written; what was there before stays.
+
+    >>> page = striate.report(run, out="run.html")
+    >>> page.name, "most confident mistakes" in page.html.lower()
+    ('run.html', True)
     """
     whole = data is not None and not isinstance(data, Dataset)
     trained, data = network_and_data(run, data, module=model, preprocess=preprocess)

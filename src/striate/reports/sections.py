@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from striate.drawing import svg_uri
 from striate.errors import ArgumentError, StriateError
 from striate.evaluation.metrics import wilson_interval
-from striate.inspection import Invariance, advise, evidence, receptive_fields
+from striate.inspection import Invariance, advise, architecture_svg, evidence, receptive_fields
 from striate.inspection import invariance as measure
 from striate.inspection.advice import RULES
 from striate.inspection.advice.rule import MOST_LAYERS, saving
@@ -179,11 +180,17 @@ Values = dict[str, Any] | None
 
 
 def architecture(inspected: InspectedRun) -> Values:
-    """The architecture table: its non-empty columns, its rows and its totals."""
+    """The drawing of the architecture, and its table: the non-empty columns, the rows and the totals."""
     values = inspected.table.to_dict()
     layers = values["layers"]
     columns = [key for key in layers[0] if any(layer[key] not in (None, "", 0) for layer in layers)]
-    return {"columns": columns, "headers": {"maps": "channels"}, "layers": layers, "totals": values["totals"]}
+    return {
+        "drawing": svg_uri(architecture_svg(inspected.model, inspected.shape)),
+        "columns": columns,
+        "headers": {"maps": "channels"},
+        "layers": layers,
+        "totals": values["totals"],
+    }
 
 
 SECTIONS: dict[str, Callable[[InspectedRun], Values]] = {

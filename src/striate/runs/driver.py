@@ -74,6 +74,11 @@ def train(
     Raises:
         ArgumentError: for data of no known kind, or an unknown setting; other libraries' names are translated.
         StriateError: other kinds as errors.py lists them; nothing that was saved is lost.
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> trained = striate.train(network, data, epochs=1, out="runs/own")
+    >>> trained.path.name, trained.recipe.epochs, trained.result["accuracy"] > 0.5
+    ('own', 1, True)
     """
     if threads is not None and threads < 1:
         raise ArgumentError(f"threads={threads}: at least 1 thread computes.")
@@ -197,6 +202,10 @@ def resume(
     Raises:
         CheckpointError: if there is no such run, another process is training it, no checkpoint is whole, or the data
             is not what it was.
+
+    >>> again = striate.resume(run.path)
+    >>> again.result == run.result
+    True
     """
     with together() as processes:
         run = common_run(processes, Run.open(path) if processes.is_first else None, Path(path))
@@ -247,6 +256,11 @@ def wanted_input(
     Raises:
         ArgumentError: for weights beside a module, which has its own.
         CheckpointError: if the weights can't be found or used.
+
+    >>> wanted_input("lenet5"), wanted_input("mlp")
+    ({'image_size': (28, 28)}, {})
+    >>> wanted_input("efficientnet_lite0", "imagenet")["image_size"]
+    (224, 224)
     """
     _, facts = _identity(model)
     if weights is not None:

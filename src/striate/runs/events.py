@@ -14,7 +14,14 @@ Observer = Callable[[Any], None]
 
 @dataclass(frozen=True)
 class Begun:
-    """Event before the first step: the run, its number of steps, and how many are done already."""
+    """Event before the first step: the run, its number of steps, and how many are done already.
+
+    >>> events = []
+    >>> _ = striate.train("mlp", data, epochs=1, out="runs/begun", observer=events.append)
+    >>> (begun,) = [event for event in events if isinstance(event, Begun)]
+    >>> begun.done, begun.steps == begun.steps_per_epoch
+    (0, True)
+    """
 
     run: Run
     data: Dataset
@@ -26,14 +33,26 @@ class Begun:
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """Event at the end of each epoch: the line written to metrics.jsonl."""
+    """Event at the end of each epoch: the line written to metrics.jsonl.
+
+    >>> events = []
+    >>> _ = striate.train("mlp", data, epochs=2, out="runs/epochs", observer=events.append)
+    >>> [event.metrics["epoch"] for event in events if isinstance(event, EpochEnded)]
+    [1, 2]
+    """
 
     metrics: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Ended:
-    """Event at the end: the content of result.json."""
+    """Event at the end: the content of result.json.
+
+    >>> events = []
+    >>> _ = striate.train("mlp", data, epochs=1, out="runs/ended", observer=events.append)
+    >>> type(events[-1]).__name__, events[-1].result["accuracy"] > 0.7
+    ('Ended', True)
+    """
 
     run: Run
     result: dict[str, Any]

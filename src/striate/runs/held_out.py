@@ -1,6 +1,7 @@
 """Training images that are held out of a run's training: to choose what is kept, and to calibrate the probabilities."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -32,8 +33,7 @@ def _to_choose(labels: Tensor, recipe: Recipe) -> Tensor:
     Each class gives its share, drawn by the recipe's seed. There are none where nothing is trained, or too few.
     """
     drawn = []
-    for label in labels.unique().tolist():
-        members = _shuffled(labels, label, recipe.seed, "held-out")
+    for _, members in _shuffled(labels, recipe.seed, "held-out"):
         drawn.append(members[: math.floor(recipe.held_out * len(members))])
     held = torch.cat(drawn).sort().values
     return held[:0] if recipe.only_fits_head or len(held) < FEWEST else held
@@ -47,17 +47,18 @@ def _to_calibrate(labels: Tensor, recipe: Recipe) -> Tensor:
     """
     share = min(recipe.calibration, MOST_TO_CALIBRATE / len(labels))
     drawn = []
-    for label in labels.unique().tolist():
-        members = _shuffled(labels, label, recipe.seed, "calibration")
+    for label, members in _shuffled(labels, recipe.seed, "calibration"):
         luck = float(torch.rand(1, generator=seeding.generator(recipe.seed, "calibration", "rounding", label)))
         drawn.append(members[: min(math.floor(share * len(members) + luck), len(members) - 1)])
     held = torch.cat(drawn).sort().values
     return held[:0] if len(held) < FEWEST else held
 
 
-def _shuffled(labels: Tensor, label: int, seed: int, purpose: str) -> Tensor:
-    members = torch.nonzero(labels == label)[:, 0]
-    return members[torch.randperm(len(members), generator=seeding.generator(seed, purpose, label))]
+def _shuffled(labels: Tensor, seed: int, purpose: str) -> Iterator[tuple[int, Tensor]]:
+    """Each class, and the positions of its images in a drawn order."""
+    classes, counts = labels.unique(return_counts=True)
+    for label, members in zip(classes.tolist(), labels.argsort(stable=True).split(counts.tolist()), strict=True):
+        yield label, members[torch.randperm(len(members), generator=seeding.generator(seed, purpose, label))]
 
 
 def divided(split: Split, recipe: Recipe) -> tuple[Tensor | None, Split | None]:

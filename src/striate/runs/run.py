@@ -52,6 +52,11 @@ class Run:
         environment: software, machine, threads.
         fingerprint: the SHA-256 of the training images and labels.
         weights: the file or run whose weights it began with, or `None` for fresh ones.
+
+    >>> run.name, run.preprocess.height, run.result["accuracy"] > 0.7
+    ('mlp', 8, True)
+    >>> striate.Run.open(run.path).classes == run.classes
+    True
     """
 
     path: Path

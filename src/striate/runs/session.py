@@ -77,6 +77,7 @@ class Session:
             samples=len(data.train) if run.recipe.calibration else None,
             shards=shards,
             own=self.world.share(shards),
+            buffer=run.recipe.shuffle_buffer,
         )
         if run.recipe.freeze_backbone:
             models.freeze_backbone(module)
@@ -282,8 +283,8 @@ class Session:
         if self.data.held_out is not None:
             split, images = self.data.held_out
             logits = logits_of(module, images.images, run.preprocess, self.device, tta=tta)
-            scaled = calibrations.get(tta, UNCALIBRATED).scaled(logits)
-            scored = {"split": split, "tta": tta, **score_of(scaled, images.labels).to_dict()}
+            temperature = calibrations.get(tta, UNCALIBRATED).temperature
+            scored = {"split": split, "tta": tta, **score_of(logits, images.labels, temperature).to_dict()}
         return self._write_result(checksum, calibrations, kept, scored) if self.world.is_first else {}
 
     def _write_result(

@@ -19,10 +19,10 @@ from striate.inference.engines import TORCH, Engine, engine_of
 from striate.inference.exported_file import FileEngine, opened_file
 from striate.inference.fastest import fastest_engine
 from striate.inference.predictor import answered
-from striate.inference.runtimes import PRECISIONS, Precision
 from striate.models import PRETRAINED, Architecture, create, evaluating, facts, names
 from striate.preprocess import Preprocess
 from striate.runs.run import Run
+from striate.types import PRECISIONS, Precision
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class Trained:
         calibrations: how its logits become probabilities, by test-time augmentation; see `calibration`.
         file: the exported file that it is, if any.
         computing: the engine that computes the logits in place of the module, if any.
+
+    >>> trained = Trained.of(run)
+    >>> trained.name, trained.classes[:2], trained.input_shape
+    ('mlp', ('0', '1'), (1, 8, 8))
     """
 
     name: str
@@ -308,6 +312,9 @@ def opened(
     Raises:
         ArgumentError: for an unknown name.
         CheckpointError: for a folder that is no run.
+
+    >>> opened(run.path).name, type(opened("mlp", classes=3)).__name__
+    ('mlp', 'MLP')
     """
     if isinstance(model, Run | nn.Module):
         return model

@@ -18,8 +18,8 @@ from striate.serving.refusals import RefusedError
 
 if TYPE_CHECKING:  # exported files are served without PyTorch
     from striate.inference.engines import Engine
-    from striate.inference.runtimes import Precision
     from striate.runs import Trained
+    from striate.types import Precision
 
 Prepare = Callable[[bytes, Preprocess], np.ndarray]
 

@@ -95,13 +95,16 @@ class Server(uvicorn.Server):
     Args:
         config: of uvicorn.
         service: the service.
+        listener: from `bound`.
         log: writes a line.
         linger: for how long connections are still accepted.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service, log: Log, linger: float = LINGER):
+    def __init__(
+        self, config: uvicorn.Config, service: Service, listener: socket.socket, log: Log, linger: float = LINGER
+    ):
         super().__init__(config)
-        self._service, self._log, self._linger = service, log, linger
+        self._service, self._listener, self._log, self._linger = service, listener, log, linger
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -128,12 +131,26 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, and answer what was accepted."""
-        for server in self.servers:
-            server.close()
-        await asyncio.sleep(
-            self._linger / 2
-        )  # so that what the last connections sent is read before idle ones are closed
+        with self._listener.dup() as listener:
+            for server in self.servers:
+                server.close()
+            await self._accept_rest(listener)
+        await asyncio.sleep(self._linger / 2)  # what the last connections sent is read before idle ones are closed
         await super().shutdown(sockets)
+
+    async def _accept_rest(self, listener: socket.socket) -> None:
+        """Accept the connections that wait in the kernel's queue: it would reset them when the socket is closed."""
+        loop, factory = asyncio.get_running_loop(), self.config.http_protocol_class
+        listener.setblocking(False)
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # there are no more
+                return
+            await loop.connect_accepted_socket(
+                lambda: factory(config=self.config, server_state=self.server_state, app_state=self.lifespan.state),  # type: ignore[call-arg]
+                connection,
+            )
 
 
 def run(
@@ -157,7 +174,7 @@ def run(
         logging.getLogger(name).propagate = False
     warnings.filterwarnings("ignore", module="PIL")  # what it remarks on damaged files
     sys.setswitchinterval(SWITCHING)
-    server = Server(config, service, log)
+    server = Server(config, service, listener, log)
 
     async def serve() -> None:
         serving = asyncio.ensure_future(server.serve([listener]))

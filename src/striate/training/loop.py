@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from striate import seeding
-from striate.acceleration.convolutions import training_convolutions
+from striate.acceleration.convolutions import TrainingConvolutions
 from striate.acceleration.precision import autocast
 from striate.data.loader import Batch, Loader
 from striate.errors import DivergedError
@@ -46,6 +46,12 @@ class Step:
         correct, samples: how many of the batch's samples had the right class first, and how many there were.
         learning_rate: what the update used.
         seconds, waiting: the step's time, and the part of it spent waiting for the batch.
+
+    >>> recipe = striate.Recipe(precision="float32", loss="cross-entropy")
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> step = next(iter(Training(network, striate.Loader(data.train, batch_size=64), recipe)))
+    >>> step.step, step.samples, step.epoch
+    (1, 64, 0)
     """
 
     step: int
@@ -69,6 +75,13 @@ class Training:
         recipe: resolved, that is without "auto".
         class_weights: float32 (classes,), see `loss_of`.
         world: the processes that train it together, each with its own shards of the batches.
+
+    >>> batches = striate.Loader(data.train, batch_size=64)
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> recipe = striate.Recipe(epochs=2, precision="float32", loss="cross-entropy")
+    >>> losses = [step.loss for step in Training(network, batches, recipe)]
+    >>> len(losses), losses[-1] < losses[0]
+    (46, True)
     """
 
     def __init__(
@@ -85,7 +98,7 @@ class Training:
         self.optimizer = optimizer_of(recipe, model, world)
         self.loss = loss_of(recipe, None if class_weights is None else class_weights.to(batches.device))
         self._gradients = self._gradients_of(world)
-        self._convolutions = training_convolutions(model, batches.device, recipe.precision)
+        self._convolutions = TrainingConvolutions(model, frozen_norms(model), batches.device, recipe.precision)
         self._modules = list(self.model.modules())
         self.step = 0
         epochs = 0 if recipe.only_fits_head else recipe.epochs
@@ -109,7 +122,8 @@ class Training:
         Raises:
             DivergedError: when the loss is NaN or infinite; the update of that step is not made.
         """
-        on_cpu, modes = self.batches.device.type == "cpu", {}
+        on_cpu = self.batches.device.type == "cpu"
+        modes: dict[bool, list[bool]] = {}
         while self.step < self.steps:
             late = self.plan.done(self.step) > self.recipe.early_dropout
             if modes.get(late) != [module.training for module in self._modules]:
@@ -178,7 +192,11 @@ class Training:
 
 
 def diverged(step: int, learning_rate: float, what: str) -> str:
-    """Error message for a diverged run: where it happened, and what to try."""
+    """Error message for a diverged run: where it happened, and what to try.
+
+    >>> print(diverged(step=120, learning_rate=0.5, what="the loss is NaN")[:51])
+    the loss is NaN at step 120, learning rate 0.5. Try
+    """
     return (
         f"{what} at step {step}, learning rate {learning_rate:.3g}. Try --set learning_rate={learning_rate / 5:.2g}, "
         "a longer warm-up (--set warmup=0.3) or a tighter limit on the gradient (--set clip_norm=1)."

@@ -23,6 +23,10 @@ def map_loss(logits: Tensor, targets: Tensor, penalty: float, reduction: str = "
         targets: int64 (N,), or of mixed images float (N, classes), the share of each class.
         penalty: j, above 0; distances far beyond it are not pushed further.
         reduction: "mean", or "none" for the loss of each image.
+
+    >>> far = torch.tensor([[-1.0, -9.0]])  # minus the distances to two prototypes
+    >>> map_loss(far, torch.tensor([0]), penalty=10.0)
+    tensor(0.0005)
     """
     rubbish = logits.new_full((len(logits), 1), -penalty)
     if targets.ndim == 2:
@@ -63,6 +67,9 @@ def balanced_weights(labels: Tensor, classes: int) -> Tensor:
 
     Returns:
         float32 (classes,).
+
+    >>> balanced_weights(torch.tensor([0, 0, 0, 1]), classes=2)
+    tensor([0.6667, 2.0000])
     """
     counts = labels.bincount(minlength=classes)
     return torch.where(counts > 0, len(labels) / (classes * counts.clamp(min=1)), 0.0).float()

@@ -16,6 +16,10 @@ class Plan:
 
     Args:
         changes: (from this step on, the run has so many steps in all), first the one from step 0.
+
+    >>> plan = Plan.parse("100,50:80")  # of 100 steps, and from step 50 on of 80
+    >>> plan.steps, plan.changed(60, 90).text
+    (80, '100,50:80,60:90')
     """
 
     changes: tuple[tuple[int, int], ...]

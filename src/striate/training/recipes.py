@@ -46,6 +46,9 @@ def modern(model: str, samples: int = 60_000) -> Recipe:
     Args:
         model: the name of the model; any other gets sound general settings.
         samples: how many training images there are. Fewer than 10,000 are passed over more often, in smaller batches.
+
+    >>> modern("lenet5").optimizer, modern("lenet5").epochs, modern("lenet5", samples=1_000).batch_size
+    ('sgd', 20, 32)
     """
     return _suited(_modern(model).replace(calibration=CALIBRATION), samples)
 
@@ -164,6 +167,9 @@ def paper(model: str, samples: int = 60_000) -> Recipe:
 
     Raises:
         ArgumentError: for a model that no paper trained.
+
+    >>> paper("lenet5").epochs, paper("lenet5").schedule, paper("lenet5").learning_rate
+    (20, 'cosine', 0.003)
     """
     if model == "lenet5":
         return _modern(model).replace(name="paper", augment="none")
@@ -191,6 +197,9 @@ def recipe(name: str, model: str, samples: int = 60_000) -> Recipe:
 
     Raises:
         ArgumentError: for an unknown recipe, or one the model does not have.
+
+    >>> recipe("fast", "quicknet_s").optimizer, recipe("paper", "lenet5").epochs
+    ('muon', 20)
     """
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
@@ -216,6 +225,9 @@ def chosen(
 
     Raises:
         ArgumentError: for an unknown recipe or setting, or a value out of range.
+
+    >>> chosen("modern", {"epochs": 3}, model="lenet5").epochs, chosen(None, {}, model="lenet5").name
+    (3, 'modern')
     """
     if isinstance(given, Mapping):
         settings, given = {**given, **settings}, None
@@ -231,7 +243,11 @@ def chosen(
 
 
 def asks_for_length(given: Recipe | str | Mapping[str, Any] | None, settings: Mapping[str, Any]) -> bool:
-    """True if a recipe or settings, as for `chosen`, say how long to train."""
+    """True if a recipe or settings, as for `chosen`, say how long to train.
+
+    >>> asks_for_length(None, {"epochs": 3}), asks_for_length("modern", {"learning_rate": 0.1})
+    (True, False)
+    """
     fields = given.model_fields_set if isinstance(given, Recipe) else given if isinstance(given, Mapping) else ()
     return any({**dict.fromkeys(fields, True), **settings}.get(name) for name in ("epochs", "steps", "budget"))
 
@@ -248,6 +264,11 @@ def settled(
         preprocess: how images become input.
         device: where it is trained, which decides between float32 and bfloat16.
         loss: the loss that the model was published with.
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> device, loss = torch.device("cpu"), "cross-entropy"
+    >>> settled(striate.Recipe(), network, data, run.preprocess, device, loss).loss
+    'cross-entropy'
     """
     if recipe.precision == "auto" and not recipe.only_fits_head:
         one = preprocess.normalize(data.train.images[:1])

@@ -24,6 +24,10 @@ class Recipe(BaseModel):
 
     Raises:
         ArgumentError: for an unknown setting or a value out of range, naming it.
+
+    >>> recipe = striate.Recipe(epochs=3, optimizer="adamw", learning_rate=0.001)
+    >>> recipe.epochs, recipe.batch_size, recipe.replace(epochs=5).epochs
+    (3, 64, 5)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -78,6 +82,11 @@ class Recipe(BaseModel):
     sync: Literal["auto", "exact", "ddp"] = Field(
         "auto", description="exact: equal weights on any number of processes; ddp: faster; auto: ddp on GPUs"
     )
+    shuffle_buffer: int = Field(
+        0, ge=0,
+        description="of tar shards: images that each next one is drawn from, the shards being read one after another; "
+        "0: from all images",
+    )  # fmt: skip
     seed: int = Field(0, ge=0, description="random seed of weights, order, augmentation and dropout")
 
     def __init__(self, **settings: Any):

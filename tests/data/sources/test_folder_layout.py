@@ -15,7 +15,7 @@ UMLAUT = ("u\u0308", "\u00fc")  # ü in two forms that look the same: letter and
 
 def listed(root: Path) -> dict[str, dict[str, list[str]]]:
     return {
-        split: {name: [path.relative_to(root).as_posix() for path in files] for name, files in classes.items()}
+        split: {name: [Path(path).relative_to(root).as_posix() for path in files] for name, files in classes.items()}
         for split, classes in read_layout(root).splits.items()
     }
 

@@ -1,6 +1,8 @@
 """Folders written as shards."""
 
 import errno
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from striate.data import load
+from striate.data.sources import tar_writer
 from striate.data.sources.tar_pack import pack
 from striate.data.sources.tar_samples import NAME
 from striate.errors import ArgumentError, BadFilesError, DataError, StorageError
@@ -229,3 +232,98 @@ def test_progress_counts_up_to_all_images(folder: Folder, tmp_path: Path) -> Non
     told: list[tuple[str, int, int]] = []
     pack(folder(cats=6, dogs=6), tmp_path / "out", shard_size=1, progress=lambda *entry: told.append(entry))
     assert [(done, total) for what, done, total in told if what == "packing"] == [(n, 12) for n in range(1, 13)]
+
+
+def shards_in(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
+
+
+@pytest.fixture
+def by_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few images are packed by processes, too, two of them whatever the machine has."""
+    monkeypatch.setattr(tar_writer, "_FEW", 0)
+    monkeypatch.setattr(tar_writer, "worker_count", lambda shards: min(2, shards))
+
+
+def test_processes_write_the_bytes_that_one_writes(
+    folder: Folder, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    root = folder(cats=25, dogs=18)
+    names = pack(root, tmp_path / "one", shard_size=30_000).shards
+    request.getfixturevalue("by_processes")
+    assert pack(root, tmp_path / "several", shard_size=30_000).shards == names
+    assert shards_in(tmp_path / "several") == shards_in(tmp_path / "one")
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from striate.data.sources import tar_pack, tar_writer
+tar_pack._NOTED = 0.0
+if sys.argv[3] == "processes":
+    tar_writer._FEW, tar_writer.worker_count = 0, lambda shards: min(2, shards)
+def progress(what, done, total):
+    if what == sys.argv[4] and done >= int(sys.argv[5]):
+        os.kill(os.getpid(), 9)
+tar_pack.pack(Path(sys.argv[1]), Path(sys.argv[2]), shard_size=30_000, progress=progress)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "what", "done"), [("one", "packing", 12), ("processes", "packing", 12), ("one", "decoding", 43)]
+)
+def test_what_a_killed_packing_had_done_is_not_done_again(
+    folder: Folder, tmp_path: Path, how: str, what: str, done: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder(cats=25, dogs=18)
+    pack(root, tmp_path / "whole", shard_size=30_000)
+    arguments = [str(root), str(tmp_path / "out"), how, what, str(done)]
+    assert subprocess.run([sys.executable, "-c", KILLED, *arguments]).returncode == -9
+    (left,) = tmp_path.glob(".out.of-*.part")
+    kept = {path.name for path in left.glob("*.tar")}
+    assert bool(kept) == (what == "packing")
+    told: list[tuple[str, int]] = []
+    wrote = []
+    real = tar_writer._write
+    monkeypatch.setattr(tar_writer, "_write", lambda path, *rest: (wrote.append(path.name), real(path, *rest)))
+    pack(root, tmp_path / "out", shard_size=30_000, progress=lambda what, done, total: told.append((what, done)))
+    assert shards_in(tmp_path / "out") == shards_in(tmp_path / "whole")
+    assert not any(each == "decoding" for each, _ in told), "all images had been checked"
+    assert kept.isdisjoint(wrote)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_what_was_left_of_other_images_is_not_used(folder: Folder, paint: Paint, tmp_path: Path) -> None:
+    root = folder(cats=25, dogs=18)
+    arguments = [str(root), str(tmp_path / "out"), "one", "packing", "12"]
+    assert subprocess.run([sys.executable, "-c", KILLED, *arguments]).returncode == -9
+    paint(root / "cats" / "000.png", seed=77)
+    pack(root, tmp_path / "out", shard_size=30_000)
+    assert_same(root, tmp_path / "out")
+    assert not list(tmp_path.glob(".out.*"))
+
+
+@pytest.mark.usefixtures("by_processes")
+@pytest.mark.parametrize("moment", ["decoding", "packing"])
+def test_a_process_that_can_not_read_is_one_line(folder: Folder, tmp_path: Path, moment: str) -> None:
+    root = folder(cats=25, dogs=18)
+
+    def unplug(what: str, done: int, total: int) -> None:
+        if what == moment and (what == "packing" or done == total):
+            for path in root.rglob("*.png"):
+                path.unlink()
+
+    with pytest.raises(BadFilesError, match=r"\d+\.png: can't be read \(No such file or directory\)"):
+        pack(root, tmp_path / "out", shard_size=30_000, progress=unplug)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_two_do_not_pack_into_one_place(folder: Folder, tmp_path: Path) -> None:
+    root = folder(cats=3, dogs=3)
+
+    def again(what: str, done: int, total: int) -> None:
+        with pytest.raises(StorageError, match=r"another process is writing .*out: wait for it"):
+            pack(root, tmp_path / "out")
+
+    pack(root, tmp_path / "out", progress=again)
+    assert_same(root, tmp_path / "out")

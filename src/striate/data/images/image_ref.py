@@ -2,9 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,17 +17,16 @@ _TASK = 32  # images whose headers a thread reads at a time
 Stamp = tuple[str, int, int, int, int | None]
 
 
-@dataclass(frozen=True)
-class ImageRef:
-    """Location of one image that is not decoded yet.
+class ImageRef(NamedTuple):
+    """Location of one image that is not decoded yet; there may be millions of them.
 
     Args:
-        path: the file.
+        path: the file; as text where there are very many, which takes a third of the memory.
         offset, length: the byte range of the image in the file; without a length, the whole file.
         name: the name of the part in the file; empty for a whole file.
     """
 
-    path: Path
+    path: str | Path
     offset: int = 0
     length: int | None = None
     name: str = ""
@@ -39,7 +37,7 @@ class ImageRef:
         return f"{self.path}: {self.name}" if self.name else str(self.path)
 
     @property
-    def source(self) -> Path | bytes:
+    def source(self) -> str | Path | bytes:
         """The argument for `decode` and `probe`: the path, or the content of a part.
 
         Raises:
@@ -53,12 +51,7 @@ class ImageRef:
 
         A file that can't be accessed has minus the system's error number as its size.
         """
-        try:
-            status = self.path.stat()
-            size, changed = status.st_size, status.st_mtime_ns
-        except OSError as error:
-            size, changed = -(error.errno or 1), 0
-        return (os.path.abspath(self.path), size, changed, self.offset, self.length)
+        return (*_file_stamp(self.path), self.offset, self.length)
 
     def read(self) -> bytes:
         """Read the bytes of the image.
@@ -75,6 +68,38 @@ class ImageRef:
         if self.length is not None and len(content) < self.length:
             raise UndecodableError("truncated", self.path)
         return content
+
+
+def stamps_of(image_refs: Sequence[ImageRef]) -> dict[ImageRef, Stamp]:
+    """The stamp of each image; a file that many images lie in is looked at once."""
+    shared = {path: _file_stamp(path) for path in {each.path for each in image_refs if each.length is not None}}
+    plain = _Plain()
+    stamps: dict[ImageRef, Stamp] = {}
+    for each in image_refs:  # of files of their own there may be millions
+        path, offset, length, _ = each
+        stamps[each] = (*(_file_stamp(path, plain) if length is None else shared[path]), offset, length)
+    return stamps
+
+
+class _Plain(dict[str, bool]):
+    """Folders, and whether their names are those that `os.path.abspath` gives: asked once of each."""
+
+    def __missing__(self, folder: str) -> bool:
+        self[folder] = found = folder != "" and os.path.abspath(folder) == folder
+        return found
+
+
+def _file_stamp(path: str | Path, plain: Mapping[str, bool] | None = None) -> tuple[str, int, int]:
+    """A file's absolute path, size and time of change; the path itself where it is absolute, without a copy."""
+    if isinstance(path, str) and plain is not None and plain[path[: path.rfind("/")]]:
+        absolute = path
+    else:
+        absolute = os.path.abspath(path)
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return (absolute, -(error.errno or 1), 0)
+    return (absolute, status.st_size, status.st_mtime_ns)
 
 
 class Header(NamedTuple):

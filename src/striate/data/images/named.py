@@ -60,7 +60,7 @@ def _read(pipe: str) -> PipedImage:
 
 
 def _below(folder: str) -> list[Path]:
-    images = images_below(Path(folder), Counter())
+    images = [Path(image) for image in images_below(Path(folder), Counter())]
     if not images:
         raise ArgumentError(f"{folder} is a folder without images ({', '.join(sorted(SUFFIXES))}).")
     return images
@@ -78,18 +78,26 @@ def is_passed_over(folder: str) -> bool:
     return folder.startswith(".") or folder.lower() in SYSTEM_FOLDERS
 
 
-def images_below(folder: Path, others: Counter[str]) -> list[Path]:
-    """Return the images anywhere below `folder`, sorted by path; other files are counted in `others`."""
-    images = []
-    for path in _walk(folder, others):
-        if path.suffix.lower() in SUFFIXES:
-            images.append(path)
-        else:
-            others[suffix(path)] += 1
-    return sorted(images, key=lambda path: path.parts)
+def images_below(folder: Path, others: Counter[str]) -> list[str]:
+    """Return the images anywhere below `folder`, sorted by path; other files are counted in `others`.
+
+    Paths are text here, as there may be millions of them.
+    """
+    images: list[str] = []
+    places = 0
+    for place, names in _walk(folder, others):
+        start = os.path.join(place, "")
+        found = [start + name for name in names if name[name.rfind(".") :].lower() in SUFFIXES]
+        if len(found) < len(names):
+            others.update(kind for kind in map(suffix, map(Path, names)) if kind not in SUFFIXES)
+        images += found
+        places += bool(found)
+    return sorted(images) if places < 2 else sorted(images, key=lambda path: path.replace(os.sep, "\0"))
 
 
-def _walk(folder: Path, others: Counter[str]) -> Iterator[Path]:
+def _walk(folder: Path, others: Counter[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each folder from `folder` on, and the names of the files in it that are not hidden."""
+
     def refuse(error: OSError) -> None:
         raise error
 
@@ -105,7 +113,7 @@ def _walk(folder: Path, others: Counter[str]) -> Iterator[Path]:
             folders.clear()
             continue
         visited.add(real)
-        yield from (Path(place, name) for name in files if not name.startswith("."))
+        yield place, [name for name in files if not name.startswith(".")]
 
 
 def suffix(path: Path) -> str:

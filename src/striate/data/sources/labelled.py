@@ -105,4 +105,4 @@ def _by_class(samples: Sequence[LabelledImage], labels: Iterable[Label]) -> list
     parts: dict[Label, list[LabelledImage]] = {label: [] for label in labels}
     for sample in samples:
         parts[sample.label].append(sample)
-    return [sorted(part, key=lambda sample: sample.key.split("/")) for part in parts.values()]
+    return [sorted(part, key=lambda sample: sample.key.replace("/", "\0")) for part in parts.values()]  # as folders lie

@@ -26,7 +26,7 @@ EXPECTED = (
 )
 
 
-Files = dict[str, list[Path]]  # class name to its images, both sorted
+Files = dict[str, list[str]]  # class name to its images, both sorted
 
 
 @dataclass(frozen=True)

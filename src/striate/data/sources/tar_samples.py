@@ -149,7 +149,7 @@ def _add(shard: Shard, file: BinaryIO, key: str, parts: Mapping[str, Member]) ->
         except ValueError as error:
             shard.problems[_label(shard, name)] = str(error)
             return
-        image_ref = ImageRef(shard.path, image.offset, image.length, _printable(name))
+        image_ref = ImageRef(shard.path, image.offset, image.length, printable(name))
         shard.samples.append(LabelledImage(image_ref, name if shard.info else f"{shard.path.name}/{name}", label))
         used = (images[0], "cls" if "cls" in parts else "json")
         shard.others.update(f".{kind}" for kind in parts if kind not in used)
@@ -205,9 +205,9 @@ def _content(file: BinaryIO, member: Member) -> bytes:
 
 
 def _label(shard: Shard, name: str) -> str:
-    return ImageRef(shard.path, name=_printable(name)).label
+    return ImageRef(shard.path, name=printable(name)).label
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """Return a name that is safe for terminals: unprintable characters, such as control codes, become escapes."""
     return name if name.isprintable() else ascii(name)[1:-1]

@@ -8,13 +8,15 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-from striate.data.build import Options
+from striate.data.build import Options, without_collection
 from striate.data.dataset import Dataset
 from striate.data.sources.folder import file_notes
 from striate.data.sources.labelled import Label, collect_labelled, named
 from striate.data.sources.layout import SPLITS
+from striate.data.sources.shard_index import indexed
 from striate.data.sources.tar_samples import Shard, read_shard
 from striate.data.splits import share
 from striate.errors import ArgumentError, DataError
@@ -34,7 +36,8 @@ _PARTS = 64  # of the work of finding samples: enough to show progress and to ke
 def load_shards(source: str, options: Options | None = None) -> Dataset:
     """Load the images in the tar shards that `source` names, see `load`.
 
-    To find them, the shards' headers and labels are read, at every start; each image is then read where it lies.
+    To find them, the shards' headers and labels are read once, and kept in the cache; each image is then read where it
+    lies.
 
     Raises:
         ArgumentError: if `source` names no tar files, see `find_shards`.
@@ -42,7 +45,8 @@ def load_shards(source: str, options: Options | None = None) -> Dataset:
         BadFilesError: naming every sample that can't be used, unless `skip_bad`.
     """
     options = options or Options()
-    shards = read_shards(find_shards(source), options.progress)
+    with without_collection():
+        shards = indexed(find_shards(source), options.cache_size, partial(read_shards, progress=options.progress))
     problems = {label: reason for shard in shards for label, reason in shard.problems.items()}
     if not any(shard.samples for shard in shards):
         raise _nothing(source, shards, problems)

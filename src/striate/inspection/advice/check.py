@@ -66,6 +66,10 @@ def advise(
     Raises:
         ArgumentError: for an unknown rule, for a network without convolutions, and as `describe`.
         ShapeError: if the model can't take such images.
+
+    >>> advice = striate.advise("lenet5", rules=["flattened-head"])
+    >>> advice.findings[0].layers, advice.findings[0].saves.parameters
+    (('c5',), 46080)
     """
     chosen = list(RULES) if rules is None else list(rules)
     for rule in chosen:

@@ -108,6 +108,9 @@ class Saving:
     Args:
         parameters: trainable ones.
         multiply_adds: of the layers for which they are known.
+
+    >>> striate.advise("lenet5", rules=["flattened-head"]).findings[0].saves
+    Saving(parameters=46080, multiply_adds=46080)
     """
 
     parameters: int
@@ -127,6 +130,10 @@ class Finding:
         saves: savings of the change, counted on the changed network; `None` where the change is not automatic.
         manual: reason why the change is not automatic; empty where it is.
         surgery: makes the change on a network; `None` where it is not automatic.
+
+    >>> finding = striate.advise("lenet5", rules=["flattened-head"]).findings[0]
+    >>> finding.rule, finding.layers, finding.saves
+    ('flattened-head', ('c5',), Saving(parameters=46080, multiply_adds=46080))
     """
 
     rule: str
@@ -185,6 +192,10 @@ class Advice:
         findings: in the order of the rules.
         passed: rules that found nothing.
         skipped: reasons of the rules that could not check the network, by name.
+
+    >>> advice = striate.advise("lenet5", rules=["flattened-head"])
+    >>> advice.parameters, [finding.rule for finding in advice.findings]
+    (60000, ['flattened-head'])
     """
 
     model: str

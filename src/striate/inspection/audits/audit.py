@@ -48,6 +48,11 @@ def audit(
     Raises:
         ArgumentError: for data of no known kind, or if `most` is below 1.
         DataError: as `load`.
+
+    >>> twice = torch.cat([data.train.images[:9], data.train.images[:1]])
+    >>> labels = torch.cat([data.train.labels[:9], data.train.labels[:1]])
+    >>> len(striate.audit((twice, labels), quick=True).copies)
+    1
     """
     if most < 1:
         raise ArgumentError(f"most={most}: check one image at least.")

@@ -117,6 +117,10 @@ class Audit:
         oddities: outliers, and blurred, nearly empty and small images.
         notes: what was not checked, and why.
         data: the data set.
+
+    >>> found = striate.audit(data, quick=True)
+    >>> found.images, found.classes[:3]
+    (1797, ('0', '1', '2'))
     """
 
     source: str

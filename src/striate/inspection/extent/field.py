@@ -29,6 +29,10 @@ class Field:
             no grid, as those of dense layers, all different ones, lowest first.
         size: height and width of the largest field.
         stride: from one unit to the next, down and to the right; `None` where they lie on no even grid.
+
+    >>> field = receptive_fields(striate.create("lenet5"))["c1"]
+    >>> field.size, field.stride
+    ((5, 5), (1, 1))
     """
 
     image: tuple[int, int]

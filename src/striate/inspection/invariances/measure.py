@@ -64,6 +64,12 @@ def invariance(
         ShapeError: if images, labels or the model's classifier have another shape.
         ArgumentError: if the classifier are not finite.
         DataError: for fewer than two images.
+
+    >>> found = striate.invariance(run, data.test.images[:50], data.test.labels[:50], brief=True)
+    >>> [curve.name for curve in found.curves]
+    ['translation, crop', 'translation, zero', 'translation, circular']
+    >>> found.accuracy > 0.5
+    True
     """
     model = opened(model)
     if isinstance(model, Run):

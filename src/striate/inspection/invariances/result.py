@@ -24,6 +24,10 @@ class Point:
         steady: the same, of those that are classified correctly when unchanged; `None` without labels or if none is.
         accuracy: of the changed images; `None` without labels.
         moved: the total variation distance of the probabilities, half the sum of their differences, mean over images.
+
+    >>> point = striate.invariance(run, data.test.images[:20], brief=True).shift_consistency()
+    >>> point.strength, point.accuracy
+    (1.0, None)
     """
 
     strength: float
@@ -43,6 +47,10 @@ class Curve:
         compared: what is compared with what.
         points: least strength first.
         unchanged: the strength that leaves the image as it is; `None` if there is none.
+
+    >>> curve = striate.invariance(run, data.test.images[:50]).curve("rotation")
+    >>> curve.unit, curve.unchanged, curve.points[0].strength
+    ('degrees, to the left or to the right', 0.0, 5)
     """
 
     name: str
@@ -64,6 +72,10 @@ class Invariance:
         curves: one for each kind of change.
         layers: invariance of each layer, under circular shifts.
         milliseconds: for one image, in batches of 64, on this machine.
+
+    >>> found = striate.invariance(run, data.test.images[:50], brief=True)
+    >>> found.n, found.side, 0 <= found.shift_consistency().consistency <= 1
+    (50, 8, True)
     """
 
     model: str

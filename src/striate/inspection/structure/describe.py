@@ -38,6 +38,11 @@ def describe(model: nn.Module | Run | str | Path, input_shape: tuple[int, int, i
         ArgumentError: if `input_shape` is needed and missing, for TorchScript, for a lazy module that has not seen
             its first batch, and for a run whose model Striate did not make.
         ShapeError: if the model can't take such an image.
+
+    >>> network = nn.Sequential(nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2))
+    >>> table = striate.describe(network, (1, 28, 28))
+    >>> table.parameters, table.rows[-1].size, table.rows[-1].field
+    (156, (12, 12), '6×6')
     """
     module = module_of(opened(model))
     shape = input_shape_of(module, input_shape)

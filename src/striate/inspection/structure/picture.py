@@ -51,6 +51,10 @@ def architecture_svg(model: nn.Module | Run | str | Path, input_shape: tuple[int
 
     Raises:
         ArgumentError, ShapeError: as `describe`.
+
+    >>> drawing = architecture_svg("lenet5")
+    >>> drawing[:4], "conv 5×5" in drawing
+    ('<svg', True)
     """
     module = module_of(opened(model))
     shape = input_shape_of(module, input_shape)

@@ -33,6 +33,10 @@ class LayerRow:
         connections: inputs of all output units, plus their biases; `None` where unknown.
         multiply_adds: for one image; `None` where unknown.
         receptive: the receptive field with its stride, start and centre; `None` where unknown.
+
+    >>> row = striate.describe("lenet5").rows[2]
+    >>> row.layer, row.type, row.channels, row.size, row.parameters
+    ('c1', 'conv', 6, (28, 28), 156)
     """
 
     layer: str
@@ -53,7 +57,14 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class ArchitectureTable:
-    """The architecture of a network as a table, made by `describe`. The first row is the input."""
+    """The architecture of a network as a table, made by `describe`. The first row is the input.
+
+    >>> table = striate.describe("lenet5")
+    >>> table.parameters, table.connections
+    (60000, 340908)
+    >>> table.rows[2].layer, table.rows[2].channels, table.rows[2].size
+    ('c1', 6, (28, 28))
+    """
 
     name: str
     input_shape: tuple[int, int, int]

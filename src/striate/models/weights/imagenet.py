@@ -22,7 +22,11 @@ def synsets() -> tuple[Synset, ...]:
 
 @cache
 def class_names() -> tuple[str, ...]:
-    """The first word of each class; with the id where two classes share it, as in "crane (n02012849)"."""
+    """The first word of each class; with the id where two classes share it, as in "crane (n02012849)".
+
+    >>> len(class_names()), class_names()[207]
+    (1000, 'golden retriever')
+    """
     uses = Counter(each.words[0].casefold() for each in synsets())
     return tuple(
         each.words[0] if uses[each.words[0].casefold()] == 1 else f"{each.words[0]} ({each.wnid})" for each in synsets()
@@ -38,6 +42,9 @@ def position(name: str) -> int | None:
 
     Returns:
         The position among the 1,000 outputs, or `None`.
+
+    >>> position("golden retriever"), position("n02099601"), position("unicorn")
+    (207, 207, None)
     """
     plain = _plain(name)
     is_id = plain[:1] == "n" and plain[1:9].isdigit()

@@ -13,10 +13,23 @@ from striate.preprocess import Preprocess
 from striate.resizing import Interpolation
 from striate.types import Progress
 
-Normalization = tuple[tuple[float, ...], tuple[float, ...]]  #: Mean and standard deviation, one value a channel
+#: Mean and standard deviation, one value a channel
+#:
+#: >>> mean, std = rows("resnet18")[0].normalization
+#: >>> mean
+#: (0.485, 0.456, 0.406)
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 
-BACKBONE = "efficientnet_lite0"  #: For photographs, unless another is asked for: a small package brings its weights
-NAME = "imagenet"  #: What `weights=` calls the published weights of a model
+#: For photographs, unless another is asked for: a small package brings its weights
+#:
+#: >>> create(BACKBONE, classes=2, channels=3, image_size=224).architecture.name
+#: 'efficientnet_lite0'
+BACKBONE = "efficientnet_lite0"
+#: What `weights=` calls the published weights of a model
+#:
+#: >>> create("efficientnet_lite0", weights=PRETRAINED).architecture.classes
+#: 1000
+NAME = "imagenet"
 # The normalisation torchvision's models were trained with, and the one its GoogLeNet converts it to.
 IMAGENET: Normalization = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF: Normalization = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -42,6 +55,10 @@ class Pretrained:
         interpolation: how images are resized.
         normalization: mean and standard deviation of the images.
         licence: of the weights.
+
+    >>> published = rows("resnet18")[0]
+    >>> published.file, published.top1, published.size
+    ('resnet18-f37072fd.pth', 69.758, 224)
     """
 
     model: str
@@ -139,6 +156,10 @@ def feature_input(trained: Preprocess) -> Preprocess:
 
     Args:
         trained: how images became its input; returned as it is unless it cuts the shorter side.
+
+    >>> trained = rows("efficientnet_lite0")[0].preprocess
+    >>> trained.height, feature_input(trained).height
+    (224, 288)
     """
     if trained.crop == 1:
         return trained
@@ -147,7 +168,11 @@ def feature_input(trained: Preprocess) -> Preprocess:
 
 
 def rows(model: str) -> list[Pretrained]:
-    """The known files of an architecture, the preferred one first; none for most."""
+    """The known files of an architecture, the preferred one first; none for most.
+
+    >>> [row.top1 for row in rows("resnet50")], rows("lenet5")
+    ([76.13, 80.858], [])
+    """
     return [row for row in TABLE if row.model == model]
 
 
@@ -162,6 +187,10 @@ def on_this_machine(model: str) -> tuple[Pretrained, Path] | None:
 
     Raises:
         CheckpointError: if the file is not what was published.
+
+    >>> published, path = on_this_machine("efficientnet_lite0")
+    >>> path.is_file()
+    True
     """
     for row in rows(model):
         for path, digest in _places(row):
@@ -183,6 +212,10 @@ def located(model: str, progress: Progress | None = None) -> tuple[Pretrained, P
 
     Raises:
         CheckpointError: if there are none, a file is not what was published, or the download fails.
+
+    >>> published, path = located("efficientnet_lite0")
+    >>> published.top1, path.is_file()
+    (75.1, True)
     """
     known = rows(model)
     if not known:

@@ -1,0 +1,344 @@
+"""The time a step takes on many processes: a model, fitted to what this machine does, and checked against the rest.
+
+    python -m benchmarks.step_time [--only fit,check,table] [--rounds 3] [--out step-time.json]
+    python -m benchmarks.step_time --only table --rate 400 --latency 2e-5 --bandwidth 1e10 --decode 150 --cores 12
+
+A step is its computation, the sum of the gradients, and what is left of reading its images:
+
+    computation   shards · begin + samples · sample          of one process; `begin` is once a step, too
+    sum           2 (n − 1) latency + 2 (n − 1) / n · bytes / bandwidth
+    input         samples / (cores · decode)                 in the background, so only what is longer than the rest
+
+On one machine all processes share its memory, so that the bandwidth is what they have together: the sum takes
+2 (n − 1) · bytes / bandwidth. `exact` computes several shards and then sums; `fast` computes one, and hides what it can
+of the sum behind it.
+
+The contract: the coefficients are fitted to some measurements, the errors are of others. One thread a process, gloo
+over the loopback interface. The measurements are kept in the file of --out. docs/scale.md tells what came of it.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.scale import Measured
+from benchmarks.tables import table
+
+MODEL, SIDE = "resnet18:stem=small", 32
+SIZES = (2**16, 2**20, 2**23, 2**24)  # bytes
+WORLDS = (1, 8, 64, 256, 1024)
+RESNET50 = 4 * 25_557_032  # bytes of its gradients
+# What is trained: processes, batch, shards, how they are divided.
+Way = tuple[int, int, int, str]
+FITTED_WAYS: tuple[Way, ...] = ((1, 16, 1, "exact"), (1, 64, 1, "exact"), (1, 64, 4, "exact"))
+HELD_OUT_WAYS: tuple[Way, ...] = (
+    (1, 32, 1, "exact"), (1, 32, 2, "exact"), (1, 96, 4, "exact"), (2, 64, 2, "exact"), (2, 64, 4, "exact"),
+    (2, 96, 4, "exact"), (2, 64, 2, "ddp"), (2, 96, 2, "ddp"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """What a step's time follows from.
+
+    Args:
+        latency: seconds of one message.
+        bandwidth: bytes a second, of each process's link, or of all together if they share it.
+        begin: seconds that a shard takes by itself, however small.
+        sample: seconds of one sample.
+        step: seconds of a step besides, such as the optimiser's.
+        decode: images a second that a core decodes; 0 if there is nothing to decode.
+        cores: of each process, that decode.
+        shared: whether the processes share the bandwidth.
+        hidden: the share of the computation behind which `fast` can hide the sum: 2/3, the backward pass, where
+            another device than the one that computes sends.
+    """
+
+    latency: float
+    bandwidth: float
+    begin: float = 0.0
+    sample: float = 0.0
+    step: float = 0.0
+    decode: float = 0.0
+    cores: int = 1
+    shared: bool = False
+    hidden: float = 0.0
+
+
+def sum_time(known: Coefficients, processes: int, size: float) -> float:
+    """Seconds in which all processes get the sum of as many vectors of `size` bytes."""
+    n = processes
+    return 2 * (n - 1) * (known.latency + size / known.bandwidth / (1 if known.shared else n))
+
+
+def step_time(known: Coefficients, processes: int, samples: float, shards: int, size: float, sync: str) -> float:
+    """Seconds of a step.
+
+    Args:
+        known: the coefficients.
+        processes: how many there are.
+        samples: of each process.
+        shards: that each process computes one after another.
+        size: bytes of the gradients.
+        sync: "exact" or "ddp".
+    """
+    computed = known.step + shards * known.begin + samples * known.sample
+    summed = sum_time(known, processes, size)
+    if sync == "ddp":
+        summed = max(summed - known.hidden * samples * known.sample, 2 * (processes - 1) * known.latency)
+    read = samples / (known.decode * known.cores) if known.decode else 0.0
+    return max(computed + summed, read)
+
+
+def fitted_sums(times: dict[tuple[int, int], float]) -> Coefficients:
+    """Latency and shared bandwidth that fit times by (processes, bytes) best, each by its relative error."""
+    rows = np.array([[2 * (n - 1), 2 * (n - 1) * size] for n, size in times])
+    seconds = np.array(list(times.values()))
+    (latency, per_byte), *_ = np.linalg.lstsq(rows / seconds[:, None], np.ones(len(seconds)), rcond=None)
+    return Coefficients(float(max(latency, 0.0)), float(1 / per_byte), shared=True)
+
+
+def fitted_steps(known: Coefficients, times: dict[Way, float]) -> Coefficients:
+    """The coefficients with those of the computation, from steps on one process."""
+    rows = np.array([[1.0, shards, batch] for _, batch, shards, _ in times])
+    (step, begin, sample), *_ = np.linalg.lstsq(rows, np.array(list(times.values())), rcond=None)
+    return replace(known, step=float(step), begin=float(begin), sample=float(sample))
+
+
+# ---------------------------------------------------------------- measuring
+
+
+def sums_here(rounds: int) -> None:
+    """Time sums of several sizes in this process and the others, by torch's all-reduce and by Striate's exact one."""
+    import torch
+    import torch.distributed as dist
+
+    from striate.processes import joined
+
+    with joined() as world:
+        found = {}
+        for size in SIZES:
+            values = torch.ones(size // 4)
+
+            def exact(values: torch.Tensor = values) -> None:
+                world.summed(world.size, lambda part: values)
+
+            def fast(values: torch.Tensor = values) -> None:
+                dist.all_reduce(values, group=world.links.group)
+
+            for name, act in (("exact", exact), ("ddp", fast)):
+                act()
+                seconds = []
+                for _ in range(rounds):
+                    dist.barrier(group=world.links.group)
+                    began = time.perf_counter()
+                    act()
+                    seconds.append(world.greatest(time.perf_counter() - began))
+                found[f"{name} {size}"] = statistics.median(seconds)
+        if world.is_first:
+            print(json.dumps(found))
+
+
+def steps_here(model: str, side: int, batch: int, shards: int, sync: str, steps: int) -> None:
+    """Time steps of a training in this process and the others: the median."""
+    import tempfile
+
+    import striate
+    from striate.data import Dataset
+    from striate.processes import joined
+    from striate.training import Recipe, Step
+
+    draw = np.random.default_rng(0)
+    images, labels = draw.integers(0, 256, (512, side, side, 3), dtype=np.uint8), np.arange(512) % 10
+    data = Dataset.from_arrays(images, labels, test=(images[:2], labels[:2]), source="noise")
+    recipe = Recipe(
+        batch_size=batch,
+        steps=str(steps),
+        shards=shards,
+        sync=sync,
+        augment="none",
+        calibration=0.0,
+        precision="float32",
+        optimizer="sgd",
+    )
+    seconds: list[float] = []
+
+    def watch(event: Any) -> None:
+        if isinstance(event, Step):
+            seconds.append(event.seconds)
+
+    with tempfile.TemporaryDirectory() as place, joined() as world:
+        striate.train(model, data, recipe, out=Path(place) / "run", threads=1, observer=watch)
+        if world.is_first:
+            print(json.dumps(statistics.median(seconds[3:])))
+
+
+def measured(processes: int, *arguments: object, copies: int = 1) -> Any:
+    """What this program prints in so many processes; the mean of as many copies at once."""
+    start = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+    command = [sys.executable, *start, "-m", "benchmarks.step_time", *map(str, arguments)]
+    variables = {**os.environ, "OMP_NUM_THREADS": "1"}
+    running = [subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True) for _ in range(copies)]
+    said = [json.loads(process.communicate()[0].splitlines()[-1]) for process in running]
+    return statistics.mean(said) if copies > 1 else said[0]
+
+
+def sums_of(kept: Measured, processes: int, rounds: int) -> dict[str, float]:
+    """Seconds of sums, by kind and size."""
+    found: dict[str, float] = kept.once(f"sums, {processes} processes", lambda: measured(processes, "--sums", rounds))
+    return found
+
+
+def step_of(kept: Measured, way: Way, rounds: int) -> float:
+    """Seconds of a step, the median of some trainings; one process has a second one beside it, on the other core."""
+    processes, batch, shards, sync = way
+    arguments = ["--train", batch, shards, sync]
+
+    def act() -> float:
+        times = [measured(processes, *arguments, copies=1 if processes > 1 else 2) for _ in range(rounds)]
+        return statistics.median(times)
+
+    found: float = kept.once(f"step, {processes} processes, batch {batch}, {shards} shards, {sync}", act)
+    return found
+
+
+def compared(kept: Measured, rounds: int) -> tuple[dict[str, Coefficients], list[list[str]]]:
+    """The coefficients, and a row for each measurement that they were not fitted to."""
+    rows, known = [], {}
+    for sync in ("exact", "ddp"):
+        fitted = {(n, size): sums_of(kept, n, 15)[f"{sync} {size}"] for n in (2, 4) for size in (SIZES[0], SIZES[2])}
+        known[sync] = fitted_sums(fitted)
+        for n, size in ((2, SIZES[1]), (2, SIZES[3]), (3, SIZES[2]), (3, SIZES[3]), (4, SIZES[1]), (4, SIZES[3])):
+            seconds = sums_of(kept, n, 15)[f"{sync} {size}"]
+            rows.append(
+                compared_row(
+                    f"{sync} sum of {size / 2**20:g} MiB, {n} processes", sum_time(known[sync], n, size), seconds
+                )
+            )
+    steps = {way: step_of(kept, way, rounds) for way in FITTED_WAYS}
+    known = {sync: fitted_steps(each, steps) for sync, each in known.items()}
+    size = 4 * 11_173_962
+    for way in HELD_OUT_WAYS:
+        processes, batch, shards, sync = way
+        expected = step_time(known[sync], processes, batch / processes, shards // processes, size, sync)
+        name = f"{sync} step, {processes} processes, batch {batch}, {shards} shards"
+        rows.append(compared_row(name, expected, step_of(kept, way, rounds)))
+    return known, rows
+
+
+def compared_row(name: str, expected: float, seconds: float) -> list[str]:
+    """A row of what was expected and what was measured."""
+    return [name, f"{expected * 1e3:.2f} ms", f"{seconds * 1e3:.2f} ms", f"{expected / seconds - 1:+.1%}"]
+
+
+def extrapolated(known: Coefficients, samples: int, shards: int, size: float) -> list[list[str]]:
+    """A row for each number of processes: seconds and images a second, exact and fast."""
+    rows = []
+    for n in WORLDS:
+        row = [f"{n:,}"]
+        for sync in ("exact", "ddp"):
+            seconds = step_time(known, n, samples, shards if sync == "exact" else 1, size, sync)
+            alone = step_time(known, 1, samples, 1, size, "ddp")
+            row += [f"{seconds:.3g} s", f"{n * samples / seconds:,.0f}", f"{alone / seconds:.0%}"]
+        rows.append(row)
+    return rows
+
+
+def decoded_here(workers: int, half: int) -> None:
+    """Decode half of the photographs of ImageNet's sample to 224×224, and print images a second."""
+    from striate.data.images.decoder_pool import Decoders
+    from striate.data.images.image_ref import ImageRef
+    from striate.preprocess import Preprocess
+
+    photographs = sorted(Path(os.environ["STRIATE_DATA"], "imagenet-sample").glob("*.JPEG"))[half::2]
+    decoders = Decoders(Preprocess.resizing((224, 224), 3, "crop"), workers, processes=False)
+    rates = []
+    for _ in range(5):
+        image_refs = [ImageRef(each) for each in photographs * 4]
+        began = time.perf_counter()
+        for _ in decoders.stream(image_refs):
+            pass
+        rates.append(len(image_refs) / (time.perf_counter() - began))
+    decoders.close()
+    print(json.dumps(statistics.median(rates)))
+
+
+def resnet50(kept: Measured, known: Coefficients) -> Coefficients:
+    """The coefficients of ResNet-50 on photographs, on a core of this machine."""
+
+    def step(batch: int) -> float:
+        arguments = ["--train", batch, 1, "exact", "--model", "resnet50", "--side", 224, "--steps", 7]
+        found: float = kept.once(f"resnet50, batch {batch}", lambda: measured(1, *arguments, copies=2))
+        return found
+
+    sample = (step(8) - step(4)) / 4
+    decode = kept.once("decoding, one core", lambda: measured(1, "--decode-here", 1, 0))
+    return replace(known, sample=sample, begin=0.0, step=step(4) - 4 * sample, decode=decode)
+
+
+def main() -> None:
+    """Measure what was asked for, and print the tables."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--only", default="fit,resnet50,table")
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--out", type=Path, default=Path("step-time.json"))
+    for name, usual, meaning in (
+        ("rate", 400.0, "images a second of a device"),
+        ("latency", 2e-5, "seconds of a message"),
+        ("bandwidth", 1.25e9, "bytes a second of a process's link"),
+        ("decode", 0.0, "images a second that a core decodes; 0: no limit"),
+        ("hidden", 2 / 3, "share of the computation that can hide the sum"),
+    ):
+        options.add_argument(f"--{name}", type=float, default=usual, help=meaning)
+    for name, usual in (("cores", 1), ("samples", 32), ("shards", 1), ("steps", 8), ("side", SIDE)):
+        options.add_argument(f"--{name}", type=int, default=usual)
+    options.add_argument("--model", default=MODEL)
+    options.add_argument("--sums", type=int, help=argparse.SUPPRESS)
+    options.add_argument("--train", nargs=3, help=argparse.SUPPRESS)
+    options.add_argument("--decode-here", nargs=2, type=int, help=argparse.SUPPRESS)
+    given = options.parse_args()
+    if given.sums:
+        sums_here(given.sums)
+    elif given.train:
+        steps_here(given.model, given.side, int(given.train[0]), int(given.train[1]), given.train[2], given.steps)
+    elif given.decode_here:
+        decoded_here(*given.decode_here)
+    else:
+        print("\n".join(tables(given)))
+
+
+def tables(given: argparse.Namespace) -> Iterator[str]:
+    """The tables that were asked for."""
+    kept, only = Measured(given.out), given.only.split(",")
+    if "fit" in only:
+        known, rows = compared(kept, given.rounds)
+        one = kept.once("decoding, one core", lambda: measured(1, "--decode-here", 1, 0))
+        two = kept.once("decoding other images, two cores", lambda: measured(1, "--decode-here", 2, 1))
+        rows.append(compared_row("decoding an image, 2 cores", 1 / (2 * one), 1 / two))
+        for sync, each in known.items():
+            yield f"{sync}: {each}"
+        yield table("Measurements that nothing was fitted to", ("what", "expected", "measured", "error"), rows)
+        if "resnet50" in only:
+            yield f"resnet50: {resnet50(kept, known['ddp'])}"
+    if "table" in only:
+        assumed = Coefficients(
+            given.latency, given.bandwidth, sample=1 / given.rate, decode=given.decode, cores=given.cores,
+            hidden=given.hidden,
+        )  # fmt: skip
+        header = ("processes", "exact", "images/s", "efficiency", "fast", "images/s", "efficiency")
+        yield f"assumed: {assumed}, {given.samples} samples and {given.shards} shards a process"
+        yield table("ResNet-50", header, extrapolated(assumed, given.samples, given.shards, RESNET50))
+
+
+if __name__ == "__main__":
+    main()
