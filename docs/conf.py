@@ -19,7 +19,13 @@ project_copyright = "the Striate authors; Apache License 2.0"
 
 extensions = [
     *("sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.intersphinx", "myst_nb"),
-    *("docs.building.api", "docs.building.commands", "docs.building.docstrings", "docs.building.links"),
+    *(
+        "docs.building.accessible",
+        "docs.building.api",
+        "docs.building.commands",
+        "docs.building.docstrings",
+        "docs.building.links",
+    ),
 ]
 exclude_patterns = ["building", "reliability/**"]
 nitpicky = True
@@ -58,6 +64,7 @@ html_static_path = ["building/static"]
 EXTRA.mkdir(parents=True, exist_ok=True)
 html_extra_path = ["lenet5.html", str(EXTRA)]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {"navigation_with_keys": True}

@@ -69,12 +69,13 @@ def slider(frames: Mapping[str, Mapping[str, Tensor]], label: str, width: int = 
 
 
 def architecture(model: str | nn.Module) -> HTML:
-    """Show the drawing of a network's architecture."""
-    source = svg_uri(architecture_svg(model))
+    """Show the drawing of a network's architecture, to be scrolled sideways where it would be too small to read."""
+    drawing = architecture_svg(model)
     name = model if isinstance(model, str) else model.architecture.text
-    return HTML(
-        f'<img class="architecture" src="{source}" alt="The layers of {escape(name)} and how they are connected">'
-    )
+    width = float(drawing.partition(' width="')[2].partition('"')[0])
+    style = f"width: 100%; min-width: min({width:g}px, 45rem); max-width: {width:g}px"
+    description = f"The layers of {escape(name)} and how they are connected"
+    return HTML(f'<div class="architecture"><img src="{svg_uri(drawing)}" style="{style}" alt="{description}"></div>')
 
 
 def _figures(captions: list[str], sources: list[str], width: int) -> str:
