@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.machine import ReferenceRate
 from benchmarks.tables import number, table
+from striate.files import read_json
 from striate.hardware import cores
 
 LOOP = (sys.executable, "-c", "while True: pass")
@@ -53,8 +54,8 @@ def quota(share: float) -> Iterator[Path | None]:
         GROUP.rmdir()
 
 
-def trained(arguments: list[str], group: Path | None = None, nice: int = 0) -> float:
-    """Seconds of `striate train` on digits, from the start of its process to its end."""
+def trained(arguments: list[str], group: Path | None = None, nice: int = 0) -> tuple[float, int]:
+    """Seconds of `striate train` on digits, from the start of its process to its end, and its number of threads."""
 
     def place() -> None:
         os.nice(nice)
@@ -65,7 +66,8 @@ def trained(arguments: list[str], group: Path | None = None, nice: int = 0) -> f
         command = [sys.executable, "-m", "striate", "train", "--out", f"{folder}/run", *arguments]
         began = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True, preexec_fn=place)
-        return time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        return seconds, read_json(Path(folder) / "run" / "run.json")["environment"]["threads"]
 
 
 def fair(threads: int, loops: int, available: int) -> float:
@@ -73,10 +75,10 @@ def fair(threads: int, loops: int, available: int) -> float:
     return max(1.0, (threads + loops) / available)
 
 
-def note(name: str, seconds: float) -> float:
-    """Tell of a measurement at once, as the table comes last; return its seconds."""
-    print(f"{name}: {seconds:.2f} s", file=sys.stderr, flush=True)
-    return seconds
+def note(name: str, measured: tuple[float, int]) -> tuple[float, int]:
+    """Tell of a measurement at once, as the table comes last; return it."""
+    print(f"{name}: {measured[0]:.2f} s", file=sys.stderr, flush=True)
+    return measured
 
 
 def main() -> None:
@@ -92,31 +94,33 @@ def main() -> None:
     arguments = []
     for name, value in (("--threads", chosen.threads), ("--epochs", chosen.epochs)):
         arguments += [] if value is None else [name, str(value)]
-    threads, rate = chosen.threads or cores(), ReferenceRate(2048, 5)
+    rate = ReferenceRate(2048, 5)
     cases = {f"{loops} busy loops": int(loops) for loops in chosen.loops.split(",")}
     polite, halved = "1 busy loop, at nice 10", "a control group with half of the cores"
-    seconds: dict[str, list[float]] = {}
+    found: dict[str, list[tuple[float, int]]] = {}
     rates = []
     for _ in range(chosen.repeats):
         rates.append(rate())
         for name, loops in cases.items():
             with busy(loops):
-                seconds.setdefault(name, []).append(note(name, trained(arguments)))
+                found.setdefault(name, []).append(note(name, trained(arguments)))
         with busy(1):
-            seconds.setdefault(polite, []).append(note(polite, trained(arguments, nice=10)))
+            found.setdefault(polite, []).append(note(polite, trained(arguments, nice=10)))
         with ExitStack() as stack:
             group = stack.enter_context(quota(cores() / 2))
             if group is not None:
-                seconds.setdefault(halved, []).append(note(halved, trained(arguments, group)))
-    alone = statistics.median(seconds[next(iter(cases))])
+                found.setdefault(halved, []).append(note(halved, trained(arguments, group)))
+    seconds = {name: statistics.median(each for each, _ in times) for name, times in found.items()}
+    (_, threads), *_ = found[next(iter(cases))]
+    alone = seconds[next(iter(cases))]
     rows = []
     for name, each in seconds.items():
-        times = statistics.median(each) / alone
+        times = each / alone
         share = fair(threads, cases[name], cores()) if name in cases else None
-        rows.append([name, number(statistics.median(each)), f"{times:.2f}",
+        rows.append([name, number(each), f"{times:.2f}",
                      *(["", ""] if share is None else [f"{share:.2f}", f"{times / share:.2f}"])])  # fmt: skip
     header = ["beside", "seconds", "× alone", "fair share", "× fair share"]
-    print(table(f"`striate train` on digits, {cores()} cores", header, rows))
+    print(table(f"`striate train` on digits, {threads} threads on {cores()} cores", header, rows))
     print(f"Medians of {chosen.repeats}; reference matmul rate {number(statistics.median(rates))} GFLOP/s.")
 
 

@@ -165,6 +165,13 @@ def test_a_program_says_what_the_model_says(name, python):
     assert python == []
 
 
+def test_in_a_program_filters_that_cover_the_image_are_a_matrix_product():
+    predictor = Predictor(create("lenet5_modern"), DIGITS)
+    predictor.prepare(pixels(2))
+    (program,) = predictor._programs.values()
+    assert str(program.graph).count("aten::linear(") == 3  # C5, F6 and the output
+
+
 def test_a_predictor_leaves_its_model_alone_and_keeps_the_weights_it_began_with(python):
     model, images = lively(Busy()).train(), pixels(2)
     model.norm2.eval()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from striate.acceleration.convolutions import SmallConvolutions, WinogradConvolutions
+from striate.acceleration.convolutions import SmallConvolutions, WholeImageProducts, WinogradConvolutions
 from striate.acceleration.precision import autocast, usual
 from striate.acceleration.sharding import BatchFunction, shared
 from striate.augmentation import views
@@ -245,7 +245,7 @@ def _averaged(seen: list[tuple[float, Tensor]]) -> Tensor:
 
 def _fast_program(written: nn.Module, pixels: Tensor) -> BatchFunction | None:
     """A traced program whose convolutions are those that are fast for their shapes."""
-    return _program(written, pixels, WinogradConvolutions(), SmallConvolutions())
+    return _program(written, pixels, WinogradConvolutions(), SmallConvolutions(), WholeImageProducts())
 
 
 def _program(written: nn.Module, pixels: Tensor, *convolutions: AbstractContextManager[object]) -> BatchFunction | None:
