@@ -230,7 +230,8 @@ def overload(requests: Requests, given: argparse.Namespace) -> str:
     return (
         f"bears {before * requests.images:.0f} images/s; sent {sent * requests.images / seen.seconds:.0f}: "
         f"{dict(seen.statuses)}, without Retry-After {seen.without_retry}, lost {seen.lost}; accepted answered in "
-        f"{times[len(times) // 2]:.2f} s, at most {times[-1]:.2f} s; memory {memory[0]:.0f} MiB, at most "
+        f"{times[len(times) // 2]:.2f} s, 99.9 % within {times[len(times) * 999 // 1000]:.2f} s, at most "
+        f"{times[-1]:.2f} s; memory {memory[0]:.0f} MiB, at most "
         f"{max(memory):.0f}; afterwards {after * requests.images:.0f} images/s; exit {end}"
     )
 

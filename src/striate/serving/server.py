@@ -10,7 +10,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -104,7 +104,9 @@ class Server(uvicorn.Server):
         self, config: uvicorn.Config, service: Service, listener: socket.socket, log: Log, linger: float = LINGER
     ):
         super().__init__(config)
-        self._service, self._listener, self._log, self._linger = service, listener, log, linger
+        self._service, self._log, self._linger = service, log, linger
+        self._listener = listener.dup()  # stays open when uvicorn closes its own, until all connections are accepted
+        self._listener.setblocking(False)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -131,26 +133,30 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, and answer what was accepted."""
-        with self._listener.dup() as listener:
+        with self._listener:
             for server in self.servers:
                 server.close()
-            await self._accept_rest(listener)
+            await self._accept_waiting()
         await asyncio.sleep(self._linger / 2)  # what the last connections sent is read before idle ones are closed
         await super().shutdown(sockets)
 
-    async def _accept_rest(self, listener: socket.socket) -> None:
-        """Accept the connections that wait in the kernel's queue: it would reset them when the socket is closed."""
-        loop, factory = asyncio.get_running_loop(), self.config.http_protocol_class
-        listener.setblocking(False)
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:  # there are no more
-                return
-            await loop.connect_accepted_socket(
-                lambda: factory(config=self.config, server_state=self.server_state, app_state=self.lifespan.state),  # type: ignore[call-arg]
-                connection,
-            )
+    async def on_tick(self, counter: int) -> bool:
+        """Accept all new connections ten times a second: the loop accepts one a turn, and under load turns are long."""
+        await self._accept_waiting()
+        return await super().on_tick(counter)
+
+    async def _accept_waiting(self) -> None:
+        """Accept the connections in the system's queue, which would be reset if the socket were closed."""
+        loop, kind = asyncio.get_running_loop(), self.config.http_protocol_class
+        connections = []
+        with suppress(OSError):  # there are no more
+            while True:
+                connections.append(self._listener.accept()[0])
+
+        def protocol() -> asyncio.Protocol:
+            return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore[call-arg]
+
+        await asyncio.gather(*(loop.connect_accepted_socket(protocol, each) for each in connections))
 
 
 def run(
