@@ -60,7 +60,7 @@ def test_a_report_has_all_its_parts_and_loads_nothing(page: Page) -> None:
     ]  # fmt: skip
     assert {"script", "link"}.isdisjoint(page.tags)
     assert page.links
-    assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
+    assert all(link.startswith(("data:image/png;base64,", "data:image/svg+xml;base64,", "#")) for link in page.links)
     assert re.findall(r"url\((?!#)|@import", page.html) == []
     assert "default-src 'none'" in page.html
 

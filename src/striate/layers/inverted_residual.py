@@ -26,6 +26,7 @@ def conv_norm(
     (N, inputs, H, W) -> (N, outputs, ceil(H / stride), ceil(W / stride)): `kernel_size` is odd, and half of it is
     padded on each side.
 
+    >>> import torch
     >>> conv_norm(3, 16, kernel_size=3, stride=2)(torch.zeros(1, 3, 9, 9)).shape
     torch.Size([1, 16, 5, 5])
     """
