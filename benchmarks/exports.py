@@ -2,7 +2,8 @@
 
     python -m benchmarks.exports models [NAME...]        every model and option: classes and logits of file and model
     python -m benchmarks.exports trained [NAME...]       a trained model of each family, on digits and on photographs
-    python -m benchmarks.exports files RUN...            float32 and int8 files of trained runs: accuracy, size, time
+    python -m benchmarks.exports files RUN... [--input tensor]
+                                                         float32 and int8 files of trained runs: accuracy, size, time
     python -m benchmarks.exports engines [NAME...]       speed of PyTorch, ONNX Runtime, OpenVINO and auto
 
 Models have fresh weights, disturbed so that their logits tell something. They are asked about crops of the two
@@ -30,7 +31,7 @@ import striate
 from striate import seeding
 from striate.errors import ArgumentError
 from striate.inference.engines import ENGINES, Engine, TorchEngine, engine_of
-from striate.inference.exported_file import FORMAT, Card, ExportedFile
+from striate.inference.exported_file import FORMAT, Card, ExportedFile, Input
 from striate.inference.fastest import MANY, fastest
 from striate.inference.onnx_graph import exported
 from striate.models import evaluating, facts, names
@@ -149,7 +150,7 @@ def trained(chosen: list[str]) -> None:
             )
 
 
-def files(runs: list[str]) -> None:
+def files(runs: list[str], kind: Input) -> None:
     """Print what the files of trained runs cost."""
     print(
         "| run | file | accuracy | of the run | same class | difference / largest | MB | one, ms | 64, images/s |\n"
@@ -160,7 +161,8 @@ def files(runs: list[str]) -> None:
         for run in runs:
             for to, suffix in (("onnx", ".onnx"), ("openvino", ".xml")):
                 for int8 in (False, True):
-                    made = striate.export(run, to, int8=int8, out=Path(folder) / f"file{suffix}", max_loss=100)
+                    out = Path(folder) / f"file{suffix}"
+                    made = striate.export(run, to, input=kind, int8=int8, out=out, max_loss=100)
                     gap = made.max_difference / made.largest_logit
                     print(
                         f"| {Path(run).name} | {to}, {made.precision} | {made.accuracy:.2%} | "
@@ -208,11 +210,12 @@ def main() -> None:
     parser.add_argument("table", choices=("models", "trained", "files", "engines"))
     parser.add_argument("names", nargs="*", metavar="NAME|RUN")
     parser.add_argument("--seconds", type=float, default=4.0, help="for each engine and batch")
+    parser.add_argument("--input", choices=("image", "tensor"), default="image", help="of the files of trained runs")
     given = parser.parse_args()
     tables: dict[str, Callable[[], None]] = {
         "models": lambda: models(given.names),
         "trained": lambda: trained(given.names),
-        "files": lambda: files(given.names),
+        "files": lambda: files(given.names, given.input),
         "engines": lambda: engines(given.names, given.seconds),
     }
     tables[given.table]()
