@@ -26,6 +26,7 @@ from benchmarks.transfer import Photographs
 from striate import augmentation
 from striate.acceleration.precision import usual
 from striate.data.loader import Loader
+from striate.preprocess import Preprocess
 from striate.training import Recipe, Training
 from striate.types import Precision
 
@@ -41,7 +42,7 @@ def ours(name: str, folder: str, epochs: int, precision: Precision | None) -> fl
         began = time.perf_counter()
         data = striate.load(folder, image_size=224, channels=3, fit="crop")
         policy = augmentation.parse(AUGMENT)
-        batches = Loader(data.train, data.preprocess, BATCH, augment=policy)
+        batches = Loader(data.train, Preprocess.resizing((224, 224), 3), BATCH, augment=policy)
         model = striate.create(name, len(data.classes), 3, 224, 0)
         chosen = precision or usual(model, torch.zeros(1, 3, 224, 224), BATCH, torch.device("cpu"))
         recipe = Recipe(precision=chosen, epochs=epochs, batch_size=BATCH, augment=AUGMENT, optimizer="sgd")
