@@ -21,7 +21,8 @@ from torch import Tensor
 
 from benchmarks.tables import number, table
 from striate.acceleration import depthwise
-from striate.acceleration.convolutions import backward, feature_maps_pay, filters_pay
+from striate.acceleration.convolutions import feature_maps_pay, filters_pay
+from striate.acceleration.replacing import pytorch_gradients
 from striate.acceleration.winograd import convolution, filter_gradient, transformed
 from striate.hardware import cores, keep_memory
 
@@ -69,11 +70,11 @@ def row(batch: int, inputs: int, outputs: int, side: int) -> list[str]:
         lambda: convolution(x, transformed(weight), None),
     )
     input_gradient = share(
-        lambda: backward(gradient, x, weight, (True, False, False))[0],
+        lambda: pytorch_gradients(gradient, x, weight, (1, 1), (1, 1), (True, False))[0],
         lambda: convolution(gradient, transformed(weight.flip(2, 3).transpose(0, 1)), None),
     )
     filter_share = share(
-        lambda: backward(gradient, x, weight, (False, True, False))[1],
+        lambda: pytorch_gradients(gradient, x, weight, (1, 1), (1, 1), (False, True))[1],
         lambda: filter_gradient(x, gradient),
     )
     used = filters_pay(x, weight) and feature_maps_pay(x, weight)
@@ -88,16 +89,14 @@ def depthwise_row(dtype: torch.dtype, channels: int, side: int, window: int, str
     steps, border = (stride, stride), (window // 2, window // 2)
     gradient = torch.randn_like(torch.conv2d(x, weight, None, steps, border, groups=channels))
 
-    def own(wanted: tuple[bool, bool, bool]) -> Computed:
-        return lambda: depthwise.own(gradient, x, weight, steps, border, wanted)[0]
+    def own(wanted: tuple[bool, bool]) -> Computed:
+        return lambda: pytorch_gradients(gradient, x, weight, steps, border, wanted)[0]
 
     cells = ["–", "–"]
     if depthwise.input_pays(dtype, steps):
-        cells[0] = _both(own((True, False, False)), lambda: depthwise.input_gradient(gradient, x, weight, border))
+        cells[0] = _both(own((True, False)), lambda: depthwise.input_gradient(gradient, x, weight, border))
     if depthwise.filters_pay(weight, dtype, steps):
-        cells[1] = _both(
-            own((False, True, False)), lambda: depthwise.filter_gradient(gradient, x, weight, steps, border)
-        )
+        cells[1] = _both(own((False, True)), lambda: depthwise.filter_gradient(gradient, x, weight, steps, border))
     name = str(dtype).partition(".")[2]
     return [str(channels), f"{side}×{side}", f"{window}×{window}", str(stride), name, *cells]
 

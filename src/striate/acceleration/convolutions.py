@@ -3,9 +3,9 @@
 Wide layers use fewer multiplications for their 3×3 convolutions, see winograd.py. Which convolutions those are depends
 on their shapes and on the processor, and not on a measurement, so that a run gives the same weights again.
 The bounds are where it overtakes oneDNN on two cores, see docs/benchmarks/convolutions.md; with AVX-512 oneDNN gains
-more than the transforms do. A convolution whose filters cover all of their image is a matrix product: LeNet-5's C5,
-forward and backward, takes 146 µs and not 389 in batches of 32 (two cores with AVX-512). Depthwise ones have faster
-gradients, see depthwise.py, and frozen normalisations become part of the convolution before them, see folding.py.
+more than the transforms do. A convolution whose filters cover all of their image is a
+matrix product, as is LeNet-5's C5. Depthwise ones have faster gradients, see depthwise.py, and frozen normalisations
+become part of the convolution before them, see folding.py.
 
 Prediction hands small convolutions to PyTorch's own kernel, because calling oneDNN costs more than the work: at the
 sizes of LeNet-5 a call of oneDNN takes 65 to 85 µs, one of PyTorch's own kernel 15 to 20 (one core with AVX2).
@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.overrides import TorchFunctionMode
 
 from striate.acceleration.depthwise import DepthwiseGradients, is_depthwise
 from striate.acceleration.folding import FoldedNorms
+from striate.acceleration.replacing import ReplacedConvolutions, pair, pytorch_gradients
 from striate.acceleration.winograd import SIDE, convolution, filter_gradient, fits, taken, tiles_of, transformed
 
 
@@ -77,16 +77,6 @@ class TrainingConvolutions:
             context.__exit__(*exception)
 
 
-class WholeImageProducts(TorchFunctionMode):
-    """Context in which F.conv2d of filters as large as their images, as in LeNet-5's C5, is a matrix product."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call `func`, or its replacement."""
-        kwargs = kwargs or {}
-        found = _whole_image(*args, **kwargs) if func is F.conv2d else None
-        return func(*args, **kwargs) if found is None else found
-
-
 def _whole_image(
     input: Tensor,
     weight: Tensor,
@@ -106,30 +96,40 @@ def _whole_image(
     return flat[:, :, None, None]
 
 
-class WinogradGradients(WholeImageProducts):
-    """Context in which F.conv2d of wide 3×3 filters, float32 on the CPU, takes fewer multiplications, too."""
+class WholeImageProducts(ReplacedConvolutions):
+    """Context in which F.conv2d of filters as large as their images, as in LeNet-5's C5, is a matrix product."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call `func`, or its replacement."""
-        kwargs = kwargs or {}
-        if func is F.conv2d and not torch.is_autocast_enabled("cpu") and fits(*args, **kwargs):
-            images, weight, bias = taken(*args, **kwargs)
-            if filters_pay(images, weight):
-                return _convolution(images, weight, bias)
-        return super().__torch_function__(func, types, args, kwargs)
+    replacement = staticmethod(_whole_image)
 
 
-class WinogradConvolutions(TorchFunctionMode):
+def _with_winograd_gradients(*args: Any, **kwargs: Any) -> Tensor | None:
+    if not torch.is_autocast_enabled("cpu") and fits(*args, **kwargs):
+        images, weight, bias = taken(*args, **kwargs)
+        if filters_pay(images, weight):
+            return _convolution(images, weight, bias)
+    return _whole_image(*args, **kwargs)
+
+
+class WinogradGradients(ReplacedConvolutions):
+    """Context in which F.conv2d of wide 3×3 filters, float32 on the CPU, takes fewer multiplications.
+
+    Filters as large as their images are matrix products in it, too.
+    """
+
+    replacement = staticmethod(_with_winograd_gradients)
+
+
+def _by_winograd(*args: Any, **kwargs: Any) -> Tensor | None:
+    if not fits(*args, **kwargs):
+        return None
+    images, weight, bias = taken(*args, **kwargs)
+    return convolution(images, transformed(weight), bias) if feature_maps_pay(images, weight) else None
+
+
+class WinogradConvolutions(ReplacedConvolutions):
     """Context in which F.conv2d of very wide 3×3 filters takes fewer multiplications, without gradients."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call `func`, or its replacement."""
-        kwargs = kwargs or {}
-        if func is not F.conv2d or not fits(*args, **kwargs):
-            return func(*args, **kwargs)
-        images, weight, bias = taken(*args, **kwargs)
-        pays = feature_maps_pay(images, weight)
-        return convolution(images, transformed(weight), bias) if pays else func(*args, **kwargs)
+    replacement = staticmethod(_by_winograd)
 
 
 class _Convolution(torch.autograd.Function):
@@ -162,16 +162,7 @@ def _input_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
     """The gradient of the input: a convolution of the output's gradient with the filters turned by 180°."""
     if feature_maps_pay(x, weight):
         return convolution(gradient, transformed(weight.flip(2, 3).transpose(0, 1)), None)
-    return backward(gradient, x, weight, (True, False, False))[0]
-
-
-def backward(gradient: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool, bool]) -> tuple[Tensor, ...]:
-    """PyTorch's own gradients of a convolution with padding 1: of the input, the filters and the bias, if wanted."""
-    once, none = (1, 1), (0, 0)
-    found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
-        gradient, x, weight, None, once, once, once, False, none, 1, wanted
-    )
-    return found
+    return pytorch_gradients(gradient, x, weight, (1, 1), (1, 1), (True, False))[0]
 
 
 def _wide(weight: Tensor, channels: int) -> bool:
@@ -188,16 +179,6 @@ def feature_maps_pay(x: Tensor, weight: Tensor) -> bool:
     return _wide(weight, MANY_CHANNELS) and tiles_of(x) >= MANY_TILES and min(x.shape[2:]) >= SIDE
 
 
-class SmallConvolutions(TorchFunctionMode):
-    """Context in which F.conv2d uses PyTorch's own kernel for small ones: float32 on the CPU, dense, undilated."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call `func`, or its replacement."""
-        kwargs = kwargs or {}
-        given = _own(*args, **kwargs) if func is F.conv2d else None
-        return func(*args, **kwargs) if given is None else given
-
-
 def _own(
     input: Tensor,
     weight: Tensor,
@@ -208,29 +189,29 @@ def _own(
     groups: int = 1,
 ) -> Tensor | None:
     """The convolution by PyTorch's own kernel, or `None` if it is not one for it."""
-    dense = groups == 1 and _pair(dilation) == (1, 1)
+    dense = groups == 1 and pair(dilation) == (1, 1)
     if _kernel is None or not dense or input.ndim != 4 or input.device.type != "cpu" or input.dtype != torch.float32:
         return None
-    kernel, stride = _pair(weight.shape[2:]), _pair(stride)
+    kernel, stride = pair(weight.shape[2:]), pair(stride)
     if padding == "same":
         if stride != (1, 1) or not all(side % 2 for side in kernel):
             return None  # a mistake, or one row or column more behind than in front
         padding = tuple(side // 2 for side in kernel)
-    padding = (0, 0) if padding == "valid" else _pair(padding)
+    padding = (0, 0) if padding == "valid" else pair(padding)
     places = int(input.shape[0])
-    for image, side, step, border in zip(_pair(input.shape[2:]), kernel, stride, padding, strict=True):
+    for image, side, step, border in zip(pair(input.shape[2:]), kernel, stride, padding, strict=True):
         places *= (image + 2 * border - side) // step + 1
     if places * int(weight.numel()) > SMALL_WORK or places * int(weight.shape[0]) > SMALL_OUTPUT:
         return None
     return _kernel(_row_major(input), _row_major(weight), kernel, bias, stride, padding)
 
 
+class SmallConvolutions(ReplacedConvolutions):
+    """Context in which F.conv2d uses PyTorch's own kernel for small ones: float32 on the CPU, dense, undilated."""
+
+    replacement = staticmethod(_own)
+
+
 def _row_major(x: Tensor) -> Tensor:
     """Return the tensor with contiguous strides, also for single channels: the kernel is slow with channels last."""
     return x.contiguous().view(x.shape)
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    """Height and width as numbers: under a trace sizes are tensors."""
-    height, width = (value, value) if isinstance(value, int) else value if len(value) == 2 else value * 2
-    return int(height), int(width)

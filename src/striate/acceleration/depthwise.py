@@ -13,25 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.overrides import TorchFunctionMode
 
-Steps = tuple[int, int]  # down and to the right
+from striate.acceleration.replacing import Pair, ReplacedConvolutions, pair, pytorch_gradients
+
 COLUMNS = 3  # of a filter: oneDNN's gradient of wider ones is slow
 
 
 def is_depthwise(module: nn.Module) -> bool:
     """Tell whether the module is a convolution that looks at each channel by itself."""
     return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
-
-
-class DepthwiseGradients(TorchFunctionMode):
-    """Context in which F.conv2d of depthwise filters, on the CPU, has faster gradients; autocast is respected."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call `func`, or its replacement."""
-        kwargs = kwargs or {}
-        found = _with_fast_gradients(*args, **kwargs) if func is F.conv2d else None
-        return func(*args, **kwargs) if found is None else found
 
 
 def _with_fast_gradients(
@@ -45,22 +35,28 @@ def _with_fast_gradients(
 ) -> Tensor | None:
     """The convolution, or `None` where PyTorch's own gradients are as fast, or it is no depthwise one."""
     depthwise = input.ndim == 4 and 1 < groups == weight.shape[0] == input.shape[1]
-    if not depthwise or isinstance(padding, str) or _pair(dilation) != (1, 1) or input.device.type != "cpu":
+    if not depthwise or isinstance(padding, str) or pair(dilation) != (1, 1) or input.device.type != "cpu":
         return None
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
-    steps, border = _pair(stride), _pair(padding)
+    steps, border = pair(stride), pair(padding)
     if not (filters_pay(weight, dtype, steps) or input_pays(dtype, steps)):
         return None
     images, filters = (each.to(dtype).contiguous(memory_format=torch.channels_last) for each in (input, weight))
     return _convolution(images, filters, None if bias is None else bias.to(dtype), steps, border)
 
 
-def filters_pay(weight: Tensor, dtype: torch.dtype, steps: Steps) -> bool:
+class DepthwiseGradients(ReplacedConvolutions):
+    """Context in which F.conv2d of depthwise filters, on the CPU, has faster gradients; autocast is respected."""
+
+    replacement = staticmethod(_with_fast_gradients)
+
+
+def filters_pay(weight: Tensor, dtype: torch.dtype, steps: Pair) -> bool:
     """Tell whether `filter_gradient` is the faster one."""
     return weight.shape[3] > COLUMNS and (dtype == torch.bfloat16 or steps == (1, 1))
 
 
-def input_pays(dtype: torch.dtype, steps: Steps) -> bool:
+def input_pays(dtype: torch.dtype, steps: Pair) -> bool:
     """Tell whether `input_gradient` is the faster one."""
     return dtype == torch.bfloat16 and steps == (2, 2)
 
@@ -69,7 +65,7 @@ class _Convolution(torch.autograd.Function):
     """A depthwise `F.conv2d` of channels-last images."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, steps: Steps, border: Steps) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, steps: Pair, border: Pair) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.steps, ctx.border = steps, border
         return torch.conv2d(x, weight, bias, steps, border, groups=len(weight))
@@ -81,8 +77,8 @@ class _Convolution(torch.autograd.Function):
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         of_x, of_weight, of_bias = ctx.needs_input_grad[:3]
         faster_x, faster_weight = input_pays(x.dtype, steps), filters_pay(weight, x.dtype, steps)
-        wanted = (of_x and not faster_x, of_weight and not faster_weight, False)
-        found = own(gradient, x, weight, steps, border, wanted) if any(wanted) else (None, None)
+        wanted = (of_x and not faster_x, of_weight and not faster_weight)
+        found = pytorch_gradients(gradient, x, weight, steps, border, wanted) if any(wanted) else (None, None)
         return (
             input_gradient(gradient, x, weight, border) if of_x and faster_x else found[0],
             filter_gradient(gradient, x, weight, steps, border) if of_weight and faster_weight else found[1],
@@ -92,10 +88,10 @@ class _Convolution(torch.autograd.Function):
         )
 
 
-_convolution: Callable[[Tensor, Tensor, Tensor | None, Steps, Steps], Tensor] = _Convolution.apply
+_convolution: Callable[[Tensor, Tensor, Tensor | None, Pair, Pair], Tensor] = _Convolution.apply
 
 
-def filter_gradient(gradient: Tensor, x: Tensor, weight: Tensor, steps: Steps, border: Steps) -> Tensor:
+def filter_gradient(gradient: Tensor, x: Tensor, weight: Tensor, steps: Pair, border: Pair) -> Tensor:
     """The gradient of depthwise filters, a few of their columns at a time.
 
     Args:
@@ -117,11 +113,11 @@ def filter_gradient(gradient: Tensor, x: Tensor, weight: Tensor, steps: Steps, b
         some = weight[..., start : start + COLUMNS]
         seen = padded[:, :, :down, start : start + across + some.shape[3]]
         seen = seen.contiguous(memory_format=torch.channels_last)
-        found.append(own(gradient, seen, some, steps, (0, 0), (False, True, False))[1])
+        found.append(pytorch_gradients(gradient, seen, some, steps, (0, 0), (False, True))[1])
     return torch.cat(found, 3)
 
 
-def input_gradient(gradient: Tensor, x: Tensor, weight: Tensor, border: Steps) -> Tensor:
+def input_gradient(gradient: Tensor, x: Tensor, weight: Tensor, border: Pair) -> Tensor:
     """The gradient of the input of a depthwise convolution with stride 2.
 
     The arguments are those of `filter_gradient`. Place p + 2u of the input is seen by row i of the filter for output
@@ -146,23 +142,3 @@ def input_gradient(gradient: Tensor, x: Tensor, weight: Tensor, border: Steps) -
                 around += [before, part.shape[2 + axis] + last - gradient.shape[2 + axis]]
             part.copy_(F.conv2d(F.pad(gradient, around), filters.contiguous(), groups=len(weight)))
     return found
-
-
-def own(
-    gradient: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    steps: Steps,
-    border: Steps,
-    wanted: tuple[bool, bool, bool],
-) -> tuple[Tensor, ...]:
-    """PyTorch's own gradients: of the input, the filters and the bias, if wanted."""
-    found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
-        gradient, x, weight, None, steps, border, (1, 1), False, (0, 0), len(weight), wanted
-    )
-    return found
-
-
-def _pair(value: Any) -> Steps:
-    height, width = (value, value) if isinstance(value, int) else value if len(value) == 2 else value * 2
-    return int(height), int(width)

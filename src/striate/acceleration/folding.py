@@ -5,6 +5,7 @@ bias, it takes no pass over the feature maps, forward or backward; gradients rea
 the product. Only convolutions whose output nothing else uses take part, as `torch.fx` finds them.
 """
 
+from collections import Counter
 from typing import Any
 
 from torch import Tensor, fx, nn
@@ -57,13 +58,14 @@ def pairs(model: nn.Module, frozen: list[nn.Module]) -> list[tuple[nn.Conv2d, _B
         return []
     modules, chosen = dict(model.named_modules()), set(map(id, frozen))
     called = [node for node in nodes if node.op == "call_module"]
+    uses = Counter(str(node.target) for node in called)
     found = []
     for node in called:
         norm, before = modules[str(node.target)], node.args[0] if node.args else None
-        if id(norm) not in chosen or not isinstance(before, fx.Node) or before not in called or len(before.users) > 1:
+        if id(norm) not in chosen or not isinstance(before, fx.Node) or len(before.users) > 1:
             continue
-        conv = modules[str(before.target)]
-        once = sum(other.target in (node.target, before.target) for other in called) == 2
+        conv = modules.get(str(before.target)) if before.op == "call_module" else None
+        once = uses[str(node.target)] == uses[str(before.target)] == 1
         if isinstance(conv, nn.Conv2d) and isinstance(norm, _BatchNorm) and once and not _hooked(conv, norm):
             found.append((conv, norm))
     return found

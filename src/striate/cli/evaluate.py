@@ -95,7 +95,7 @@ def _limit_threads(network: "Trained | ExportedFile", images: list[str], device:
     from striate.acceleration.threads import thread_limit
     from striate.hardware import has_thread_number, pick
 
-    if not has_thread_number() and all(Path(name).is_file() for name in images):
+    if not has_thread_number():
         one = torch.zeros(1, *network.input_shape)
         limit = thread_limit(network.module, one, len(images), pick(device))
         torch.set_num_threads(min(limit, torch.get_num_threads()))

@@ -231,7 +231,7 @@ def _read_split(
 
 
 def _places(image_refs: Sequence[ImageRef]) -> torch.Tensor | None:
-    """Where images lie in files with many, see `Split`; `None` for files of their own."""
+    """The `places` of a `Split`: file and offset of each image; `None` for images in files of their own."""
     if not image_refs or any(image_ref.length is None for image_ref in image_refs):
         return None
     numbers = {path: number for number, path in enumerate(dict.fromkeys(each.path for each in image_refs))}

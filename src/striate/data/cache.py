@@ -142,7 +142,7 @@ def key_of(kind: str, stamps: Sequence[Stamp], preprocess: Preprocess | None = N
 
 
 def _as_json(stamp: Stamp) -> str:
-    """What `json.dumps` gives for a stamp, four times as fast: there may be millions of them."""
+    """A stamp as JSON, byte for byte as `json.dumps` writes it, but faster: there may be millions of them."""
     path, size, changed, offset, length = stamp
     return f"[{encode_basestring_ascii(path)}, {size}, {changed}, {offset}, {'null' if length is None else length}]"
 

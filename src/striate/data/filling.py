@@ -68,7 +68,7 @@ class Filling:
 
     @property
     def images_done(self) -> int:
-        """How many images are in the file."""
+        """The number of images that are in the file."""
         return sum(len(block) for number, block in enumerate(self.blocks) if self.is_done(number))
 
     @property

@@ -82,7 +82,7 @@ class Links:
         return found
 
     def _asked(self, ask: Callable[[], Answer], otherwise: Answer) -> Answer:
-        """What the store answers, or `otherwise` if the first process is gone, or its machine can't be reached.
+        """The store's answer, or `otherwise` if the first process is gone, or its machine can't be reached.
 
         Then PyTorch's client would wait until the system gives the connection up, after a quarter of an hour.
         """

@@ -102,7 +102,7 @@ def train(
 
 @dataclass(frozen=True)
 class _Asked:
-    """What the caller of `train` has asked for.
+    """The choices that the caller of `train` made, and Striate therefore must not make.
 
     Args:
         length: whether a number of epochs, steps or seconds.

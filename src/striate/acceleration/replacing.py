@@ -1,0 +1,45 @@
+"""Contexts in which F.conv2d is computed in another way where that is faster, and PyTorch's own gradients of it."""
+
+from typing import Any, ClassVar, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+Pair = tuple[int, int]  # height and width, or down and to the right
+
+
+class Replacement(Protocol):
+    """A function with the arguments of F.conv2d that gives its result, or `None` where it is not for them."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor | None: ...
+
+
+class ReplacedConvolutions(TorchFunctionMode):
+    """Context in which F.conv2d is the class's `replacement` where that gives a result."""
+
+    replacement: ClassVar[Replacement]
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call `func`, or its replacement."""
+        kwargs = kwargs or {}
+        found = type(self).replacement(*args, **kwargs) if func is F.conv2d else None
+        return func(*args, **kwargs) if found is None else found
+
+
+def pytorch_gradients(
+    gradient: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, wanted: tuple[bool, bool]
+) -> tuple[Tensor, ...]:
+    """PyTorch's own gradients of an undilated convolution: of the input and of the filters, if wanted."""
+    groups = x.shape[1] // weight.shape[1]
+    found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
+        gradient, x, weight, None, stride, padding, (1, 1), False, (0, 0), groups, (*wanted, False)
+    )
+    return found
+
+
+def pair(value: Any) -> Pair:
+    """Height and width as numbers: under a trace sizes are tensors."""
+    height, width = (value, value) if isinstance(value, int) else value if len(value) == 2 else value * 2
+    return int(height), int(width)
