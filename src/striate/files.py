@@ -79,7 +79,8 @@ def new_folder(path: Path, continues: str = "") -> Iterator[Path]:
         if lock is not None:
             release_lock(lock)
         for file in temporary.iterdir():
-            _flush(file)
+            with contextlib.suppress(FileNotFoundError):  # renamed by what a killed process had started
+                _flush(file)
         _flush_folder(temporary)
         if path.is_dir():
             path.rmdir()
