@@ -39,6 +39,7 @@ def joined() -> Iterator[World]:
     if not started():
         yield ALONE
         return
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what went wrong is told in one line, without its stack
     import torch
     import torch.distributed as dist
 
