@@ -1,7 +1,9 @@
 """OpenVINO's own format: an .xml file that describes the network, and a .bin file beside it with the weights."""
 
+import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from striate.errors import ExportError
 from striate.files import read_regular, sha256
@@ -23,15 +25,22 @@ def converted(content: bytes, card: Card) -> tuple[bytes, bytes]:
         ExportError: if OpenVINO can't read it.
     """
     openvino = imported_openvino("exporting to OpenVINO")
+    from openvino._offline_transformations import apply_moc_transformations  # what `openvino.convert_model` applies
+
     with tempfile.TemporaryDirectory(prefix="striate-") as folder:
         path = Path(folder) / "model.xml"
         weights_path = path.with_suffix(".bin")
         try:
-            core = openvino.Core()
-            openvino.save_model(core.read_model(content), path, compress_to_fp16=False)
-            model = core.read_model(read_regular(path), read_regular(weights_path))
+            model = openvino.Core().read_model(content)
+            apply_moc_transformations(model, False)  # computes what is constant, and keeps 8-bit weights as they are
             for number, operation in enumerate(model.get_ordered_ops()):  # else numbered through the whole process
                 operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
+                notes = operation.get_rt_info()
+                for note in [key for key in notes if key.startswith("fused_names")]:  # numbered like names
+                    del notes[note]
+                if not _is_named(operation):
+                    for output in operation.outputs():
+                        output.get_tensor().set_names(set())
             openvino.serialize(model, path, weights_path)
             weights = read_regular(weights_path)
             own = card.model_copy(update={"weights": sha256(weights), "checksum": UNSEALED})
@@ -39,4 +48,11 @@ def converted(content: bytes, card: Card) -> tuple[bytes, bytes]:
             openvino.serialize(model, path, weights_path)
         except RuntimeError as error:
             raise ExportError(f"OpenVINO can't read {card.model}: {str(error).strip().splitlines()[-1]}") from error
-        return sealed(read_regular(path)), weights
+        return sealed(re.sub(rb">\s+<", b"><", read_regular(path))), weights  # a seventh of the text is indentation
+
+
+def _is_named(operation: Any) -> bool:
+    """Tell whether users ask for its values by name: an input, or what gives an output."""
+    targets = [target for output in operation.outputs() for target in output.get_target_inputs()]
+    ends = [operation.get_type_name(), *(target.get_node().get_type_name() for target in targets)]
+    return "Parameter" in ends or "Result" in ends
