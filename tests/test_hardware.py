@@ -85,6 +85,15 @@ def test_threads_are_no_more_than_cores_unless_someone_said_so(monkeypatch: pyte
     assert thread_count(64) == 64
 
 
+@pytest.mark.parametrize("own", [{"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "5"}, {}])
+def test_waiting_threads_give_their_core_away_unless_someone_said_how(
+    own: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", own.copy())
+    hardware.wait_briefly()
+    assert os.environ == (own or {"GOMP_SPINCOUNT": hardware._SPINS})
+
+
 def test_this_machine_has_a_core() -> None:
     assert 1 <= cores() <= 8
 

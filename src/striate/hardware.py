@@ -27,6 +27,7 @@ _MOST = 32  # more processes than this wait for the disk and for the consumer of
 
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # of mallopt(3)
 _KEPT = 2**30  # bytes
+_SPINS = "10000"  # alone as fast as 300,000; 1,000 cost small networks a tenth (see benchmarks/neighbours.py)
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -68,6 +69,17 @@ def thread_count(chosen: int) -> int:
 def has_thread_number() -> bool:
     """Tell whether OMP_NUM_THREADS names a number of threads, which then stays as it is."""
     return os.environ.get("OMP_NUM_THREADS", "").isdigit()
+
+
+def wait_briefly() -> None:
+    """Let PyTorch's threads that wait for each other give their cores away after a fraction of a millisecond.
+
+    By itself GNU's OpenMP, which PyTorch has on Linux, looks for the others 300,000 times before it sleeps: beside
+    another program, which may have the core that the other thread needs, most of the time goes there. It reads its
+    settings as it is loaded, so that this comes before PyTorch is imported; the user's own settings stay.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
 
 
 def processor() -> str:

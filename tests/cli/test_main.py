@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from striate import __version__
+from striate.hardware import _SPINS
 
 
 def test_help_lists_every_command(striate):
@@ -72,6 +73,15 @@ def test_a_notebooks_choice_of_pictures_is_not_ours(striate, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "module://a_notebook.backend")
     assert striate("--version").code == 0
     assert os.environ["MPLBACKEND"] == "agg"
+
+
+def test_how_threads_wait_is_set_before_pytorch_reads_it():
+    program = "import os, sys; from striate.cli.main import _prepare_process; _prepare_process()"
+    program += "; print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
+    own = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {name: value for name, value in os.environ.items() if name not in own}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == [_SPINS, "False"], done.stderr
 
 
 def test_a_mistyped_model_is_told_with_the_names_there_are(striate):

@@ -22,6 +22,7 @@ from striate.cli.serve import serve
 from striate.cli.show import depthwise, pooling
 from striate.cli.train import train
 from striate.errors import ArgumentError, LostProcessError, StriateError
+from striate.hardware import wait_briefly
 from striate.processes import joined, started
 from striate.version import __version__
 
@@ -121,6 +122,7 @@ def main() -> None:
 
 def _prepare_process() -> None:
     """Make the process independent of what it was started from: a notebook, a service, a closed terminal."""
+    wait_briefly()
     os.environ["MPLBACKEND"] = "agg"  # pictures go to files; a notebook names a backend whose package may not be here
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor <= 2:  # or a file that is opened later becomes standard error, and gets what libraries print
