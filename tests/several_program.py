@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 from small_run import Dropping, Normalized, dataset, recipe, split
 
 from striate import seeding
-from striate.cli import launch
+from striate.cli import launch, main
 from striate.data.lazy import LazyImages
 from striate.errors import DataError
 from striate.inference import logits_of, score_of
@@ -110,6 +111,12 @@ def measure(**_: Any) -> dict[str, Any]:
         "score": score,
         "bytes": [hashlib.sha256(each.numpy().tobytes()).hexdigest() for each in (logits, seen, one)],
     }
+
+
+def command(arguments: list[str]) -> None:
+    """A command of the command line; what it prints is not looked at."""
+    with redirect_stdout(None):
+        main.app(arguments, standalone_mode=False)
 
 
 # ---------------------------------------------------------------- how it is called

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from several import Several
 
 ONE = ("--epochs", 1, "--seeds", 1, "--device", "cpu")
 
@@ -137,3 +138,38 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_ends_it(striate, tmp_path: Path, 
     assert answer.code == 0
     assert "continuing at step" in answer.err
     assert answer.out.startswith("digits, test: 359 images")
+
+
+@pytest.mark.slow
+def test_several_processes_train_and_measure_as_one_does(striate, several: Several, tmp_path: Path):
+    asked = ["compare", "mlp", "lenet5_modern", "--epochs", "1", "--seeds", "1", "--device", "cpu"]
+    two, one = ([*asked, "--out", str(tmp_path / name)] for name in ("two", "one"))
+    several.values(2, "command", arguments=two)
+    several.values(1, "command", arguments=[*one, "--set", "shards=4"])
+    runs = sorted(file.relative_to(tmp_path / "two") for file in (tmp_path / "two").rglob("model.safetensors"))
+    assert len(runs) == 2
+    assert all((tmp_path / "two" / run).read_bytes() == (tmp_path / "one" / run).read_bytes() for run in runs)
+    kept = [json.loads((tmp_path / name / "comparison.json").read_text()) for name in ("two", "one")]
+    assert kept[0]["request"] == kept[1]["request"]
+    for each in kept:
+        for model in each["result"]["models"]:
+            model.update(train_seconds=0, images_per_second=0, curve=[])
+    assert kept[0]["result"] == kept[1]["result"]
+    again = several.call(2, "command", arguments=two)
+    assert [each.get("error") for each in again] == [None, None]
+    assert_one_line(striate(*two), 2, "was begun with shards=4, not without shards")
+
+
+@pytest.mark.slow
+def test_of_several_processes_a_run_that_diverges_fails_alone(several: Several, tmp_path: Path):
+    wild = ("--set", "learning_rate=1e30", "--set", "clip_norm=0", "--set", "warmup=0", "--set", "optimizer=sgd")
+    asked = ["compare", "mlp", *map(str, ONE), "--seeds", "2", *wild, "--out", str(tmp_path / "out")]
+    for each in several.call(2, "command", arguments=asked):
+        assert each["error"].startswith("RunError: no model could be trained: mlp, seed 0: ")
+        assert ", seed 1: " in each["error"]
+
+
+def test_several_processes_that_do_not_divide_the_batches_are_refused_before_they_start(striate, tmp_path: Path):
+    answer = striate("compare", "mlp", *ONE, "--processes", 3, "--out", tmp_path / "out")
+    assert_one_line(answer, 2, "3 processes do not divide 4 shards")
+    assert not (tmp_path / "out").exists()

@@ -86,6 +86,9 @@ def test_a_restart_goes_on_with_the_run_that_was_begun(ours: Path, monkeypatch: 
     run.mkdir()
     (run / "run.json").write_text("{}")
     assert launch.to_continue(None) == run
+    launch.begun(run / "mlp" / "seed-0")
+    assert launch.to_continue(None) == run, "a run of a series is not what was begun"
+    assert launch.to_continue(None, "comparison.json") is None
     monkeypatch.delenv(launch.FOLDER)
     assert launch.to_continue(run) == run
     with pytest.raises(ArgumentError, match="without --out the run that they had begun can't be found"):

@@ -9,19 +9,36 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from striate.cli import launch
 from striate.cli.console import say, show, show_json
-from striate.cli.options import Augment, CacheSize, Device, Fit, ImageSize, Json, MaxPixels, Settings, SkipBad, Source
+from striate.cli.options import (
+    Augment,
+    CacheSize,
+    Device,
+    Fit,
+    ImageSize,
+    Json,
+    MaxPixels,
+    Processes,
+    Settings,
+    SkipBad,
+    Source,
+)
 from striate.cli.train import given
 from striate.errors import ArgumentError, InterruptedRunError, RunError, StorageError, StriateError
+from striate.processes import World, world
 from striate.units import seconds
 
 if TYPE_CHECKING:
+    import torch
+
     from striate.comparison import Comparison
     from striate.comparison.series import Job
     from striate.data import Dataset
     from striate.preprocess import Fit as FitName
     from striate.runs import Run
     from striate.runs.events import Observer
+    from striate.training import Recipe
 
 
 def compare(
@@ -41,21 +58,26 @@ def compare(
     max_pixels: MaxPixels = None,
     out: Annotated[Path | None, typer.Option(help="The folder, new or to continue; under runs/ if not given.")] = None,
     device: Device = "auto",
+    processes: Processes = None,
     json: Json = False,
 ) -> None:
     """Train several models alike, measure them on the same images, and test their differences.
 
-    Stopped, it continues when called again with the same --out; models and seeds may be added there later.
+    Stopped, it continues when called again with the same --out; models and seeds may be added there later. Several
+    processes train each model together, in --set shards=4 if not given, and one process continues with the same.
     """
-    from striate.comparison.series import Series, claimed, data_fingerprint, misfits, record, train_all
+    from striate.comparison.series import FILE, Series, claimed, data_fingerprint, misfits, record, train_all
     from striate.hardware import pick
     from striate.models import facts
 
     sizes = {model: facts(model).image_size if image_size is None else image_size for model in models}
     changes = given({**_length(epochs, budget, settings or []), "augment": augment}, settings or [])
     about = {"source": data, "image_size": image_size, "fit": fit, "skip_bad": skip_bad}
-    Series(tuple(models), seeds, changes, about)  # a mistake here shows before the data is read
-    pick(device)
+    recipe = Series(tuple(models), seeds, changes, about).recipe(0)  # a mistake here shows before the data is read
+    changes |= _division(recipe, processes or world().size, pick(device))
+    if launch.launched(processes):
+        return
+    out = launch.to_continue(out, FILE) or out
     load = _loader(data, fit, skip_bad, cache_size)
     series = Series(tuple(models), seeds, changes, {**about, "seen": data_fingerprint(load(image_size))})
 
@@ -66,10 +88,13 @@ def compare(
     for model, reason in without.items():
         say(f"{model} is left out: {reason}")
     with claimed(out, series) as folder, _continued(folder, out is not None):
+        launch.begun(folder)
         runs, failures = train_all(series, folder, data_of, _display, device, without)
         comparison = _measured(runs, data_of, failures, device)
-        record(folder, series, comparison.to_dict())
-        page = _page(comparison, folder)
+        page = folder / "comparison.html"
+        if world().is_first:
+            record(folder, series, comparison.to_dict())
+            _write_page(comparison, page)
     if json:
         show_json({**comparison.to_dict(), "folder": str(folder), "page": str(page)})
     else:
@@ -87,6 +112,20 @@ def _length(epochs: int | None, budget: str | None, settings: list[str]) -> dict
     if (epochs is None) == (budget is None):
         raise ArgumentError("say how long each model trains, the same for all: either --epochs 10 or --budget 10m.")
     return {"epochs": epochs} if budget is None else {"budget": seconds(budget)}
+
+
+def _division(recipe: "Recipe", processes: int, device: "torch.device") -> dict[str, float | str]:
+    """The setting by which several processes divide batches: kept with the series, so that any number continues it.
+
+    Raises:
+        ArgumentError: if the number of processes does not divide that of the shards.
+    """
+    from striate.runs.agreement import divided
+
+    if processes < 2:
+        return {}
+    recipe = divided(recipe, World(size=processes), device)
+    return {"sync": recipe.sync} if recipe.sync == "ddp" else {"shards": recipe.shards}
 
 
 def _loader(source: str, fit: str, skip_bad: bool, cache_size: str | None) -> Callable[[int | None], "Dataset"]:
@@ -133,10 +172,12 @@ def _display(job: "Job") -> Iterator["Observer"]:
 
 @contextmanager
 def _continued(folder: Path, named: bool) -> Iterator[None]:
-    """Add to an interruption's message how to continue."""
+    """Add to an interruption's message how to continue; not where torchrun ends a process as another one is lost."""
     try:
         yield
-    except (InterruptedRunError, KeyboardInterrupt):
+    except (InterruptedRunError, KeyboardInterrupt) as error:
+        if world().size > 1 and not isinstance(error, InterruptedRunError):
+            raise
         again = shlex.join(["striate", *sys.argv[1:], *([] if named else ["--out", str(folder)])])
         raise InterruptedRunError(f"stopped, all of it saved; continue with: {again}") from None
 
@@ -157,7 +198,7 @@ def _measured(
     return compare_outcomes(outcomes, multiply_adds=counts, failures=failures)
 
 
-def _page(comparison: "Comparison", folder: Path) -> Path:
+def _write_page(comparison: "Comparison", path: Path) -> None:
     from striate.reports import report_comparison
 
-    return report_comparison(comparison, out=folder / "comparison.html", command=shlex.join(["striate", *sys.argv[1:]]))
+    report_comparison(comparison, out=path, command=shlex.join(["striate", *sys.argv[1:]]))

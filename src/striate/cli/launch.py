@@ -113,16 +113,20 @@ def has_ended() -> bool:
     return is_ours() and (Path(os.environ[FOLDER]) / "code").exists()
 
 
-def begun(run: Path) -> None:
-    """Note the folder of the run that is being trained."""
-    if is_ours() and os.environ["RANK"] == "0":
-        (Path(os.environ[FOLDER]) / "run").write_text(str(run.absolute()))
+def begun(folder: Path) -> None:
+    """Note the folder of the run, or of the series of runs, that is being trained; its runs don't replace it."""
+    if is_ours() and os.environ["RANK"] == "0" and not (note := Path(os.environ[FOLDER]) / "run").exists():
+        note.write_text(str(folder.absolute()))
 
 
-def to_continue(out: Path | None) -> Path | None:
-    """The run that processes before these had begun, if they had, and were started again after one was lost.
+def to_continue(out: Path | None, file: str = "run.json") -> Path | None:
+    """The folder in which processes before these had begun, if they had, and were started again after one was lost.
 
     All processes get the first one's answer: a machine that came back knows nothing of what was there before.
+
+    Args:
+        out: the folder that was asked for.
+        file: that it holds once there is something to continue.
 
     Raises:
         ArgumentError: if it can't be known.
@@ -140,7 +144,7 @@ def to_continue(out: Path | None) -> Path | None:
     def begun_before() -> str:
         noted = _noted(Path(folder) / "run") if folder else None
         path = Path(noted) if noted else out
-        return str(path) if path is not None and (path / "run.json").is_file() else ""
+        return str(path) if path is not None and (path / file).is_file() else ""
 
     found = here.from_first(begun_before)
     return Path(found) if found else None

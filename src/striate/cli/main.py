@@ -27,7 +27,7 @@ from striate.processes import joined, started
 from striate.version import __version__
 
 INTERRUPTED = 130  # 128 + SIGINT
-TOGETHER = ("train", "evaluate", "predict", "invariance")  # commands that several processes run together
+TOGETHER = ("train", "evaluate", "compare", "predict", "invariance")  # commands that several processes run together
 
 
 class _Commands(TyperGroup):

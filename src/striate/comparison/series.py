@@ -24,12 +24,15 @@ from striate.errors import (
     ArgumentError,
     CheckpointError,
     DataError,
+    DivergedError,
     InterruptedRunError,
     RunError,
     ShapeError,
     StorageError,
+    StriateError,
 )
 from striate.files import sealed, write_json
+from striate.processes import world
 from striate.runs import records
 from striate.runs.driver import resume, train
 from striate.runs.events import Observer
@@ -172,12 +175,17 @@ def misfits(series: Series, data_of: Callable[[str], Dataset]) -> dict[str, str]
 def claimed(out: Path | None, series: Series) -> Iterator[Path]:
     """Lock the series' folder against other processes: a new one, or one that holds this series already.
 
-    Models and seeds may have been added; comparison.json then includes them.
+    Models and seeds may have been added; comparison.json then includes them. Of processes that work together the first
+    one claims it for all.
 
     Raises:
         CheckpointError: if the folder holds anything else, another series, or is in use; it says what differs.
         StorageError: if it can't be written.
     """
+    processes = world()
+    if not processes.is_first:
+        yield Path(processes.from_first(str))
+        return
     with ExitStack() as stack:
         if out is not None and (out / FILE).exists():
             stack.enter_context(locked(out))
@@ -186,6 +194,7 @@ def claimed(out: Path | None, series: Series) -> Iterator[Path]:
             name = f"compare-{short_name(series.data['source'])}"
             folder, result = stack.enter_context(new_folder(out, name)), None
         record(folder, series, result)
+        processes.from_first(lambda: str(folder))
         yield folder
 
 
@@ -209,7 +218,7 @@ def train_all(
 
     Returns:
         the finished runs of each model, by seed; and what failed, with the reasons. A run that diverges, has
-        not enough memory or can't be continued fails alone.
+        not enough memory or can't be continued fails alone; of several processes, one that diverges.
 
     Raises:
         InterruptedRunError, StorageError: as `train` does; what was done is kept.
@@ -228,10 +237,19 @@ def train_all(
                     run = train(job.model, data, series.recipe(job.seed), out=path, device=device, observer=observer)
             runs.setdefault(job.model, []).append(run)
         except (CheckpointError, RunError, ShapeError) as error:
-            if isinstance(error, InterruptedRunError | StorageError):
+            if _ends_all(error):
                 raise
             failures[job.name] = str(error)
     return runs, failures
+
+
+def _ends_all(error: StriateError) -> bool:
+    """True for the error of a run after which the others are not trained.
+
+    Where several processes train together, that is any error but those that all of them get at the same moment.
+    """
+    of_one = world().size > 1 and not isinstance(error, DivergedError | ShapeError)
+    return of_one or isinstance(error, InterruptedRunError | StorageError)
 
 
 def record(folder: Path, series: Series, result: dict[str, Any] | None) -> None:
