@@ -131,7 +131,7 @@ def sums_here(rounds: int) -> None:
             values = torch.ones(size // 4)
 
             def exact(values: torch.Tensor = values) -> None:
-                world.summed(world.size, lambda part: values)
+                world.summed(world.size, lambda parts: values)
 
             def fast(values: torch.Tensor = values) -> None:
                 dist.all_reduce(values, group=world.links.group)

@@ -38,11 +38,16 @@ def test_what_each_says_all_hear(several: Several):
             }
 
 
-@pytest.mark.parametrize(("parts", "numbers"), [(4, (1, 2, 4)), (6, (1, 2, 3))])
-def test_sums_are_equal_on_any_number_of_processes(several: Several, parts: int, numbers: tuple[int, ...]):
-    found = [value for number in numbers for value in several.values(number, "sums", parts=parts, length=11)]
+@pytest.mark.parametrize(("parts", "numbers", "length"), [(4, (1, 2, 4), 11), (4, (1, 2, 4), 12), (6, (1, 2, 3), 12)])
+def test_sums_are_equal_on_any_number_of_processes(several: Several, parts: int, numbers: tuple[int, ...], length: int):
+    found = [
+        value
+        for number in numbers
+        for most in (1, 2)
+        for value in several.values(number, "sums", parts=parts, length=length, most=most)
+    ]
     assert all(value == found[0] for value in found)
-    expected = sum(part_of(part, 11).double() for part in range(parts))
+    expected = sum(part_of(part, length).double() for part in range(parts))
     total = torch.tensor(found[0], dtype=torch.int32).view(torch.float32)
     assert torch.allclose(total.double(), expected, rtol=1e-3)
 

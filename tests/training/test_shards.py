@@ -22,6 +22,7 @@ def weights(found: list[dict[str, Any]]) -> set[str]:
         {},
         {"normalized": False, "class_weights": "balanced", "shards": 8},
         MIXED,
+        {**MIXED, "precision": "bfloat16"},
         {"optimizer": "adamw", "precision": "bfloat16", "shards": 4, "batch_size": 98, "calibration": 0.3},
     ],
 )

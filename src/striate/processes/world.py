@@ -133,14 +133,16 @@ class World:
     def _exchanged(self, rows: "Tensor", sizes: Sequence[int], group: Any) -> "list[Tensor]":
         import torch.distributed as dist
 
-        own = rows.new_zeros((max(sizes), *rows.shape[1:]))
-        own[: len(rows)] = rows
+        own = rows
+        if len(rows) < max(sizes):
+            own = rows.new_zeros((max(sizes), *rows.shape[1:]))
+            own[: len(rows)] = rows
         found = own.new_empty((self.size, *own.shape))
         with self.guarded():
             dist.all_gather(list(found), own, group=group)
         return [each[:size] for each, size in zip(found, sizes, strict=True)]
 
-    def summed(self, parts: int, make: Callable[[int], "Tensor"]) -> "Tensor":
+    def summed(self, parts: int, make: Callable[[range], "Tensor"], most: int = 1) -> "Tensor":
         """The sum of parts, float (n,), each made by one process: the same to the last bit however many there are.
 
         The parts are added in pairs, the sums in pairs, and so on; each process adds what it can of its own share. Then
@@ -149,14 +151,16 @@ class World:
 
         Args:
             parts: how many there are, a multiple of the number of processes.
-            make: from a part's number to a tensor, which is overwritten; called for this process's parts, in order.
+            make: from the numbers of consecutive parts to their sum, which is overwritten; called for this process's
+                parts, in order. Where n is a multiple of the number of processes, nothing is copied.
+            most: how many parts `make` adds up: 1, or 2 at most.
         """
 
-        def single(branch: Branch) -> "Tensor | None":
-            first, last = branch
-            return make(first) if last - first == 1 else None
+        def few(branch: Branch) -> "Tensor | None":
+            some = range(*branch)
+            return make(some) if len(some) <= most else None
 
-        own = [tree_sum(branch, single) for branch in branches(parts, self.share(parts))]
+        own = [tree_sum(branch, few) for branch in branches(parts, self.share(parts))]
         return own[0] if self.size == 1 else self._total(parts, own)
 
     def _total(self, parts: int, own: "Sequence[Tensor]") -> "Tensor":
@@ -166,19 +170,22 @@ class World:
         everyone = [branches(parts, share) for share in shares(parts, self.size)]
         length, most = own[0].numel(), max(map(len, everyone))
         slice_length = -(-length // self.size)
-        sent = own[0].new_zeros(self.size, most, slice_length)
-        for place, each in enumerate(own):
-            padded = torch.nn.functional.pad(each, (0, self.size * slice_length - length))
-            sent[:, place] = padded.view(self.size, slice_length)
-        got, total = torch.empty_like(sent), sent.new_empty(self.size * slice_length)
+        if most == 1 and length == self.size * slice_length:
+            sent = own[0].view(self.size, 1, slice_length)
+        else:
+            sent = own[0].new_zeros(self.size, most, slice_length)
+            for place, each in enumerate(own):
+                padded = torch.nn.functional.pad(each, (0, self.size * slice_length - length))
+                sent[:, place] = padded.view(self.size, slice_length)
+        got, total = torch.empty_like(sent), sent[:, 0] if most == 1 else torch.empty_like(sent[:, 0])
         group = self._group_of(sent)
         with self.guarded():
             dist.all_to_all_single(got, sent, group=group)
         known = {branch: got[rank, n] for rank, theirs in enumerate(everyone) for n, branch in enumerate(theirs)}
         part = tree_sum((0, parts), known.get)
         with self.guarded():
-            dist.all_gather(list(total.split(slice_length)), part.contiguous(), group=group)
-        return total[:length]
+            dist.all_gather(list(total), part.contiguous(), group=group)
+        return total.view(-1)[:length]
 
     @contextmanager
     def guarded(self) -> Iterator[None]:

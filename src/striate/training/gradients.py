@@ -55,8 +55,8 @@ class WholeGradients:
 class ShardedGradients:
     """Gradients of batches in shards: equal bytes on any number of processes that divides the number of shards.
 
-    For each shard there is one vector: the gradients of all parameters, the changes of all buffers, the loss, and how
-    many samples were right. A process holds one more of them at a time than its shards can be halved.
+    For two shards there is one vector: the gradients of all parameters, the changes of all buffers, the loss, and how
+    many samples were right. A process holds as many of them at a time as its shards can be halved, but one at least.
 
     Args:
         model: on its device, in the memory format it keeps.
@@ -76,32 +76,37 @@ class ShardedGradients:
         self.buffers = _Buffers(model)
         self.places = [torch.empty_like(parameter).stride() for parameter in self.parameters]
         self.values = sum(parameter.numel() for parameter in self.parameters)
+        self.told = slice(self.values, self.values + sum(self.buffers.sizes) + 2)
+        self.length = -(-self.told.stop // world.size) * world.size
 
     def __call__(self, parts: Sequence[Batch], samples: int, compute: Compute) -> tuple[float, int]:
         """As `WholeGradients`; the buffers are set, too."""
-        before = self.buffers.values()
+        before, first = self.buffers.values(), self.parameters[0]
         own = self.world.share(self.shards)
 
-        def vector(shard: int) -> Tensor:
-            return self._of_shard(shard, parts[shard - own.start], samples, compute, before)
+        def vector(shards: range) -> Tensor:
+            total = torch.zeros(self.length, dtype=first.dtype, device=first.device)
+            self._set_gradients(total)
+            for shard in shards:  # the gradients of a second one are added to those of the first by PyTorch
+                total[self.told] += self._of_shard(shard, parts[shard - own.start], samples, compute, before)
+            return total
 
-        total = self.world.summed(self.shards, vector)
+        total = self.world.summed(self.shards, vector, most=2)
         self._set_gradients(total)
-        self.buffers.set(before + total[self.values : -2])
-        return float(total[-2]), round(float(total[-1]))
+        *changes, loss, correct = total[self.told].split([len(before), 1, 1])
+        self.buffers.set(before + changes[0])
+        return float(loss), round(float(correct))
 
-    def _of_shard(self, shard: int, batch: Batch, samples: int, compute: Compute, before: Tensor) -> Tensor:
-        first = self.parameters[0]
-        vector = torch.zeros(self.values + len(before) + 2, dtype=first.dtype, device=first.device)
+    def _of_shard(self, shard: int, batch: Batch, samples: int, compute: Compute, before: Tensor) -> Tensor | float:
+        """Add a shard's gradients; return its other values, or 0 if it is empty."""
         if not len(batch.targets):
-            return vector
-        self._set_gradients(vector)
+            return 0.0
         share = len(batch.targets) / samples
         loss, correct = compute(self.model, batch, shard)
         (loss * share).backward()
-        vector[self.values :] = _told(self.buffers.changes(before, share, shard == 0), loss, share, correct)
+        told = _told(self.buffers.changes(before, share, shard == 0), loss, share, correct)
         self.buffers.set(before)
-        return vector
+        return told
 
     def _set_gradients(self, vector: Tensor) -> None:
         """Make the parameters' gradients parts of a vector, each laid out as its parameter is."""
@@ -138,7 +143,7 @@ class AveragedGradients:
             loss, correct = compute(self.network, batch, rank)
             (loss * (share * size)).backward()  # the mean of the processes' gradients is taken
         told = _told(self.buffers.changes(before, share, rank == 0), loss, share, correct if share else 0)
-        total = self.world.summed(size, lambda part: told)
+        total = self.world.summed(size, lambda shards: told)
         self.buffers.set(before + total[:-2])
         return float(total[-2]), round(float(total[-1]))
 

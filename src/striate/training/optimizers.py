@@ -105,12 +105,14 @@ class Muon(EagerOptimizer):
             return
         if not (every := list(updates)):
             return
+        device = every[0].device
         owners = _owners([update.shape for update in every], self.world.size)
-        own = [orthogonalized(each.flatten(1)).float().flatten()
+        own = [orthogonalized(each.flatten(1)).flatten()
                for each, owner in zip(every, owners, strict=True) if owner == self.world.rank]  # fmt: skip
         sizes = [sum(each.numel() for each, owner in zip(every, owners, strict=True) if owner == rank)
                  for rank in range(self.world.size)]  # fmt: skip
-        found = self.world.exchanged(torch.cat(own) if own else torch.empty(0, device=every[0].device), sizes)
+        of_none = torch.empty(0, dtype=_product_type(every[0]), device=device)  # of a process that computes none
+        found = self.world.exchanged(torch.cat([of_none, *own]), sizes)
         for update, owner in zip(every, owners, strict=True):
             flat, found[owner] = found[owner][: update.numel()], found[owner][update.numel() :]
             yield flat.view_as(update)
@@ -124,6 +126,12 @@ def _owners(shapes: Sequence[torch.Size], processes: int) -> list[int]:
         owners[place] = loads.index(min(loads))
         loads[owners[place]] += work[place]
     return owners
+
+
+def _product_type(factor: Tensor) -> torch.dtype:
+    """The type of a product with this tensor."""
+    kind = factor.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else factor.dtype
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
