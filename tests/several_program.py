@@ -20,7 +20,9 @@ from small_run import Dropping, Normalized, dataset, recipe, split
 
 from striate import seeding
 from striate.cli import launch, main
+from striate.data.images.image_ref import ImageRef
 from striate.data.lazy import LazyImages
+from striate.data.stamps import common_stamps_of
 from striate.errors import DataError
 from striate.inference import logits_of, score_of
 from striate.preprocess import Preprocess
@@ -96,6 +98,15 @@ def come_back(out: str) -> str:
     """The run that processes go on with of which only the first was there before."""
     os.environ["TORCHELASTIC_RESTART_COUNT"] = str(int(world().is_first))
     return str(launch.to_continue(Path(out)))
+
+
+def look(names: list[str], apart: bool) -> dict[str, Any]:
+    """The stamps of files, of which the last process sees one less if they are apart; how many it has looked at."""
+    looked, stat = [], os.stat
+    os.stat = lambda path, **options: (looked.append(path), stat(path, **options))[1]
+    if apart and world().rank == world().size - 1:
+        names = names[:-1]
+    return {"stamps": list(common_stamps_of([ImageRef(name) for name in names]).values()), "looked": len(looked)}
 
 
 def measure(**_: Any) -> dict[str, Any]:

@@ -11,9 +11,10 @@ import torch
 from striate.data.cache import Cache, cached_headers, settled
 from striate.data.dataset import Dataset, Split, is_mirrorable
 from striate.data.images.decoder_pool import Decoders
-from striate.data.images.image_ref import Header, ImageRef, Stamp, read_headers, stamps_of
+from striate.data.images.image_ref import Header, ImageRef, Stamp, read_headers
 from striate.data.lazy import Images, LazyImages
 from striate.data.reader import IN_MEMORY, Reader
+from striate.data.stamps import common_stamps_of
 from striate.errors import BadFilesError, DataError
 from striate.hardware import keep_memory, worker_count
 from striate.preprocess import Fit, Preprocess
@@ -141,7 +142,7 @@ def _reader(
     Decisions made on the way are added to `messages`.
     """
     image_refs = [image_ref for part in plan.values() for image_ref, _ in part]
-    stamps: Mapping[ImageRef, Stamp] = stamps_of(image_refs)
+    stamps: Mapping[ImageRef, Stamp] = common_stamps_of(image_refs)
     quick = _is_quick(stamps)
     cache = None if quick else _cache(options, messages)
     if cache is not None:

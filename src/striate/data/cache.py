@@ -25,7 +25,8 @@ from torch import Tensor
 
 from striate.data.cache_store import Store
 from striate.data.images import decode, jpeg, prepare
-from striate.data.images.image_ref import Header, Headers, ImageRef, Stamp, read_headers, stamps_of
+from striate.data.images.image_ref import Header, Headers, ImageRef, Stamp, read_headers
+from striate.data.stamps import stamps_of
 from striate.data.statistics import ImageStatistics
 from striate.errors import StorageError
 from striate.files import cache_folder, open_regular

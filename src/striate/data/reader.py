@@ -20,8 +20,9 @@ from striate.data.cache import Cache, CacheEntry, DamagedError, digest_of, key_o
 from striate.data.cache_store import NoSpaceError, mapped
 from striate.data.filling import Filling
 from striate.data.images.decoder_pool import Decoders
-from striate.data.images.image_ref import ImageRef, Stamp, stamps_of
+from striate.data.images.image_ref import ImageRef, Stamp
 from striate.data.lazy import Images, LazyImages
+from striate.data.stamps import stamps_of
 from striate.data.statistics import ImageStatistics, RunningStatistics, statistics_of
 from striate.errors import StorageError
 from striate.hardware import worker_count

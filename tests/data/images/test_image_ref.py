@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from striate.data.images.decode import UndecodableError
-from striate.data.images.image_ref import ImageRef, stamps_of
+from striate.data.images.image_ref import ImageRef
 
 
 def test_a_whole_file_is_its_path_and_a_part_its_bytes(tmp_path: Path) -> None:
@@ -43,26 +43,3 @@ def test_the_stamp_changes_with_the_content(tmp_path: Path, monkeypatch: pytest.
     path.write_bytes(b"123456")
     os.utime(path, ns=(0, 1_000_000_007))
     assert ImageRef(path).stamp != stamp
-
-
-def test_a_file_of_many_images_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.tar").write_bytes(bytes(100))
-    (tmp_path / "b.png").write_bytes(bytes(7))
-    refs = [ImageRef(tmp_path / "a.tar", 10 * n, 10) for n in range(10)] + [ImageRef(str(tmp_path / "b.png"))]
-    expected = {each: each.stamp for each in refs}
-    looked, stat = [], os.stat
-    monkeypatch.setattr(os, "stat", lambda path, **options: (looked.append(str(path)), stat(path, **options))[1])
-    assert stamps_of(refs) == expected
-    assert sorted(looked) == [str(tmp_path / "a.tar"), str(tmp_path / "b.png")]
-    assert stamps_of([ImageRef(tmp_path / "gone", 0, 1)]) == {
-        ImageRef(tmp_path / "gone", 0, 1): (str(tmp_path / "gone"), -2, 0, 0, 1)
-    }
-
-
-@pytest.mark.parametrize(
-    "path", ["a/b.png", "./b.png", "b.png", "{here}/./b.png", "{here}/x/../b.png", "{here}//b.png"]
-)
-def test_the_path_in_a_stamp_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    monkeypatch.chdir(tmp_path)
-    refs = [ImageRef(path.format(here=tmp_path)), ImageRef(f"{tmp_path}/c.png")]
-    assert [stamp[0] for stamp in stamps_of(refs).values()] == [os.path.abspath(str(each.path)) for each in refs]

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -70,31 +70,9 @@ class ImageRef(NamedTuple):
         return content
 
 
-def stamps_of(image_refs: Sequence[ImageRef]) -> dict[ImageRef, Stamp]:
-    """The stamp of each image; a file that many images lie in is looked at once."""
-    shared = {path: _file_stamp(path) for path in {each.path for each in image_refs if each.length is not None}}
-    plain = _Plain()
-    stamps: dict[ImageRef, Stamp] = {}
-    for each in image_refs:  # of files of their own there may be millions
-        path, offset, length, _ = each
-        stamps[each] = (*(_file_stamp(path, plain) if length is None else shared[path]), offset, length)
-    return stamps
-
-
-class _Plain(dict[str, bool]):
-    """Folders, and whether their names are those that `os.path.abspath` gives: asked once of each."""
-
-    def __missing__(self, folder: str) -> bool:
-        self[folder] = found = folder != "" and os.path.abspath(folder) == folder
-        return found
-
-
-def _file_stamp(path: str | Path, plain: Mapping[str, bool] | None = None) -> tuple[str, int, int]:
-    """A file's absolute path, size and time of change; the path itself where it is absolute, without a copy."""
-    if isinstance(path, str) and plain is not None and plain[path[: path.rfind("/")]]:
-        absolute = path
-    else:
-        absolute = os.path.abspath(path)
+def _file_stamp(path: str | Path) -> tuple[str, int, int]:
+    """A file's absolute path, size and time of change."""
+    absolute = os.path.abspath(path)
     try:
         status = os.stat(path)
     except OSError as error:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from striate.data.cache import Cache, key_of, settled
-from striate.data.images.image_ref import ImageRef, stamps_of
+from striate.data.images.image_ref import ImageRef
 from striate.data.sources.labelled import Label, LabelledImage
 from striate.data.sources.tar_samples import Shard, ShardInfo, printable
+from striate.data.stamps import stamps_of
 from striate.errors import StorageError
 
 _FEW_BYTES = 64 * 2**20  # of shards whose headers are read in a moment

@@ -15,11 +15,12 @@ import torch
 from striate import files, seeding
 from striate.data.cache import key_of
 from striate.data.images.decoder_pool import Decoders
-from striate.data.images.image_ref import ImageRef, stamps_of
+from striate.data.images.image_ref import ImageRef
 from striate.data.sources.folder import plan_of
 from striate.data.sources.layout import Layout, read_layout
 from striate.data.sources.tar_samples import ShardInfo
 from striate.data.sources.tar_writer import Sample, ShardPlan, in_blocks, write_all
+from striate.data.stamps import stamps_of
 from striate.errors import ArgumentError, BadFilesError, DataError
 from striate.files import read_json, write_json
 from striate.hardware import worker_count
