@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 
+import numpy as np
 import torch
 
 from striate.data.cache import Cache, cached_headers, settled
@@ -222,13 +224,14 @@ def _read_split(
     """Read the decodable images of a split; the reasons for the others are added to `problems`."""
     part = [each for each in part if each[0] not in problems] if problems else part
     image_refs = [image_ref for image_ref, _ in part]
-    labels = torch.tensor([label for _, label in part], dtype=torch.int64)
+    labels = torch.from_numpy(np.fromiter(map(itemgetter(1), part), np.int64, len(part)))
     images, bad, stats = reader.read(name, image_refs, labels)
     if bad:
         good = [position for position, image_ref in enumerate(image_refs) if image_ref not in bad]
         image_refs, labels = [image_refs[position] for position in good], labels[good]
         problems.update(bad)
-    return Split(images, labels, tuple(image_ref.label for image_ref in image_refs), stats, _places(image_refs))
+    files = [image_ref.label if image_ref.name else str(image_ref.path) for image_ref in image_refs]
+    return Split(images, labels, tuple(files), stats, _places(image_refs))
 
 
 def _places(image_refs: Sequence[ImageRef]) -> torch.Tensor | None:

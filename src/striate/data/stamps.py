@@ -47,14 +47,10 @@ def _absolute(paths: Sequence[str | Path]) -> list[str]:
     plain: dict[str, bool] = {}
     found = []
     for path in paths:
-        if isinstance(path, str):
-            folder = path[: path.rfind("/")]
-            if folder not in plain:
-                plain[folder] = folder != "" and os.path.abspath(folder) == folder
-            if plain[folder]:
-                found.append(path)
-                continue
-        found.append(os.path.abspath(path))
+        folder = path[: path.rfind("/")] if isinstance(path, str) else ""
+        if folder not in plain:
+            plain[folder] = folder != "" and os.path.abspath(folder) == folder
+        found.append(str(path) if plain[folder] else os.path.abspath(path))
     return found
 
 

@@ -2,8 +2,10 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,6 +70,12 @@ class ImageRef(NamedTuple):
         if self.length is not None and len(content) < self.length:
             raise UndecodableError("truncated", self.path)
         return content
+
+
+def whole_files(paths: Iterable[str]) -> Iterator[ImageRef]:
+    """References to whole files: there may be millions, and this makes them in half of the time."""
+    fields = zip(paths, repeat(0), repeat(None), repeat(""))
+    return map(partial(tuple.__new__, ImageRef), fields)
 
 
 def _file_stamp(path: str | Path) -> tuple[str, int, int]:

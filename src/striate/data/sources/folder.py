@@ -11,7 +11,7 @@ from pathlib import Path
 
 from striate.data.build import Options, collect, without_collection
 from striate.data.dataset import Dataset
-from striate.data.images.image_ref import ImageRef
+from striate.data.images.image_ref import ImageRef, whole_files
 from striate.data.sources.layout import Layout, read_layout
 from striate.data.splits import hold_out
 from striate.units import plural
@@ -38,7 +38,7 @@ def plan_of(layout: Layout) -> dict[str, list[tuple[ImageRef, int]]]:
     for split, classes in layout.splits.items():
         for label, files in enumerate(classes.values()):
             if split != "all":
-                plan.setdefault(split, []).extend(zip(map(ImageRef, files), repeat(label)))
+                plan.setdefault(split, []).extend(zip(whole_files(files), repeat(label)))
                 continue
             keys = [unicodedata.normalize("NFC", path.removeprefix(root).replace(os.sep, "/")) for path in files]
             for path, place in zip(files, hold_out(keys), strict=True):
