@@ -20,9 +20,9 @@ from small_run import Dropping, Normalized, dataset, recipe, split
 
 from striate import seeding
 from striate.cli import launch, main
-from striate.data.images.image_ref import ImageRef
+from striate.data.images.image_ref import WholeFiles
 from striate.data.lazy import LazyImages
-from striate.data.stamps import common_stamps_of
+from striate.data.stamps import stamps_of
 from striate.errors import DataError
 from striate.inference import logits_of, score_of
 from striate.preprocess import Preprocess
@@ -106,7 +106,7 @@ def look(names: list[str], apart: bool) -> dict[str, Any]:
     os.stat = lambda path, **options: (looked.append(path), stat(path, **options))[1]
     if apart and world().rank == world().size - 1:
         names = names[:-1]
-    return {"stamps": list(common_stamps_of([ImageRef(name) for name in names]).values()), "looked": len(looked)}
+    return {"stamps": list(stamps_of(WholeFiles(names), world())), "looked": len(looked)}
 
 
 def measure(**_: Any) -> dict[str, Any]:

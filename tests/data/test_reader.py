@@ -22,6 +22,8 @@ from striate.data import cache as cached
 from striate.data.cache_store import Store
 from striate.data.images import prepare
 from striate.data.images.decoder_pool import Chunk, Decoders
+from striate.data.images.image_ref import ImageRef
+from striate.data.stamps import stamps_of
 from striate.errors import BadFilesError
 from striate.preprocess import Preprocess
 
@@ -421,13 +423,13 @@ def test_a_stamp_is_written_as_json() -> None:
 def test_a_file_written_a_moment_ago_is_waited_for(
     tmp_path: Path, paint: Paint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image_ref, slept = cached.ImageRef(paint(tmp_path / "a.png")), []
+    image_ref, slept = ImageRef(paint(tmp_path / "a.png")), []
     now = 10**18
     monkeypatch.setattr(time, "time_ns", lambda: now)
     monkeypatch.setattr(time, "sleep", slept.append)
     for changed in (now - 2 * 10**9, now - 10**9, now, now + 10**9):
         os.utime(image_ref.path, ns=(0, changed))
-        assert cached.settled({image_ref: image_ref.stamp}) == {image_ref: image_ref.stamp}
+        assert list(cached.settled({"train": stamps_of([image_ref])})["train"]) == [image_ref.stamp]
     assert slept == [1.0, 2.0]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from several import Several
 
-from striate.data.images.image_ref import ImageRef
+from striate.data.images.image_ref import ImageRef, WholeFiles
 from striate.data.stamps import stamps_of
 
 
@@ -14,14 +14,12 @@ def test_a_file_of_many_images_is_looked_at_once(tmp_path: Path, monkeypatch: py
     (tmp_path / "a.tar").write_bytes(bytes(100))
     (tmp_path / "b.png").write_bytes(bytes(7))
     refs = [ImageRef(tmp_path / "a.tar", 10 * n, 10) for n in range(10)] + [ImageRef(str(tmp_path / "b.png"))]
-    expected = {each: each.stamp for each in refs}
+    expected = [each.stamp for each in refs]
     looked, stat = [], os.stat
     monkeypatch.setattr(os, "stat", lambda path, **options: (looked.append(str(path)), stat(path, **options))[1])
-    assert stamps_of(refs) == expected
+    assert list(stamps_of(refs)) == expected
     assert sorted(looked) == [str(tmp_path / "a.tar"), str(tmp_path / "b.png")]
-    assert stamps_of([ImageRef(tmp_path / "gone", 0, 1)]) == {
-        ImageRef(tmp_path / "gone", 0, 1): (str(tmp_path / "gone"), -2, 0, 0, 1)
-    }
+    assert list(stamps_of([ImageRef(tmp_path / "gone", 0, 1)])) == [(str(tmp_path / "gone"), -2, 0, 0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +28,7 @@ def test_a_file_of_many_images_is_looked_at_once(tmp_path: Path, monkeypatch: py
 def test_the_path_in_a_stamp_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.chdir(tmp_path)
     refs = [ImageRef(path.format(here=tmp_path)), ImageRef(f"{tmp_path}/c.png")]
-    assert [stamp[0] for stamp in stamps_of(refs).values()] == [os.path.abspath(str(each.path)) for each in refs]
+    assert [stamp[0] for stamp in stamps_of(refs)] == [os.path.abspath(str(each.path)) for each in refs]
 
 
 @pytest.mark.slow
@@ -40,7 +38,7 @@ def test_processes_look_at_a_share_each_where_all_see_the_same_files(several: Se
         (tmp_path / f"{number}.png").write_bytes(bytes(number % 7))
     (tmp_path / "500.png").unlink()
     names = [str(tmp_path / f"{number}.png") for number in range(1100)]
-    expected = [list(stamp) for stamp in stamps_of([ImageRef(name) for name in names]).values()]
+    expected = [list(stamp) for stamp in stamps_of(WholeFiles(names))]
     assert expected[500][1] == -2
     found = several.values(3, "look", names=names, apart=apart)
     assert all(each["stamps"] == expected[: len(each["stamps"])] for each in found)
@@ -54,3 +52,27 @@ def test_few_files_are_looked_at_by_each(several: Several, tmp_path: Path):
     (tmp_path / "a.png").write_bytes(b"1")
     found = several.values(2, "look", names=[str(tmp_path / "a.png")], apart=False)
     assert [each["looked"] for each in found] == [1, 1]
+
+
+def test_stamps_tell_sizes_the_last_change_and_whether_they_hold(tmp_path: Path):
+    refs = [ImageRef(str(tmp_path / "a.tar"), 10 * n, 10) for n in range(3)] + [ImageRef(str(tmp_path / "b.png"))]
+    (tmp_path / "a.tar").write_bytes(bytes(100))
+    (tmp_path / "b.png").write_bytes(bytes(7))
+    os.utime(tmp_path / "a.tar", ns=(0, 5))
+    os.utime(tmp_path / "b.png", ns=(0, 6))
+    stamps = stamps_of(refs)
+    assert (stamps.bytes, stamps.newest) == (37, 6)
+    assert list(stamps.chosen([3, 0])) == [refs[3].stamp, refs[0].stamp]
+    assert stamps.hold()
+    os.utime(tmp_path / "b.png", ns=(0, 7))
+    assert not stamps.hold()
+    assert stamps.chosen([0, 1]).hold()
+    assert list(stamps.renewed()) == [each.stamp for each in refs]
+    assert stamps_of([]).newest == 0
+
+
+def test_references_to_whole_files_are_a_sequence():
+    refs = WholeFiles(["/a", "/b", "/c"])
+    assert list(refs) == [ImageRef("/a"), ImageRef("/b"), ImageRef("/c")] == [refs[0], refs[1], refs[-1]]
+    assert list(refs[1:]) == [ImageRef("/b"), ImageRef("/c")]
+    assert ImageRef("/b") in refs

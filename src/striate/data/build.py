@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,13 +15,14 @@ import torch
 from striate.data.cache import Cache, cached_headers, settled
 from striate.data.dataset import Dataset, Split, is_mirrorable
 from striate.data.images.decoder_pool import Decoders
-from striate.data.images.image_ref import Header, ImageRef, Stamp, read_headers
+from striate.data.images.image_ref import Header, ImageRef, WholeFiles, read_headers
 from striate.data.lazy import Images, LazyImages
 from striate.data.reader import IN_MEMORY, Reader
-from striate.data.stamps import common_stamps_of
+from striate.data.stamps import Stamps, stamps_of
 from striate.errors import BadFilesError, DataError
 from striate.hardware import keep_memory, worker_count
 from striate.preprocess import Fit, Preprocess
+from striate.processes import world
 from striate.resizing import Interpolation
 from striate.types import Progress
 from striate.units import listed, plural
@@ -30,7 +33,20 @@ _SIZE = (64, 64)
 _LARGEST_IMAGE = 2**30  # bytes
 _FEW_FILES, _FEW_BYTES = 2000, 16 * 2**20
 
-Plan = Mapping[str, Sequence[tuple[ImageRef, int]]]  # by split, images and their labels
+
+class Part(NamedTuple):
+    """The images of a split, and their labels: int64 (N,)."""
+
+    image_refs: Sequence[ImageRef]
+    labels: np.ndarray
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[ImageRef, int]]) -> "Part":
+        """The part of these images with their labels."""
+        return cls(list(map(itemgetter(0), pairs)), np.fromiter(map(itemgetter(1), pairs), np.int64, len(pairs)))
+
+
+Plan = Mapping[str, Part]  # by split
 
 
 @dataclass(frozen=True)
@@ -83,10 +99,11 @@ def collect(
     keep_memory()  # before the first thread
     messages = list(notes)
     with without_collection():
-        reader, problems = _reader(classes, plan, options, messages)
-    names = [name for name in ("train", "val", "test") if plan.get(name)]
+        stamps = _stamps(plan)
+        reader, stamps, problems = _reader(classes, plan, stamps, options, messages)
+    names = [name for name in ("train", "val", "test") if name in plan and len(plan[name].labels)]
     try:
-        splits = {name: _read_split(name, plan[name], problems, reader) for name in names}
+        splits = {name: _read_split(name, plan[name], stamps[name], problems, reader) for name in names}
     except BaseException:
         reader.decoders.close()  # or the program could not end before pending images are decoded
         raise
@@ -136,31 +153,37 @@ def without_collection() -> Iterator[None]:
             gc.enable()
 
 
+def _stamps(plan: Plan) -> dict[str, Stamps]:
+    """The stamps of each split; processes that work together look at a share of the files each."""
+    parts = [part.image_refs for part in plan.values()]
+    paths = [part.paths for part in parts if isinstance(part, WholeFiles)]
+    joined = WholeFiles(list(chain(*paths))) if len(paths) == len(parts) else list(chain(*parts))
+    stamps = stamps_of(joined, world())
+    starts = np.cumsum([0, *map(len, parts)])
+    return {
+        name: Stamps(part, stamps.sizes[start : start + len(part)], stamps.changes[start : start + len(part)])
+        for name, part, start in zip(plan, parts, starts, strict=False)
+    }
+
+
 def _reader(
-    classes: Sequence[str], plan: Plan, options: Options, messages: list[str]
-) -> tuple[Reader, dict[ImageRef, str]]:
-    """Return the reader for these options, and the reason for each image whose header is already bad.
+    classes: Sequence[str], plan: Plan, stamps: dict[str, Stamps], options: Options, messages: list[str]
+) -> tuple[Reader, dict[str, Stamps], dict[ImageRef, str]]:
+    """Return the reader for these options, the stamps, and the reason for each image whose header is already bad.
 
     Decisions made on the way are added to `messages`.
     """
-    image_refs = [image_ref for part in plan.values() for image_ref, _ in part]
-    stamps: Mapping[ImageRef, Stamp] = common_stamps_of(image_refs)
-    quick = _is_quick(stamps)
+    images = sum(len(part.labels) for part in plan.values())
+    quick = images < _FEW_FILES and sum(each.bytes for each in stamps.values()) < _FEW_BYTES  # a second or two at most
     cache = None if quick else _cache(options, messages)
     if cache is not None:
         stamps = settled(stamps)
-    preprocess, problems = _preprocess(image_refs, stamps, cache, options, messages)
-    size = len(image_refs) * _image_bytes(preprocess)
-    if quick and size > IN_MEMORY:
+    preprocess, problems = _preprocess(plan, stamps, cache, options, messages)
+    if quick and images * _image_bytes(preprocess) > IN_MEMORY:
         quick, cache = False, _cache(options, messages)
         stamps = settled(stamps)
-    decoders = Decoders(preprocess, worker_count(len(image_refs)), processes=not quick)
-    return Reader(classes, decoders, stamps, cache, options.skip_bad, options.progress), problems
-
-
-def _is_quick(stamps: Mapping[ImageRef, Stamp]) -> bool:
-    """Return whether decoding takes a second or two at most, too short for processes or a cache to pay off."""
-    return len(stamps) < _FEW_FILES and sum(stamp[4] or stamp[1] for stamp in stamps.values()) < _FEW_BYTES
+    decoders = Decoders(preprocess, worker_count(images), processes=not quick)
+    return Reader(classes, decoders, cache, options.skip_bad, options.progress), stamps, problems
 
 
 def _cache(options: Options, messages: list[str]) -> Cache | None:
@@ -173,8 +196,8 @@ def _cache(options: Options, messages: list[str]) -> Cache | None:
 
 
 def _preprocess(
-    image_refs: Sequence[ImageRef],
-    stamps: Mapping[ImageRef, Stamp],
+    plan: Plan,
+    stamps: Mapping[str, Stamps],
     cache: Cache | None,
     options: Options,
     messages: list[str],
@@ -186,10 +209,11 @@ def _preprocess(
     size, channels = options.size, options.channels
     if size is not None and channels is not None:
         return options.preprocess(size, channels), {}
+    image_refs = [image_ref for part in plan.values() for image_ref in part.image_refs]
     if cache is None:
         headers, problems = read_headers(image_refs, options.progress)
     else:
-        headers, problems = cached_headers(image_refs, stamps, cache, options.progress)
+        headers, problems = cached_headers(image_refs, chain(*stamps.values()), cache, options.progress)
     preprocess = _inferred(headers, options)
     messages += image_notes(headers, preprocess, size, channels)
     return preprocess, problems
@@ -218,20 +242,29 @@ def _image_bytes(preprocess: Preprocess) -> int:
     return size
 
 
-def _read_split(
-    name: str, part: Sequence[tuple[ImageRef, int]], problems: dict[ImageRef, str], reader: Reader
-) -> Split:
+def _read_split(name: str, part: Part, stamps: Stamps, problems: dict[ImageRef, str], reader: Reader) -> Split:
     """Read the decodable images of a split; the reasons for the others are added to `problems`."""
-    part = [each for each in part if each[0] not in problems] if problems else part
-    image_refs = [image_ref for image_ref, _ in part]
-    labels = torch.from_numpy(np.fromiter(map(itemgetter(1), part), np.int64, len(part)))
-    images, bad, stats = reader.read(name, image_refs, labels)
-    if bad:
-        good = [position for position, image_ref in enumerate(image_refs) if image_ref not in bad]
-        image_refs, labels = [image_refs[position] for position in good], labels[good]
-        problems.update(bad)
-    files = [image_ref.label if image_ref.name else str(image_ref.path) for image_ref in image_refs]
-    return Split(images, labels, tuple(files), stats, _places(image_refs))
+    good = _good(part.image_refs, problems)
+    (image_refs, labels), stamps = _chosen(part, good), stamps if good is None else stamps.chosen(good)
+    images, bad, stats = reader.read(name, image_refs, stamps, torch.from_numpy(labels))
+    problems.update(bad)
+    image_refs, labels = _chosen(Part(image_refs, labels), _good(image_refs, bad))
+    files = image_refs.paths if isinstance(image_refs, WholeFiles) else [each.label for each in image_refs]
+    return Split(images, torch.from_numpy(labels), tuple(files), stats, _places(image_refs))
+
+
+def _good(image_refs: Sequence[ImageRef], problems: Mapping[ImageRef, str]) -> list[int] | None:
+    """The positions of the images without a problem; `None` if that are all."""
+    if not problems:
+        return None
+    good = [position for position, image_ref in enumerate(image_refs) if image_ref not in problems]
+    return good if len(good) < len(image_refs) else None
+
+
+def _chosen(part: Part, positions: list[int] | None) -> Part:
+    if positions is None:
+        return part
+    return Part([part.image_refs[position] for position in positions], part.labels[positions])
 
 
 def _places(image_refs: Sequence[ImageRef]) -> torch.Tensor | None:

@@ -11,8 +11,9 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from torch import Tensor
 from striate.data.cache_store import Store
 from striate.data.images import decode, jpeg, prepare
 from striate.data.images.image_ref import Header, Headers, ImageRef, Stamp, read_headers
-from striate.data.stamps import stamps_of
+from striate.data.stamps import Stamps
 from striate.data.statistics import ImageStatistics
 from striate.errors import StorageError
 from striate.files import cache_folder, open_regular
@@ -124,7 +125,7 @@ class Cache:
         return torch.from_numpy(pixels)
 
 
-def key_of(kind: str, stamps: Sequence[Stamp], preprocess: Preprocess | None = None) -> str:
+def key_of(kind: str, stamps: Iterable[Stamp], preprocess: Preprocess | None = None) -> str:
     """Return the cache key for images with these stamps.
 
     Args:
@@ -137,8 +138,9 @@ def key_of(kind: str, stamps: Sequence[Stamp], preprocess: Preprocess | None = N
         if (preprocess.crop, preprocess.interpolation) != (1.0, "bilinear"):  # what older entries have is not named
             made += [preprocess.crop, preprocess.interpolation]
     digest = hashlib.blake2b(json.dumps(made).encode(), digest_size=16)
-    for start in range(0, len(stamps), _TOGETHER):
-        digest.update("".join(map(_as_json, stamps[start : start + _TOGETHER])).encode())
+    left = iter(stamps)
+    while text := "".join(map(_as_json, islice(left, _TOGETHER))):
+        digest.update(text.encode())
     return digest.hexdigest()
 
 
@@ -148,24 +150,24 @@ def _as_json(stamp: Stamp) -> str:
     return f"[{encode_basestring_ascii(path)}, {size}, {changed}, {offset}, {'null' if length is None else length}]"
 
 
-def settled(stamps: Mapping[ImageRef, Stamp]) -> Mapping[ImageRef, Stamp]:
+def settled(stamps: dict[str, Stamps]) -> dict[str, Stamps]:
     """Wait until any later change of a file would change its stamp, and return the stamps, renewed after a wait.
 
     Where the file system's clock is coarse, a file that was written a moment ago could be written again without a later
     time of change.
     """
-    age = time.time_ns() - max((stamp[2] for stamp in stamps.values()), default=0)
+    age = time.time_ns() - max((each.newest for each in stamps.values()), default=0)
     if not 0 <= age < _COARSEST_CLOCK:
         return stamps
     time.sleep((_COARSEST_CLOCK - age) / 1e9)
-    return stamps_of(list(stamps))
+    return {name: each.renewed() for name, each in stamps.items()}
 
 
 def cached_headers(
-    image_refs: Sequence[ImageRef], stamps: Mapping[ImageRef, Stamp], cache: Cache, progress: Progress | None = None
+    image_refs: Sequence[ImageRef], stamps: Iterable[Stamp], cache: Cache, progress: Progress | None = None
 ) -> Headers:
     """Return `read_headers` from the cache if no image has changed; bad images are tried again."""
-    key = key_of("headers", [stamps[image_ref] for image_ref in image_refs])
+    key = key_of("headers", stamps)
     with contextlib.suppress(KeyError, TypeError, ValueError):  # no entry, or one that this version did not write
         about = cache.store.about(key) or {}
         kept = Counter({Header(*each): count for *each, count in about["headers"]})

@@ -20,9 +20,9 @@ from striate.data.cache import Cache, CacheEntry, DamagedError, digest_of, key_o
 from striate.data.cache_store import NoSpaceError, mapped
 from striate.data.filling import Filling
 from striate.data.images.decoder_pool import Decoders
-from striate.data.images.image_ref import ImageRef, Stamp
+from striate.data.images.image_ref import ImageRef
 from striate.data.lazy import Images, LazyImages
-from striate.data.stamps import stamps_of
+from striate.data.stamps import Stamps
 from striate.data.statistics import ImageStatistics, RunningStatistics, statistics_of
 from striate.errors import StorageError
 from striate.hardware import worker_count
@@ -48,7 +48,6 @@ class Reader:
     Args:
         classes: the names; labels are positions in it.
         decoders: the threads or processes that decode.
-        stamps: the stamp of every image, taken before any was opened.
         cache: the cache for decoded images, or None.
         skip_bad, progress: see `load`.
     """
@@ -57,14 +56,12 @@ class Reader:
         self,
         classes: Sequence[str],
         decoders: Decoders,
-        stamps: Mapping[ImageRef, Stamp],
         cache: Cache | None = None,
         skip_bad: bool = False,
         progress: Progress | None = None,
     ):
         self.classes = classes
         self.decoders = decoders
-        self.stamps = stamps
         self.cache = cache
         self.skip_bad = skip_bad
         self.progress = progress
@@ -73,12 +70,13 @@ class Reader:
         self._damaged: list[str] = []  # splits whose cached images were not those that were written
         self._reason = "there is no cache"
 
-    def read(self, name: str, image_refs: Sequence[ImageRef], labels: Tensor) -> Read:
+    def read(self, name: str, image_refs: Sequence[ImageRef], stamps: Stamps, labels: Tensor) -> Read:
         """Read the images of a split.
 
         Args:
             name: the split.
             image_refs: N images.
+            stamps: theirs, taken before any was opened.
             labels: int64 (N,).
 
         Raises:
@@ -87,7 +85,7 @@ class Reader:
         size = math.prod(self._shape(len(image_refs)))
         if self.cache is not None and image_refs:
             try:
-                return self._from_cache(self.cache, name, image_refs, labels)
+                return self._from_cache(self.cache, name, image_refs, stamps, labels)
             except NoSpaceError as error:
                 self._reason = str(error)
             except (OSError, StorageError) as error:
@@ -95,7 +93,7 @@ class Reader:
         if size <= IN_MEMORY:
             return self._into_memory(name, image_refs)
         self._on_demand_bytes[name] = size
-        return self._on_demand(name, image_refs, labels)
+        return self._on_demand(name, image_refs, stamps, labels)
 
     @property
     def notes(self) -> list[str]:
@@ -116,7 +114,9 @@ class Reader:
             count += len(pixels)
         return Read(torch.from_numpy(images[:count]), problems)
 
-    def _from_cache(self, cache: Cache, name: str, image_refs: Sequence[ImageRef], labels: Tensor) -> Read:
+    def _from_cache(
+        self, cache: Cache, name: str, image_refs: Sequence[ImageRef], stamps: Stamps, labels: Tensor
+    ) -> Read:
         """Read from the cache, after decoding into it the images that it does not hold.
 
         Where another process is doing that, this one decodes a share of them.
@@ -124,7 +124,7 @@ class Reader:
         shape = self._shape(len(image_refs))
         if math.prod(shape) > cache.store.limit:  # known before millions of files are told apart
             raise NoSpaceError(f"the cache is limited to {readable(cache.store.limit)}")
-        key = self._key("pixels", image_refs)
+        key = self._key("pixels", stamps)
         while True:
             seen = cache.store.about(key)
             try:
@@ -148,7 +148,7 @@ class Reader:
         images = cache.opened(key, shape)
         if images is None:
             raise OSError(errno.ENOENT, "the new cache entry is gone", str(part))
-        if any(stamp != self.stamps[image_ref] for image_ref, stamp in stamps_of(image_refs).items()):
+        if not stamps.hold():
             cache.store.forget(key)  # it is unknown which content a changed file had when it was decoded
         self._cached_bytes[name] = math.prod(shape)
         return Read(images, problems, stats)
@@ -224,14 +224,14 @@ class Reader:
         images = cache.opened(key, self._shape(len(image_refs) - len(problems)), entry.digest)
         return None if images is None else Read(images, problems, entry.stats)
 
-    def _on_demand(self, name: str, image_refs: Sequence[ImageRef], labels: Tensor) -> Read:
+    def _on_demand(self, name: str, image_refs: Sequence[ImageRef], stamps: Stamps, labels: Tensor) -> Read:
         """Return lazy images, after decoding all once to find the bad ones; bad ones and statistics are cached.
 
         One process of a machine does that with all its cores, while others wait for what it finds.
         """
         if self.cache is None:
             return self._surveyed(name, image_refs, labels, None, "")
-        key = self._key("survey", image_refs)
+        key = self._key("survey", stamps)
         with self.cache.store.turn(key, lambda: self._wait(name)):
             entry = self.cache.entry(key)
             if entry is not None and (still := self._still_bad(image_refs, entry)) is not None:
@@ -259,7 +259,9 @@ class Reader:
         return Read(images, problems, stats)
 
     def _lazy(self, image_refs: Sequence[ImageRef], problems: Mapping[ImageRef, str]) -> LazyImages:
-        return lazy.decoded([image_ref for image_ref in image_refs if image_ref not in problems], self.decoders)
+        if problems:
+            image_refs = [image_ref for image_ref in image_refs if image_ref not in problems]
+        return lazy.decoded(image_refs, self.decoders)
 
     def _still_bad(self, image_refs: Sequence[ImageRef], entry: CacheEntry) -> dict[ImageRef, str] | None:
         """Return the reasons for the images that were bad, or None if one no longer is."""
@@ -299,8 +301,8 @@ class Reader:
         if self.progress is not None:
             self.progress(what, done, total)
 
-    def _key(self, kind: str, image_refs: Sequence[ImageRef]) -> str:
-        return key_of(kind, [self.stamps[image_ref] for image_ref in image_refs], self.decoders.preprocess)
+    def _key(self, kind: str, stamps: Stamps) -> str:
+        return key_of(kind, stamps, self.decoders.preprocess)
 
     def _shape(self, count: int) -> Shape:
         return (count, *self.decoders.shape)

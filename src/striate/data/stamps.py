@@ -5,41 +5,89 @@ most of the time of a start from a cache.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import xxhash
 
-from striate.data.images.image_ref import ImageRef, Stamp
+from striate.data.images.image_ref import ImageRef, Stamp, WholeFiles
 from striate.files import read_regular
-from striate.processes import ALONE, World, shares, world
+from striate.processes import ALONE, World, shares
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")  # of Linux: another one for each machine and each of its starts
 _FEW = 1000  # files that each process looks at itself
 
-Statuses = tuple[list[int], list[int]]  # sizes and times of change, see `ImageRef.stamp`
+Statuses = tuple[np.ndarray, np.ndarray]  # sizes and times of change, see `ImageRef.stamp`
 
 
-def stamps_of(image_refs: Sequence[ImageRef]) -> dict[ImageRef, Stamp]:
-    """The stamp of each image; a file that many images lie in is looked at once."""
-    return _stamps(image_refs, ALONE)
+@dataclass(frozen=True, eq=False)
+class Stamps:
+    """Stamps of images, in their order.
+
+    Args:
+        image_refs: the images.
+        sizes, changes: of the files they lie in, int64 (N,), see `ImageRef.stamp`.
+    """
+
+    image_refs: Sequence[ImageRef]
+    sizes: np.ndarray
+    changes: np.ndarray
+
+    def __iter__(self) -> Iterator[Stamp]:
+        files = zip(_absolute(_paths(self.image_refs)), self.sizes.tolist(), self.changes.tolist(), strict=True)
+        if isinstance(self.image_refs, WholeFiles):
+            return ((path, size, changed, 0, None) for path, size, changed in files)
+        parts = zip(files, self.image_refs, strict=True)
+        return ((path, size, changed, each.offset, each.length) for (path, size, changed), each in parts)
+
+    @property
+    def bytes(self) -> int:
+        """The size of all images together."""
+        if isinstance(self.image_refs, WholeFiles):
+            return int(self.sizes.sum())
+        sizes = zip(self.image_refs, self.sizes.tolist(), strict=True)
+        return sum(each.length or size for each, size in sizes)
+
+    @property
+    def newest(self) -> int:
+        """The time of the last change."""
+        return int(self.changes.max(initial=0))
+
+    def chosen(self, positions: Sequence[int]) -> "Stamps":
+        """The stamps at these positions."""
+        return Stamps([self.image_refs[place] for place in positions], self.sizes[positions], self.changes[positions])
+
+    def renewed(self) -> "Stamps":
+        """The stamps that the images have now."""
+        return stamps_of(self.image_refs)
+
+    def hold(self) -> bool:
+        """True if the images have these stamps still."""
+        now = self.renewed()
+        return np.array_equal(now.sizes, self.sizes) and np.array_equal(now.changes, self.changes)
 
 
-def common_stamps_of(image_refs: Sequence[ImageRef]) -> dict[ImageRef, Stamp]:
-    """As `stamps_of`, in processes that work together, which all call it."""
-    return _stamps(image_refs, world())
+def stamps_of(image_refs: Sequence[ImageRef], processes: World = ALONE) -> Stamps:
+    """The stamps of images; a file that many images lie in is looked at once.
+
+    Args:
+        image_refs: the images.
+        processes: those that call this for the same images, at the same time.
+    """
+    paths = _paths(image_refs)
+    files, places = paths, None
+    if not isinstance(image_refs, WholeFiles):
+        number = {path: place for place, path in enumerate(dict.fromkeys(paths))}
+        files, places = list(number), [number[path] for path in paths]
+    sizes, changes = _statuses(files) if processes.size == 1 else _common(files, processes)
+    return Stamps(image_refs, sizes, changes) if places is None else Stamps(image_refs, sizes[places], changes[places])
 
 
-def _stamps(image_refs: Sequence[ImageRef], processes: World) -> dict[ImageRef, Stamp]:
-    paths = [each.path for each in image_refs]
-    offsets, lengths = [each.offset for each in image_refs], [each.length for each in image_refs]
-    different = paths if lengths.count(None) == len(lengths) else list(dict.fromkeys(paths))
-    sizes, changes = _statuses(different) if processes.size == 1 else _common(different, processes)
-    if different is not paths:
-        by_path = dict(zip(different, zip(sizes, changes, strict=True), strict=True))
-        sizes, changes = ([by_path[path][field] for path in paths] for field in range(2))
-    return dict(zip(image_refs, zip(_absolute(paths), sizes, changes, offsets, lengths, strict=True), strict=True))
+def _paths(image_refs: Sequence[ImageRef]) -> Sequence[str | Path]:
+    return image_refs.paths if isinstance(image_refs, WholeFiles) else [each.path for each in image_refs]
 
 
 def _absolute(paths: Sequence[str | Path]) -> list[str]:
@@ -66,7 +114,7 @@ def _statuses(paths: Sequence[str | Path]) -> Statuses:
         else:
             sizes.append(status.st_size)
             changes.append(status.st_mtime_ns)
-    return sizes, changes
+    return np.array(sizes, dtype=np.int64), np.array(changes, dtype=np.int64)
 
 
 def _common(paths: Sequence[str | Path], processes: World) -> Statuses:
@@ -80,9 +128,9 @@ def _common(paths: Sequence[str | Path], processes: World) -> Statuses:
         for rank, part in zip(ranks, shares(int(view.split()[0]), len(ranks)), strict=True):
             parts[rank] = part
     own = parts[processes.rank]
-    rows = torch.tensor(_statuses(paths[own.start : own.stop]), dtype=torch.int64).T.contiguous()
+    rows = torch.from_numpy(np.stack(_statuses(paths[own.start : own.stop]), axis=1))
     found = processes.exchanged(rows, list(map(len, parts)))
-    sizes, changes = torch.cat([found[rank] for rank in mates[groups[processes.rank]]]).T.tolist()
+    sizes, changes = torch.cat([found[rank] for rank in mates[groups[processes.rank]]]).numpy().T
     return sizes, changes
 
 

@@ -47,9 +47,9 @@ def survey(source: str | os.PathLike[str]) -> Survey | None:
     if name in NAMES or name.startswith(PREFIX) or are_shards(name) or not Path(name).is_dir():
         return None
     plan = plan_of(read_layout(Path(name)))
-    images = plan.get("train", [])
+    images = plan["train"].image_refs if "train" in plan else ()
     places = np.linspace(0, max(len(images) - 1, 0), min(_SOME, len(images))).astype(int)
-    headers, _ = read_headers([images[place][0] for place in places])
+    headers, _ = read_headers([images[place] for place in places])
     if not headers:
         return None
     sides = np.sort([min(header.width, header.height) for header in headers.elements()])

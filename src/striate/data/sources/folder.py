@@ -6,12 +6,14 @@ Images that are not divided into splits are divided here.
 import os
 import unicodedata
 from collections import Counter
-from itertools import repeat
+from itertools import chain
 from pathlib import Path
 
-from striate.data.build import Options, collect, without_collection
+import numpy as np
+
+from striate.data.build import Options, Part, collect, without_collection
 from striate.data.dataset import Dataset
-from striate.data.images.image_ref import ImageRef, whole_files
+from striate.data.images.image_ref import WholeFiles
 from striate.data.sources.layout import Layout, read_layout
 from striate.data.splits import hold_out
 from striate.units import plural
@@ -31,19 +33,22 @@ def load_folder(source: str, options: Options | None = None) -> Dataset:
     return collect(source, layout.classes, plan, options or Options(), notes=notes, divided="all" in layout.splits)
 
 
-def plan_of(layout: Layout) -> dict[str, list[tuple[ImageRef, int]]]:
+def plan_of(layout: Layout) -> dict[str, Part]:
     """Return the image references and labels of each split, sorted by class and path."""
-    plan: dict[str, list[tuple[ImageRef, int]]] = {}
+    found: dict[str, list[list[str]]] = {}  # the files of each class
     root = os.path.join(layout.root, "")
     for split, classes in layout.splits.items():
+        if split != "all":
+            found[split] = list(classes.values())
+            continue
         for label, files in enumerate(classes.values()):
-            if split != "all":
-                plan.setdefault(split, []).extend(zip(whole_files(files), repeat(label)))
-                continue
             keys = [unicodedata.normalize("NFC", path.removeprefix(root).replace(os.sep, "/")) for path in files]
             for path, place in zip(files, hold_out(keys), strict=True):
-                plan.setdefault(place, []).append((ImageRef(path), label))
-    return plan
+                found.setdefault(place, [[] for _ in classes])[label].append(path)
+    return {
+        split: Part(WholeFiles(list(chain(*files))), np.repeat(np.arange(len(files)), list(map(len, files))))
+        for split, files in found.items()
+    }
 
 
 def file_notes(others: Counter[str]) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from striate.data.build import Options, collect
+from striate.data.build import Options, Part, collect
 from striate.data.dataset import Dataset
 from striate.data.images.image_ref import ImageRef
 from striate.data.splits import hold_out
@@ -69,7 +69,7 @@ def collect_labelled(
         raise BadFilesError(dict(problems))
     if problems:
         notes = [*notes, f"left out {plural(len(problems), 'sample')} without image or label"]
-    plan = planned(source, splits, classes)
+    plan = {split: Part.of(pairs) for split, pairs in planned(source, splits, classes).items()}
     loaded = collect(source, tuple(classes.values()), plan, options, notes=notes, divided="all" in splits)
     return replace(loaded, skipped=dict(problems) | loaded.skipped)
 

@@ -35,13 +35,13 @@ def indexed(
         read: reads the shards themselves.
     """
     stamps = stamps_of([ImageRef(path) for path in paths])
-    if cache_size == 0 or sum(stamp[1] for stamp in stamps.values()) < _FEW_BYTES:
+    if cache_size == 0 or stamps.bytes < _FEW_BYTES:
         return read(paths)
     try:
         store = Cache(cache_size).store
     except OSError:  # the images' loading tells it
         return read(paths)
-    key = key_of("shards", list(settled(stamps).values()))
+    key = key_of("shards", settled({"shards": stamps})["shards"])
     with contextlib.suppress(KeyError, TypeError, ValueError):  # no entry, or one that this version did not write
         found = (store.about(key) or {})["shards"]
         return [_from_dict(path, each) for path, each in zip(paths, found, strict=True)]

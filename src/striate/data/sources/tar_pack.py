@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from striate import files, seeding
+from striate.data.build import Part
 from striate.data.cache import key_of
 from striate.data.images.decoder_pool import Decoders
 from striate.data.images.image_ref import ImageRef
@@ -84,8 +85,8 @@ def pack(
     _check(folder, out, shard_size)
     layout = read_layout(folder)
     plan = plan_of(layout)
-    image_refs = [image_ref for part in plan.values() for image_ref, _ in part]
-    key = key_of(f"pack {shard_size} {seed} {layout.classes}", list(stamps_of(image_refs).values()))
+    image_refs = [image_ref for part in plan.values() for image_ref in part.image_refs]
+    key = key_of(f"pack {shard_size} {seed} {layout.classes}", stamps_of(image_refs))
     with files.new_folder(out, continues=key) as place:
         problems = _undecodable(image_refs, place / CHECKED, progress)
         skipped = {image_ref.label: reason for image_ref, reason in problems.items()}
@@ -104,13 +105,14 @@ def pack(
 def _planned(
     folder: Path,
     layout: Layout,
-    plan: Mapping[str, Sequence[tuple[ImageRef, int]]],
+    plan: Mapping[str, Part],
     problems: Mapping[ImageRef, str],
     shard_size: int,
     seed: int,
 ) -> list[ShardPlan]:
     """Return all shards of what can be decoded."""
-    good = {split: [each for each in plan[split] if each[0] not in problems] for split in ORDER if split in plan}
+    pairs = {split: zip(part.image_refs, part.labels.tolist(), strict=True) for split, part in plan.items()}
+    good = {split: [each for each in pairs[split] if each[0] not in problems] for split in ORDER if split in plan}
     trained = {label for _, label in good["train"]}
     if lacking := [name for label, name in enumerate(layout.classes) if label not in trained]:
         raise DataError(f"{folder}: no training image of {listed(lacking)} can be decoded.")
