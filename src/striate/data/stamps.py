@@ -5,9 +5,11 @@ most of the time of a start from a cache.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -37,11 +39,12 @@ class Stamps:
     changes: np.ndarray
 
     def __iter__(self) -> Iterator[Stamp]:
-        files = zip(_absolute(_paths(self.image_refs)), self.sizes.tolist(), self.changes.tolist(), strict=True)
-        if isinstance(self.image_refs, WholeFiles):
-            return ((path, size, changed, 0, None) for path, size, changed in files)
-        parts = zip(files, self.image_refs, strict=True)
-        return ((path, size, changed, each.offset, each.length) for (path, size, changed), each in parts)
+        offsets: Iterable[int] = repeat(0)
+        lengths: Iterable[int | None] = repeat(None)
+        if not isinstance(self.image_refs, WholeFiles):
+            offsets, lengths = (each.offset for each in self.image_refs), (each.length for each in self.image_refs)
+        paths = _absolute(_paths(self.image_refs))
+        return zip(paths, self.sizes.tolist(), self.changes.tolist(), offsets, lengths, strict=False)
 
     @property
     def bytes(self) -> int:
@@ -90,16 +93,12 @@ def _paths(image_refs: Sequence[ImageRef]) -> Sequence[str | Path]:
     return image_refs.paths if isinstance(image_refs, WholeFiles) else [each.path for each in image_refs]
 
 
-def _absolute(paths: Sequence[str | Path]) -> list[str]:
-    """Absolute paths; a path itself where it is absolute, without a copy."""
-    plain: dict[str, bool] = {}
-    found = []
-    for path in paths:
-        folder = path[: path.rfind("/")] if isinstance(path, str) else ""
-        if folder not in plain:
-            plain[folder] = folder != "" and os.path.abspath(folder) == folder
-        found.append(str(path) if plain[folder] else os.path.abspath(path))
-    return found
+def _absolute(paths: Sequence[str | Path]) -> Sequence[str]:
+    """Absolute paths; the paths themselves where all of them are absolute, without copies."""
+    folders = {path[: path.rfind("/")] if isinstance(path, str) else "" for path in paths}
+    if all(folder and os.path.abspath(folder) == folder for folder in folders):
+        return cast(Sequence[str], paths)
+    return list(map(os.path.abspath, paths))
 
 
 def _statuses(paths: Sequence[str | Path]) -> Statuses:
