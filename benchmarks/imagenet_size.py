@@ -72,6 +72,7 @@ def train_here(source: str, run: Path, steps: int, stop: int) -> None:
             if "first step" not in found:
                 found["first step"] = time.time() - began
                 found["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+                found["share"] = proportional_memory()
             if event.step == stop:
                 signal.raise_signal(signal.SIGINT)
 
@@ -87,6 +88,12 @@ def train_here(source: str, run: Path, steps: int, stop: int) -> None:
         told = world.gathered(found)
     if world.is_first:
         print(json.dumps(told))
+
+
+def proportional_memory() -> int:
+    """This process's memory in bytes, of pages that several share its part alone (PSS)."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def measured(source: Path, run: Path, processes: int, steps: int, stop: int = 0) -> dict[str, float]:
@@ -107,8 +114,11 @@ def measured(source: Path, run: Path, processes: int, steps: int, stop: int = 0)
 def described(found: dict[str, float]) -> str:
     """One row's text."""
     loaded = f"loaded after {found['loaded']:.1f} s, " if "loaded" in found else ""
-    memory, most = (readable(int(found[name])) for name in ("memory", "all memory"))
-    return f"{loaded}first step after {found['first step']:.1f} s, {memory} a process then, {most} at most"
+    memory, share, most = (readable(int(found[name])) for name in ("memory", "share", "all memory"))
+    return (
+        f"{loaded}first step after {found['first step']:.1f} s, at most {memory} a process till then, {share} at that "
+        f"moment (PSS), at most {most} till the end"
+    )
 
 
 def tried(source: Path, place: Path, processes: int) -> dict[str, str]:

@@ -3,11 +3,12 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from several import Several
 
 from striate.data.images.image_ref import ImageRef, WholeFiles
-from striate.data.stamps import stamps_of
+from striate.data.stamps import Stamps, stamps_of
 
 
 def test_a_file_of_many_images_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,3 +77,24 @@ def test_references_to_whole_files_are_a_sequence():
     assert list(refs) == [ImageRef("/a"), ImageRef("/b"), ImageRef("/c")] == [refs[0], refs[1], refs[-1]]
     assert list(refs[1:]) == [ImageRef("/b"), ImageRef("/c")]
     assert ImageRef("/b") in refs
+
+
+def test_a_digest_differs_where_a_stamp_does():
+    def digest(image_refs: list[ImageRef] | WholeFiles, sizes: list[int], changes: list[int]) -> str:
+        return Stamps(image_refs, np.array(sizes), np.array(changes)).digest()
+
+    files, parts = WholeFiles(["/a", "/b"]), [ImageRef("/a", 0, 1), ImageRef("/a", 1, 2)]
+    expected = digest(files, [1, 2], [3, 4])
+    assert digest(WholeFiles(["/a", "/b"]), [1, 2], [3, 4]) == expected
+    others = [
+        digest(files, [1, 3], [3, 4]),
+        digest(files, [1, 2], [3, 5]),
+        digest(files, [2, 1], [3, 4]),
+        digest(WholeFiles(["/a", "/c"]), [1, 2], [3, 4]),
+        digest(WholeFiles(["/a/b"]), [1], [3]),
+        digest(parts, [3, 3], [4, 4]),
+        digest(parts[::-1], [3, 3], [4, 4]),
+        digest([parts[0], ImageRef("/a", 1, 3)], [3, 3], [4, 4]),
+        digest([parts[0], ImageRef("/a", 1)], [3, 3], [4, 4]),
+    ]
+    assert len({expected, *others}) == 1 + len(others)

@@ -129,7 +129,7 @@ def key_of(kind: str, stamps: Iterable[Stamp], preprocess: Preprocess | None = N
     """Return the cache key for images with these stamps.
 
     Args:
-        kind: "pixels", "survey" or "headers".
+        kind: such as "pixels" or "headers", and what else it is looked up by.
         preprocess: the preprocessing applied to them, if it matters.
     """
     made = [_FORMAT, kind, decode.VERSION, prepare.VERSION, PIL.__version__, jpeg.VERSION, torch.__version__]

@@ -124,7 +124,7 @@ class Reader:
         shape = self._shape(len(image_refs))
         if math.prod(shape) > cache.store.limit:  # known before millions of files are told apart
             raise NoSpaceError(f"the cache is limited to {readable(cache.store.limit)}")
-        key = self._key("pixels", stamps)
+        key = key_of("pixels", stamps, self.decoders.preprocess)
         while True:
             seen = cache.store.about(key)
             try:
@@ -231,7 +231,7 @@ class Reader:
         """
         if self.cache is None:
             return self._surveyed(name, image_refs, labels, None, "")
-        key = self._key("survey", stamps)
+        key = key_of(f"survey of {stamps.digest()}", (), self.decoders.preprocess)
         with self.cache.store.turn(key, lambda: self._wait(name)):
             entry = self.cache.entry(key)
             if entry is not None and (still := self._still_bad(image_refs, entry)) is not None:
@@ -300,9 +300,6 @@ class Reader:
     def _report(self, what: str, done: int, total: int) -> None:
         if self.progress is not None:
             self.progress(what, done, total)
-
-    def _key(self, kind: str, stamps: Stamps) -> str:
-        return key_of(kind, stamps, self.decoders.preprocess)
 
     def _shape(self, count: int) -> Shape:
         return (count, *self.decoders.shape)

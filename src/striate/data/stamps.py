@@ -4,6 +4,7 @@ Where processes work together, those that see the same files look at a share of 
 most of the time of a start from a cache.
 """
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from striate.processes import ALONE, World, shares
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")  # of Linux: another one for each machine and each of its starts
 _FEW = 1000  # files that each process looks at itself
+_TOGETHER = 10_000  # paths
 
 Statuses = tuple[np.ndarray, np.ndarray]  # sizes and times of change, see `ImageRef.stamp`
 
@@ -45,6 +47,20 @@ class Stamps:
             offsets, lengths = (each.offset for each in self.image_refs), (each.length for each in self.image_refs)
         paths = _absolute(_paths(self.image_refs))
         return zip(paths, self.sizes.tolist(), self.changes.tolist(), offsets, lengths, strict=False)
+
+    def digest(self) -> str:
+        """A digest of them, made in a fifth of the time of `key_of`."""
+        paths = _absolute(_paths(self.image_refs))
+        digest = hashlib.blake2b(f"{len(paths)} ".encode(), digest_size=16)
+        for names in _texts(paths):
+            digest.update(names)
+        columns = [self.sizes, self.changes]
+        if not isinstance(self.image_refs, WholeFiles):
+            columns.append(np.array([each.offset for each in self.image_refs], dtype=np.int64))
+            columns.append(np.array([-1 if each.length is None else each.length for each in self.image_refs]))
+        for column in columns:
+            digest.update(np.ascontiguousarray(column, dtype="<i8").tobytes())
+        return digest.hexdigest()
 
     @property
     def bytes(self) -> int:
@@ -101,6 +117,13 @@ def _absolute(paths: Sequence[str | Path]) -> Sequence[str]:
     return list(map(os.path.abspath, paths))
 
 
+def _texts(paths: Sequence[str | Path]) -> Iterator[bytes]:
+    """The bytes of many paths, some at a time, each path with a zero at its end."""
+    for start in range(0, len(paths), _TOGETHER):
+        text = "\0".join(map(str, paths[start : start + _TOGETHER]))
+        yield text.encode("utf-8", "surrogateescape") + b"\0"
+
+
 def _statuses(paths: Sequence[str | Path]) -> Statuses:
     """Look at files."""
     stat, sizes, changes = os.stat, [], []
@@ -142,5 +165,7 @@ def _view(paths: Sequence[str | Path]) -> str:
         status = None
     if status is None:  # another text for each process
         return f"{len(paths)} {os.getpid()} {os.urandom(8).hex()}"
-    names = xxhash.xxh3_128_hexdigest("\0".join(map(str, paths)).encode("utf-8", "surrogateescape"))
-    return f"{len(paths)} {machine.strip()} {status.st_dev} {status.st_ino} {names}"
+    digest = xxhash.xxh3_128()
+    for names in _texts(paths):
+        digest.update(names)
+    return f"{len(paths)} {machine.strip()} {status.st_dev} {status.st_ino} {digest.hexdigest()}"
