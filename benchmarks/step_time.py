@@ -33,6 +33,7 @@ import numpy as np
 
 from benchmarks.scale import Measured
 from benchmarks.tables import table
+from benchmarks.undisturbed import undisturbed
 
 MODEL, SIDE = "resnet18:stem=small", 32
 SIZES = (2**16, 2**20, 2**23, 2**24)  # bytes
@@ -195,7 +196,9 @@ def measured(processes: int, *arguments: object, copies: int = 1) -> Any:
 
 def sums_of(kept: Measured, processes: int, rounds: int) -> dict[str, float]:
     """Seconds of sums, by kind and size."""
-    found: dict[str, float] = kept.once(f"sums, {processes} processes", lambda: measured(processes, "--sums", rounds))
+    found: dict[str, float] = kept.once(
+        f"sums, {processes} processes", lambda: undisturbed(lambda: measured(processes, "--sums", rounds))
+    )
     return found
 
 
@@ -205,7 +208,8 @@ def step_of(kept: Measured, way: Way, rounds: int) -> float:
     arguments = ["--train", batch, shards, sync]
 
     def act() -> float:
-        times = [measured(processes, *arguments, copies=1 if processes > 1 else 2) for _ in range(rounds)]
+        copies = 1 if processes > 1 else 2
+        times = [undisturbed(lambda: measured(processes, *arguments, copies=copies)) for _ in range(rounds)]
         return statistics.median(times)
 
     found: float = kept.once(f"step, {processes} processes, batch {batch}, {shards} shards, {sync}", act)
