@@ -123,7 +123,7 @@ def described(found: dict[str, float]) -> str:
 
 
 def tried(source: Path, place: Path, processes: int) -> dict[str, str]:
-    """Train from a cold index and from a warm one, stopped after three steps; resume, for one more; go on to the end."""
+    """Train from a cold index and from a warm one, stopped after three steps; resume for one more; then to the end."""
     run, rows = place / "run", {}
     for what in ("no index yet", "a warm index"):
         shutil.rmtree(run, ignore_errors=True)
