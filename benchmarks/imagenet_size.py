@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,23 +123,28 @@ def described(found: dict[str, float]) -> str:
     )
 
 
-def tried(source: Path, place: Path, processes: int) -> dict[str, str]:
+def tried(name: str, place: Path, processes: int, kept: Measured) -> list[list[str]]:
     """Train from a cold index and from a warm one, stopped after three steps; resume for one more; then to the end."""
-    run, rows = place / "run", {}
-    for what in ("no index yet", "a warm index"):
+    source, run, stopped = place / name, place / f"run-{name}", place / f"stopped-{name}"
+
+    def begun() -> str:
         shutil.rmtree(run, ignore_errors=True)
-        rows[what] = described(measured(source, run, processes, 5, stop=3))
-    shutil.rmtree(place / "stopped", ignore_errors=True)
-    shutil.copytree(run, place / "stopped")
+        return described(measured(source, run, processes, 5, stop=3))
 
-    def resumed() -> dict[str, float]:
+    def resumed() -> str:
+        if not stopped.exists():
+            shutil.copytree(run, stopped)
         shutil.rmtree(run)
-        shutil.copytree(place / "stopped", run)
-        return measured(source, run, processes, 5, stop=4)
+        shutil.copytree(stopped, run)
+        return described(measured(source, run, processes, 5, stop=4))
 
-    rows["resumed"] = described(undisturbed(resumed))
-    rows["resumed, to the end"] = described(measured(source, run, processes, 5))
-    return rows
+    ways = {
+        "no index yet": begun,
+        "a warm index": partial(undisturbed, begun),
+        "resumed": partial(undisturbed, resumed),
+        "to the end": lambda: described(measured(source, run, processes, 5)),
+    }
+    return [[f"{name}, {what}", kept.once(f"{name}, {what}", act)] for what, act in ways.items()]
 
 
 def main() -> None:
@@ -166,10 +172,9 @@ def main() -> None:
         make(folder, given.images)
     if "pack" in only or ("shards" in only and not shards.exists()):
         rows.append(["pack", kept.once("pack", lambda: packed(folder, shards))])
-    for name, source in (("folder", folder), ("shards", shards)):
+    for name in ("folder", "shards"):
         if name in only:
-            found = kept.once(name, lambda: tried(source, given.place, given.processes))  # noqa: B023
-            rows += [[f"{name}, {what}", text] for what, text in found.items()]
+            rows += tried(name, given.place, given.processes, kept)
     print(table(f"{given.images:,} images", ("what", "result"), rows))
 
 
