@@ -10,8 +10,8 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 MOST = 0.03  # of all cores' time, that others may take
-TRIES = 6
-PATIENCE = 120.0  # seconds in which others are waited for, before each try
+TRIES = 4
+PATIENCE = 30.0  # seconds in which others are waited for, before each try
 
 
 def undisturbed(measure: Callable[[], Result]) -> Result:
