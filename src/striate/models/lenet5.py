@@ -36,7 +36,7 @@ MEAN, STD = -BACKGROUND / (FOREGROUND - BACKGROUND), 1 / (FOREGROUND - BACKGROUN
 SOURCE = "LeCun, Bottou, Bengio, Haffner 1998, section II.B"
 
 
-class _Field(nn.Module):
+class _Padding(nn.Module):
     """Padding that centres an image in the 32×32 input field, filled with the background's value."""
 
     def __init__(self, name: str, image_size: tuple[int, int]):
@@ -79,7 +79,7 @@ class LeNet5(nn.Module):
             raise ArgumentError(
                 f"lenet5 has output prototypes for {len(prototypes)} classes, got {classes}: use lenet5_modern."
             )
-        self.field = _Field("lenet5", image_size)
+        self.field = _Padding("lenet5", image_size)
         self.c1 = nn.Conv2d(channels, 6, kernel_size=5)
         self.squash1 = ScaledTanh()
         self.s2 = Subsampling2d(6)
@@ -124,7 +124,7 @@ class LeNet5Modern(nn.Module):
 
     def __init__(self, classes: int, channels: int, image_size: tuple[int, int]):
         super().__init__()
-        self.field = _Field("lenet5_modern", image_size)
+        self.field = _Padding("lenet5_modern", image_size)
         self.c1 = nn.Conv2d(channels, 6, kernel_size=5)
         self.relu1 = nn.ReLU()
         self.s2 = AvgPool2d(2)

@@ -12,7 +12,7 @@ from striate.inspection import ArchitectureTable, LayerRow, describe
 # layer, type, maps, size, kernel, stride, padding, activation, parameters, connections, multiply-adds
 LENET5 = """
 input   input         1    28×28  -    -  -      -            0       0        0
-field   Field         1    32×32  -    -  -      -            0       0        0
+field   Padding       1    32×32  -    -  -      -            0       0        0
 c1      conv          6    28×28  5×5  1  valid  scaled_tanh  156     122304   117600
 s2      subsample     6    14×14  2×2  2  valid  scaled_tanh  12      5880     1176
 c3      partial_conv  16   10×10  5×5  1  valid  scaled_tanh  1516    151600   150000
