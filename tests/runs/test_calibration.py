@@ -134,7 +134,7 @@ def test_without_images_for_it_a_run_is_not_calibrated_and_says_so(tmp_path: Pat
     assert not (few.path / FILE).exists()
     assert not told
     result = evaluate(few, unsplit(100))
-    assert "trained without images held out" in result.uncalibrated
+    assert "fewer than 20 images were held out" in result.uncalibrated
     assert result.to_dict()["calibration"] is None
     assert "before calibration" not in result.text()
     assert not predict(few, unsplit().test.images[0])[0].calibrated
@@ -194,6 +194,16 @@ def test_a_fitted_head_is_calibrated_by_cross_validation_and_fine_tuning_by_what
     (found,) = head.calibrations().values()
     assert found == Fit.read(head.path).calibration
     assert (found.images, "fitted without it" in found.source) == (300, True)
+    for few, images in ((10, 300), (60, 60)):
+        with_val = train(
+            "mlp",
+            replace(unsplit(300), val=split(few, 3)),
+            "transfer",
+            out=tmp_path / f"{few}",
+            freeze_backbone=True,
+            **settings,
+        )
+        assert with_val.calibrations()["none"].images == images
     tuned = train("mlp", unsplit(300), "transfer", out=tmp_path / "tuned", epochs=3, **settings)
     bad = train("mlp", unsplit(300), "transfer", out=tmp_path / "bad", epochs=1, learning_rate=0.9, **settings)
     assert bad.result["kept"] == "fitted head"

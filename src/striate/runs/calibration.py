@@ -37,7 +37,8 @@ def fitted(
     """Calibrate a run's network on images that it was not trained on, where there are any.
 
     These are the training images that were held out, or else a val split beside the test split. A last layer that was
-    fitted to all training images is calibrated by what layers that were fitted without an image said of it.
+    fitted to all training images is calibrated by what layers that were fitted without an image said of it, where there
+    is no such split or one with too few images.
 
     Args:
         model: with its final weights, on `device`.
@@ -52,7 +53,7 @@ def fitted(
     """
     if held_out is not None:
         split, source = held_out, "training images that were held out"
-    elif data.spare_val is not None:
+    elif data.spare_val is not None and (head is None or len(data.spare_val) >= FEWEST):
         split, source = data.spare_val, "images of val"
     else:
         return {"none": head} if head else {}

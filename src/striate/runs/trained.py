@@ -156,7 +156,7 @@ class Trained:
             return f"The probabilities are not calibrated for these views; they are with {known}."
         why = (
             "the network in the file was not" if self.file
-            else "the run was trained without images held out for it" if self.run and self.run.result
+            else "fewer than 20 images were held out for it" if self.run and self.run.result
             else "the run is not finished" if self.run
             else "no images are known that it was not trained on"
         )  # fmt: skip
