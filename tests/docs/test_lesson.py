@@ -4,6 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 
 from docs.building.lesson import NOTEBOOK, TEXT, notebook
 
@@ -23,3 +24,17 @@ def test_its_cells_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     printed = capsys.readouterr().out
     assert names["evaluation"].accuracy > 0.95  # type: ignore[attr-defined]
     assert "test images are wrong" in printed
+
+
+PAGES = [
+    page
+    for page in sorted((TEXT.parents[1] / "docs").rglob("*.md"))
+    if page.read_text(encoding="utf-8").startswith("---\nfile_format")
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_each_page_with_code_is_a_notebook_that_jupyter_opens(page: Path) -> None:
+    head = yaml.safe_load(page.read_text(encoding="utf-8").split("---")[1])
+    made = nbformat.v4.new_notebook(metadata={"kernelspec": head["kernelspec"]})  # as Jupytext does, which checks it
+    assert made.metadata.kernelspec.name == "python3"
