@@ -1,5 +1,6 @@
 """Settings of the documentation site: `make docs` builds it with Sphinx, and pages with code run that code."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -9,6 +10,13 @@ sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(ROOT), os.environ.get("PYTHONPATH", "")]
 )  # for the pages' own processes
+
+# The kernels read nothing of the reader's own IPython, and only errors of theirs are news.
+PROFILE = ROOT / "build" / "docs-ipython" / "profile_default"
+PROFILE.mkdir(parents=True, exist_ok=True)
+(PROFILE / "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 40\n", encoding="utf-8")
+os.environ["IPYTHONDIR"] = str(PROFILE.parent)
+logging.getLogger("traitlets").setLevel(logging.WARNING)
 
 from docs.building.commands import EXTRA  # noqa: E402
 from docs.building.outside import inventories  # noqa: E402
@@ -25,6 +33,7 @@ extensions = [
         "docs.building.commands",
         "docs.building.docstrings",
         "docs.building.links",
+        "docs.building.outputs",
     ),
 ]
 exclude_patterns = ["building", "reliability/**"]

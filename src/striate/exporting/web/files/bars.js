@@ -16,7 +16,7 @@ function makeBars(onChoice) {
     track.className = "track";
     value.className = "number";
     track.append(bar);
-    button.append(name, track, value);
+    button.append(name, " ", track, " ", value);
     button.setAttribute("aria-pressed", "false");
     button.addEventListener("click", () => {
       const label = bars[number].label;
@@ -45,7 +45,7 @@ function showAnswer(probabilities) {
     row.value.textContent = percent(share);
     row.name.classList.toggle("best", row.label === order[0]);
     row.button.setAttribute("aria-pressed", String(row.label === chosen));
-    row.button.setAttribute("aria-label", `${facts.classes[row.label]}: ${percent(share)}. Show what speaks for it`);
+    row.button.setAttribute("aria-label", `${facts.classes[row.label]} ${percent(share)}, show what speaks for it`);
   });
   const [first, second] = order, sentence = element("answer"), strong = document.createElement("strong");
   strong.textContent = facts.classes[first];

@@ -23,6 +23,7 @@ function makeStays(changed) {
     chart.setAttribute("viewBox", `0 0 ${axis.places.length} 1`);
     chart.setAttribute("preserveAspectRatio", "none");
     chart.setAttribute("role", "img");
+    chart.setAttribute("aria-label", `${axis.title}: nothing measured yet`);
     axis.bars = axis.places.map((_, number) => rectangle(chart, number + 0.08, 0.84));
     axis.here = rectangle(chart, 0, 1, "here");
     title.append(axis.title, value);
