@@ -15,10 +15,10 @@ from benchmarks.browser import Browser, browser
 WIDTHS = (360, 768, 1280)
 GRAVE = ("serious", "critical")
 TAB, STOPS = "\ue004", 12  # the key, and how often it is pressed on a page
-# What has the focus, and whether one sees it and that it has it.
+# What has the focus, whether it is on the screen, and whether one sees that it has the focus.
 FOCUS = """
 const found = document.activeElement, box = found.getBoundingClientRect(), style = getComputedStyle(found);
-return [found === document.body ? "" : found.outerHTML.slice(0, 80), box.width * box.height > 0,
+return [found === document.body ? "" : found.outerHTML.slice(0, 80), box.right > 0 && box.left < innerWidth,
         style.outlineStyle !== "none" || style.boxShadow !== "none" || found.matches("iframe")];
 """
 
@@ -49,11 +49,14 @@ def looked_at(window: Browser, site: Path, page: str, axe: str, pictures: Path |
         if pictures:
             name = f"{page.replace('/', '-')}-{width}-{colours}.png"
             (pictures / name).write_bytes(window.screenshot())
-    for _ in range(STOPS):
-        window.keys(TAB)
-        what, seen, marked = window.run(FOCUS)
-        if what and seen and not marked:
-            yield "focus", f"focus is not shown on {page}: {what}"
+    for width in WIDTHS:
+        window.resize(width, 900)
+        window.open((site / f"{page}.html").resolve().as_uri())
+        for _ in range(STOPS):
+            window.keys(TAB)
+            what, seen, marked = window.run(FOCUS)
+            if what and not (seen and marked):
+                yield "focus", f"focus is not {'shown' if seen else 'on the screen'} on {page}, {width} pixels: {what}"
 
 
 def main() -> None:
