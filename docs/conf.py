@@ -60,6 +60,7 @@ intersphinx_mapping = inventories(ROOT / "build" / "docs-inventories")
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
+nb_code_prompt_show, nb_code_prompt_hide = "Show the {type}", "Hide the {type}"
 nb_execution_mode = "auto"
 nb_execution_raise_on_error = True
 nb_render_markdown_format = "myst"

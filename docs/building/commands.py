@@ -7,6 +7,7 @@ outputs are kept until the examples or Striate's code change, with the files tha
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -168,8 +169,9 @@ def _prose(text: str) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    """Text in which Markdown has nothing to interpret but what is in backticks."""
-    parts = " ".join(text.split()).split("`")
+    """Text in which Markdown has nothing to interpret but what is in backticks, where options are put, too."""
+    marked = re.sub(r"(?<![\w`-])(--[a-z][a-z-]*)", r"`\1`", " ".join(text.split()))
+    parts = marked.split("`")
     for position in range(0, len(parts), 2):
         for mark in "\\*_[]<>{}$|":
             parts[position] = parts[position].replace(mark, "\\" + mark)

@@ -55,6 +55,12 @@ def test_pages_of_names_that_are_gone_go(tmp_path: Path) -> None:
     assert not (tmp_path / "python" / "striate.gone.function.rst").exists()
 
 
+def test_options_in_the_text_of_a_page_keep_their_two_dashes() -> None:
+    text = commands.page_text("train", commands.commands()["train"], {})
+    assert ": Training time instead of `--epochs`: 90s" in text
+    assert "With `--data` alone" in text
+
+
 def test_every_command_has_an_example_and_every_option_is_on_its_page() -> None:
     outputs = dict.fromkeys(commands.examples(), "output")
     assert {commands.command_of(example) for example in outputs} == set(commands.commands())

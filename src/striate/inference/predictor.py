@@ -113,7 +113,7 @@ class Predictor:
         preprocess: how images become input.
         device: where it computes.
         precision: "float32"; "bfloat16", whose logits have two to three digits, as a network that was trained in it has
-            always had; or "auto", which becomes the usual one for the first batch, see acceleration/precision.py.
+            always had; or "auto", which becomes the usual one for the first batch.
 
     Raises:
         ArgumentError: for another precision.

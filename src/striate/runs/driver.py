@@ -65,15 +65,15 @@ def train(
             by name.
         out: the run's folder, which must not hold a run yet; without one, a new folder under runs/.
         device: "auto", "cpu" or "cuda".
-        threads: how many CPU threads compute; if not given, as many as there are cores, but not more than have enough
-            to do, see acceleration/threads.py. Other numbers round otherwise, and so end with other weights.
+        threads: how many CPU threads compute; if not given, as many as there are cores, or fewer where batches are too
+            small to keep all of them busy. Other numbers round otherwise, and so end with other weights.
         tensorboard: whether to log for TensorBoard as well, in the folder's tensorboard/.
         observer: called with `Begun`, `Step`, `EpochEnded` and `Ended` as they happen.
         settings: single settings of the recipe, such as `epochs=3` or `learning_rate=0.01`; see `Recipe`.
 
     Raises:
         ArgumentError: for data of no known kind, or an unknown setting; other libraries' names are translated.
-        StriateError: other kinds as errors.py lists them; nothing that was saved is lost.
+        StriateError: other kinds, all of them in `striate.errors`; nothing that was saved is lost.
 
     >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     >>> trained = striate.train(network, data, epochs=1, out="runs/own")
