@@ -71,6 +71,7 @@ nb_execution_show_tb = True
 html_theme = "furo"
 html_title = "Striate"
 html_static_path = ["building/static"]
+html_favicon = "building/static/favicon.svg"
 EXTRA.mkdir(parents=True, exist_ok=True)
 html_extra_path = ["lenet5.html", str(EXTRA)]
 html_css_files = ["site.css"]
