@@ -127,17 +127,22 @@ def _state() -> str:
 
 
 def _prepare(folder: Path) -> None:
-    """Put the photographs that come with scikit-learn into the folder, and a folder of digits, one folder a class."""
+    """Put scikit-learn's two photographs into the folder, and its digits, one folder a class, with a few mistakes."""
     import sklearn.datasets
     from PIL import Image
 
     for name in ("china.jpg", "flower.jpg"):
         shutil.copy(Path(sklearn.datasets.__path__[0]) / "images" / name, folder)
     digits = sklearn.datasets.load_digits()
-    for number, (pixels, digit) in enumerate(zip(digits.images[:60], digits.target[:60], strict=True)):
+    for number, (pixels, digit) in enumerate(zip(digits.images[:200], digits.target[:200], strict=True)):
         place = folder / "scans" / str(digit) / f"{number}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray((pixels * 255 / 16).round().astype("uint8")).save(place)
+    # Mistakes that are to be found: a copy, two digits in the folders of others, an empty scan.
+    shutil.copy(folder / "scans" / "2" / "2.png", folder / "scans" / "2" / "again.png")
+    (folder / "scans" / "0" / "10.png").rename(folder / "scans" / "6" / "10.png")
+    (folder / "scans" / "4" / "14.png").rename(folder / "scans" / "1" / "14.png")
+    Image.new("L", (8, 8)).save(folder / "scans" / "8" / "empty.png")
 
 
 def _output(example: str, folder: str) -> str:
