@@ -70,7 +70,7 @@ faults: $(VENV)/.installed
 
 # Pages with code run it, and warnings are errors. Only the build folder is served.
 docs: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html --doctree-dir build/docs-trees docs build/docs $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --jobs auto --builder html --doctree-dir build/docs-trees docs build/docs $(ARGS)
 	@echo "The site: $(CURDIR)/build/docs/index.html"
 
 docs-open: docs

@@ -127,7 +127,7 @@ def write_pages(folder: Path) -> None:
 def setup(app: Any) -> dict[str, bool]:
     """Connect to Sphinx."""
     app.connect("builder-inited", lambda app: write_pages(Path(app.srcdir) / FOLDER))
-    return {"parallel_read_safe": True}
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def _contents(path: str, package: ModuleType, listed: list[Entry]) -> str:

@@ -115,7 +115,7 @@ def write_pages(folder: Path, outputs: dict[str, str]) -> None:
 def setup(app: Any) -> dict[str, bool]:
     """Connect to Sphinx."""
     app.connect("builder-inited", lambda app: write_pages(Path(app.srcdir) / FOLDER, run_examples()))
-    return {"parallel_read_safe": True}
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def _state() -> str:

@@ -39,7 +39,7 @@ def prepare(kind: str, lines: list[str]) -> None:
 def setup(app: Any) -> dict[str, bool]:
     """Connect to Sphinx, before Napoleon, whose priority is 500."""
     app.connect("autodoc-process-docstring", _process, priority=400)
-    return {"parallel_read_safe": True}
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def _process(app: Any, kind: str, name: str, documented: Any, options: Any, lines: list[str]) -> None:

@@ -30,7 +30,7 @@ def setup(app: Any) -> dict[str, bool]:
     """Connect to Sphinx."""
     app.connect("source-read", _read)
     app.connect("build-finished", _check)
-    return {"parallel_read_safe": True}
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def _read(app: Any, page: str, source: list[str]) -> None:
