@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from striate.acceleration.convolutions import SmallConvolutions, WholeImageProducts, WinogradConvolutions
+from striate.acceleration.pooling import PairwisePooling
 from striate.acceleration.precision import autocast, usual
 from striate.acceleration.sharding import BatchFunction, shared
 from striate.augmentation import views
@@ -244,11 +245,12 @@ def _averaged(seen: list[tuple[float, Tensor]]) -> Tensor:
 
 
 def _fast_program(written: nn.Module, pixels: Tensor) -> BatchFunction | None:
-    """A traced program whose convolutions are those that are fast for their shapes."""
-    return _program(written, pixels, WinogradConvolutions(), SmallConvolutions(), WholeImageProducts())
+    """A traced program whose convolutions and pooling layers are those that are fast for their shapes."""
+    modes = WinogradConvolutions(), SmallConvolutions(), WholeImageProducts(), PairwisePooling()
+    return _program(written, pixels, *modes)
 
 
-def _program(written: nn.Module, pixels: Tensor, *convolutions: AbstractContextManager[object]) -> BatchFunction | None:
+def _program(written: nn.Module, pixels: Tensor, *modes: AbstractContextManager[object]) -> BatchFunction | None:
     """A traced program equivalent to the module for batches of this shape; `None` where there is none."""
     if any(module._forward_hooks or module._forward_pre_hooks for module in written.modules()):
         return None  # what else they do would be left out
@@ -256,7 +258,7 @@ def _program(written: nn.Module, pixels: Tensor, *convolutions: AbstractContextM
         with _Numbers() as numbers:
             answer = written(pixels)
         with warnings.catch_warnings(), ExitStack() as stack:
-            for each in convolutions:
+            for each in modes:
                 stack.enter_context(each)
             # Sizes become constants, as they should, and TorchScript is called deprecated; without it, all stays as is.
             warnings.simplefilter("ignore")
