@@ -129,7 +129,7 @@ def models(chosen: list[str]) -> None:
         print(f"| {case.model} | {preprocess.height}×{preprocess.width} | {same:.0%} | {gap:.1e} |", flush=True)
 
 
-def trained(chosen: list[str]) -> None:
+def trained(chosen: list[str], epochs: int) -> None:
     """Print how alike the files of trained models answer."""
     print("| model | images | accuracy | of the run | same class | largest difference / largest logit |")
     print("|---|---|---:|---:|---:|---:|", flush=True)
@@ -141,7 +141,7 @@ def trained(chosen: list[str]) -> None:
         for model, data, size in tasks:
             with tempfile.TemporaryDirectory() as folder:
                 dataset = striate.load(data, image_size=size)
-                run = striate.train(model, dataset, out=f"{folder}/run", recipe="modern", epochs=4)
+                run = striate.train(model, dataset, out=f"{folder}/run", recipe="modern", epochs=epochs)
                 made = striate.export(run, "onnx", out=f"{folder}/file.onnx")
             print(
                 f"| {model} | {made.n} of {Path(data).name} | {made.accuracy:.1%} | {made.accuracy_run:.1%} | "
@@ -209,12 +209,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", choices=("models", "trained", "files", "engines"))
     parser.add_argument("names", nargs="*", metavar="NAME|RUN")
+    parser.add_argument("--epochs", type=int, default=4, help="of training, for the table of trained models")
     parser.add_argument("--seconds", type=float, default=4.0, help="for each engine and batch")
     parser.add_argument("--input", choices=("image", "tensor"), default="image", help="of the files of trained runs")
     given = parser.parse_args()
     tables: dict[str, Callable[[], None]] = {
         "models": lambda: models(given.names),
-        "trained": lambda: trained(given.names),
+        "trained": lambda: trained(given.names, given.epochs),
         "files": lambda: files(given.names, given.input),
         "engines": lambda: engines(given.names, given.seconds),
     }
