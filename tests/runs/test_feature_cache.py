@@ -50,15 +50,3 @@ def test_what_is_kept_is_what_was_computed_and_damage_is_noticed(computed: list[
     assert len(computed) == 3
     for views in (again, mended):
         assert all(torch.equal(one, other) for one, other in zip(first, views, strict=True))
-
-
-def test_each_precision_has_features_of_its_own(computed: list[int]) -> None:
-    model, data, preprocess = create("mlp", 3, 1, 8, seed=0).eval(), dataset(40), Preprocess(8, 8, 1)
-    exact, near, again = (
-        cached_features(model, data, preprocess, CPU, precision)[0] for precision in ("float32", "bfloat16", "bfloat16")
-    )
-    assert len(computed) == 2
-    assert near.dtype == torch.float32
-    assert torch.equal(near, again)
-    assert not torch.equal(near, exact)
-    torch.testing.assert_close(near, exact, rtol=0.02, atol=0.02 * float(exact.abs().max()))

@@ -162,17 +162,6 @@ def test_a_last_layer_that_does_not_give_the_logits_is_refused(tmp_path: Path):
         train(Squared(), dataset(), out=tmp_path / "run", head="fitted", **TRANSFER)
 
 
-@pytest.mark.parametrize(("setting", "expected"), [("float32", "float32"), ("auto", "bfloat16")])
-def test_features_have_the_precision_of_training(
-    setting: str, expected: str, first: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("striate.training.recipes.usual", lambda *about: "bfloat16")
-    asked, plain = [], transfer.cached_features
-    monkeypatch.setattr(transfer, "cached_features", lambda *all: asked.append(all[-1]) or plain(*all))
-    run = transferred(first, tmp_path / "run", freeze_backbone=True, precision=setting)
-    assert asked == [run.recipe.precision] == [expected]
-
-
 def test_features_are_computed_once(first: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     transferred(first, tmp_path / "a", freeze_backbone=True, seed=1)
 

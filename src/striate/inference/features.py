@@ -10,7 +10,6 @@ from striate.inference.predictor import logits_by_program
 from striate.models import head
 from striate.models.antialias import replace_module
 from striate.preprocess import Preprocess
-from striate.types import Precision
 
 
 def features_of(
@@ -18,7 +17,6 @@ def features_of(
     images: Images,
     preprocess: Preprocess,
     device: torch.device | str = "cpu",
-    precision: Precision = "float32",
 ) -> Tensor:
     """Features of images, in evaluation mode: the input of the model's last layer with weights.
 
@@ -27,7 +25,6 @@ def features_of(
         images: uint8 (N, H, W, C) of the size that `preprocess` says.
         preprocess: how images become input.
         device: where the model is.
-        precision: of its products, "float32" or "bfloat16".
 
     Returns:
         float32 (N, features), on the CPU.
@@ -38,7 +35,7 @@ def features_of(
     >>> features_of(run.model(), data.test.images[:5], run.preprocess).shape
     torch.Size([5, 100])
     """
-    return logits_by_program(backbone(model), images, preprocess, device, precision)
+    return logits_by_program(backbone(model), images, preprocess, device)
 
 
 def backbone(model: nn.Module) -> nn.Module:

@@ -79,21 +79,14 @@ def logits_of(
 
 
 def logits_by_program(
-    model: nn.Module,
-    images: Images,
-    preprocess: Preprocess,
-    device: torch.device | str = "cpu",
-    precision: Precision = "float32",
+    model: nn.Module, images: Images, preprocess: Preprocess, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Logits by a program with batch normalisation folded into convolutions: for several batches, float32, on a CPU.
+    """Logits by a program with batch normalisation folded into convolutions: for several batches, on a CPU.
 
-    The arguments are those of `logits_of`; a model that can't be traced, and in bfloat16, is computed as it is written.
+    The arguments are those of `logits_of`; a model that can't be traced is computed as it is written.
     """
     written, target = _Written(model, preprocess), torch.device(device)
     with evaluating(written):
-        if precision == "bfloat16":
-            with autocast(precision, target):
-                return answered(written, images, target, None, "none")
         if target.type != "cpu" or len(images) < WORTHWHILE * PROGRAM_BATCH:
             return answered(written, images, target, None, "none")
         first = images[:PROGRAM_BATCH]

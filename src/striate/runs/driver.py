@@ -34,7 +34,6 @@ from striate.runs.run import Run, environment
 from striate.runs.session import Session
 from striate.runs.transfer import FITTED, HEAD, Transfer
 from striate.training import Recipe, asks_for_length, chosen, settled
-from striate.training.recipes import with_precision
 
 LASTING = ("split.csv", HEAD, FITTED)  # files of a run that are written before its first step
 
@@ -137,7 +136,6 @@ def _begun(
     with common_folder(processes, Path(out) if out else None, f"{name}-{short_name(data.source)}") as path:
         transfer = None
         if recipe.head == "fitted":
-            recipe = with_precision(recipe, module, data, preprocess, target)
             transfer = Transfer(module.to(target), data, preprocess, recipe, target)
             recipe = _after_fit(transfer, recipe, asked.length, module)
         recipe = settled(recipe, module, data, preprocess, target, facts.loss if facts else "cross-entropy")

@@ -19,16 +19,13 @@ from striate.inference import features_of
 from striate.models import head
 from striate.preprocess import Preprocess
 from striate.processes import world
-from striate.types import Precision
 
 MOST = 10**9  # bytes of all files; the ones used longest ago go first
 MANY = 10_000  # images; of more, mirror images add little and cost as much again
-_FORMAT = 3
+_FORMAT = 2
 
 
-def cached_features(
-    module: nn.Module, data: Dataset, preprocess: Preprocess, device: torch.device, precision: Precision = "float32"
-) -> list[Tensor]:
+def cached_features(module: nn.Module, data: Dataset, preprocess: Preprocess, device: torch.device) -> list[Tensor]:
     """Features of the training images, and of their mirror images where those keep their label.
 
     Args:
@@ -36,19 +33,18 @@ def cached_features(
         data: the training data; mirror images are left out for more than 10,000 images.
         preprocess: how images become input.
         device: where features are computed.
-        precision: in which.
 
     Returns:
         float32 (N, features) for each view.
     """
     mirrored = data.mirror and len(data.train) <= MANY
-    path = cache_folder() / "features" / f"{_key(module, data, preprocess, device, precision, mirrored)}.safetensors"
+    path = cache_folder() / "features" / f"{_key(module, data, preprocess, device, mirrored)}.safetensors"
     kept = _read(path)
     if all(world().gathered(kept is not None)):
         return kept or []
     images = data.train.images
     views = [images, _mirrored(images)] if mirrored else [images]
-    features = features_of(module, joined(views), preprocess, device, precision).split(len(images))
+    features = features_of(module, joined(views), preprocess, device).split(len(images))
     with suppress(OSError, StorageError):  # a cache that can't be written is one that is not there
         kept = [view.contiguous() for view in features]
         tensors = {str(number): view for number, view in enumerate(kept)} | {CHECKSUM: _checksum(kept)}
@@ -82,13 +78,11 @@ def _mirrored(images: Images) -> Images:
     return images.flip(2)
 
 
-def _key(
-    module: nn.Module, data: Dataset, preprocess: Preprocess, device: torch.device, precision: str, mirrored: bool
-) -> str:
+def _key(module: nn.Module, data: Dataset, preprocess: Preprocess, device: torch.device, mirrored: bool) -> str:
     """Digest of all that decides the features: images, weights, preprocessing, and what computes them."""
     made = [
         _FORMAT, data.fingerprint(), preprocess.to_dict(), mirrored, str(device), processor(), torch.__version__,
-        torch.get_num_threads(), precision,
+        torch.get_num_threads(),
     ]  # fmt: skip
     digest = hashlib.blake2b(json.dumps(made).encode(), digest_size=16)
     last = {id(parameter) for parameter in head(module).parameters()}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from striate.data import Dataset
 from striate.errors import ArgumentError
 from striate.files import sha256, write_atomic, write_json
-from striate.inference import Calibration, Score, features_of, logits_of, score_of
+from striate.inference import Calibration, Score, logits_of, score_of
 from striate.models import head
 from striate.preprocess import Preprocess
 from striate.processes import world
@@ -20,7 +20,6 @@ from striate.runs import checkpoints, records
 from striate.runs.feature_cache import cached_features
 from striate.runs.held_out import FEWEST, held_out
 from striate.training import LinearHead, Recipe, fitted_head
-from striate.types import Precision
 
 FEWEST_MISTAKES = (
     30  # of the head in cross-validation; of fewer, none could be seen to be mended on a part of the images
@@ -82,7 +81,7 @@ class Transfer:
         module: with the weights to begin with, on `device`; its last layer is changed.
         data: the training data.
         preprocess: how images become input.
-        recipe: with a precision, `head` being "fitted"; features are computed in that precision.
+        recipe: resolved, `head` being "fitted".
         device: where features are computed.
 
     Raises:
@@ -93,17 +92,15 @@ class Transfer:
         self.module, self.data, self.recipe = module, data, recipe
         began = time.monotonic()
         self.last = _dense(module, len(data.classes))
-        precision: Precision = "bfloat16" if recipe.precision == "bfloat16" else "float32"
-        self.views = cached_features(module, data, preprocess, device, precision)
+        self.views = cached_features(module, data, preprocess, device)
         fitted = self._fitted(torch.ones(len(data.train), dtype=torch.bool))
         labels = data.train.labels
         self.fit = Fit(
             fitted.mistakes(labels), len(labels), fitted.inverse_penalty, calibration=_cross_fitted(fitted, labels)
         )
         self._set(fitted)
-        two = data.train.images[:2]
-        logits = features_of(module, two, preprocess, device) @ fitted.weight.T + fitted.bias
-        found = logits_of(module, two, preprocess, device)
+        logits = self.views[0][:2] @ fitted.weight.T + fitted.bias
+        found = logits_of(module, data.train.images[:2], preprocess, device)
         if not torch.allclose(found, logits, atol=0.01 * float(logits.abs().max())):
             raise _not_dense(module)
         self.seconds = time.monotonic() - began

@@ -270,14 +270,7 @@ def settled(
     >>> settled(striate.Recipe(), network, data, run.preprocess, device, loss).loss
     'cross-entropy'
     """
-    return with_precision(recipe, module, data, preprocess, device).resolved(loss, data)
-
-
-def with_precision(
-    recipe: Recipe, module: nn.Module, data: Dataset, preprocess: Preprocess, device: torch.device
-) -> Recipe:
-    """The recipe, with this model's usual precision on this device in place of "auto"."""
-    if recipe.precision != "auto":
-        return recipe
-    one = preprocess.normalize(data.train.images[:1])
-    return recipe.replace(precision=usual(module, one, recipe.batch_size, device))
+    if recipe.precision == "auto" and not recipe.only_fits_head:
+        one = preprocess.normalize(data.train.images[:1])
+        recipe = recipe.replace(precision=usual(module, one, recipe.batch_size, device))
+    return recipe.resolved(loss, data)
