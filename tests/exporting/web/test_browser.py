@@ -1,5 +1,6 @@
 """The page in a real browser: its logits are Python's, whatever is drawn or shown, and it can be used."""
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,6 +127,47 @@ def test_a_photograph_is_seen_as_python_sees_it(window: Browser, tmp_path: Path)
         "A class activation map"
     )
     assert window.log() == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "new ClipboardEvent('paste', { clipboardData: files, bubbles: true })",
+        "new DragEvent('drop', { dataTransfer: files, bubbles: true })",
+    ],
+    ids=["pasted", "dropped"],
+)
+def test_photographs_may_be_pasted_and_dropped(given: str, window: Browser, tmp_path: Path) -> None:
+    trained = trained_module(small(3), (3, 24, 20), ("a", "b", "c"), fit="crop")
+    page, photo = tmp_path / "page.html", tmp_path / "photo.png"
+    page.write_bytes(page_of(trained).content)
+    picture = np.random.default_rng(1).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    Image.fromarray(picture).save(photo)
+    opened(window, page)
+    window.run(
+        "const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0));"
+        "const files = new DataTransfer();"
+        "files.items.add(new File([bytes], 'photo.png', { type: 'image/png' }));"
+        f"document.getElementById('sheet').dispatchEvent({given})",
+        base64.b64encode(photo.read_bytes()).decode(),
+    )
+    window.wait("striate.runs")
+    pixels = np.array(window.run("return Array.from(striate.input)")).reshape(24, 20, 3)
+    assert np.abs(pixels - trained.preprocess.conform(picture)).max() <= 1
+    assert difference(window, trained) <= CLOSE
+
+
+def test_the_camera_is_looked_through_until_a_picture_is_held(window: Browser, tmp_path: Path) -> None:
+    trained = trained_module(small(3), (3, 24, 20), ("a", "b", "c"), fit="crop")
+    page = tmp_path / "page.html"
+    page.write_bytes(page_of(trained).content)
+    opened(window, page)
+    window.run("document.getElementById('camera').click()")
+    window.wait("striate.runs >= 3")
+    window.run("document.getElementById('camera').click()")
+    window.wait("document.getElementById('camera').getAttribute('aria-pressed') === 'false'")
+    assert window.run("return Math.max(...striate.input) - Math.min(...striate.input)") > 100
+    assert difference(window, trained) <= CLOSE
 
 
 def test_what_stays_is_measured(window: Browser, digits: Path) -> None:
