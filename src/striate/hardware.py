@@ -27,7 +27,7 @@ _MOST = 32  # more processes than this wait for the disk and for the consumer of
 
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # of mallopt(3)
 _KEPT = 2**30  # bytes
-_SPINS = "10000"  # alone as fast as 300,000; 1,000 cost small networks a tenth (see benchmarks/neighbours.py)
+_SPINS = "3000"  # of GNU's OpenMP: see docs/how-it-is-fast.md
 DEVICES = ("auto", "cpu", "cuda")
 
 

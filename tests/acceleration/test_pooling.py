@@ -44,6 +44,15 @@ def test_windows_of_four_pixels_are_joined(options, joined):
     assert joined == [(1, 2, 4, 6)]
 
 
+def test_pytorchs_own_layers_are_taken(joined):
+    """They give all arguments, most of them by place."""
+    images = torch.randn(1, 2, 4, 6)
+    with PairwisePooling():
+        for layer in (torch.nn.MaxPool2d(2), torch.nn.AvgPool2d(2)):
+            layer(images)
+    assert joined == [(1, 2, 4, 6)] * 2
+
+
 @pytest.mark.parametrize(
     ("size", "options"),
     [

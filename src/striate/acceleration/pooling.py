@@ -23,29 +23,41 @@ class PairwisePooling(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call `func`, or what stands for it."""
         kwargs = kwargs or {}
-        if func is F.max_pool2d and _fits(*args, **kwargs):
+        if func is F.max_pool2d and _max_fits(*args, **kwargs):
             return _joined(args[0], torch.maximum)
-        if func is F.avg_pool2d and _fits(*args, **kwargs):
+        if func is F.avg_pool2d and _avg_fits(*args, **kwargs):
             return _joined(args[0], torch.add) * 0.25
         return func(*args, **kwargs)
 
 
-def _fits(
+def _max_fits(
     input: Tensor,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
-    *,
     dilation: Any = 1,
+    ceil_mode: bool = False,
     return_indices: bool = False,
-    divisor_override: Any = None,
-    **rounding: Any,  # nothing is left over, so that it makes no difference
 ) -> bool:
-    kind = input.ndim == 4 and input.device.type == "cpu" and not return_indices and divisor_override is None
-    windows = pair(kernel_size) == pair(stride or kernel_size) == (2, 2)
-    plain = pair(padding) == (0, 0) and pair(dilation) == (1, 1)
-    even = not any(int(side) % 2 for side in input.shape[2:])
-    return kind and windows and plain and even and int(input.numel()) >= LEAST
+    return pair(dilation) == (1, 1) and not return_indices and _fits(input, kernel_size, stride, padding)
+
+
+def _avg_fits(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> bool:
+    return divisor_override is None and _fits(input, kernel_size, stride, padding)
+
+
+def _fits(input: Tensor, kernel_size: Any, stride: Any, padding: Any) -> bool:
+    windows = pair(kernel_size) == pair(stride or kernel_size) == (2, 2) and pair(padding) == (0, 0)
+    image = input.ndim == 4 and input.device.type == "cpu" and int(input.numel()) >= LEAST
+    return windows and image and not any(int(side) % 2 for side in input.shape[2:])
 
 
 def _joined(images: Tensor, join: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
