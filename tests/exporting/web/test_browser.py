@@ -105,13 +105,19 @@ def test_the_keyboard_draws(window: Browser, digits: Path) -> None:
     window.wait("document.getElementById('undo').disabled && Math.max(...striate.input) === 0")
 
 
-def test_a_photograph_is_seen_as_python_sees_it(window: Browser, tmp_path: Path) -> None:
+def photograph_page(window: Browser, folder: Path) -> tuple[Trained, np.ndarray, Path]:
+    """Open a page for photographs: what it was made from, a picture, uint8 (60, 90, 3), and its file."""
     trained = trained_module(small(3), (3, 24, 20), ("a", "b", "c"), fit="crop")
-    page, photo = tmp_path / "page.html", tmp_path / "photo.png"
+    page, photo = folder / "page.html", folder / "photo.png"
     page.write_bytes(page_of(trained).content)
     picture = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
     Image.fromarray(picture).save(photo)
     opened(window, page)
+    return trained, picture, photo
+
+
+def test_a_photograph_is_seen_as_python_sees_it(window: Browser, tmp_path: Path) -> None:
+    trained, picture, photo = photograph_page(window, tmp_path)
     window.choose("#file", photo)
     window.wait("striate.runs")
     pixels = np.array(window.run("return Array.from(striate.input)")).reshape(24, 20, 3)
@@ -138,12 +144,7 @@ def test_a_photograph_is_seen_as_python_sees_it(window: Browser, tmp_path: Path)
     ids=["pasted", "dropped"],
 )
 def test_photographs_may_be_pasted_and_dropped(given: str, window: Browser, tmp_path: Path) -> None:
-    trained = trained_module(small(3), (3, 24, 20), ("a", "b", "c"), fit="crop")
-    page, photo = tmp_path / "page.html", tmp_path / "photo.png"
-    page.write_bytes(page_of(trained).content)
-    picture = np.random.default_rng(1).integers(0, 256, (60, 90, 3), dtype=np.uint8)
-    Image.fromarray(picture).save(photo)
-    opened(window, page)
+    trained, picture, photo = photograph_page(window, tmp_path)
     window.run(
         "const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0));"
         "const files = new DataTransfer();"
@@ -158,10 +159,7 @@ def test_photographs_may_be_pasted_and_dropped(given: str, window: Browser, tmp_
 
 
 def test_the_camera_is_looked_through_until_a_picture_is_held(window: Browser, tmp_path: Path) -> None:
-    trained = trained_module(small(3), (3, 24, 20), ("a", "b", "c"), fit="crop")
-    page = tmp_path / "page.html"
-    page.write_bytes(page_of(trained).content)
-    opened(window, page)
+    trained, _, _ = photograph_page(window, tmp_path)
     window.run("document.getElementById('camera').click()")
     window.wait("striate.runs >= 3")
     window.run("document.getElementById('camera').click()")
