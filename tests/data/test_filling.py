@@ -20,7 +20,8 @@ from striate.data import build, filling, load, reader
 from striate.data.images import decoder_pool
 from striate.data.images.decoder_pool import Decoders
 
-root, go, size, dies = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "dies"
+root, place, size = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+dies, meet = sys.argv[4] == "dies", int(sys.argv[5])
 build._FEW_FILES = reader.IN_MEMORY = 0
 filling._LEAST = filling._MOST = 4
 decoded, finish, prepare_all = [], filling.Filling.finish, decoder_pool.prepare_all
@@ -28,6 +29,9 @@ decoded, finish, prepare_all = [], filling.Filling.finish, decoder_pool.prepare_
 def finished(self, number, problems):
     finish(self, number, problems)
     decoded.append(len(self.blocks[number]))
+    (place / f"began-{os.getpid()}").touch()
+    while len(list(place.glob("began-*"))) < meet:  # none takes a second block before each has one
+        time.sleep(0.005)
     if dies and len(decoded) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.05)
@@ -41,7 +45,8 @@ surveyed = []
 filling.Filling.finish, decoder_pool.prepare_all = finished, counted
 init = Decoders.__init__
 Decoders.__init__ = lambda self, preprocess, workers, *, processes: init(self, preprocess, 1, processes=False)
-while not go.exists():
+(place / f"ready-{os.getpid()}").touch()
+while not (place / "go").exists():
     time.sleep(0.005)
 data = load(root, image_size=8, channels=3, skip_bad=True, cache_size=size)
 pixels = hashlib.sha256(data.train.images[:].numpy().tobytes()).hexdigest() if size > 10_000 else ""
@@ -49,21 +54,27 @@ print(json.dumps({"decoded": sum(decoded), "surveyed": sum(surveyed), "pixels": 
 """
 
 
-def together(root: Path, place: Path, count: int, size: int = 10**9, dies: int = -1) -> list[dict[str, object] | None]:
-    """Load a folder in so many processes at once: what each says, `None` for one that died."""
-    go = place / "go"
-    go.unlink(missing_ok=True)
+def together(
+    root: Path, place: Path, count: int, size: int = 10**9, dies: int = -1, meet: int = 0
+) -> list[dict[str, object] | None]:
+    """Load a folder in so many processes at once: what each says, `None` for one that died.
+
+    Where `meet` is given, none of them takes a second block of images before so many have finished one.
+    """
+    for left in [place / "go", *place.glob("ready-*")]:
+        left.unlink(missing_ok=True)
     environment = {**os.environ, "STRIATE_CACHE": str(place / "cache"), "PYTHONPATH": os.pathsep.join(sys.path)}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, root, go, str(size), "dies" if number == dies else "lives"],
+            [sys.executable, "-c", PROGRAM, root, place, str(size), "dies" if number == dies else "lives", str(meet)],
             env=environment, stdout=subprocess.PIPE, text=True,
         )
         for number in range(count)
     ]  # fmt: skip
-    if dies < 0:
-        time.sleep(1.5)  # all have imported what they need
-    go.touch()
+    while len(list(place.glob("ready-*"))) < count:
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.01)
+    (place / "go").touch()
     said = [process.communicate(timeout=60)[0] for process in processes]
     return [json.loads(each) if each else None for each in said]
 
@@ -92,7 +103,7 @@ def pixels_in(cache: Path) -> dict[str, bytes]:
 def test_processes_fill_one_cache_with_the_bytes_of_one(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = together(many, tmp_path, 3)
+    found = together(many, tmp_path, 3, meet=3)
     expected, fingerprint = serial(many, monkeypatch)
     assert pixels_in(tmp_path / "cache") == expected
     assert {each and each["data"] for each in found} == {fingerprint}
