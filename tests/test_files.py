@@ -16,11 +16,14 @@ from strategies import quick
 from striate import files
 from striate.errors import CheckpointError, StorageError
 from striate.files import (
+    acquire_lock,
     cache_folder,
+    is_locked,
     new_folder,
     open_regular,
     read_json,
     read_regular,
+    release_lock,
     sha256,
     write_atomic,
     write_json,
@@ -289,3 +292,12 @@ def test_a_user_without_a_home_has_a_cache_of_their_own(monkeypatch):
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: f"~/.cache/{name}")  # as without a passwd entry
     assert cache_folder().is_absolute()
     assert str(os.getuid()) in cache_folder().name
+
+
+def test_a_lock_that_no_process_holds_is_removed(tmp_path):
+    held = acquire_lock(tmp_path / "used-1.lock")
+    (tmp_path / "used-2.lock").touch()  # of a process that was killed
+    assert is_locked(tmp_path)
+    release_lock(held)
+    assert not is_locked(tmp_path)
+    assert list(tmp_path.iterdir()) == []

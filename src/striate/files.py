@@ -251,13 +251,16 @@ def release_lock(lock: FileLock) -> None:
 
 
 def is_locked(place: Path, *, flushing: bool = False) -> bool:
-    """Return whether a process holds a lock in a folder; locks named "flushing-…" count only with `flushing`."""
+    """Return whether a process holds a lock in a folder; locks named "flushing-…" count only with `flushing`.
+
+    A lock's file that no process holds is removed: its process was killed, or has just released it.
+    """
     for path in place.glob("*.lock"):
         if path.name.startswith("flushing-") and not flushing:
             continue
         try:
-            with FileLock(path, timeout=0):
-                pass
+            with FileLock(path, timeout=0), contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
         except Timeout:
             return True
     return False
