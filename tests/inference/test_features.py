@@ -37,22 +37,3 @@ def test_the_network_stays_as_it_was():
     assert all(torch.equal(value, before[name]) for name, value in made.state_dict().items())
     without[1].weight.data.zero_()
     assert not torch.equal(made[1].weight, without[1].weight), "it is a copy"
-
-
-@pytest.mark.slow
-def test_many_images_get_the_features_of_each_by_itself():
-    made = models.create("mobilenet_v3_large", 3, 1, 32, seed=1)
-    images = torch.randint(0, 256, (16 * 8 + 5, 32, 32, 1), dtype=torch.uint8)
-    preprocess = Preprocess.resizing((32, 32), 1)
-    together = features_of(made, images, preprocess)
-    alone = torch.cat([features_of(made, part, preprocess) for part in images.split(40)])
-    assert torch.allclose(together, alone, atol=1e-4 * float(alone.abs().max()))
-    assert torch.equal(together, features_of(made, images, preprocess)), "equal calls give equal numbers"
-
-
-def test_the_program_is_used(monkeypatch: pytest.MonkeyPatch):
-    made = models.create("resnet20", 3, 1, 32, seed=1)
-    calls = []
-    monkeypatch.setattr(type(made), "forward", lambda self, x: calls.append(len(x)) or nn.Flatten()(x[:, :, ::4, ::4]))
-    features_of(made, torch.zeros(16 * 9, 32, 32, 1, dtype=torch.uint8), Preprocess.resizing((32, 32), 1))
-    assert len(calls) <= 4, "once as it is written, once to be traced"

@@ -331,9 +331,9 @@ def test_what_a_device_has_no_memory_for_is_computed_in_parts():
 class Moody(nn.Module):
     """Logits whose sign the image decides."""
 
-    def __init__(self):
+    def __init__(self, pixels=28 * 28):
         super().__init__()
-        self.linear = nn.Linear(28 * 28, 10)
+        self.linear = nn.Linear(pixels, 10)
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.linear(x.flatten(1))
@@ -380,8 +380,8 @@ class Finding(Choosy):
 class Hooked(Moody):
     """A module that others listen to."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, pixels=28 * 28):
+        super().__init__(pixels)
         self.linear.register_forward_hook(lambda module, args, output: output + 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -399,3 +399,51 @@ def test_a_model_that_no_program_can_stand_for_is_called_itself(module, python):
     if module is Counting:
         model.calls = predictor._written.model.calls - 1
     torch.testing.assert_close(said, as_written(model, dark))
+
+
+LARGE_IMAGES = Preprocess(96, 96, 3, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25))
+
+
+def photographs(count):
+    return torch.from_numpy(np.random.default_rng(3).integers(0, 256, (count, 96, 96, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("tta", ["none", "flip"])
+def test_many_large_images_are_computed_by_a_program(tta, python):
+    model, images = lively(create("mobilenet_v2", 5, 3, 96, seed=0)), photographs(129)
+    found = logits_of(model, images, LARGE_IMAGES, tta=tta)
+    assert sum(python) < 40, "the first ones, and the last by itself"
+    expected = torch.cat([logits_of(model, part, LARGE_IMAGES, tta=tta) for part in images.split(65)])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+    assert not torch.equal(found, expected), "or it was no program"
+
+
+def test_the_logits_of_many_large_images_do_not_depend_on_the_number_of_threads():
+    model, images, usual = lively(create("mobilenet_v2", 5, 3, 96, seed=0)), photographs(130), torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(logits_of(model, images, LARGE_IMAGES))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(usual)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("module", [Moody, Hooked])
+def test_many_large_images_of_a_model_that_no_program_can_stand_for(module):
+    model, images = module(96 * 96), photographs(130)[..., :1]
+    grey = Preprocess(96, 96, 1, mean=(0.4,), std=(0.2,))
+    expected = torch.cat([logits_of(model, part, grey) for part in images.split(65)])
+    torch.testing.assert_close(logits_of(model, images, grey), expected)
+
+
+def test_an_error_in_a_thread_is_raised(monkeypatch):
+    def refuse(*arguments):
+        raise ValueError("no memory for this")
+
+    monkeypatch.setattr(inference, "_program", lambda written, first: refuse)
+    with pytest.raises(ValueError, match="no memory for this"):
+        logits_of(nn.Flatten(), photographs(130), LARGE_IMAGES)

@@ -87,7 +87,7 @@ def _whole_image(
     groups: int = 1,
 ) -> Tensor | None:
     """The convolution as a matrix product, or `None` if its filters are smaller than the images, or small anyway."""
-    if input.ndim != 4 or input.shape[2:] != weight.shape[2:] or min(weight.shape[2:]) < LARGE or groups != 1:
+    if input.ndim != 4 or not covers(input, weight) or groups != 1:
         return None
     if padding not in (0, (0, 0), "valid") or dilation not in (1, (1, 1)):
         return None
@@ -167,6 +167,11 @@ def _input_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
 
 def _wide(weight: Tensor, channels: int) -> bool:
     return tuple(weight.shape[2:]) == (3, 3) and min(weight.shape[:2]) >= channels
+
+
+def covers(x: Tensor, weight: Tensor) -> bool:
+    """Tell whether filters are as large as the image, and that is not small."""
+    return x.shape[2:] == weight.shape[2:] and min(weight.shape[2:]) >= LARGE
 
 
 def filters_pay(x: Tensor, weight: Tensor) -> bool:

@@ -26,7 +26,7 @@ class FoldedNorms:
 
     def __enter__(self) -> None:
         for conv, norm in self._pairs:
-            weight, bias = _folded(conv, norm)
+            weight, bias = folded(conv, norm)
             self._own.append(dict(conv._parameters))
             conv._parameters.update(weight=weight, bias=bias)  # type: ignore[call-overload]
             norm.forward = _same  # type: ignore[method-assign, assignment]
@@ -38,11 +38,16 @@ class FoldedNorms:
         self._own.clear()
 
 
-class _Layers(fx.Tracer):
-    """Follows a network down to its normalisations, and to modules that have none inside."""
+class LayersTracer(fx.Tracer):
+    """Follows a network down to layers of a kind, and to modules that have none of them inside, or stay whole."""
+
+    def __init__(self, kind: type[nn.Module], whole: type[nn.Module] | tuple[()] = ()):
+        super().__init__()
+        self.kind, self.whole = kind, whole
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, _BatchNorm) or not any(isinstance(each, _BatchNorm) for each in m.modules())
+        inside = any(isinstance(each, self.kind) for each in m.modules())
+        return isinstance(m, (self.kind, self.whole)) or not inside
 
 
 def pairs(model: nn.Module, frozen: list[nn.Module]) -> list[tuple[nn.Conv2d, _BatchNorm]]:
@@ -53,7 +58,7 @@ def pairs(model: nn.Module, frozen: list[nn.Module]) -> list[tuple[nn.Conv2d, _B
     if not frozen:
         return []
     try:
-        nodes = _Layers().trace(model).nodes
+        nodes = LayersTracer(_BatchNorm).trace(model).nodes
     except Exception:  # whatever a network's own code raises when it is not given numbers
         return []
     modules, chosen = dict(model.named_modules()), set(map(id, frozen))
@@ -71,8 +76,8 @@ def pairs(model: nn.Module, frozen: list[nn.Module]) -> list[tuple[nn.Conv2d, _B
     return found
 
 
-def _folded(conv: nn.Conv2d, norm: _BatchNorm) -> tuple[Tensor, Tensor]:
-    """The filters and the bias of both together."""
+def folded(conv: nn.Conv2d, norm: _BatchNorm) -> tuple[Tensor, Tensor]:
+    """Return the filters and the bias of a convolution and the normalisation after it together."""
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None
     assert variance is not None

@@ -1,9 +1,12 @@
-"""Batches sharded over CPU cores: each shard is computed by a thread on one core.
+"""Batches, or shards of one, computed by a thread on each CPU core.
 
 Cores that work on one layer together wait for each other after each step of it, and fetch what the other has computed.
+Where another program uses one of them, every such wait lasts until the system gives that core back.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
@@ -12,6 +15,7 @@ from torch import Tensor
 from striate.hardware import single_core_threads
 
 LEAST = 16  # images in a shard
+AHEAD = 32  # batches that wait for a thread, or for the ones before them to be done
 
 Result = TypeVar("Result")
 BatchFunction = Callable[[Tensor], Tensor]  # from a batch to a result for each of its images
@@ -38,6 +42,17 @@ def shared(make: Callable[[Tensor], BatchFunction | None], pixels: Tensor) -> Ba
         return torch.cat(list(threads.map(each, pixels.chunk(count))))
 
     return sharded
+
+
+def in_order(function: BatchFunction, batches: Iterable[Tensor], threads: ThreadPoolExecutor) -> Iterator[Tensor]:
+    """Yield the result of each batch, in order; threads compute a batch each, and only a few are taken ahead."""
+    pending: deque[Future[Tensor]] = deque()
+    for batch in batches:
+        pending.append(threads.submit(function, batch))
+        if len(pending) > AHEAD:
+            yield pending.popleft().result()
+    for each in pending:
+        yield each.result()
 
 
 def _inferring(function: Callable[[Tensor], Result]) -> Callable[[Tensor], Result]:

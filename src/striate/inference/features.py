@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.data.lazy import Images
-from striate.inference.predictor import logits_by_program
+from striate.inference.predictor import logits_of
 from striate.models import head
 from striate.models.antialias import replace_module
 from striate.preprocess import Preprocess
@@ -35,7 +35,7 @@ def features_of(
     >>> features_of(run.model(), data.test.images[:5], run.preprocess).shape
     torch.Size([5, 100])
     """
-    return logits_by_program(backbone(model), images, preprocess, device)
+    return logits_of(backbone(model), images, preprocess, device)
 
 
 def backbone(model: nn.Module) -> nn.Module:

@@ -1,7 +1,7 @@
 """Logits of a trained model: `logits_of` for one pass, `Predictor` for repeated calls.
 
-`logits_of` computes as the model is written, and so always with its current weights: over the few hundred batches
-of a validation, a faster program would win no more than it costs. A `Predictor` is for repeated calls.
+`logits_of` computes with the model's current weights: as it is written, or, of many large images, by a faster program
+that is made for this pass; of small ones it would win no more than it costs. A `Predictor` is for repeated calls.
 """
 
 import copy
@@ -9,6 +9,7 @@ import math
 import threading
 import warnings
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Any, Literal
@@ -18,13 +19,14 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from striate.acceleration.convolutions import SmallConvolutions, WholeImageProducts, WinogradConvolutions
+from striate.acceleration.fusion import fused
 from striate.acceleration.pooling import PairwisePooling
 from striate.acceleration.precision import autocast, usual
-from striate.acceleration.sharding import BatchFunction, shared
+from striate.acceleration.sharding import BatchFunction, in_order, shared
 from striate.augmentation import views
 from striate.data.lazy import Images, part
 from striate.errors import unknown
-from striate.hardware import keep_memory
+from striate.hardware import keep_memory, single_core_threads
 from striate.models import evaluating
 from striate.preprocess import Preprocess
 from striate.processes import world
@@ -33,8 +35,8 @@ from striate.types import Precision
 PRECISIONS = ("float32", "bfloat16", "auto")
 CPU_BATCH = 64  # images; more of them leave the caches
 BATCH = 256  # on other devices
-PROGRAM_BATCH = 16  # making a program takes the time of three
-WORTHWHILE = 8  # batches for which it is made
+PROGRAM_BATCH = 4  # large images; more of them leave the caches
+PROGRAM_IMAGES, PROGRAM_PIXELS = 128, 96 * 96  # so many of so many pixels each, and a program is worth making
 PATIENCE = 16  # batches of a shape before it gets a program, which takes the time of a few
 MOST_PROGRAMS = 4  # each may hold weights of its own
 TOLERANCE = 1e-4  # how far a program's logits may lie from the model's, as a share of the largest
@@ -73,30 +75,27 @@ def logits_of(
     >>> logits_of(run.model(), data.test.images[:5], run.preprocess).shape
     torch.Size([5, 10])
     """
+    target = torch.device(device)
     written = _Written(model, preprocess)
-    with evaluating(model):
-        return answered(written, images, torch.device(device), batch_size, tta)
+    with evaluating(written), ExitStack() as stack:
+        if _is_worth_a_program(images, target) and not batch_size:
+            threads = stack.enter_context(single_core_threads(torch.get_num_threads(), "striate-evaluating"))
+            program = threads.submit(_for_one_pass, written, images[:PROGRAM_BATCH]).result()
+            if program is not None:
+                return answered(program, images, target, PROGRAM_BATCH, tta, threads)
+        return answered(written, images, target, batch_size, tta)
 
 
-def logits_by_program(
-    model: nn.Module, images: Images, preprocess: Preprocess, device: torch.device | str = "cpu"
-) -> Tensor:
-    """Logits by a program with batch normalisation folded into convolutions: for several batches, on a CPU.
+def _is_worth_a_program(images: Images, device: torch.device) -> bool:
+    large = len(images) >= PROGRAM_IMAGES and math.prod(images.shape[1:3]) >= PROGRAM_PIXELS
+    return large and device.type == "cpu" and not torch.is_autocast_enabled("cpu")
 
-    The arguments are those of `logits_of`; a model that can't be traced is computed as it is written.
-    """
-    written, target = _Written(model, preprocess), torch.device(device)
-    with evaluating(written):
-        if target.type != "cpu" or len(images) < WORTHWHILE * PROGRAM_BATCH:
-            return answered(written, images, target, None, "none")
-        first = images[:PROGRAM_BATCH]
-        with torch.inference_mode():
-            program = _program(written, first)
 
-        def answer(pixels: Tensor) -> Tensor:
-            return program(pixels) if program is not None and pixels.shape == first.shape else written(pixels)
-
-        return answered(answer, images, target, PROGRAM_BATCH, "none")
+@torch.inference_mode()
+def _for_one_pass(written: "_Written", first: Tensor) -> BatchFunction | None:
+    """A program for batches like the first; others, such as the last one, are computed as the model is written."""
+    program = _program(written, first)
+    return program and (lambda pixels: program(pixels) if pixels.shape == first.shape else written(pixels))
 
 
 class Predictor:
@@ -205,7 +204,14 @@ class _Written(nn.Module):
         return logits.float()
 
 
-def answered(answer: BatchFunction, images: Images, device: torch.device, batch_size: int | None, tta: str) -> Tensor:
+def answered(
+    answer: BatchFunction,
+    images: Images,
+    device: torch.device,
+    batch_size: int | None,
+    tta: str,
+    threads: ThreadPoolExecutor | None = None,
+) -> Tensor:
     """Compute the logits of all images, batch after batch, on the CPU.
 
     Processes that work together divide the batches, and all of them get all logits, equal to one process's.
@@ -213,16 +219,19 @@ def answered(answer: BatchFunction, images: Images, device: torch.device, batch_
     Args:
         answer: from pixels, uint8 (n, H, W, C) on `device`, to logits, float32 (n, classes).
         images, device, batch_size, tta: as for `logits_of`.
+        threads: compute a batch each, where they are given.
     """
     views_of = views(tta)
     batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else BATCH)
     shares = world().row_shares(len(images), batch_size)
-    with torch.inference_mode():
-        outputs = [
-            _averaged([(weight, _in_parts(answer, view)) for weight, view in views_of(chunk.to(device))])
-            for chunk in part(images, shares[world().rank]).split(batch_size)
-        ]
-    return world().joined(outputs, shares)
+    chunks = part(images, shares[world().rank]).split(max(batch_size, CPU_BATCH) if threads else batch_size)
+
+    @torch.inference_mode()
+    def of_batch(pixels: Tensor) -> Tensor:
+        return _averaged([(weight, _in_parts(answer, view)) for weight, view in views_of(pixels.to(device))])
+
+    batches = (batch for chunk in chunks for batch in chunk.split(batch_size))
+    return world().joined(list(in_order(of_batch, batches, threads) if threads else map(of_batch, batches)), shares)
 
 
 def _in_parts(answer: BatchFunction, pixels: Tensor) -> Tensor:
@@ -244,19 +253,20 @@ def _averaged(seen: list[tuple[float, Tensor]]) -> Tensor:
     return torch.stack(weighted).logsumexp(dim=0).cpu()
 
 
-def _fast_program(written: nn.Module, pixels: Tensor) -> BatchFunction | None:
+def _fast_program(written: "_Written", pixels: Tensor) -> BatchFunction | None:
     """A traced program whose convolutions and pooling layers are those that are fast for their shapes."""
     modes = WinogradConvolutions(), SmallConvolutions(), WholeImageProducts(), PairwisePooling()
     return _program(written, pixels, *modes)
 
 
-def _program(written: nn.Module, pixels: Tensor, *modes: AbstractContextManager[object]) -> BatchFunction | None:
+def _program(written: "_Written", pixels: Tensor, *modes: AbstractContextManager[object]) -> BatchFunction | None:
     """A traced program equivalent to the module for batches of this shape; `None` where there is none."""
     if any(module._forward_hooks or module._forward_pre_hooks for module in written.modules()):
         return None  # what else they do would be left out
     try:
         with _Numbers() as numbers:
             answer = written(pixels)
+        written = _in_fewer_calls(written, pixels)
         with warnings.catch_warnings(), ExitStack() as stack:
             for each in modes:
                 stack.enter_context(each)
@@ -267,6 +277,18 @@ def _program(written: nn.Module, pixels: Tensor, *modes: AbstractContextManager[
     except Exception:  # whatever a module does that can't be traced: it works as it is written
         return None
     return program if not numbers.seen and gap <= TOLERANCE * answer.abs().max() else None
+
+
+def _in_fewer_calls(written: "_Written", pixels: Tensor) -> "_Written":
+    """The same, with convolutions that do what follows them; as it is where fx can't follow, or PyTorch lacks them."""
+    if not any(isinstance(module, nn.Conv2d) for module in written.modules()):
+        return written
+    try:
+        made = _Written(fused(written.model), written.preprocess).eval()
+        made(pixels)
+    except Exception:
+        return written
+    return made
 
 
 class _Numbers(TorchFunctionMode):

@@ -22,7 +22,7 @@ from striate.processes import world
 
 MOST = 10**9  # bytes of all files; the ones used longest ago go first
 MANY = 10_000  # images; of more, mirror images add little and cost as much again
-_FORMAT = 2
+_FORMAT = 3
 
 
 def cached_features(module: nn.Module, data: Dataset, preprocess: Preprocess, device: torch.device) -> list[Tensor]:
