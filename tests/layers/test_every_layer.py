@@ -121,8 +121,17 @@ def test_all_is_sorted_and_complete():
     assert {name for name in defined if not name.startswith("_")} <= set(layers.__all__)
 
 
-@pytest.mark.parametrize("module", [m.name for m in pkgutil.iter_modules(striate.layers.__path__)])
-def test_doctests(module: str):
-    failures, count = doctest.testmod(importlib.import_module(f"striate.layers.{module}"))
-    assert failures == 0
-    assert count > 0
+MODULES = [f"striate.layers.{module.name}" for module in pkgutil.iter_modules(striate.layers.__path__)]
+DOCTESTS = [
+    each for name in MODULES for each in doctest.DocTestFinder().find(importlib.import_module(name)) if each.examples
+]
+
+
+@pytest.mark.parametrize("examples", DOCTESTS, ids=lambda examples: examples.name.removeprefix("striate.layers."))
+def test_doctests(examples: doctest.DocTest):
+    assert doctest.DocTestRunner().run(examples).failed == 0
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_doctests(module: str):
+    assert any(each.name.startswith(f"{module}.") for each in DOCTESTS)

@@ -1,10 +1,18 @@
-"""Layers that PyTorch lacks or defines differently, one idea a file."""
+"""Layers that PyTorch lacks or defines differently, one purpose a file."""
 
-from striate.layers.blocks import Add, Inception, PaddedShortcut, conv_relu
+from striate.layers.blocks import (
+    Add,
+    Inception,
+    InvertedResidual,
+    PaddedShortcut,
+    ScaledResidual,
+    SqueezeExcitation,
+    StochasticDepth,
+    conv_norm,
+    conv_relu,
+)
 from striate.layers.blur import DEFAULT_FILTER, FILTERS, BlurPool2d, BlurredConv2d, MaxBlurPool2d
-from striate.layers.inverted_residual import InvertedResidual, conv_norm
-from striate.layers.layer_norm import LayerNorm2d
-from striate.layers.layer_scale import ScaledResidual
+from striate.layers.convolutions import PixelLinear, SameConv2d
 from striate.layers.lenet import (
     LENET5_C3_TABLE,
     PartialConv2d,
@@ -14,8 +22,7 @@ from striate.layers.lenet import (
     digit_prototypes,
     fan_in_uniform_,
 )
-from striate.layers.normalization import LocalResponseNorm, WhiteningConv2d
-from striate.layers.pixel_linear import PixelLinear
+from striate.layers.normalization import LayerNorm2d, LocalResponseNorm, WhiteningConv2d
 from striate.layers.pooling import (
     AvgPool2d,
     DepthwiseAvgPool2d,
@@ -24,9 +31,6 @@ from striate.layers.pooling import (
     GlobalMaxPool2d,
     MaxPool2d,
 )
-from striate.layers.same_conv import SameConv2d
-from striate.layers.squeeze import SqueezeExcitation
-from striate.layers.stochastic_depth import StochasticDepth
 
 __all__ = [
     "DEFAULT_FILTER",

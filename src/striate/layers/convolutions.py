@@ -1,7 +1,9 @@
-"""Convolution with TensorFlow's "same" padding, which with a stride is one cell longer after than before.
+"""Convolutions: with TensorFlow's "same" padding, and a dense layer at every pixel.
 
-PyTorch pads both sides equally, and its own padding="same" takes no stride: weights trained in TensorFlow then look at
-other pixels.
+With a stride, TensorFlow's "same" padding is one cell longer after than before. PyTorch pads both sides equally, and
+its own padding="same" takes no stride: weights trained in TensorFlow then look at other pixels. A dense layer at every
+pixel is a 1×1 convolution whose weights have the shape of a dense layer's: networks that are written with the channels
+last in every tensor use nn.Linear so.
 """
 
 from torch import Tensor, nn
@@ -45,3 +47,21 @@ class SameConv2d(nn.Conv2d):
         padding = (rows[0], columns[0]) if even else (0, 0)
         padded = input if even else F.pad(input, columns + rows)
         return F.conv2d(padded, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+class PixelLinear(nn.Linear):
+    """Dense layer across the channels of each pixel, the same one at every pixel.
+
+    (N, in_features, H, W) -> (N, out_features, H, W), or the same without N; floating. Parameters, their names, shapes
+    and initial values are those of nn.Linear.
+
+    Raises ShapeError for a tensor that is no image or has another number of channels.
+
+    >>> import torch
+    >>> PixelLinear(3, 8)(torch.zeros(2, 3, 5, 6)).shape
+    torch.Size([2, 8, 5, 6])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        image_size(input, "PixelLinear", self.in_features)
+        return F.conv2d(input, self.weight[:, :, None, None], self.bias)
