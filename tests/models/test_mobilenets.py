@@ -3,12 +3,15 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from models.published import count, digest, drawn, filled, normed, outputs, pictures, shapes, sketch
 from torch import nn
 
 from striate import models
 from striate.errors import ShapeError
 from striate.layers import StochasticDepth
+from striate.models.mobilenet_v3 import divisible
 
 
 def repeated(rows):
@@ -230,3 +233,18 @@ def test_small_images_train(name):
     assert model.features[0][0].stride == (1, 1)
     model(pictures(2, 3, 28, 28)).square().sum().backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("asked", "made"), [(40, 40), (44, 48), (19.2, 24), (17.6, 16), (3, 8), (100.8, 104), (272, 272)]
+)
+def test_channels_are_rounded_to_multiples_of_8(asked: float, made: int) -> None:
+    assert divisible(asked) == made
+
+
+@given(st.floats(1, 5000))
+def test_rounded_channels_are_near_what_was_asked_for(asked: float) -> None:
+    made = divisible(asked)
+    assert made % 8 == 0
+    assert made >= 0.9 * asked
+    assert made <= asked + 8

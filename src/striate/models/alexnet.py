@@ -25,8 +25,7 @@ from torch import Tensor, nn
 from striate.layers import LocalResponseNorm, MaxPool2d
 from striate.layers.padding import output_size
 from striate.models.initialization import he_normal
-from striate.models.registry import Facts, register
-from striate.models.stem import STEM, check_size
+from striate.models.registry import STEM, Facts, check_size, register
 from striate.models.weights.pretrained import IMAGENET
 
 SOURCE = "Krizhevsky, Sutskever, Hinton 2012, section 3"

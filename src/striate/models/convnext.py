@@ -25,8 +25,7 @@ from collections import OrderedDict
 from torch import Tensor, nn
 
 from striate.layers import GlobalAvgPool2d, LayerNorm2d, PixelLinear, ScaledResidual
-from striate.models.registry import Facts, register
-from striate.models.stem import STEM, check_size
+from striate.models.registry import STEM, Facts, check_size, register
 from striate.models.weights.pretrained import IMAGENET
 
 SOURCE = "Liu, Mao, Wu, Feichtenhofer, Darrell, Xie 2022, table 9"

@@ -29,8 +29,7 @@ from torch import Tensor, nn
 
 from striate.layers import GlobalAvgPool2d, InvertedResidual, SqueezeExcitation, conv_norm
 from striate.models.initialization import fan_out_normal, normal_dense
-from striate.models.registry import Facts, register
-from striate.models.stem import STEM, check_size
+from striate.models.registry import STEM, Facts, check_size, register
 from striate.models.weights.pretrained import IMAGENET
 
 SOURCE = "Tan and Le 2019, table 1"

@@ -37,9 +37,8 @@ from torch import Tensor, nn
 from striate.layers import Add, GlobalAvgPool2d, SameConv2d, StochasticDepth
 from striate.models.efficientnet import DROP_RATE, HEAD_CHANNELS, SMALLEST, STAGES, STEM_CHANNELS
 from striate.models.initialization import fan_out_normal, normal_dense
-from striate.models.registry import Facts, register
-from striate.models.rounding import divisible
-from striate.models.stem import STEM, check_size
+from striate.models.mobilenet_v3 import divisible
+from striate.models.registry import STEM, Facts, check_size, register
 from striate.models.weights.pretrained import LITE
 
 SOURCE = "Liu 2020, after Tan and Le 2019"

@@ -33,8 +33,7 @@ from torch import Tensor, nn
 from striate.layers import AvgPool2d, GlobalAvgPool2d, Inception, LocalResponseNorm, MaxPool2d, conv_relu
 from striate.layers.padding import output_size
 from striate.models.initialization import he_normal
-from striate.models.registry import Facts, Option, Outputs, register
-from striate.models.stem import STEM, check_size
+from striate.models.registry import STEM, Facts, Option, Outputs, check_size, register
 from striate.models.weights.pretrained import HALF
 
 SOURCE = "Szegedy et al. 2014, Going Deeper with Convolutions, table 1 and figure 3"

@@ -26,8 +26,7 @@ from torch import Tensor, nn
 
 from striate.layers import Add, GlobalAvgPool2d, conv_norm
 from striate.models.initialization import fan_out_normal, normal_dense
-from striate.models.registry import Facts, register
-from striate.models.stem import STEM, check_size
+from striate.models.registry import STEM, Facts, check_size, register
 from striate.models.weights.pretrained import IMAGENET
 
 SOURCE = "Sandler, Howard, Zhu, Zhmoginov, Chen 2018, table 2"

@@ -37,9 +37,7 @@ from torch import Tensor, nn
 
 from striate.layers import GlobalAvgPool2d, InvertedResidual, SqueezeExcitation, conv_norm
 from striate.models.initialization import fan_out_normal, normal_dense
-from striate.models.registry import Facts, register
-from striate.models.rounding import divisible
-from striate.models.stem import STEM, check_size
+from striate.models.registry import STEM, Facts, check_size, register
 from striate.models.weights.pretrained import IMAGENET
 
 SOURCE = "Howard et al. 2019, table 1"
@@ -75,6 +73,9 @@ TABLE = (
 )
 STEM_CHANNELS, HEAD_CHANNELS, UNITS = 16, 960, 1280
 SMALLEST = {"imagenet": 17, "small": 9}  # sides that leave the last stage with a stride two pixels to halve
+
+STEP = 8  # to whose multiples channels are rounded
+LEAST_SHARE = 0.9  # of the channels that are asked for, which rounding leaves
 
 _norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.01)  # TensorFlow counts momentum from the other end: 0.99
 
@@ -133,3 +134,15 @@ def _block(inputs: int, row: Row) -> InvertedResidual:
     return InvertedResidual(
         inputs, row.expanded, row.channels, row.kernel, row.stride, row.activation, squeeze, norm=_norm
     )
+
+
+def divisible(channels: float) -> int:
+    """Return the nearest multiple of 8 channels, at least 8; the next one if the nearest is less than 90 % of them.
+
+    Source: Sandler et al. 2018, the authors' program.
+
+    >>> divisible(40), divisible(44), divisible(19.2), divisible(3)
+    (40, 48, 24, 8)
+    """
+    nearest = max(STEP, int(channels + STEP / 2) // STEP * STEP)
+    return nearest if nearest >= LEAST_SHARE * channels else nearest + STEP

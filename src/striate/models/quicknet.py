@@ -28,8 +28,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from striate.layers import Add, GlobalMaxPool2d, MaxPool2d, WhiteningConv2d
-from striate.models.registry import Facts, register
-from striate.models.stem import STEM, check_size
+from striate.models.registry import STEM, Facts, check_size, register
 
 WIDTHS = {"quicknet_s": (32, 64, 128), "quicknet_m": (48, 96, 192), "quicknet_l": (48, 96, 192)}
 DEEPER = "quicknet_l"  # the model with the layers that the table marks with +

@@ -136,6 +136,8 @@ class Architecture:
 
 # The one option that every model has; True means the default filter.
 ANTIALIAS = Option(("none", *FILTERS))
+# Of models with a stem, first layers that shrink large images: "small" leaves small ones as large as they are.
+STEM = Option(("imagenet", "small"), small="small")
 
 Builder = Callable[..., nn.Module]
 _MODELS: dict[str, tuple[Facts, Builder]] = {}
@@ -233,3 +235,22 @@ def option_value(model: str, key: str, given: Value) -> Value:
         if given == value or str(given).lower() == str(value).lower():
             return value
     raise ArgumentError(f"{model}:{key}={given}: choose one of {', '.join(str(value).lower() for value in values)}.")
+
+
+def check_size(name: str, stem: str, image_size: tuple[int, int], smallest: dict[str, int]) -> None:
+    """Raise unless the image is large enough that the poolings leave a pixel.
+
+    Args:
+        name: the model's.
+        smallest: for each stem that has one, the shortest side in pixels that it can take.
+
+    Raises:
+        ShapeError: naming the smallest size and what to do.
+    """
+    least, side = smallest.get(stem, 1), min(image_size)
+    if side < least:
+        other = f"choose {name}:stem=small or " if stem != "small" and side >= smallest.get("small", 1) else ""
+        raise ShapeError(
+            f"{name} with stem={stem} needs images of at least {least}×{least} pixels, "
+            f"got {image_size[0]}×{image_size[1]}: {other}pass a larger --image-size."
+        )

@@ -34,8 +34,7 @@ from torch import Tensor, nn
 from striate.errors import ShapeError
 from striate.layers import Add, GlobalAvgPool2d, PaddedShortcut, SqueezeExcitation
 from striate.models.initialization import fan_out_normal
-from striate.models.registry import Facts, Option, register
-from striate.models.stem import STEM, check_size
+from striate.models.registry import STEM, Facts, Option, check_size, register
 from striate.models.weights.pretrained import IMAGENET
 
 SOURCE = "He, Zhang, Ren, Sun 2015"

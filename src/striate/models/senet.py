@@ -26,9 +26,8 @@ from torch import Tensor, nn
 
 from striate.layers import GlobalAvgPool2d
 from striate.models.initialization import fan_out_normal
-from striate.models.registry import Facts, register
+from striate.models.registry import STEM, Facts, check_size, register
 from striate.models.resnet import OPTIONS, SMALLEST, Bottleneck, Layout, ResNet, Style, projection, stage
-from striate.models.stem import STEM, check_size
 from striate.models.weights.pretrained import IMAGENET
 
 SOURCE = "Hu, Shen, Sun 2018"

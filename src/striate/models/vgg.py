@@ -30,8 +30,7 @@ from torch import Tensor, nn
 
 from striate.layers import MaxPool2d
 from striate.models.initialization import he_normal
-from striate.models.registry import Facts, register
-from striate.models.stem import STEM, check_size
+from striate.models.registry import STEM, Facts, check_size, register
 from striate.models.weights.pretrained import IMAGENET
 
 SOURCE = "Simonyan, Zisserman 2015, table 1, column D"

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from striate.errors import CheckpointError
 from striate.files import read_regular, sha256, unsealed
 from striate.inference import Calibration
-from striate.models.weights.header import ArchitectureRecord, PreprocessRecord
+from striate.models.weights.file import ArchitectureRecord, PreprocessRecord
 
 
 class Record(BaseModel):

@@ -1,4 +1,4 @@
-"""Files of weights: safetensors, PyTorch's, and those of Striate's runs. Only tensors are read, never code."""
+"""Files of weights: safetensors, PyTorch's, and those of runs with metadata. Only tensors are read, never code."""
 
 import re
 import warnings
@@ -6,16 +6,18 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from striate.errors import CheckpointError
 from striate.files import open_regular
-from striate.models.weights.header import parsed
 from striate.models.weights.pretrained import Pretrained, described
+from striate.preprocess import Fit, Preprocess
+from striate.resizing import Interpolation
 
 _DEEPEST = 5  # dictionaries within dictionaries that are looked into for weights
 _MOST_UNPACKED = 4  # times the size of a file: PyTorch's are not compressed, and a bomb unfolds to a thousand times
@@ -135,7 +137,7 @@ def _of_run(folder: Path) -> Path:
 def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
-            header = parsed((file.metadata() or {}).get("striate", "{}"))
+            header = parsed_header((file.metadata() or {}).get("striate", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118  (not a dictionary)
     except (SafetensorError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path} is damaged: {_first_line(error)}.") from error
@@ -217,3 +219,60 @@ def _tensors(value: Any) -> Iterator[tuple[str, Tensor]]:
                     yield f"{prefix}{name}", inner
                 else:
                     waiting.append((f"{prefix}{name}/", inner, depth + 1))
+
+
+_Side = Annotated[int, Field(ge=1, le=2**15)]  # pixels
+
+
+class _Strict(BaseModel):
+    """Values of the right types, without conversions; other keys are left out."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class ArchitectureRecord(_Strict):
+    """An `Architecture` in JSON."""
+
+    name: str
+    classes: Annotated[int, Field(ge=2, le=2**20)]
+    channels: Annotated[int, Field(ge=1, le=2**10)]
+    image_size: tuple[_Side, _Side]
+    options: dict[str, str | bool] = {}
+
+
+class PreprocessRecord(_Strict):
+    """A `Preprocess` in JSON."""
+
+    height: _Side
+    width: _Side
+    channels: int
+    fit: Fit
+    mean: tuple[FiniteFloat, ...]
+    std: tuple[FiniteFloat, ...]
+    crop: float = 1.0
+    interpolation: Interpolation = "bilinear"
+
+
+class _Header(_Strict):
+    architecture: ArchitectureRecord | None = None
+    classes: tuple[str, ...] | None = None
+    preprocess: PreprocessRecord | None = None
+
+
+def parsed_header(text: str) -> dict[str, Any]:
+    """Parse the metadata, as JSON, and check the type and range of every value; what is not there is left out.
+
+    Raises:
+        ValueError: if it is not what Striate writes.
+    """
+    try:
+        header = _Header.model_validate_json(text).model_dump(exclude_none=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(each) for each in first["loc"])
+        raise ValueError(
+            f"its header is not what Striate writes ({place}{': ' if place else ''}{first['msg']})"
+        ) from None
+    if "preprocess" in header:
+        Preprocess(**header["preprocess"])
+    return header
