@@ -13,8 +13,7 @@ from benchmarks.programs import Peer
 from benchmarks.sizes import Size
 from benchmarks.store import REFERENCE_RATE, Result, Store
 from benchmarks.worker import Worker, worker
-from striate.data.sources.locate import locate
-from striate.data.sources.mnist import SOURCES
+from striate.data.sources.mnist import SOURCES, locate
 
 Taker = TypeVar("Taker")
 

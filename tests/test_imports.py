@@ -73,7 +73,7 @@ READERS = (
     *("files.py", "hardware.py", "models/weights/imagenet.py", "reports/rendering.py"),
     "reports/depthwise_page.py",
     "exporting/web/page.py",
-    "data/images/named.py",  # a pipe that the user names
+    "data/images/any_image.py",  # a pipe that the user names
 )
 
 

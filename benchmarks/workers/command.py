@@ -69,7 +69,7 @@ def main() -> None:
     sys.argv = ["striate", *sys.argv[2:]]
     mark("Python")
     from striate.cli import main as program
-    from striate.cli.imports import importing
+    from striate.cli.launch import importing
 
     mark("the command line")
     with importing():

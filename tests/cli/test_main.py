@@ -45,7 +45,7 @@ def test_help_imports_nothing_heavy():
 def test_the_garbage_collector_rests_during_imports_and_leaves_them_alone():
     program = (
         "import gc\n"
-        "from striate.cli.imports import importing\n"
+        "from striate.cli.launch import importing\n"
         "with importing():\n"
         "    import torch\n"
         "    assert not gc.isenabled()\n"

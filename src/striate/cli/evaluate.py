@@ -7,7 +7,7 @@ import typer
 
 from striate.cli import launch
 from striate.cli.console import say, show, show_json
-from striate.cli.imports import importing
+from striate.cli.launch import importing
 from striate.cli.options import (
     Device,
     EngineName,
@@ -126,7 +126,7 @@ def predict(
     if launch.launched(processes):
         return
     from striate import evaluation
-    from striate.data.images.named import STANDARD_INPUT
+    from striate.data.images.any_image import STANDARD_INPUT
 
     network = network_of(run, engine, precision)
     _limit_threads(network, images, device)

@@ -8,7 +8,7 @@ import typer
 
 from striate.cli import launch
 from striate.cli.console import say, show, show_json
-from striate.cli.imports import importing
+from striate.cli.launch import importing
 from striate.cli.options import (
     Antialias,
     Augment,
@@ -192,7 +192,7 @@ def _chosen(
 ) -> tuple[str, str, str | None, int | None]:
     """The model, the recipe, the weights to begin with and the image size, with defaults for what is not given."""
     from striate.models import BACKBONE, PRETRAINED
-    from striate.runs.usual import usual
+    from striate.runs.defaults import usual
 
     if model is None and weights is None and recipe is None:
         found = usual(data)

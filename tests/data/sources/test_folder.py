@@ -12,8 +12,7 @@ from PIL import Image
 
 from striate.data import load
 from striate.data.images.decode import decode
-from striate.data.sources.folder import load_folder
-from striate.data.sources.layout import Layout, read_layout
+from striate.data.sources.folder import Layout, load_folder, read_layout
 from striate.errors import BadFilesError, DataError
 from striate.preprocess import Preprocess
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from striate.data.sources.layout import read_layout
+from striate.data.sources.folder import read_layout
 from striate.errors import DataError
 
 Folder = Callable[..., Path]

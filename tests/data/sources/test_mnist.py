@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from striate.data import load
-from striate.data.sources import locate, mnist
+from striate.data.sources import mnist
 from striate.data.sources.mnist import SOURCES, IdxFile
 from striate.errors import DataError
 
@@ -64,7 +64,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / f"{file.name}.gz").write_bytes(gzip.compress(content))
         files.append(IdxFile(file.name, len(content), hashlib.sha256(content).hexdigest()))
     monkeypatch.setitem(SOURCES, "mnist", replace(SOURCES["mnist"], files=tuple(files), addresses=()))
-    monkeypatch.setattr(locate, "SYSTEM_FOLDERS", ())
+    monkeypatch.setattr(mnist, "SYSTEM_FOLDERS", ())
     monkeypatch.setenv("STRIATE_DATA", str(tmp_path))
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
     return folder

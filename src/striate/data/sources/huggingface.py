@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from striate.data.build import Options
 from striate.data.dataset import Dataset
 from striate.data.sources.arrow import read_rows
+from striate.data.sources.folder import SPLITS
 from striate.data.sources.labelled import LabelledImage, collect_labelled, named
-from striate.data.sources.layout import SPLITS
 from striate.errors import ArgumentError, DataError
 from striate.units import listed
 

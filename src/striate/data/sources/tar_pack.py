@@ -17,8 +17,7 @@ from striate.data.build import Part
 from striate.data.cache import key_of
 from striate.data.images.decoder_pool import Decoders
 from striate.data.images.image_ref import ImageRef
-from striate.data.sources.folder import plan_of
-from striate.data.sources.layout import Layout, read_layout
+from striate.data.sources.folder import Layout, plan_of, read_layout
 from striate.data.sources.tar_samples import ShardInfo
 from striate.data.sources.tar_writer import Sample, ShardPlan, in_blocks, write_all
 from striate.data.stamps import stamps_of

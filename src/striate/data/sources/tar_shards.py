@@ -13,9 +13,8 @@ from pathlib import Path
 
 from striate.data.build import Options, without_collection
 from striate.data.dataset import Dataset
-from striate.data.sources.folder import file_notes
+from striate.data.sources.folder import SPLITS, file_notes
 from striate.data.sources.labelled import Label, collect_labelled, named
-from striate.data.sources.layout import SPLITS
 from striate.data.sources.shard_index import indexed
 from striate.data.sources.tar_samples import Shard, read_shard
 from striate.data.splits import share

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from striate import files
-from striate.data.sources import locate
+from striate.data.sources import mnist
 from striate.errors import DataError
 
 FILES = ("images", "labels")
@@ -17,7 +17,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine of its own: folders own/, system/, other/ and cache/, and no network."""
     monkeypatch.setenv("STRIATE_DATA", str(tmp_path / "own"))
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(locate, "SYSTEM_FOLDERS", (tmp_path / "system", tmp_path / "other"))
+    monkeypatch.setattr(mnist, "SYSTEM_FOLDERS", (tmp_path / "system", tmp_path / "other"))
     return tmp_path
 
 
@@ -30,7 +30,7 @@ def put(folder: Path, *names: str) -> list[Path]:
 
 def located() -> list[Path]:
     checks: dict[str, Callable[[Path], object]] = dict.fromkeys(FILES, Path.read_text)
-    return locate.locate("pets", checks, ["http://127.0.0.1:9/", "http://127.0.0.1:9/mirror/"])
+    return mnist.locate("pets", checks, ["http://127.0.0.1:9/", "http://127.0.0.1:9/mirror/"])
 
 
 def test_the_first_place_that_has_all_files_wins(here: Path) -> None:
@@ -99,10 +99,10 @@ def test_only_what_the_cache_lacks_is_downloaded(here: Path, monkeypatch: pytest
         verify(path)
         report(3, 10)
 
-    monkeypatch.setattr(locate, "download", download)
+    monkeypatch.setattr(mnist, "download", download)
     told = []
     checks: dict[str, Callable[[Path], object]] = dict.fromkeys(FILES, Path.read_text)
-    found = locate.locate("pets", checks, ["http://a/", "http://a/mirror/"], lambda *entry: told.append(entry))
+    found = mnist.locate("pets", checks, ["http://a/", "http://a/mirror/"], lambda *entry: told.append(entry))
     assert [path.name for path in found] == ["images.gz", "labels.gz"]
     assert asked == ["http://a/images.gz", "http://a/mirror/images.gz"]
     assert told == [("downloading pets/images.gz", 3, 10)]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from striate.runs import usual as module
-from striate.runs.usual import usual
+from striate.runs import defaults as module
+from striate.runs.defaults import usual
 
 
 def folder(path: Path, size: tuple[int, int], mode: str = "RGB") -> Path:

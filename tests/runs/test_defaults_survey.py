@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from striate.data.survey import survey
 from striate.errors import DataError
+from striate.runs.defaults import survey
 
 
 def folder(path: Path, size: tuple[int, int], mode: str = "RGB", count: int = 12) -> Path:

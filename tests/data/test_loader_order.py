@@ -11,8 +11,7 @@ from strategies import quick
 
 from striate import seeding
 from striate.data import LazyImages, Split
-from striate.data.loader import Loader
-from striate.data.order import buffered
+from striate.data.loader import Loader, buffered
 from striate.errors import ArgumentError
 from striate.preprocess import Preprocess
 from striate.processes import shares
