@@ -13,7 +13,7 @@ from fuzz.readers import IMAGES
 from hypothesis import strategies as st
 from small_service import serving
 
-from striate.serving.refusals import RefusedError
+from striate.serving.responses import RefusedError
 
 _MODEL = "/v2/models/brightness/infer"
 _FORM = "multipart/form-data; boundary=xyz"

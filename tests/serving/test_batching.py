@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from striate.serving.batching import Batcher, Job, Outcome
-from striate.serving.refusals import RefusedError
+from striate.serving.responses import RefusedError
 
 
 class Summing:

@@ -13,14 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from striate.serving import protocol
 from striate.serving.bodies import Receiver
-from striate.serving.explaining import Explaining
-from striate.serving.front import Front
-from striate.serving.log import Log, write
-from striate.serving.measures import CONTENT_TYPE
+from striate.serving.endpoints import Explaining, Front, Predicting
+from striate.serving.monitoring import CONTENT_TYPE, Log, write
 from striate.serving.openapi import document
-from striate.serving.predicting import Predicting
-from striate.serving.refusals import RefusedError
-from striate.serving.responses import HEADERS, json_response, refusal
+from striate.serving.responses import HEADERS, RefusedError, json_response, refusal
 from striate.serving.service import Service
 from striate.version import __version__
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from striate.serving.refusals import RefusedError, busy
+from striate.serving.responses import RefusedError, busy
 from striate.serving.settings import BATCHES
 
 if TYPE_CHECKING:  # exported files are served without PyTorch

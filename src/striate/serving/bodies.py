@@ -8,7 +8,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from starlette.requests import ClientDisconnect, Request
 
-from striate.serving.refusals import RefusedError, busy
+from striate.serving.responses import RefusedError, busy
 from striate.serving.settings import BODY_SECONDS, Settings
 
 RAW = ("application/octet-stream", "application/x-www-form-urlencoded")  # what clients call a file, and curl's default

@@ -14,7 +14,7 @@ from striate.errors import ArgumentError
 from striate.inference.exported_file import ExportedFile, FileEngine, is_exported_file
 from striate.preprocess import Preprocess
 from striate.resizing import resized_by_pillow
-from striate.serving.refusals import RefusedError
+from striate.serving.responses import RefusedError
 
 if TYPE_CHECKING:  # exported files are served without PyTorch
     from striate.inference.engines import Engine

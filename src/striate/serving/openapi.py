@@ -3,7 +3,7 @@
 from typing import Any
 
 from striate.serving import protocol
-from striate.serving.explaining import SHOWN
+from striate.serving.endpoints import SHOWN
 from striate.serving.network import Network
 from striate.serving.settings import Settings
 from striate.version import __version__

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from striate.serving.network import Network
-from striate.serving.refusals import RefusedError
+from striate.serving.responses import RefusedError
 from striate.serving.service import Answer
 
 EXTENSION = "binary_tensor_data"

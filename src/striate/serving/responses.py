@@ -1,4 +1,4 @@
-"""Responses: JSON, pages with a strict content security policy, and the headers that all of them have."""
+"""Responses: JSON, refusals with their reasons, pages with a strict content security policy, and common headers."""
 
 import base64
 import hashlib
@@ -8,7 +8,32 @@ from typing import Any
 
 from starlette.responses import Response
 
-from striate.serving.refusals import RefusedError
+from striate.errors import StriateError
+
+
+class RefusedError(StriateError):
+    """A request that is not answered as it stands.
+
+    Args:
+        status: of HTTP: 400, 401, 404, 405, 408, 413, 415 or 503.
+        reason: a sentence for whoever sent it.
+        field: the part of the request that is to blame, such as "images[2]" or "inputs.0.shape"; `None` if none is.
+        retry_after: seconds after which the same request may be answered; `None` if it never will be.
+    """
+
+    def __init__(self, status: int, reason: str, field: str | None = None, retry_after: int | None = None):
+        super().__init__(reason)
+        self.status, self.reason, self.field, self.retry_after = status, reason, field, retry_after
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer's JSON: the reason is "error", as in the Open Inference Protocol."""
+        return {"error": self.reason} if self.field is None else {"error": self.reason, "field": self.field}
+
+
+def busy(reason: str, seconds: float) -> RefusedError:
+    """Refuse a request that is fine, with status 503: there is no room for it for so many seconds."""
+    return RefusedError(503, reason, retry_after=max(1, min(60, round(seconds + 0.5))))
+
 
 _NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 HEADERS = {

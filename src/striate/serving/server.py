@@ -17,10 +17,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from striate.errors import ArgumentError
 from striate.serving.application import application
-from striate.serving.log import Forwarding, Log, write
+from striate.serving.monitoring import Forwarding, Log, write
 from striate.serving.network import Network
-from striate.serving.refusals import RefusedError
-from striate.serving.responses import refusal
+from striate.serving.responses import RefusedError, refusal
 from striate.serving.service import Service
 from striate.serving.settings import GRACE, KEPT_ALIVE, LINGER, Settings
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from striate.hardware import cores
 from striate.serving.batching import Batcher, Job, Outcome
-from striate.serving.measures import Measures
+from striate.serving.monitoring import Measures
 from striate.serving.network import Network
-from striate.serving.refusals import RefusedError
+from striate.serving.responses import RefusedError
 from striate.serving.settings import Settings
 
 SHAPELESS = "onnxruntime"  # the engine that prepares nothing for each size of batch
