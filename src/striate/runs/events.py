@@ -1,4 +1,4 @@
-"""Events of training: an observer is called with each of these and with every `Step`; TensorBoard's event files."""
+"""Events of training, for observers, who get every `Step`, too; sums over epochs; and TensorBoard's event files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 from striate.data import Dataset
 from striate.errors import ArgumentError
 from striate.runs.run import Run
+from striate.training import Step
 
 Observer = Callable[[Any], None]
 
@@ -84,3 +85,31 @@ class TensorBoardLog:
     def close(self) -> None:
         """End the event file."""
         self.writer.close()
+
+
+@dataclass
+class Totals:
+    """Sums over an epoch under way, kept in checkpoints so that a resumed epoch reports all of itself."""
+
+    loss: float = 0.0
+    correct: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    waiting: float = 0.0
+    run_samples: int = 0
+    run_seconds: float = 0.0
+    elapsed: float = 0.0
+    bytes_logged: int = 0
+
+    def add(self, step: Step) -> None:
+        self.loss += step.loss * step.samples
+        self.correct += step.correct
+        self.samples += step.samples
+        self.seconds += step.seconds
+        self.waiting += step.waiting
+        self.run_samples += step.samples
+        self.run_seconds += step.seconds
+
+    def begin_epoch(self) -> None:
+        self.loss = self.seconds = self.waiting = 0.0
+        self.correct = self.samples = 0

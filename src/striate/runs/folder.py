@@ -1,13 +1,18 @@
-"""Claiming and locking a run's folder."""
+"""A run's folder: claimed by a new run, locked while it trains, and given its final weights."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import safetensors.torch
 from filelock import FileLock, Timeout
+from torch import nn
 
 from striate.errors import CheckpointError
-from striate.files import cannot_write
+from striate.files import cannot_write, sha256, write_atomic
+from striate.runs import checkpoints
+from striate.runs.run import Run
 
 LOCK = ".lock"
 UNBORN = {
@@ -82,3 +87,17 @@ def _make(folder: Path, new: bool = False) -> None:
 
 def _is_free(folder: Path) -> bool:
     return all(path.name in UNBORN or path.name.endswith(".part") for path in folder.iterdir())
+
+
+def write_weights(run: Run, module: nn.Module) -> str:
+    """Write a run's final weights into its folder, with what describes them; return the file's SHA-256."""
+    header = {
+        "architecture": run.architecture.to_dict() if run.architecture else None,
+        "classes": run.classes,
+        "preprocess": run.preprocess.to_dict(),
+    }
+    # One key only: safetensors writes several in no fixed order, and equal runs are to have equal bytes.
+    weights = checkpoints.portable(module.state_dict())
+    data = safetensors.torch.save(weights, metadata={"striate": json.dumps(header)})
+    write_atomic(run.path / "model.safetensors", data)
+    return sha256(data)

@@ -19,12 +19,11 @@ from striate.files import cannot_write, sealed, write_json
 from striate.inference import UNCALIBRATED, Calibration, Score, logits_of, score, score_of
 from striate.processes import world
 from striate.runs import calibration, checkpoints, records
-from striate.runs.events import Begun, Ended, EpochEnded, Observer, TensorBoardLog
-from striate.runs.final_weights import write_weights
+from striate.runs.events import Begun, Ended, EpochEnded, Observer, TensorBoardLog, Totals
+from striate.runs.folder import write_weights
 from striate.runs.held_out import divided, note
 from striate.runs.interruption import interrupts, is_out_of_memory
 from striate.runs.run import METRICS, Run
-from striate.runs.totals import Totals
 from striate.runs.transfer import FITTED_HEAD, Fit, keep_better
 from striate.training import Plan, Step, Training, balanced_weights
 from striate.training.gradients import check_shards
