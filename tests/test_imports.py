@@ -71,7 +71,7 @@ FENCES = {
 # Where files may be read without `files.open_regular`: the package's own, the system's, and those just written.
 READERS = (
     *("files.py", "hardware.py", "models/weights/imagenet.py", "reports/rendering.py"),
-    "reports/depthwise_page.py",
+    "reports/study_pages.py",
     "exporting/web/page.py",
     "data/images/any_image.py",  # a pipe that the user names
 )

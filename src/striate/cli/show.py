@@ -15,7 +15,7 @@ def pooling(
 ) -> None:
     """Show the effect of pooling on a shifted picture: what stays equal, what aliases, what is destroyed."""
     from striate.inspection.studies.pooling import pooling_effects
-    from striate.reports.pooling_page import report_pooling
+    from striate.reports.study_pages import report_pooling
 
     path = report_pooling(study := pooling_effects(), out)
     if json:
@@ -38,8 +38,8 @@ def depthwise(
     from striate.cli.progress import loading
     from striate.inspection.studies.depthwise import depthwise_study
     from striate.inspection.studies.depthwise_text import depthwise_dict, depthwise_text
-    from striate.reports.depthwise_page import report_depthwise
     from striate.reports.rendering import file_to_write
+    from striate.reports.study_pages import report_depthwise
 
     file_to_write(out, "depthwise.html")  # says now if it can't, and not after minutes of training
     with loading() as report:

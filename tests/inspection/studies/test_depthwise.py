@@ -15,10 +15,10 @@ from striate.inspection.studies import depthwise as study
 from striate.inspection.studies.changes import CHANGES
 from striate.inspection.studies.depthwise import DepthwiseStudy, Estimate
 from striate.inspection.studies.depthwise_text import depthwise_dict, depthwise_text, headline, verdicts
-from striate.inspection.studies.networks import GROUP, TemplateNet, networks
+from striate.inspection.studies.templates import GROUP, TemplateNet, networks
 from striate.layers import DepthwiseMaxPool2d
 from striate.preprocess import Preprocess
-from striate.reports.depthwise_page import report_depthwise
+from striate.reports.study_pages import report_depthwise
 
 TURNS = len(CHANGES["rotation"].strengths)
 

@@ -8,7 +8,7 @@ import torch
 from html_page import Page
 
 from striate.inspection.studies.pooling import POOLS, PoolingStudy, pooling_effects, ring
-from striate.reports.pooling_page import report_pooling
+from striate.reports.study_pages import report_pooling
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,7 @@ from striate.data.loader import Loader
 from striate.errors import ArgumentError, unknown
 from striate.inference import logits_of
 from striate.inspection.studies.changes import CHANGES, Change
-from striate.inspection.studies.likeness import Likeness, likeness
-from striate.inspection.studies.networks import GROUP, HOTTEST, TemplateNet, networks
+from striate.inspection.studies.templates import GROUP, HOTTEST, Likeness, TemplateNet, likeness, networks
 from striate.layers import DepthwiseMaxPool2d
 from striate.preprocess import Preprocess
 from striate.training import Recipe, Training

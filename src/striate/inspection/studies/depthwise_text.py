@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from striate.inspection.studies.depthwise import Arm, DepthwiseStudy, Estimate
-from striate.inspection.studies.networks import GROUP
+from striate.inspection.studies.templates import GROUP
 from striate.units import aligned, minus
 
 NO_EFFECT = "not significant"

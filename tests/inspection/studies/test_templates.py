@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from striate.inspection.studies.changes import CHANGES
-from striate.inspection.studies.likeness import likeness
+from striate.inspection.studies.templates import likeness
 
 
 def smooth(count: int, seed: int) -> Tensor:
