@@ -11,8 +11,8 @@ from torch import Tensor, nn
 import striate
 from striate.errors import ShapeError
 from striate.inspection import architecture_svg, describe
-from striate.inspection.structure.flow import flow
 from striate.inspection.structure.picture import _blocks, _layout
+from striate.inspection.structure.trace import flow
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -1,5 +1,6 @@
 """The audit: a look at a data set before anything is trained on it."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,15 +8,18 @@ import torch
 from torch import Tensor
 
 from striate import seeding
+from striate.data import Dataset
+from striate.data.copies import copies, groups_of_several
+from striate.data.lazy import Images
 from striate.data.loading import as_dataset
 from striate.errors import ArgumentError
+from striate.files import read_regular, sha256
 from striate.hardware import pick
 from striate.inspection.audits import quality
-from striate.inspection.audits.duplicates import duplicates
 from striate.inspection.audits.features import MISSING, Extractor, extractor, own_preprocess, reduced
 from striate.inspection.audits.labels import wrong_labels
 from striate.inspection.audits.pictures import Pictures, pictures_of
-from striate.inspection.audits.result import Audit, ImageAt, Oddity, Suspect
+from striate.inspection.audits.result import Audit, Copies, ImageAt, Oddity, Suspect
 from striate.models import BACKBONE
 from striate.training import cross_validated
 from striate.types import Progress
@@ -173,3 +177,31 @@ def _suspects(
         Suspect(places[at], classes[likely], float(values[at, likely]), float(values[at, int(labels[at])]))
         for at, likely in zip(found.positions.tolist(), found.looks_like.tolist(), strict=True)
     ]
+
+
+def duplicates(
+    data: Dataset, places: list[ImageAt], closeups: Images | None, progress: Progress | None
+) -> tuple[Copies, ...]:
+    """Groups of images that show the same picture: those in train and test first, then those with two labels.
+
+    Args:
+        data: the images.
+        places: of all its images, one split after another.
+        closeups: the same images in more detail, if there are any.
+        progress: called now and then.
+    """
+    splits = [split.images for _, split in data.splits() if len(split)]
+    groups = groups_of_several(copies(splits, closeups, progress))
+    found = [_described(data, [places[position] for position in group]) for group in groups]
+    return tuple(sorted(found, key=lambda each: (not each.leaks, not each.contradicts)))
+
+
+def _described(data: Dataset, images: list[ImageAt]) -> Copies:
+    files = [Path(image.file) for image in images if image.file]
+    whole = len(files) == len(images) and all(file.is_file() for file in files)
+    if whole and len({sha256(read_regular(file)) for file in files}) == 1:
+        return Copies(tuple(images), "same file")
+    splits = dict(data.splits())
+    first, *others = (splits[image.split].images[image.position].numpy() for image in images)
+    same = all(np.array_equal(first, other) for other in others)
+    return Copies(tuple(images), "same pixels" if same else "nearly the same pixels")

@@ -12,9 +12,8 @@ from markupsafe import escape
 from torch import nn
 
 from striate.inspection.structure import layer_kinds
-from striate.inspection.structure.flow import Step, flow
 from striate.inspection.structure.inputs import architecture_of, input_shape_of, module_of
-from striate.inspection.structure.trace import INPUT
+from striate.inspection.structure.trace import INPUT, Step, flow
 from striate.runs import Run, opened
 from striate.units import by
 
