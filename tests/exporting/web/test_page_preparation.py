@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from striate.exporting.web.preparation import preparation
+from striate.exporting.web.page import preparation
 
 
 def squares(sides: list[int], centre: tuple[int, int] = (10, 10), side: int = 20) -> np.ndarray:
