@@ -15,8 +15,7 @@ from striate.data.build import Options, without_collection
 from striate.data.dataset import Dataset
 from striate.data.sources.folder import SPLITS, file_notes
 from striate.data.sources.labelled import Label, collect_labelled, named
-from striate.data.sources.shard_index import indexed
-from striate.data.sources.tar_samples import Shard, read_shard
+from striate.data.sources.tar_samples import Shard, indexed, read_shard
 from striate.data.splits import share
 from striate.errors import ArgumentError, DataError
 from striate.hardware import worker_count

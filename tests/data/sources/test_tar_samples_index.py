@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from striate.data.sources import shard_index
-from striate.data.sources.shard_index import indexed
+from striate.data.sources import tar_samples
 from striate.data.sources.tar_pack import pack
-from striate.data.sources.tar_samples import Shard
+from striate.data.sources.tar_samples import Shard, indexed
 from striate.data.sources.tar_shards import read_shards
 
 Read = Callable[[list[Path]], list[Shard]]
@@ -19,7 +18,7 @@ Read = Callable[[list[Path]], list[Shard]]
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> Read:
     """Reads shards, and counts in `read.shards` how many; none is too small for the index."""
-    monkeypatch.setattr(shard_index, "_FEW_BYTES", 0)
+    monkeypatch.setattr(tar_samples, "_FEW_BYTES", 0)
 
     def reading(paths: list[Path]) -> list[Shard]:
         reading.shards += len(paths)  # type: ignore[attr-defined]
@@ -81,6 +80,6 @@ def test_nothing_is_kept_without_a_cache_and_of_few_bytes(
     for _ in range(2):
         indexed(shards, 0, read)
     assert read.shards == 6
-    monkeypatch.setattr(shard_index, "_FEW_BYTES", 10**6)
+    monkeypatch.setattr(tar_samples, "_FEW_BYTES", 10**6)
     indexed(shards, None, read)
     assert not list(Path(os.environ["STRIATE_CACHE"]).rglob("about.json"))
