@@ -20,7 +20,7 @@ import striate
 from striate import models
 from striate.errors import ArgumentError
 from striate.exporting.web import WebPage
-from striate.exporting.web.graph import gradient_graph
+from striate.exporting.web.network import gradient_graph
 from striate.exporting.web.page import examples_of
 from striate.inspection.features import features
 from striate.runs import Trained

@@ -19,8 +19,7 @@ from striate import seeding
 from striate.data.lazy import Images
 from striate.errors import ArgumentError, DataError
 from striate.evaluation.samples import samples_of
-from striate.exporting.web.graph import gradient_graph, watched_graph
-from striate.exporting.web.outline import Shown, shown_layers
+from striate.exporting.web.network import Shown, gradient_graph, shown_layers, watched_graph
 from striate.inference.exported_file import Card, ExportedFile
 from striate.inspection.structure import layer_kinds
 from striate.inspection.structure.trace import trace
