@@ -3,6 +3,7 @@
     python -m benchmarks.transfer default FOLDER [--seeds 5]     the command without options, from its start
     python -m benchmarks.transfer tutorial FOLDER [--epochs 25]  the loops of PyTorch's transfer learning tutorial
     python -m benchmarks.transfer few FOLDER [--draws 10]        5, 10, 20 images a class, beside training from nothing
+    python -m benchmarks.transfer views FOLDER [--draws 30]      sizes, with and without mirror images, head fitted
     python -m benchmarks.transfer far                            2,000 images of Fashion-MNIST, which are no photographs
     python -m benchmarks.transfer step                           fine-tuning steps beside the same loop in plain PyTorch
 
@@ -21,6 +22,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +37,10 @@ from benchmarks.machine import ReferenceRate
 from striate.data import Split
 from striate.data.dataset import conformed
 from striate.data.loader import Loader
+from striate.inference import features_of
 from striate.models import freeze_norms, frozen_norms
 from striate.preprocess import Preprocess
-from striate.training import Recipe, Training
+from striate.training import Recipe, Training, fitted_head
 
 GOAL = 0.95
 SCALE = 220.0  # GFLOP/s that times are scaled to
@@ -46,7 +49,7 @@ SCALE = 220.0  # GFLOP/s that times are scaled to
 def main() -> None:
     """Run the part that is named."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.transfer", description=(__doc__ or "").split("\n")[0])
-    options.add_argument("part", choices=("default", "tutorial", "few", "far", "step"))
+    options.add_argument("part", choices=("default", "tutorial", "few", "views", "far", "step"))
     options.add_argument("folder", nargs="?", help="photographs: a folder with train/ and val/")
     options.add_argument("--seeds", type=int, default=5)
     options.add_argument("--epochs", type=int, default=25)
@@ -57,10 +60,15 @@ def main() -> None:
     if chosen.part == "default":
         default(chosen.folder, chosen.seeds)
     elif chosen.part == "tutorial":
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import torch.utils.data, PIL.Image, striate.models"], check=True)
+        start = time.perf_counter() - began
         for frozen in (True, False):
-            tutorial(chosen.folder, chosen.epochs, frozen)
+            tutorial(chosen.folder, chosen.epochs, frozen, start)
     elif chosen.part == "few":
         few(chosen.folder, chosen.draws)
+    elif chosen.part == "views":
+        compare_views(chosen.folder, chosen.draws)
     elif chosen.part == "far":
         far()
     else:
@@ -126,13 +134,16 @@ def _middle(image: Image.Image) -> Image.Image:
     return image.crop((left, top, left + 224, top + 224))
 
 
-def tutorial(folder: str, epochs: int, frozen: bool) -> None:
-    """The tutorial's loop: SGD 0.001 with momentum 0.9, a tenth of it every 7 epochs, batches of 4; until 95 %."""
+def tutorial(folder: str, epochs: int, frozen: bool, start: float) -> None:
+    """The tutorial's loop: SGD 0.001 with momentum 0.9, a tenth of it every 7 epochs, batches of 4; until 95 %.
+
+    `start` is how many seconds a process takes that imports what the loop needs; they count, as in `default`.
+    """
     torch.manual_seed(0)
     np.random.seed(0)
     held = Path(folder, "val") if Path(folder, "val").is_dir() else Path(folder, "test")
     train, val = Photographs(Path(folder, "train"), True), Photographs(held, False)
-    product, began = ReferenceRate(2048, 5)(), time.perf_counter()
+    rate, began = ReferenceRate(2048, 5)(), time.perf_counter() - start
     model = striate.create("efficientnet_lite0", len(train.classes), 3, 224, 0, "imagenet", adapt=True)
     if frozen:
         for parameter in model.parameters():
@@ -155,8 +166,8 @@ def tutorial(folder: str, epochs: int, frozen: bool) -> None:
         if accuracy >= GOAL:
             reached = seconds
             break
-    when = "not reached" if reached is None else f"{reached:.0f} s, {reached * product / SCALE:.0f} s scaled"
-    print(f"{'frozen' if frozen else 'all layers'}: {GOAL:.0%} {when}; best {best:.2%}; {product:.0f} GFLOP/s")
+    when = "not reached" if reached is None else f"{reached:.0f} s, {reached * rate / SCALE:.0f} s scaled"
+    print(f"{'frozen' if frozen else 'all layers'}: {GOAL:.0%} {when}; best {best:.2%}; {rate:.0f} GFLOP/s")
 
 
 @torch.no_grad()
@@ -178,6 +189,34 @@ def few(folder: str, draws: int) -> None:
         for name, values in found.items():
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
             print(f"{count} images a class, {name}: {statistics.mean(values):.2%} ± {spread:.2%}", flush=True)
+
+
+def compare_views(folder: str, draws: int) -> None:
+    """Accuracy of a fitted head, trained on some images a class and tested on all others, beside the usual size."""
+    found: dict[tuple[int, str, int], list[float]] = {}
+    for size in (224, 256, 288):
+        data = striate.load(folder, image_size=size, channels=3, fit="crop", interpolation="bicubic")
+        held = data.held_out
+        parts = [data.train] if held is None else [data.train, held[1]]
+        images, labels = torch.cat([part.images[:] for part in parts]), torch.cat([part.labels for part in parts])
+        model = striate.create("efficientnet_lite0", len(data.classes), 3, size, 0, "imagenet", adapt=True)
+        preprocess = Preprocess(size, size, 3, "crop", (127 / 255,) * 3, (128 / 255,) * 3, interpolation="bicubic")
+        seen = [features_of(model, each, preprocess) for each in (images, images.flip(2))]
+        for count, draw in product((5, 10, 20, 50, 100), range(draws)):
+            order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(draw))
+            chosen = torch.cat([order[labels[order] == label][:count] for label in range(len(data.classes))])
+            rest = torch.ones(len(labels), dtype=torch.bool)
+            rest[chosen] = False
+            for name, some in (("", seen[:1]), (" and mirror images", seen)):
+                head = fitted_head([each[chosen] for each in some], labels[chosen], len(data.classes))
+                right = (seen[0][rest] @ head.weight.T + head.bias).argmax(1) == labels[rest]
+                found.setdefault((count, name, size), []).append(float(right.float().mean()))
+    for (count, name, size), values in sorted(found.items()):
+        gap = np.subtract(values, found[count, "", 288])
+        print(
+            f"{count} a class, {size} pixels{name}: {np.mean(values):.2%}, beside 288 pixels "
+            f"{100 * gap.mean():+.2f} ± {100 * gap.std() / len(gap) ** 0.5:.2f} points"
+        )
 
 
 def _both(data: striate.Dataset, small: striate.Dataset, count: int, draw: int) -> Iterator[tuple[str, striate.Run]]:

@@ -412,7 +412,7 @@ def photographs(count):
 def test_many_large_images_are_computed_by_a_program(tta, python):
     model, images = lively(create("mobilenet_v2", 5, 3, 96, seed=0)), photographs(129)
     found = logits_of(model, images, LARGE_IMAGES, tta=tta)
-    assert sum(python) < 40, "the first ones, and the last by itself"
+    assert sum(python) < 129, "the first ones, again to make the program, and the last ones"
     expected = torch.cat([logits_of(model, part, LARGE_IMAGES, tta=tta) for part in images.split(65)])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
     assert not torch.equal(found, expected), "or it was no program"

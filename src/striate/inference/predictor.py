@@ -35,7 +35,7 @@ from striate.types import Precision
 PRECISIONS = ("float32", "bfloat16", "auto")
 CPU_BATCH = 64  # images; more of them leave the caches
 BATCH = 256  # on other devices
-PROGRAM_BATCH = 4  # large images; more of them leave the caches
+PROGRAM_AREA = 4 * 224 * 224  # pixels in its batches; more of them leave the caches
 PROGRAM_IMAGES, PROGRAM_PIXELS = 128, 96 * 96  # so many of so many pixels each, and a program is worth making
 PATIENCE = 16  # batches of a shape before it gets a program, which takes the time of a few
 MOST_PROGRAMS = 4  # each may hold weights of its own
@@ -80,9 +80,10 @@ def logits_of(
     with evaluating(written), ExitStack() as stack:
         if _is_worth_a_program(images, target) and not batch_size:
             threads = stack.enter_context(single_core_threads(torch.get_num_threads(), "striate-evaluating"))
-            program = threads.submit(_for_one_pass, written, images[:PROGRAM_BATCH]).result()
+            few = max(PROGRAM_AREA // math.prod(images.shape[1:3]), 1)
+            program = threads.submit(_for_one_pass, written, images[:few]).result()
             if program is not None:
-                return answered(program, images, target, PROGRAM_BATCH, tta, threads)
+                return answered(program, images, target, few, tta, threads)
         return answered(written, images, target, batch_size, tta)
 
 

@@ -21,7 +21,7 @@ from striate.preprocess import Preprocess
 from striate.processes import world
 
 MOST = 10**9  # bytes of all files; the ones used longest ago go first
-MANY = 10_000  # images; of more, mirror images add little and cost as much again
+ENOUGH = 100  # images a class; from there on mirror images add nothing that could be told, and cost as much again
 _FORMAT = 3
 
 
@@ -30,14 +30,14 @@ def cached_features(module: nn.Module, data: Dataset, preprocess: Preprocess, de
 
     Args:
         module: on `device`.
-        data: the training data; mirror images are left out for more than 10,000 images.
+        data: the training data; with 100 images a class or more, mirror images are left out.
         preprocess: how images become input.
         device: where features are computed.
 
     Returns:
         float32 (N, features) for each view.
     """
-    mirrored = data.mirror and len(data.train) <= MANY
+    mirrored = data.mirror and len(data.train) < ENOUGH * len(data.classes)
     path = cache_folder() / "features" / f"{_key(module, data, preprocess, device, mirrored)}.safetensors"
     kept = _read(path)
     if all(world().gathered(kept is not None)):

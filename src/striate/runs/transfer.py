@@ -20,6 +20,7 @@ from striate.runs import checkpoints, records
 from striate.runs.feature_cache import cached_features
 from striate.runs.held_out import FEWEST, held_out
 from striate.training import LinearHead, Recipe, fitted_head
+from striate.training.linear_head import prepare_fitting
 
 FEWEST_MISTAKES = (
     30  # of the head in cross-validation; of fewer, none could be seen to be mended on a part of the images
@@ -92,6 +93,7 @@ class Transfer:
         self.module, self.data, self.recipe = module, data, recipe
         began = time.monotonic()
         self.last = _dense(module, len(data.classes))
+        prepare_fitting()
         self.views = cached_features(module, data, preprocess, device)
         fitted = self._fitted(torch.ones(len(data.train), dtype=torch.bool))
         labels = data.train.labels

@@ -1,7 +1,9 @@
 """A network's last layer fitted to features: logistic regression, its regularisation chosen by cross-validation."""
 
+import threading
 import warnings
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,6 +75,11 @@ def fitted_head(views: list[Tensor], labels: Tensor, classes: int, balanced: boo
     return LinearHead(weight.float(), bias.float(), penalty, found)
 
 
+def prepare_fitting() -> None:
+    """Import in a thread what fitting needs, which takes a second, while the features are computed."""
+    threading.Thread(target=import_module, args=("sklearn.linear_model",), name="striate-importing").start()
+
+
 def cross_validated(features: Tensor, labels: Tensor, classes: int, seed: int = 0) -> Tensor | None:
     """Probabilities of each image by a layer that was fitted without it; see `fitted_head`.
 
@@ -124,7 +131,9 @@ def _cross_validated(
 
 def _some(y: np.ndarray, seed: int) -> np.ndarray:
     """Positions of some images, of every class in its share, sorted."""
-    from sklearn.model_selection import StratifiedShuffleSplit  # here, as the import takes a second
+    from sklearn.model_selection import (
+        StratifiedShuffleSplit,  # here, as the import takes a second, see `prepare_fitting`
+    )
 
     (chosen, _), *_ = StratifiedShuffleSplit(1, train_size=CHOOSING, random_state=seed).split(y, y)
     return np.sort(chosen)
