@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from striate.acceleration.convolutions import SmallConvolutions, WholeImageProducts, WinogradConvolutions
+from striate.acceleration.depthwise import is_depthwise
 from striate.acceleration.fusion import fused
 from striate.acceleration.pooling import PairwisePooling
 from striate.acceleration.precision import autocast, usual
@@ -35,8 +36,9 @@ from striate.types import Precision
 PRECISIONS = ("float32", "bfloat16", "auto")
 CPU_BATCH = 64  # images; more of them leave the caches
 BATCH = 256  # on other devices
-PROGRAM_AREA = 4 * 224 * 224  # pixels in its batches; more of them leave the caches
-PROGRAM_IMAGES, PROGRAM_PIXELS = 128, 96 * 96  # so many of so many pixels each, and a program is worth making
+PROGRAM_AREA = 3 * 224 * 224  # pixels in its batches; more of them leave the caches
+PROGRAM_PIXELS = 96 * 96  # of an image, for a program to be worth making
+FEW, MANY = 128, 1024  # images from which on it is: of depthwise networks, which gain most, and of others
 PATIENCE = 16  # batches of a shape before it gets a program, which takes the time of a few
 MOST_PROGRAMS = 4  # each may hold weights of its own
 TOLERANCE = 1e-4  # how far a program's logits may lie from the model's, as a share of the largest
@@ -78,18 +80,19 @@ def logits_of(
     target = torch.device(device)
     written = _Written(model, preprocess)
     with evaluating(written), ExitStack() as stack:
-        if _is_worth_a_program(images, target) and not batch_size:
+        if _is_worth_a_program(model, images, target) and not batch_size:
             threads = stack.enter_context(single_core_threads(torch.get_num_threads(), "striate-evaluating"))
-            few = max(PROGRAM_AREA // math.prod(images.shape[1:3]), 1)
+            few = max(round(PROGRAM_AREA / math.prod(images.shape[1:3])), 1)
             program = threads.submit(_for_one_pass, written, images[:few]).result()
             if program is not None:
                 return answered(program, images, target, few, tta, threads)
         return answered(written, images, target, batch_size, tta)
 
 
-def _is_worth_a_program(images: Images, device: torch.device) -> bool:
-    large = len(images) >= PROGRAM_IMAGES and math.prod(images.shape[1:3]) >= PROGRAM_PIXELS
-    return large and device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+def _is_worth_a_program(model: nn.Module, images: Images, device: torch.device) -> bool:
+    if device.type != "cpu" or torch.is_autocast_enabled("cpu") or math.prod(images.shape[1:3]) < PROGRAM_PIXELS:
+        return False
+    return len(images) >= (FEW if any(map(is_depthwise, model.modules())) else MANY)
 
 
 @torch.inference_mode()
