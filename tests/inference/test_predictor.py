@@ -433,7 +433,8 @@ def test_the_logits_of_many_large_images_do_not_depend_on_the_number_of_threads(
 
 
 @pytest.mark.parametrize("module", [Moody, Hooked])
-def test_many_large_images_of_a_model_that_no_program_can_stand_for(module):
+def test_many_large_images_of_a_model_that_no_program_can_stand_for(module, monkeypatch):
+    monkeypatch.setattr(inference, "MANY", 128)
     model, images = module(96 * 96), photographs(130)[..., :1]
     grey = Preprocess(96, 96, 1, mean=(0.4,), std=(0.2,))
     expected = torch.cat([logits_of(model, part, grey) for part in images.split(65)])
@@ -444,6 +445,7 @@ def test_an_error_in_a_thread_is_raised(monkeypatch):
     def refuse(*arguments):
         raise ValueError("no memory for this")
 
+    monkeypatch.setattr(inference, "MANY", 128)
     monkeypatch.setattr(inference, "_program", lambda written, first: refuse)
     with pytest.raises(ValueError, match="no memory for this"):
         logits_of(nn.Flatten(), photographs(130), LARGE_IMAGES)
