@@ -131,16 +131,21 @@ class World:
         return self._exchanged(rows, sizes, self._group_of(rows))
 
     def _exchanged(self, rows: "Tensor", sizes: Sequence[int], group: Any) -> "list[Tensor]":
+        found = [
+            rows if rank == self.rank else rows.new_empty((size, *rows.shape[1:])) for rank, size in enumerate(sizes)
+        ]
+        self._spread(found, group)
+        return found
+
+    def _spread(self, each: "Sequence[Tensor]", group: Any) -> None:
+        """Send one tensor of each process to all, in place: gloo's all_gather takes three times as long."""
         import torch.distributed as dist
 
-        own = rows
-        if len(rows) < max(sizes):
-            own = rows.new_zeros((max(sizes), *rows.shape[1:]))
-            own[: len(rows)] = rows
-        found = own.new_empty((self.size, *own.shape))
         with self.guarded():
-            dist.all_gather(list(found), own, group=group)
-        return [each[:size] for each, size in zip(found, sizes, strict=True)]
+            filled = ((rank, tensor) for rank, tensor in enumerate(each) if tensor.numel())
+            sending = [dist.broadcast(tensor, rank, group=group, async_op=True) for rank, tensor in filled]
+            for work in sending:
+                work.wait()
 
     def summed(self, parts: int, make: Callable[[range], "Tensor"], most: int = 1) -> "Tensor":
         """The sum of parts, float (n,), each made by one process: the same to the last bit however many there are.
@@ -182,9 +187,8 @@ class World:
         with self.guarded():
             dist.all_to_all_single(got, sent, group=group)
         known = {branch: got[rank, n] for rank, theirs in enumerate(everyone) for n, branch in enumerate(theirs)}
-        part = tree_sum((0, parts), known.get)
-        with self.guarded():
-            dist.all_gather(list(total), part.contiguous(), group=group)
+        total[self.rank] = tree_sum((0, parts), known.get)
+        self._spread(list(total), group)
         return total.view(-1)[:length]
 
     @contextmanager
