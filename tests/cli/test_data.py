@@ -232,5 +232,5 @@ def test_the_limit_of_pixels_is_an_option(pets: Path, tmp_path: Path, monkeypatc
     monkeypatch.setenv("STRIATE_MAX_PIXELS", "")  # so that what the command sets ends with this test
     Image.new("RGB", (20, 20)).save(pets / "cats" / "large.png")
     with pytest.raises(BadFilesError, match=r"large\.png: too large: 0 million pixels, and --max-pixels"):
-        run(pets, "--max-pixels", "399")
+        run(pets, "--max-pixels", "399", "--out", tmp_path / "sheet.png")
     run(pets, "--max-pixels", "400", "--out", tmp_path / "sheet.png")
