@@ -409,10 +409,12 @@ def photographs(count):
 
 
 @pytest.mark.parametrize("tta", ["none", "flip"])
-def test_many_large_images_are_computed_by_a_program(tta, python):
+@pytest.mark.parametrize("traced", [True, False])
+def test_many_large_images_are_computed_by_a_program(traced, tta, python, monkeypatch):
+    monkeypatch.setattr(inference, "MANY", 128 if traced else 1024)
     model, images = lively(create("mobilenet_v2", 5, 3, 96, seed=0)), photographs(129)
     found = logits_of(model, images, LARGE_IMAGES, tta=tta)
-    assert sum(python) < 129, "the first ones, again to make the program, and the last ones"
+    assert not traced or sum(python) < 129, "the first ones, again to make the program, and the last ones"
     expected = torch.cat([logits_of(model, part, LARGE_IMAGES, tta=tta) for part in images.split(65)])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
     assert not torch.equal(found, expected), "or it was no program"
@@ -433,8 +435,11 @@ def test_the_logits_of_many_large_images_do_not_depend_on_the_number_of_threads(
 
 
 @pytest.mark.parametrize("module", [Moody, Hooked])
-def test_many_large_images_of_a_model_that_no_program_can_stand_for(module, monkeypatch):
-    monkeypatch.setattr(inference, "MANY", 128)
+@pytest.mark.parametrize("bounds", [(128, 128), (0, 1024)])
+def test_many_large_images_of_a_model_that_no_program_can_stand_for(module, bounds, monkeypatch):
+    for name, bound in zip(("FEW", "MANY"), bounds, strict=True):
+        monkeypatch.setattr(inference, name, bound)
+    monkeypatch.setattr(inference, "is_depthwise", lambda module: True)
     model, images = module(96 * 96), photographs(130)[..., :1]
     grey = Preprocess(96, 96, 1, mean=(0.4,), std=(0.2,))
     expected = torch.cat([logits_of(model, part, grey) for part in images.split(65)])

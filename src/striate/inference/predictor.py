@@ -9,6 +9,7 @@ import math
 import threading
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
@@ -83,7 +84,8 @@ def logits_of(
         if _is_worth_a_program(model, images, target) and not batch_size:
             threads = stack.enter_context(single_core_threads(torch.get_num_threads(), "striate-evaluating"))
             few = max(round(PROGRAM_AREA / math.prod(images.shape[1:3])), 1)
-            program = threads.submit(_for_one_pass, written, images[:few]).result()
+            make = _program if len(images) >= MANY else _untraced
+            program = threads.submit(_for_one_pass, make, written, images[:few]).result()
             if program is not None:
                 return answered(program, images, target, few, tta, threads)
         return answered(written, images, target, batch_size, tta)
@@ -96,9 +98,11 @@ def _is_worth_a_program(model: nn.Module, images: Images, device: torch.device) 
 
 
 @torch.inference_mode()
-def _for_one_pass(written: "_Written", first: Tensor) -> BatchFunction | None:
-    """A program for batches like the first; others, such as the last one, are computed as the model is written."""
-    program = _program(written, first)
+def _for_one_pass(
+    make: Callable[["_Written", Tensor], BatchFunction | None], written: "_Written", first: Tensor
+) -> BatchFunction | None:
+    """What is made for batches like the first; others, such as the last one, are computed as the model is written."""
+    program = make(written, first)
     return program and (lambda pixels: program(pixels) if pixels.shape == first.shape else written(pixels))
 
 
@@ -265,8 +269,8 @@ def _fast_program(written: "_Written", pixels: Tensor) -> BatchFunction | None:
 
 def _program(written: "_Written", pixels: Tensor, *modes: AbstractContextManager[object]) -> BatchFunction | None:
     """A traced program equivalent to the module for batches of this shape; `None` where there is none."""
-    if any(module._forward_hooks or module._forward_pre_hooks for module in written.modules()):
-        return None  # what else they do would be left out
+    if _has_hooks(written):
+        return None
     try:
         with _Numbers() as numbers:
             answer = written(pixels)
@@ -281,6 +285,20 @@ def _program(written: "_Written", pixels: Tensor, *modes: AbstractContextManager
     except Exception:  # whatever a module does that can't be traced: it works as it is written
         return None
     return program if not numbers.seen and gap <= TOLERANCE * answer.abs().max() else None
+
+
+def _untraced(written: "_Written", pixels: Tensor) -> BatchFunction | None:
+    """The network in fewer calls, without a trace, which takes as long as a hundred images; `None` if there is none."""
+    made = written if _has_hooks(written) else _in_fewer_calls(written, pixels)
+    if made is written:
+        return None
+    answer = written(pixels)
+    return made if (made(pixels) - answer).abs().max() <= TOLERANCE * answer.abs().max() else None
+
+
+def _has_hooks(model: nn.Module) -> bool:
+    """Tell whether modules have hooks: what else they do would be left out."""
+    return any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 def _in_fewer_calls(written: "_Written", pixels: Tensor) -> "_Written":
