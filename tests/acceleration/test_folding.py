@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from disturbed import disturb_norms
 from torch import nn
 
 import striate
@@ -11,14 +12,7 @@ from striate.models import freeze_norms, frozen_norms
 
 def disturbed(name, size):
     """A network in training with frozen normalisations that do something."""
-    torch.manual_seed(0)
-    model = striate.create(name, 5, 3, size, seed=0)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for each in (module.running_mean, module.bias):
-                each.data.normal_(std=0.2)
-            for each in (module.running_var, module.weight):
-                each.data.uniform_(0.5, 1.5)
+    model = disturb_norms(striate.create(name, 5, 3, size, seed=0))
     freeze_norms(model)
     model.train()
     for module in (*frozen_norms(model), *(each for each in model.modules() if isinstance(each, nn.Dropout))):

@@ -5,6 +5,7 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
+from disturbed import disturb_norms
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -19,14 +20,7 @@ ACTIVATIONS = [nn.ReLU(), nn.ReLU6(), nn.Hardswish(), nn.SiLU(), nn.Sigmoid(), n
 
 def disturbed(model):
     """The model with normalisations that do something, in evaluation mode, channels last."""
-    torch.manual_seed(0)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for each in (module.running_mean, module.bias):
-                each.data.normal_(std=0.2)
-            for each in (module.running_var, module.weight):
-                each.data.uniform_(0.5, 1.5)
-    return model.eval().to(memory_format=torch.channels_last)
+    return disturb_norms(model).eval().to(memory_format=torch.channels_last)
 
 
 def calls(network):

@@ -71,7 +71,7 @@ def pairs(model: nn.Module, frozen: list[nn.Module]) -> list[tuple[nn.Conv2d, _B
             continue
         conv = modules.get(str(before.target)) if before.op == "call_module" else None
         once = uses[str(node.target)] == uses[str(before.target)] == 1
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, _BatchNorm) and once and not _hooked(conv, norm):
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, _BatchNorm) and once and not hooked(conv, norm):
             found.append((conv, norm))
     return found
 
@@ -87,7 +87,8 @@ def folded(conv: nn.Conv2d, norm: _BatchNorm) -> tuple[Tensor, Tensor]:
     return conv.weight * scale.view(-1, 1, 1, 1), bias
 
 
-def _hooked(*modules: Any) -> bool:
+def hooked(*modules: Any) -> bool:
+    """Tell whether a module has hooks: they would see other values, or none."""
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return any(getattr(module, kind) for module in modules for kind in kinds)
 

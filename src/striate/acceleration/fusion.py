@@ -188,12 +188,12 @@ def _is(node: fx.Node, layers: dict[str, nn.Module], *kinds: type[nn.Module]) ->
 
 
 def _next(node: fx.Node) -> fx.Node | None:
-    """What uses a value, if nothing else does."""
+    """Return the only node that uses a value, or `None` where several do or none."""
     return next(iter(node.users)) if len(node.users) == 1 else None
 
 
 def _added(node: fx.Node, value: fx.Node, layers: dict[str, nn.Module]) -> fx.Node | None:
-    """What a node adds to a value, if that is what it does."""
+    """Return the other operand of an addition to `value`, or `None` where the node is no such addition."""
     adds = _is(node, layers, Add) or (node.op == "call_function" and node.target in (operator.add, torch.add))
     if not adds or len(node.args) != 2 or node.kwargs or not all(isinstance(each, fx.Node) for each in node.args):
         return None

@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from striate.acceleration.convolutions import SmallConvolutions, WholeImageProducts, WinogradConvolutions
 from striate.acceleration.depthwise import is_depthwise
+from striate.acceleration.folding import hooked
 from striate.acceleration.fusion import fused
 from striate.acceleration.pooling import PairwisePooling
 from striate.acceleration.precision import autocast, usual
@@ -39,7 +40,8 @@ CPU_BATCH = 64  # images; more of them leave the caches
 BATCH = 256  # on other devices
 PROGRAM_AREA = 3 * 224 * 224  # pixels in its batches; more of them leave the caches
 PROGRAM_PIXELS = 96 * 96  # of an image, for a program to be worth making
-FEW, MANY = 128, 1024  # images from which on it is: of depthwise networks, which gain most, and of others
+FEW = 128  # least images for a faster program: of networks with depthwise convolutions, which gain most
+MANY = 1024  # least images of other networks, and for a trace, which takes as long as a hundred images
 PATIENCE = 16  # batches of a shape before it gets a program, which takes the time of a few
 MOST_PROGRAMS = 4  # each may hold weights of its own
 TOLERANCE = 1e-4  # how far a program's logits may lie from the model's, as a share of the largest
@@ -101,7 +103,7 @@ def _is_worth_a_program(model: nn.Module, images: Images, device: torch.device) 
 def _for_one_pass(
     make: Callable[["_Written", Tensor], BatchFunction | None], written: "_Written", first: Tensor
 ) -> BatchFunction | None:
-    """What is made for batches like the first; others, such as the last one, are computed as the model is written."""
+    """Make a fast function for batches like the first; other batches are computed as the model is written."""
     program = make(written, first)
     return program and (lambda pixels: program(pixels) if pixels.shape == first.shape else written(pixels))
 
@@ -269,7 +271,7 @@ def _fast_program(written: "_Written", pixels: Tensor) -> BatchFunction | None:
 
 def _program(written: "_Written", pixels: Tensor, *modes: AbstractContextManager[object]) -> BatchFunction | None:
     """A traced program equivalent to the module for batches of this shape; `None` where there is none."""
-    if _has_hooks(written):
+    if hooked(*written.modules()):
         return None
     try:
         with _Numbers() as numbers:
@@ -289,16 +291,11 @@ def _program(written: "_Written", pixels: Tensor, *modes: AbstractContextManager
 
 def _untraced(written: "_Written", pixels: Tensor) -> BatchFunction | None:
     """The network in fewer calls, without a trace, which takes as long as a hundred images; `None` if there is none."""
-    made = written if _has_hooks(written) else _in_fewer_calls(written, pixels)
+    made = written if hooked(*written.modules()) else _in_fewer_calls(written, pixels)
     if made is written:
         return None
     answer = written(pixels)
     return made if (made(pixels) - answer).abs().max() <= TOLERANCE * answer.abs().max() else None
-
-
-def _has_hooks(model: nn.Module) -> bool:
-    """Tell whether modules have hooks: what else they do would be left out."""
-    return any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 def _in_fewer_calls(written: "_Written", pixels: Tensor) -> "_Written":
