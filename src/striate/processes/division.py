@@ -1,6 +1,6 @@
 """Division of work among processes, and sums of many parts in an order that does not depend on how it is divided."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -30,12 +30,12 @@ def branches(parts: int, share: range) -> list[Branch]:
     return within(0, parts)
 
 
-def tree_sum(branch: Branch, make: "Callable[[Branch], Tensor | None]") -> "Tensor":
+def tree_sum(branch: Branch, make: "Callable[[Branch], Sequence[Tensor] | None]") -> "Sequence[Tensor]":
     """The sum of a branch: what `make` gives for it, or else the sum of its first half plus that of its second.
 
     Args:
         branch: one that has parts.
-        make: from a branch to its sum, which may be overwritten; `None` where only its parts are known.
+        make: from a branch to its sum, tensors which may be overwritten; `None` where only its parts are known.
     """
     found = make(branch)
     if found is not None:
@@ -43,4 +43,6 @@ def tree_sum(branch: Branch, make: "Callable[[Branch], Tensor | None]") -> "Tens
     first, last = branch
     middle = (first + last) // 2
     left = tree_sum((first, middle), make)
-    return left.add_(tree_sum((middle, last), make))
+    for tensor, other in zip(left, tree_sum((middle, last), make), strict=True):
+        tensor.add_(other)
+    return left

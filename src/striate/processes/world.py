@@ -147,8 +147,8 @@ class World:
             for work in sending:
                 work.wait()
 
-    def summed(self, parts: int, make: Callable[[range], "Tensor"], most: int = 1) -> "Tensor":
-        """The sum of parts, float (n,), each made by one process: the same to the last bit however many there are.
+    def summed(self, parts: int, make: "Callable[[range], Sequence[Tensor]]", most: int = 1) -> "Sequence[Tensor]":
+        """The sum of parts, each made by one process: the same to the last bit however many processes there are.
 
         The parts are added in pairs, the sums in pairs, and so on; each process adds what it can of its own share. Then
         each gets one slice of all these sums, adds them, and sends the slice's total to all: so the traffic is that of
@@ -156,40 +156,46 @@ class World:
 
         Args:
             parts: how many there are, a multiple of the number of processes.
-            make: from the numbers of consecutive parts to their sum, which is overwritten; called for this process's
-                parts, in order. Where n is a multiple of the number of processes, nothing is copied.
+            make: from the numbers of consecutive parts to their sum: tensors of one dtype, dense in memory, with the
+                same shapes and strides for all parts, which are overwritten. Called for this process's parts, in order.
             most: how many parts `make` adds up: 1, or 2 at most.
         """
 
-        def few(branch: Branch) -> "Tensor | None":
+        def few(branch: Branch) -> "Sequence[Tensor] | None":
             some = range(*branch)
             return make(some) if len(some) <= most else None
 
         own = [tree_sum(branch, few) for branch in branches(parts, self.share(parts))]
         return own[0] if self.size == 1 else self._total(parts, own)
 
-    def _total(self, parts: int, own: "Sequence[Tensor]") -> "Tensor":
+    def _total(self, parts: int, own: "Sequence[Sequence[Tensor]]") -> "Sequence[Tensor]":
         import torch
         import torch.distributed as dist
 
-        everyone = [branches(parts, share) for share in shares(parts, self.size)]
-        length, most = own[0].numel(), max(map(len, everyone))
-        slice_length = -(-length // self.size)
-        if most == 1 and length == self.size * slice_length:
-            sent = own[0].view(self.size, 1, slice_length)
-        else:
-            sent = own[0].new_zeros(self.size, most, slice_length)
-            for place, each in enumerate(own):
-                padded = torch.nn.functional.pad(each, (0, self.size * slice_length - length))
-                sent[:, place] = padded.view(self.size, slice_length)
-        got, total = torch.empty_like(sent), sent[:, 0] if most == 1 else torch.empty_like(sent[:, 0])
-        group = self._group_of(sent)
+        flat = [torch.cat([tensor.as_strided((tensor.numel(),), (1,)) for tensor in each]) for each in own]
+        slices = [slice(share.start, share.stop) for share in shares(len(flat[0]), self.size)]
+        mine, group = slices[self.rank], self._group_of(flat[0])
+        known: dict[Branch, Sequence[Tensor]] = {}
+        transfers = []
+        for rank, share in enumerate(shares(parts, self.size)):
+            theirs = branches(parts, share)
+            if rank == self.rank:
+                known |= {branch: [each[mine]] for branch, each in zip(theirs, flat, strict=True)}
+                continue
+            got = [torch.empty_like(flat[0][mine]) for _ in theirs]
+            known |= {branch: [each] for branch, each in zip(theirs, got, strict=True)}
+            transfers += [dist.P2POp(dist.isend, each[slices[rank]], rank, group) for each in flat]
+            transfers += [dist.P2POp(dist.irecv, each, rank, group) for each in got]
         with self.guarded():
-            dist.all_to_all_single(got, sent, group=group)
-        known = {branch: got[rank, n] for rank, theirs in enumerate(everyone) for n, branch in enumerate(theirs)}
-        total[self.rank] = tree_sum((0, parts), known.get)
-        self._spread(list(total), group)
-        return total.view(-1)[:length]
+            for work in dist.batch_isend_irecv(transfers):
+                work.wait()
+        (sum_of_mine,) = tree_sum((0, parts), known.get)
+        total = flat[0]
+        total[mine] = sum_of_mine
+        self._spread([total[each] for each in slices], group)
+        pieces = total.split([tensor.numel() for tensor in own[0]])
+        return [piece.as_strided(like.shape, like.stride(), piece.storage_offset())
+                for piece, like in zip(pieces, own[0], strict=True)]  # fmt: skip
 
     @contextmanager
     def guarded(self) -> Iterator[None]:

@@ -55,8 +55,8 @@ class WholeGradients:
 class ShardedGradients:
     """Gradients of batches in shards: equal bytes on any number of processes that divides the number of shards.
 
-    For two shards there is one vector: the gradients of all parameters, the changes of all buffers, the loss, and how
-    many samples were right. A process holds as many of them at a time as its shards can be halved, but one at least.
+    Two shards of a process share their gradients; the changes of all buffers, the loss, and how many samples were right
+    are one vector more. A process holds as many of such sums at a time as its shards can be halved, but one at least.
 
     Args:
         model: on its device, in the memory format it keeps.
@@ -74,30 +74,28 @@ class ShardedGradients:
         if len(kinds := {str(parameter.dtype) for parameter in self.parameters}) > 1:
             raise ArgumentError(f"shards={shards}: the parameters are of several types, {' and '.join(sorted(kinds))}.")
         self.buffers = _Buffers(model)
-        self.places = [torch.empty_like(parameter).stride() for parameter in self.parameters]
-        self.values = sum(parameter.numel() for parameter in self.parameters)
-        self.told = slice(self.values, self.values + sum(self.buffers.sizes) + 2)
-        self.length = -(-self.told.stop // world.size) * world.size
 
     def __call__(self, parts: Sequence[Batch], samples: int, compute: Compute) -> tuple[float, int]:
         """As `WholeGradients`; the buffers are set, too."""
         before, first = self.buffers.values(), self.parameters[0]
         own = self.world.share(self.shards)
 
-        def vector(shards: range) -> Tensor:
-            total = torch.zeros(self.length, dtype=first.dtype, device=first.device)
-            self._set_gradients(total)
+        def made(shards: range) -> list[Tensor]:
+            for parameter in self.parameters:
+                parameter.grad = None
+            told = torch.zeros(len(before) + 2, dtype=first.dtype, device=first.device)
             for shard in shards:  # the gradients of a second one are added to those of the first by PyTorch
-                total[self.told] += self._of_shard(shard, parts[shard - own.start], samples, compute, before)
-            return total
+                told += self._of_shard(parts[shard - own.start], shard, samples, compute, before)
+            return [*map(_gradient, self.parameters), told]
 
-        total = self.world.summed(self.shards, vector, most=2)
-        self._set_gradients(total)
-        *changes, loss, correct = total[self.told].split([len(before), 1, 1])
-        self.buffers.set(before + changes[0])
+        *gradients, told = self.world.summed(self.shards, made, most=2)
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        changes, loss, correct = told.split([len(before), 1, 1])
+        self.buffers.set(before + changes)
         return float(loss), round(float(correct))
 
-    def _of_shard(self, shard: int, batch: Batch, samples: int, compute: Compute, before: Tensor) -> Tensor | float:
+    def _of_shard(self, batch: Batch, shard: int, samples: int, compute: Compute, before: Tensor) -> Tensor | float:
         """Add a shard's gradients; return its other values, or 0 if it is empty."""
         if not len(batch.targets):
             return 0.0
@@ -107,13 +105,6 @@ class ShardedGradients:
         told = _told(self.buffers.changes(before, share, shard == 0), loss, share, correct)
         self.buffers.set(before)
         return told
-
-    def _set_gradients(self, vector: Tensor) -> None:
-        """Make the parameters' gradients parts of a vector, each laid out as its parameter is."""
-        start = 0
-        for parameter, stride in zip(self.parameters, self.places, strict=True):
-            parameter.grad = vector.as_strided(parameter.shape, stride, start)
-            start += parameter.numel()
 
 
 class AveragedGradients:
@@ -143,7 +134,7 @@ class AveragedGradients:
             loss, correct = compute(self.network, batch, rank)
             (loss * (share * size)).backward()  # the mean of the processes' gradients is taken
         told = _told(self.buffers.changes(before, share, rank == 0), loss, share, correct if share else 0)
-        total = self.world.summed(size, lambda shards: told)
+        (total,) = self.world.summed(size, lambda shards: [told])
         self.buffers.set(before + total[:-2])
         return float(total[-2]), round(float(total[-1]))
 
@@ -174,6 +165,11 @@ class _Buffers:
         """Set them to these values."""
         for buffer, some in zip(self.all, values.split(self.sizes), strict=True):
             buffer.copy_(some.view(buffer.shape))
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    """Its gradient, laid out as it is; zeros where the network did not use it."""
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
 def _told(changes: Tensor, loss: Tensor, share: float, correct: int) -> Tensor:

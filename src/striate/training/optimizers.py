@@ -81,41 +81,52 @@ class Muon(EagerOptimizer):
                 loss = closure()
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            updates: Iterator[Tensor] = (self._update(parameter, group) for parameter in parameters)
+            for parameter in parameters:
+                self._average(parameter, group["momentum"])
             if group["orthogonal"]:
-                updates = self._orthogonal(updates)
+                updates = self._orthogonal(parameters, group["momentum"])
+            else:
+                updates = (self._nesterov(parameter, group["momentum"]) for parameter in parameters)
             for parameter, update in zip(parameters, updates, strict=True):
                 if group["weight_decay"]:
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 parameter.add_(update, alpha=-group["lr"])
         return loss
 
-    def _update(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
-        """The gradient with Nesterov momentum."""
+    def _average(self, parameter: Tensor, momentum: float) -> None:
+        """Add the gradient to its decaying sum."""
         state, gradient = self.state[parameter], cast(Tensor, parameter.grad)
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
-        average = state["momentum"].mul_(group["momentum"]).add_(gradient)
-        return gradient.add(average, alpha=group["momentum"])
+        torch.add(gradient, state["momentum"], alpha=momentum, out=state["momentum"])
 
-    def _orthogonal(self, updates: Iterator[Tensor]) -> Iterator[Tensor]:
+    def _nesterov(self, parameter: Tensor, momentum: float) -> Tensor:
+        """The gradient with Nesterov momentum."""
+        return cast(Tensor, parameter.grad).add(self.state[parameter]["momentum"], alpha=momentum)
+
+    def _orthogonal(self, parameters: Sequence[Tensor], momentum: float) -> Iterator[Tensor]:
         """The nearest orthogonal updates, each computed by one of the processes."""
+
+        def computed(parameter: Tensor) -> Tensor:
+            return orthogonalized(self._nesterov(parameter, momentum).flatten(1))
+
         if self.world.size == 1:
-            yield from (orthogonalized(update.flatten(1)).view_as(update) for update in updates)
+            yield from (computed(parameter).view_as(parameter) for parameter in parameters)
             return
-        if not (every := list(updates)):
+        if not parameters:
             return
-        device = every[0].device
-        owners = _owners([update.shape for update in every], self.world.size)
-        own = [orthogonalized(each.flatten(1)).flatten()
-               for each, owner in zip(every, owners, strict=True) if owner == self.world.rank]  # fmt: skip
-        sizes = [sum(each.numel() for each, owner in zip(every, owners, strict=True) if owner == rank)
-                 for rank in range(self.world.size)]  # fmt: skip
-        of_none = torch.empty(0, dtype=_product_type(every[0]), device=device)  # of a process that computes none
+        shapes, size = [parameter.shape for parameter in parameters], self.world.size
+        owners = _owners(shapes, size)
+        own = [computed(parameter).flatten() for parameter, owner in zip(parameters, owners, strict=True)
+               if owner == self.world.rank]  # fmt: skip
+        sizes = [sum(shape.numel() for shape, owner in zip(shapes, owners, strict=True) if owner == rank)
+                 for rank in range(size)]  # fmt: skip
+        first = parameters[0]
+        of_none = torch.empty(0, dtype=_product_type(first), device=first.device)  # of a process that computes none
         found = self.world.exchanged(torch.cat([of_none, *own]), sizes)
-        for update, owner in zip(every, owners, strict=True):
-            flat, found[owner] = found[owner][: update.numel()], found[owner][update.numel() :]
-            yield flat.view_as(update)
+        for shape, owner in zip(shapes, owners, strict=True):
+            flat, found[owner] = found[owner][: shape.numel()], found[owner][shape.numel() :]
+            yield flat.view(shape)
 
 
 def _owners(shapes: Sequence[torch.Size], processes: int) -> list[int]:
