@@ -37,6 +37,7 @@ SECTIONS = (
     Section("throughput", "throughput/latency/"),
     Section("commands", "commands/"),
     Section("commands", "command-parts/"),
+    Section("goals", "goals/"),
     Section("startup", "startup/"),
     Section("startup", "memory/"),
     Section("folder", "folder/"),
@@ -108,7 +109,7 @@ def footer(store: Store, section: Section) -> str:
     """Commits, number of rounds or seeds, dates, machine and command of the results in a store."""
     dates = sorted({each["date"] for each in store.results.values() if "date" in each})
     repeats = len({key.rpartition("/")[2] for key in store.results})
-    kind = "seed" if section.part == "accuracy" else "round"
+    kind = "seed" if section.part in ("accuracy", "goals") else "round"
     facts = [
         f"commit {', '.join(store.commits) or 'unknown'}",
         f"{'up to ' if kind == 'seed' else ''}{repeats} {kind}{'' if repeats == 1 else 's'}",

@@ -1,5 +1,6 @@
 """Sizes of a benchmark run: full, quick (ten minutes), smoke (checks only that everything runs)."""
 
+import math
 from dataclasses import dataclass, field
 
 NETWORKS = ("fashion_cnn", "lenet5_modern", "resnet18:stem=small")
@@ -25,6 +26,7 @@ class Size:
         pictures, picture_epochs: JPEGs in the folder, and epochs over it.
         startups: repetitions of each start, and of each whole command.
         command_data: what the whole commands train on.
+        patience: goals of whole trainings that may take longer are left out, seconds.
         memory_seconds: training time before the peak memory is read.
     """
 
@@ -47,6 +49,7 @@ class Size:
     picture_epochs: int = 3
     startups: int = 7
     command_data: str = "fashion-mnist"
+    patience: float = math.inf
     memory_seconds: float = 20.0
 
 
@@ -68,6 +71,7 @@ SIZES = {
         images=20_000,
         pictures=400,
         startups=1,
+        patience=25.0,
         memory_seconds=2,
     ),
     "smoke": Size(
@@ -89,6 +93,7 @@ SIZES = {
         picture_epochs=2,
         startups=1,
         command_data="digits",
+        patience=10.0,
         memory_seconds=0.1,
     ),
 }

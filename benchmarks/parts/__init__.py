@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from benchmarks.bench import Bench
-from benchmarks.parts import accuracy, commands, folder, product, startup, throughput
+from benchmarks.parts import accuracy, commands, folder, goals, product, startup, throughput
 from benchmarks.programs import OURS, PEERS, Peer
 from benchmarks.store import Store
 
@@ -21,6 +21,7 @@ PARTS = {
     "product": Part(product.measure, product.tables),
     "throughput": Part(throughput.measure, throughput.tables),
     "commands": Part(commands.measure, commands.tables, (OURS,)),
+    "goals": Part(goals.measure, goals.tables, (OURS,)),
     "startup": Part(startup.measure, startup.tables),
     "folder": Part(folder.measure, folder.tables),
     "accuracy": Part(accuracy.measure, accuracy.tables),

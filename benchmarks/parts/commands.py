@@ -54,7 +54,7 @@ def _whole(bench: Bench, folder: Path, command: str) -> Result:
     """Seconds from the start of a process to its end."""
     program = ("-m", "striate", *_arguments(bench, folder, command)) if command else ("-c", "import torch")
     began = time.perf_counter()
-    error = _run(bench, folder, program)
+    error = run(bench, folder, program)
     return {"error": error} if error else {"seconds": time.perf_counter() - began}
 
 
@@ -62,7 +62,7 @@ def _in_parts(bench: Bench, folder: Path, command: str) -> Result:
     """Seconds of each part of a command."""
     arguments = _arguments(bench, folder, command)
     began = time.time()
-    error = _run(bench, folder, ("-m", "benchmarks.workers.command", "marks.json", *arguments))
+    error = run(bench, folder, ("-m", "benchmarks.workers.command", "marks.json", *arguments))
     ended = time.time()
     if error:
         return {"error": error}
@@ -79,11 +79,11 @@ def _arguments(bench: Bench, folder: Path, command: str) -> list[str]:
         pixels = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / IMAGE)
         for needed in (f"{TRAIN} --data {data} --out {RUN}", f"export {RUN} --to onnx --out {FILE}"):
-            _run(bench, folder, ("-m", "striate", *needed.split()))
+            run(bench, folder, ("-m", "striate", *needed.split()))
     return words
 
 
-def _run(bench: Bench, folder: Path, program: Sequence[str]) -> str:
+def run(bench: Bench, folder: Path, program: Sequence[str]) -> str:
     """Run Python in the folder with as many threads as the bench; return its error, empty if it succeeds."""
     environment = environment_of(OURS, bench.threads)
     if bench.threads == cores():  # as at the keyboard, where nobody names a number
