@@ -1,7 +1,7 @@
 """Scale: what several processes promise, tried with real ones: equal bytes, kills, counts, speed, mistakes.
 
     python -m benchmarks.scale [--only bytes,resume,kills,counts,speed,mistakes] [--steps 50] [--kills 20] [--rounds 3]
-        [--models lenet5,quicknet_s,resnet18:stem=small,efficientnet_lite0] [--out scale.json]
+        [--models lenet5,quicknet_s,resnet18:stem=small,efficientnet_lite0] [--batch-size 64] [--out scale.json]
 
 The contract: every training is `striate train` as a user would call it, on this machine, over the loopback interface,
 with one thread a process but where threads are what is compared; kills are SIGKILL, at moments of the seed. What has
@@ -215,7 +215,7 @@ def evaluate_here(run: str, images: int) -> None:
             print(json.dumps({**found.to_dict(), "logits": sha256(found.logits.numpy().tobytes())}))
 
 
-def speed(place: Path, rounds: int, measured: Measured) -> dict[str, str]:
+def speed(place: Path, rounds: int, batch_size: int, measured: Measured) -> dict[str, str]:
     """Images a second of resnet18:stem=small: one process with all cores, exact on one, and a process a core."""
     every, number = cores(), cores()
     ways: dict[str, tuple[int, list[object]]] = {
@@ -227,7 +227,7 @@ def speed(place: Path, rounds: int, measured: Measured) -> dict[str, str]:
 
     def rate(way: str) -> float:
         threads, more = ways[way]
-        size = ["--image-size", 32, "--batch-size", 64, "--set", f"steps={SPEED_STEPS}"]
+        size = ["--image-size", 32, "--batch-size", batch_size, "--set", f"steps={SPEED_STEPS}"]
         result = train(place / "run", "resnet18:stem=small", *size, *more, threads=threads)
         shutil.rmtree(place / "run")
         found: float = result["images_per_second"]
@@ -237,7 +237,7 @@ def speed(place: Path, rounds: int, measured: Measured) -> dict[str, str]:
     for turn in range(rounds):  # one after another, so that a slow minute is everybody's
         for way in ways:
             act = partial(undisturbed, partial(rate, way))
-            rates[way].append(measured.once(f"speed, {way}, round {turn + 1}", act))
+            rates[way].append(measured.once(f"speed, {batch_size} images, {way}, round {turn + 1}", act))
     base = rates["one process"]
     return {
         way: f"{statistics.median(each):.1f} images/s, "
@@ -275,7 +275,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--only", default="bytes,resume,kills,counts,speed,mistakes")
     options.add_argument("--models", default=",".join(MODELS))
-    for name, usual in (("steps", 50), ("kills", 20), ("rounds", 3), ("seed", 0), ("images", 0)):
+    for name, usual in (("steps", 50), ("kills", 20), ("rounds", 3), ("seed", 0), ("images", 0), ("batch-size", 64)):
         options.add_argument(f"--{name}", type=int, default=usual)
     options.add_argument("--evaluate", help=argparse.SUPPRESS)
     options.add_argument("--out", type=Path, default=Path("scale.json"))
@@ -298,7 +298,8 @@ def main() -> None:
         for images in IMAGES if "counts" in only else ():
             rows.append([f"counts, {images}", measured.once(f"counts, {images}", lambda: counted(place, images))])  # noqa: B023
         if "speed" in only:
-            rows += [[f"speed, {way}", what] for way, what in speed(place, given.rounds, measured).items()]
+            found = speed(place, given.rounds, given.batch_size, measured)
+            rows += [[f"speed, {given.batch_size} images a batch, {way}", what] for way, what in found.items()]
         if "mistakes" in only:
             rows += [[row[0], "; ".join(row[1:])] for row in measured.once("mistakes", lambda: mistakes(place))]
     print(table("Scale", ("what", "result"), rows))

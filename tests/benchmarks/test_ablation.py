@@ -75,13 +75,18 @@ def test_the_unchanged_one_is_the_same_each_time(mirrored: Dataset, monkeypatch:
 
 def test_the_table_tells_differences_in_points(tmp_path: Path) -> None:
     store = Store(
-        tmp_path / "results.json", {"model": "quicknet_s", "recipe": FAST.replace(precision="bfloat16").model_dump()}
+        tmp_path / "results.json",
+        {
+            "model": "quicknet_s",
+            "measured": "mnist, test images",
+            "recipe": FAST.replace(precision="bfloat16").model_dump(),
+        },
     )
     for name, accuracies, seconds in ((BASE.name, (0.90, 0.92), 0.002), ("GELU", (0.93, 0.95), 0.003)):
         for seed, accuracy in enumerate(accuracies):
             store.measure(f"{name}/{seed}", lambda a=accuracy, s=seconds: {"alone": a - 0.1, "views": a, "seconds": s})
     told = ablation.report(store)
-    assert "quicknet_s on fashion-mnist, 2 epochs, bfloat16" in told
+    assert "quicknet_s on mnist, test images, 2 epochs, bfloat16" in told
     gelu = next(line for line in told.splitlines() if line.startswith("| GELU"))
     # Welch with variances of 2e-4 each: two degrees of freedom, t = 4.3027, standard error √2 points.
     assert [cell.strip() for cell in gelu.strip("|").split("|")] == [
@@ -89,10 +94,22 @@ def test_the_table_tells_differences_in_points(tmp_path: Path) -> None:
     ]
 
 
+def test_choices_are_measured_on_training_images_of_every_class_and_results_on_the_test_images() -> None:
+    whole, chosen = (ablation.Measured("digits", test).load() for test in (True, False))
+    assert whole.test is not None
+    assert chosen.test is not None
+    assert len(chosen.train) + len(chosen.test) == len(whole.train)
+    assert len(chosen.test) == pytest.approx(len(whole.train) / 6, abs=1)
+    together = torch.cat([chosen.train.images, chosen.test.images]).flatten(1).tolist()
+    assert sorted(together) == sorted(whole.train.images[:].flatten(1).tolist())
+    assert chosen.test.labels.unique().tolist() == list(range(10))
+    assert torch.equal(chosen.test.images, ablation.Measured("digits", False).load().test.images)
+
+
 def test_a_crash_leaves_what_is_done_and_begins_nothing_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     begun: list[str] = []
 
-    def crashing(model: str, fast: Recipe, key: str) -> dict[str, float]:
+    def crashing(measured: ablation.Measured, model: str, fast: Recipe, key: str) -> dict[str, float]:
         begun.append(key)
         time.sleep(0.1)  # the first is kept, and the crash seen, before all are through
         if len(begun) == 2:
@@ -103,7 +120,7 @@ def test_a_crash_leaves_what_is_done_and_begins_nothing_more(monkeypatch: pytest
     monkeypatch.setattr(ablation, "_trained", crashing)
     path = tmp_path / "results.json"
     with pytest.raises(MemoryError):
-        ablation.measure(path, "quicknet_s", FAST, 40, [BASE.name])
+        ablation.measure(path, ablation.Measured("digits", False), "quicknet_s", FAST, 40, [BASE.name])
     assert Store.opened(path).has(f"{BASE.name}/0")
     assert len(begun) < 40
 
@@ -112,7 +129,10 @@ def test_every_variation_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
     asked: list[list[str]] = []
     precisions: list[str] = []
 
-    def measure(path: Path, model: str, fast: Recipe, seeds: int, names: list[str]) -> None:
+    def measure(
+        path: Path, measured: ablation.Measured, model: str, fast: Recipe, seeds: int, names: list[str]
+    ) -> None:
+        assert str(measured) == "digits, held-out training images"
         asked.append(names)
         precisions.append(fast.precision)
 
@@ -120,7 +140,12 @@ def test_every_variation_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(ablation, "report", lambda store: "")
     monkeypatch.setattr(ablation.Store, "opened", lambda path: None)
     names = [each.name for each in VARIATIONS[1:]]
-    assert ablation.main(["--out", str(tmp_path / "x.json"), "--precision", "bfloat16", "--only", *names]) == 0
+    assert (
+        ablation.main(
+            ["--out", str(tmp_path / "x.json"), "--data", "digits", "--precision", "bfloat16", "--only", *names]
+        )
+        == 0
+    )
     assert asked == [[BASE.name, *names]]
     assert precisions == ["bfloat16"]
 

@@ -81,7 +81,7 @@ def test_references_to_whole_files_are_a_sequence():
 
 def test_a_digest_differs_where_a_stamp_does():
     def digest(image_refs: list[ImageRef] | WholeFiles, sizes: list[int], changes: list[int]) -> str:
-        return Stamps(image_refs, np.array(sizes), np.array(changes)).digest()
+        return Stamps(image_refs, np.array(sizes), np.array(changes)).digest
 
     files, parts = WholeFiles(["/a", "/b"]), [ImageRef("/a", 0, 1), ImageRef("/a", 1, 2)]
     expected = digest(files, [1, 2], [3, 4])

@@ -213,7 +213,7 @@ def _preprocess(
     if cache is None:
         headers, problems = read_headers(image_refs, options.progress)
     else:
-        headers, problems = cached_headers(image_refs, chain(*stamps.values()), cache, options.progress)
+        headers, problems = cached_headers(image_refs, stamps.values(), cache, options.progress)
     preprocess = _inferred(headers, options)
     messages += image_notes(headers, preprocess, size, channels)
     return preprocess, problems
@@ -269,11 +269,14 @@ def _chosen(part: Part, positions: list[int] | None) -> Part:
 
 def _places(image_refs: Sequence[ImageRef]) -> torch.Tensor | None:
     """The `places` of a `Split`: file and offset of each image; `None` for images in files of their own."""
-    if not image_refs or any(image_ref.length is None for image_ref in image_refs):
+    if not image_refs or isinstance(image_refs, WholeFiles):
         return None
-    numbers = {path: number for number, path in enumerate(dict.fromkeys(each.path for each in image_refs))}
-    pairs = [(numbers[image_ref.path], image_ref.offset) for image_ref in image_refs]
-    return torch.tensor(pairs, dtype=torch.int64)
+    if None in map(itemgetter(2), image_refs):
+        return None
+    paths = list(map(itemgetter(0), image_refs))
+    numbers = {path: number for number, path in enumerate(dict.fromkeys(paths))}
+    columns = map(numbers.__getitem__, paths), map(itemgetter(1), image_refs)
+    return torch.from_numpy(np.stack([np.fromiter(each, np.int64, len(paths)) for each in columns], axis=1))
 
 
 def _demand_every_class(source: str, classes: Sequence[str], train: Split | None) -> None:

@@ -164,10 +164,10 @@ def settled(stamps: dict[str, Stamps]) -> dict[str, Stamps]:
 
 
 def cached_headers(
-    image_refs: Sequence[ImageRef], stamps: Iterable[Stamp], cache: Cache, progress: Progress | None = None
+    image_refs: Sequence[ImageRef], stamps: Iterable[Stamps], cache: Cache, progress: Progress | None = None
 ) -> Headers:
     """Return `read_headers` from the cache if no image has changed; bad images are tried again."""
-    key = key_of("headers", stamps)
+    key = key_of(f"headers of {' '.join(each.digest for each in stamps)}", ())
     with contextlib.suppress(KeyError, TypeError, ValueError):  # no entry, or one that this version did not write
         about = cache.store.about(key) or {}
         kept = Counter({Header(*each): count for *each, count in about["headers"]})

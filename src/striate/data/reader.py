@@ -231,7 +231,7 @@ class Reader:
         """
         if self.cache is None:
             return self._surveyed(name, image_refs, labels, None, "")
-        key = key_of(f"survey of {stamps.digest()}", (), self.decoders.preprocess)
+        key = key_of(f"survey of {stamps.digest}", (), self.decoders.preprocess)
         with self.cache.store.turn(key, lambda: self._wait(name)):
             entry = self.cache.entry(key)
             if entry is not None and (still := self._still_bad(image_refs, entry)) is not None:

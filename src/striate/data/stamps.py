@@ -8,7 +8,9 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import repeat
+from operator import itemgetter
 from pathlib import Path
 from typing import cast
 
@@ -45,19 +47,21 @@ class Stamps:
         lengths: Iterable[int | None] = repeat(None)
         if not isinstance(self.image_refs, WholeFiles):
             offsets, lengths = (each.offset for each in self.image_refs), (each.length for each in self.image_refs)
-        paths = _absolute(_paths(self.image_refs))
+        paths = _absolute_paths(self.image_refs)
         return zip(paths, self.sizes.tolist(), self.changes.tolist(), offsets, lengths, strict=False)
 
+    @cached_property
     def digest(self) -> str:
         """A digest of them, from whole columns, as `key_of` is slow for millions."""
-        paths = _absolute(_paths(self.image_refs))
+        paths = _absolute_paths(self.image_refs)
         digest = hashlib.blake2b(f"{len(paths)} ".encode(), digest_size=16)
         for names in _texts(paths):
             digest.update(names)
         columns = [self.sizes, self.changes]
         if not isinstance(self.image_refs, WholeFiles):
-            columns.append(np.array([each.offset for each in self.image_refs], dtype=np.int64))
-            columns.append(np.array([-1 if each.length is None else each.length for each in self.image_refs]))
+            lengths = map(itemgetter(2), self.image_refs)
+            columns.append(np.fromiter(map(itemgetter(1), self.image_refs), np.int64, len(paths)))
+            columns.append(np.fromiter((-1 if each is None else each for each in lengths), np.int64, len(paths)))
         for column in columns:
             digest.update(np.ascontiguousarray(column, dtype="<i8").tobytes())
         return digest.hexdigest()
@@ -100,13 +104,22 @@ def stamps_of(image_refs: Sequence[ImageRef], processes: World = ALONE) -> Stamp
     files, places = paths, None
     if not isinstance(image_refs, WholeFiles):
         number = {path: place for place, path in enumerate(dict.fromkeys(paths))}
-        files, places = list(number), [number[path] for path in paths]
+        files, places = list(number), list(map(number.__getitem__, paths))
     sizes, changes = _statuses(files) if processes.size == 1 else _common(files, processes)
     return Stamps(image_refs, sizes, changes) if places is None else Stamps(image_refs, sizes[places], changes[places])
 
 
 def _paths(image_refs: Sequence[ImageRef]) -> Sequence[str | Path]:
-    return image_refs.paths if isinstance(image_refs, WholeFiles) else [each.path for each in image_refs]
+    return image_refs.paths if isinstance(image_refs, WholeFiles) else list(map(itemgetter(0), image_refs))
+
+
+def _absolute_paths(image_refs: Sequence[ImageRef]) -> Sequence[str]:
+    if isinstance(image_refs, WholeFiles):
+        return _absolute(image_refs.paths)
+    paths = _paths(image_refs)
+    files = list(dict.fromkeys(paths))
+    absolute = dict(zip(files, _absolute(files), strict=True))
+    return list(map(absolute.__getitem__, paths))
 
 
 def _absolute(paths: Sequence[str | Path]) -> Sequence[str]:

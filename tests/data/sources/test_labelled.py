@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from striate.data.build import Part
 from striate.data.images.image_ref import ImageRef
 from striate.data.sources.labelled import LabelledImage, named, planned
 from striate.data.splits import hold_out
@@ -24,9 +25,10 @@ def sample(key: str, label: int | str) -> LabelledImage:
     return LabelledImage(ImageRef(Path(key)), key, label)
 
 
-def keys(plan: dict[str, list[tuple[ImageRef, int]]]) -> dict[str, list[tuple[str, int]]]:
+def keys(plan: dict[str, Part]) -> dict[str, list[tuple[str, int]]]:
     return {
-        split: [(image_ref.path.as_posix(), position) for image_ref, position in part] for split, part in plan.items()
+        split: [(image_ref.path.as_posix(), position) for image_ref, position in zip(*part, strict=True)]
+        for split, part in plan.items()
     }
 
 

@@ -1,6 +1,9 @@
 """Folders written as shards."""
 
 import errno
+import io
+import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -291,6 +294,19 @@ def test_what_a_killed_packing_had_done_is_not_done_again(
     assert not any(each == "decoding" for each, _ in told), "all images had been checked"
     assert kept.isdisjoint(wrote)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_process_that_writes_begins_nothing_for_one_that_is_gone(folder: Folder, tmp_path: Path, alive: bool) -> None:
+    (image,) = folder(cats=1).rglob("*.png")
+    sample = tar_writer.Sample(str(image), 0, "cats/000.png", "cats/000")
+    request = [str(tmp_path / "train-000000.tar"), {"classes": ["cats"], "split": "train", "shards": 1}, [sample]]
+    answers = io.BytesIO()
+    packing = os.getppid() if alive else -1
+    tar_writer.serve(io.BytesIO(json.dumps(request).encode() + b"\n"), answers, packing)
+    assert (answers.getvalue(), (tmp_path / "train-000000.tar").exists()) == (
+        (b"{}\n", True) if alive else (b"", False)
+    )
 
 
 def test_what_was_left_of_other_images_is_not_used(folder: Folder, paint: Paint, tmp_path: Path) -> None:

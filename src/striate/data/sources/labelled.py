@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 
-from striate.data.build import Options, Part, collect
+import numpy as np
+
+from striate.data.build import Options, Part, collect, without_collection
 from striate.data.dataset import Dataset
 from striate.data.images.image_ref import ImageRef
 from striate.data.splits import hold_out
@@ -69,15 +72,16 @@ def collect_labelled(
         raise BadFilesError(dict(problems))
     if problems:
         notes = [*notes, f"left out {plural(len(problems), 'sample')} without image or label"]
-    plan = {split: Part.of(pairs) for split, pairs in planned(source, splits, classes).items()}
+    with without_collection():
+        plan = planned(source, splits, classes)
     loaded = collect(source, tuple(classes.values()), plan, options, notes=notes, divided="all" in splits)
     return replace(loaded, skipped=dict(problems) | loaded.skipped)
 
 
 def planned(
     source: str, splits: Mapping[str, Sequence[LabelledImage]], classes: Mapping[Label, str]
-) -> dict[str, list[tuple[ImageRef, int]]]:
-    """Return the image references of each split with their classes' positions, sorted by class and key.
+) -> dict[str, Part]:
+    """Return the images of each split with their classes' positions, sorted by class and key.
 
     Args:
         source: the data set's name in an error.
@@ -87,18 +91,22 @@ def planned(
     Raises:
         DataError: if a class has no training image.
     """
-    plan: dict[str, list[tuple[ImageRef, int]]] = {}
+    plan: dict[str, list[list[ImageRef]]] = {}  # by split and class
     for split, samples in splits.items():
         for position, part in enumerate(_by_class(samples, classes)):
             places = hold_out([sample.key for sample in part]) if split == "all" else [split] * len(part)
-            for sample, place in zip(part, places, strict=True):
-                plan.setdefault(place, []).append((sample.image_ref, position))
-    if not plan.get("train"):
+            for place in dict.fromkeys(places):
+                chosen = [sample.image_ref for sample, own in zip(part, places, strict=True) if own == place]
+                plan.setdefault(place, [[] for _ in classes])[position] += chosen
+    trained = plan.get("train", [])
+    if not any(trained):
         raise DataError(f"{source}: no labelled training image.")
-    trained = {position for _, position in plan.get("train", ())}
-    if lacking := [name for position, name in enumerate(classes.values()) if position not in trained]:
+    if lacking := [name for part, name in zip(trained, classes.values(), strict=True) if not part]:
         raise DataError(f"{source}: no training image of {listed(lacking)}.")
-    return plan
+    return {
+        split: Part(list(chain(*parts)), np.repeat(np.arange(len(parts)), list(map(len, parts))))
+        for split, parts in plan.items()
+    }
 
 
 def _by_class(samples: Sequence[LabelledImage], labels: Iterable[Label]) -> list[list[LabelledImage]]:

@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -158,7 +159,7 @@ def _add(shard: Shard, file: BinaryIO, key: str, parts: Mapping[str, Member]) ->
         except ValueError as error:
             shard.problems[_label(shard, name)] = str(error)
             return
-        image_ref = ImageRef(shard.path, image.offset, image.length, printable(name))
+        image_ref = ImageRef(str(shard.path), image.offset, image.length, printable(name))
         shard.samples.append(LabelledImage(image_ref, name if shard.info else f"{shard.path.name}/{name}", label))
         used = (images[0], "cls" if "cls" in parts else "json")
         shard.others.update(f".{kind}" for kind in parts if kind not in used)
@@ -275,12 +276,12 @@ def _from_dict(path: Path, values: dict[str, Any]) -> Shard:
     info = values["info"] and ShardInfo(tuple(values["info"].pop("classes")), **values["info"])
     names, start = _texts(values["names"]), "" if info else f"{path.name}/"
     labels: Sequence[Label] = _numbers(values["labels"]) if values["numbered"] else _texts(values["labels"])
-    samples = [
-        LabelledImage(ImageRef(path, offset, length, printable(name)), start + name, label)
-        for name, offset, length, label in zip(
-            names, _numbers(values["offsets"]), _numbers(values["lengths"]), labels, strict=True
-        )
-    ]
+    shown = names if values["names"].replace(_BETWEEN, "").isprintable() else map(printable, names)
+    offsets, lengths = _numbers(values["offsets"]), _numbers(values["lengths"])
+    if not len(names) == len(offsets) == len(lengths) == len(labels):
+        raise ValueError(path)
+    image_refs = map(ImageRef, repeat(str(path)), offsets, lengths, shown)
+    samples = list(map(LabelledImage, image_refs, (start + name for name in names) if start else names, labels))
     return Shard(path, samples, values["problems"], Counter(values["others"]), info)
 
 

@@ -121,7 +121,8 @@ class _Writer:
     """Handle of a process that writes, see the module's docstring. One thread at a time talks to it."""
 
     def __init__(self) -> None:
-        program = f"import sys; sys.path[:] = {sys.path!r}; from striate.data.sources.tar_writer import main; main()"
+        program = f"import sys; sys.path[:] = {sys.path!r}; from striate.data.sources.tar_writer import main; "
+        program += f"main({os.getpid()})"
         self.process = subprocess.Popen(
             [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
@@ -149,9 +150,18 @@ class _Writer:
                 cast(IO[bytes], pipe).close()
 
 
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Serve as a process that writes, until there are no more requests."""
+def serve(requests: BinaryIO, answers: BinaryIO, packing: int) -> None:
+    """Serve as a process that writes, until there are no more requests, or the process that packs has been killed.
+
+    Another may then continue its work already, so nothing more is begun.
+
+    Args:
+        requests, answers: lines of JSON.
+        packing: the process that packs.
+    """
     for line in requests:
+        if os.getppid() != packing:
+            return
         path, info, samples = json.loads(line)
         answer: dict[str, object] = {}
         try:
@@ -166,11 +176,11 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         answers.flush()
 
 
-def main() -> None:
-    """Serve on standard input and output."""
+def main(packing: int) -> None:
+    """Serve the process that packs, on standard input and output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that packs, which then ends this one
     with suppress(BrokenPipeError):  # nobody wants the answer any more
-        serve(sys.stdin.buffer, sys.stdout.buffer)
+        serve(sys.stdin.buffer, sys.stdout.buffer, packing)
 
 
 def _write(path: Path, info: ShardInfo, samples: Sequence[Sample]) -> None:
