@@ -119,11 +119,23 @@ def by_singular_values(values: np.ndarray) -> np.ndarray:
     return u @ np.diag(s) @ vt * max(1, values.shape[0] / values.shape[1]) ** 0.5
 
 
-@given(outputs=st.integers(1, 12), inputs=st.integers(1, 12), seed=st.integers(0, 99))
+@given(outputs=st.integers(1, 40), inputs=st.integers(1, 40), seed=st.integers(0, 99))
 def test_it_equals_the_polynomial_of_the_singular_values(outputs: int, inputs: int, seed: int):
     given_matrix = matrix(outputs, inputs, seed)
     expected = by_singular_values(given_matrix.numpy())
     np.testing.assert_allclose(orthogonalized(given_matrix).numpy(), expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("inputs", [40, 400])
+@pytest.mark.parametrize("decay", [1.0, 2.0])
+def test_in_bfloat16_it_is_near_where_singular_values_differ_by_orders_of_magnitude(inputs: int, decay: float):
+    left, right = (torch.linalg.qr(matrix(size, 32, seed))[0] for seed, size in ((1, 32), (2, inputs)))
+    given_matrix = left * torch.arange(1, 33) ** -decay @ right.T
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = orthogonalized(given_matrix)
+    expected = torch.from_numpy(by_singular_values(given_matrix.numpy()))
+    assert found.dtype == torch.bfloat16
+    assert (found - expected).norm() < 0.1 * expected.norm()
 
 
 def test_singular_values_come_near_one():
