@@ -1,6 +1,8 @@
 """Engines give the network's logits, and the fastest is measured once and kept."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +129,27 @@ def test_a_damaged_choice_is_measured_again(module: nn.Module, tmp_path: Path, m
         kept.write_text(damage)
         fastest_engine(module, PREPROCESS, CLASSES)
         assert json.loads(kept.read_text())["one"] in ENGINES
+
+
+FREED_ELSEWHERE = """
+import os, signal, threading
+import numpy as np
+from striate.inference.onnx_preprocessing import preprocessing
+from striate.inference.runtimes import openvino_core
+from striate.preprocess import Preprocess
+
+held = [openvino_core("here")]
+content = preprocessing(Preprocess(8, 8, 1), "image").SerializeToString()
+held.append(held[0].compile_model(held[0].read_model(content), "CPU"))
+held[1]({"image": np.zeros((1, 8, 8, 1), np.uint8)})
+freeing = threading.Thread(target=held.clear)
+freeing.start()
+freeing.join()
+signal.signal(signal.SIGINT, lambda *_: print("heard"))
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_signals_are_heard_after_openvino_was_used_in_another_thread():
+    done = subprocess.run([sys.executable, "-c", FREED_ELSEWHERE], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from striate.inference.onnx_preprocessing import preprocessing
+from striate.inference.runtimes import openvino_core
 from striate.preprocess import Preprocess
 
 CASES = list(itertools.product(("crop", "letterbox", "stretch"), ("bilinear", "bicubic"), (1, 3)))
@@ -26,11 +27,9 @@ def session(preprocess: Preprocess, kind: str = "image") -> onnxruntime.Inferenc
 def asked(preprocess: Preprocess, program: str) -> Callable[[np.ndarray], np.ndarray]:
     """The preprocessing in a program, as a function of pictures."""
     if program == "openvino":
-        import openvino
-
-        content = preprocessing(preprocess, "image").SerializeToString()
+        core, content = openvino_core("a test"), preprocessing(preprocess, "image").SerializeToString()
         exact = {"INFERENCE_PRECISION_HINT": "f32"}  # some processors would compute in bfloat16
-        compiled = openvino.Core().compile_model(openvino.Core().read_model(content), "CPU", exact)
+        compiled = core.compile_model(core.read_model(content), "CPU", exact)
         return lambda pictures: compiled({"image": pictures})["input"]
     answer = session(preprocess)
     return lambda pictures: answer.run(None, {"image": pictures})[0]

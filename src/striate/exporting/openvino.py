@@ -8,7 +8,7 @@ from typing import Any
 from striate.errors import ExportError
 from striate.files import read_regular, sha256
 from striate.inference.exported_file import UNSEALED, Card, sealed
-from striate.inference.runtimes import KEY, imported_openvino
+from striate.inference.runtimes import KEY, openvino_core
 
 
 def converted(content: bytes, card: Card) -> tuple[bytes, bytes]:
@@ -24,14 +24,15 @@ def converted(content: bytes, card: Card) -> tuple[bytes, bytes]:
     Raises:
         ExportError: if OpenVINO can't read it.
     """
-    openvino = imported_openvino("exporting to OpenVINO")
+    core = openvino_core("exporting to OpenVINO")
+    import openvino
     from openvino._offline_transformations import apply_moc_transformations  # what `openvino.convert_model` applies
 
     with tempfile.TemporaryDirectory(prefix="striate-") as folder:
         path = Path(folder) / "model.xml"
         weights_path = path.with_suffix(".bin")
         try:
-            model = openvino.Core().read_model(content)
+            model = core.read_model(content)
             apply_moc_transformations(model, False)  # computes what is constant, and keeps 8-bit weights as they are
             for number, operation in enumerate(model.get_ordered_ops()):  # else numbered through the whole process
                 operation.set_friendly_name(f"{operation.get_type_name()}_{number}")

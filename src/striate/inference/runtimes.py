@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -87,8 +88,7 @@ class OpenVino:
     engine = "openvino"
 
     def __init__(self, content: bytes, name: str, weights: bytes | None = None, precision: Precision = "float32"):
-        openvino = imported_openvino(name)
-        core = openvino.Core()
+        core = openvino_core(name)
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],  # else the processor decides
@@ -105,7 +105,7 @@ class OpenVino:
             each.any_name: _last(each.partial_shape) for each in model.outputs if each.names
         }
         self._request = compiled.create_infer_request()
-        self._core: Any = core
+        self._core = core
         self._model: Any = model
         self._settings = settings
         self._prepared: dict[tuple[int, ...], Any] = {}  # requests for batches of one shape
@@ -127,17 +127,28 @@ class OpenVino:
                 self._prepared[shape] = self._core.compile_model(fixed, "CPU", self._settings).create_infer_request()
 
 
-def imported_openvino(name: str) -> Any:
-    """Import OpenVINO.
+def openvino_core(name: str) -> Any:
+    """The process's own `openvino.Core`.
 
     Raises:
-        ArgumentError: if it is not installed.
+        ArgumentError: if OpenVINO is not installed.
     """
     try:
-        import openvino
+        return _core()
     except ImportError:
         raise ArgumentError(f"{name}: this needs OpenVINO: pip install 'striate[openvino]'.") from None
-    return openvino
+
+
+@cache
+def _core() -> Any:
+    """One for the life of the process.
+
+    A core gives the thread that compiles a stack for its signal handlers, and takes it away in the thread that frees
+    the core: if that is another one, the first one's next Ctrl-C would be a segmentation fault (OpenVINO 2026.4).
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def _card(model: Any) -> str | None:
