@@ -241,7 +241,12 @@ def test_test_time_augmentation_is_used_and_told(run: Run, shapes: Dataset) -> N
     torch.testing.assert_close(averaged.probabilities, mean, atol=1e-6, rtol=0)
     assert not torch.allclose(averaged.probabilities, plain.probabilities, atol=1e-3)
     assert (plain.to_dict()["tta"], averaged.to_dict()["tta"]) == ("none", "flip")
-    assert averaged.notes == (*plain.notes, "Averaged over views of each image: flip.")
+    assert averaged.notes == (*plain.notes, "Averaged over 2 views of each image, flip.")
+    (note,) = evaluate(bare, shapes, tta="flip,shifts").notes[len(plain.notes) :]
+    assert note == (
+        "Averaged over 6 views of each image, flip,shifts; over the heaviest 3 alone where the others can't change the "
+        "class."
+    )
 
 
 def test_the_recipes_views_are_used_unless_others_are_asked_for(shapes: Dataset, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from striate.acceleration import convolutions, precision
 from striate.acceleration.sharding import LEAST
 from striate.augmentation import views
 from striate.data import Split
+from striate.data.lazy import LazyImages
 from striate.errors import ArgumentError
 from striate.inference import Predictor, logits_of, score, score_of
 from striate.inference import predictor as inference
@@ -69,17 +70,39 @@ def test_the_mode_is_given_back_even_after_a_failure(training):
     assert all(module.training == training for module in model.modules())
 
 
-@pytest.mark.parametrize("tta", ["flip", "flip,shifts"])
-def test_probabilities_of_all_views_are_averaged(tta):
-    model, data = Watched(), split(7)
-    averaged = logits_of(model, data.images, PREPROCESS, batch_size=3, tta=tta)
-    expected = 0
-    for weight, view in views(tta)(data.images):
-        expected = expected + weight * logits_of(model, view, PREPROCESS).double().softmax(dim=1)
-    np.testing.assert_allclose(averaged.exp().numpy(), expected.numpy(), atol=1e-6)
+def of_every_view(model, images, tta):
+    """Weighted sums of probabilities, one after another view: float64 (views, N, classes)."""
+    seen = [(weight, logits_of(model, view, PREPROCESS)) for weight, view in views(tta)(images)]
+    return torch.stack([weight * logits.double().softmax(dim=1) for weight, logits in seen]).cumsum(dim=0)
+
+
+@pytest.mark.parametrize(("tta", "least"), [("flip", 2), ("shifts", 2), ("flip,shifts", 3), ("ten-crop", 6)])
+@pytest.mark.parametrize("sure", [0.0, 3.0])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_views_are_averaged_until_the_others_can_not_change_the_class(tta, least, sure, lazy):
+    model, data = Watched(), split(40)
+    model.linear.weight.data *= sure
+    images = data.images
+    if lazy:
+        images = LazyImages(images.shape, lambda places: data.images[torch.from_numpy(places)])
+    averaged = logits_of(model, images, PREPROCESS, batch_size=3, tta=tta)
+    sums = of_every_view(model, data.images, tta)
+    first, second = sums[least - 1].topk(2).values.T
+    decided = first - second > 1 - sums[least - 1].sum(dim=1) + 1e-6
+    expected = torch.where(decided[:, None], sums[least - 1] / sums[least - 1].sum(dim=1, keepdim=True), sums[-1])
+    np.testing.assert_allclose(averaged.exp().numpy(), expected.numpy(), atol=1e-5)
+    assert torch.equal(averaged.argmax(dim=1), sums[-1].argmax(dim=1)), "the class is that of all views"
     assert averaged.dtype == torch.float32
     assert averaged.device.type == "cpu"
-    np.testing.assert_allclose(averaged.softmax(dim=1).sum(dim=1), 1, atol=1e-6)
+    if least < len(sums):
+        assert bool(decided.any()) == (sure > 0)
+        assert not decided.all()
+
+
+def test_a_network_that_answers_with_nan_is_asked_for_every_view():
+    model, data = Watched(), split(5)
+    model.linear.bias.data[0] = torch.nan
+    assert logits_of(model, data.images, PREPROCESS, tta="flip,shifts").isnan().all()
 
 
 def test_without_views_logits_are_untouched_and_an_impossible_class_stays_finite():

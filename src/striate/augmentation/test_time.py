@@ -11,6 +11,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import accumulate, product
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,14 +20,23 @@ from torch import Tensor
 from striate.augmentation.geometry import crop, shift
 from striate.errors import unknown
 
-View = tuple[float, Tensor]  # a weight, and the images: uint8 (N, H, W, C)
+ROUNDING = 1e-6  # of sums of probabilities
 
 _STEP = 32  # a shift is this part of the side
 _SIDE = 224 / 256  # of a crop, as a share of the image's
 
 
-def views(text: str) -> Callable[[Tensor], Iterator[View]]:
+class View(NamedTuple):
+    """One view of test-time augmentation: its weight in the average, and how it is made of a batch."""
+
+    weight: float
+    make: Callable[[Tensor], Tensor]
+
+
+def views(text: str) -> Callable[[Tensor], Iterator[tuple[float, Tensor]]]:
     """Return the function from a batch, uint8 (N, H, W, C), to its views with their weights, whose sum is 1.
+
+    The heaviest views come first.
 
     Args:
         text: names in `VIEWS`, separated by commas: "flip,shifts" are all shifts of both mirror images.
@@ -36,50 +47,73 @@ def views(text: str) -> Callable[[Tensor], Iterator[View]]:
     >>> [(weight, view.shape) for weight, view in views("flip")(data.test.images[:2])]
     [(0.5, torch.Size([2, 8, 8, 1])), (0.5, torch.Size([2, 8, 8, 1]))]
     """
+    each = view_list(text)
+    return lambda images: ((view.weight, view.make(images)) for view in each)
+
+
+def view_list(text: str) -> list[View]:
+    """The views, from the heaviest to the lightest; see `views`."""
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in VIEWS:
             raise unknown("test-time augmentation", name, VIEWS)
-    return partial(_combined, names)
+    return sorted(map(_combined, product(*(VIEWS[name] for name in names))), key=lambda view: -view.weight)
 
 
-def _combined(names: Sequence[str], images: Tensor) -> Iterator[View]:
-    """Yield all combinations: the views of the first kind, each in all views of the others."""
-    for weight, view in VIEWS[names[0]](images):
-        if len(names) == 1:
-            yield weight, view
-        else:
-            yield from ((weight * inner, each) for inner, each in _combined(names[1:], view))
+def deciding(each: Sequence[View]) -> int:
+    """How many of the heaviest views can decide an image's class: together they have more than half of the weight."""
+    totals = accumulate(view.weight for view in each)
+    return next(number for number, total in enumerate(totals, start=1) if number == len(each) or total > 0.5 + ROUNDING)
 
 
-def _none(images: Tensor) -> Iterator[View]:
-    yield 1.0, images
+def _combined(views: Sequence[View]) -> View:
+    """The view that one of each kind give together, one after another."""
+    weight = 1.0
+    for view in views:
+        weight *= view.weight
+    return View(weight, partial(_made, [view.make for view in views]))
 
 
-def _flip(images: Tensor) -> Iterator[View]:
-    yield 0.5, images
-    yield 0.5, images.flip(2)
+def _made(steps: Sequence[Callable[[Tensor], Tensor]], images: Tensor) -> Tensor:
+    for step in steps:
+        images = step(images)
+    return images
 
 
-def _shifts(images: Tensor) -> Iterator[View]:
-    yield 0.5, images
+def _same(images: Tensor) -> Tensor:
+    return images
+
+
+def _mirrored(images: Tensor) -> Tensor:
+    return images.flip(2)
+
+
+def _shifted(images: Tensor, sign: int) -> Tensor:
     sides = torch.tensor(images.shape[1:3], dtype=torch.float64)
     step = (sides / _STEP).round().clamp(min=1) / sides
-    for sign in (-1, 1):
-        yield 0.25, shift(images, (sign * step).expand(len(images), 2))
+    return shift(images, (sign * step).expand(len(images), 2))
 
 
-def _ten_crop(images: Tensor) -> Iterator[View]:
-    rest = 1 - _SIDE
-    for left, top in ((0, 0), (rest, 0), (0, rest), (rest, rest), (rest / 2, rest / 2)):
-        box = torch.tensor([left, top, _SIDE, _SIDE], dtype=torch.float64)
-        part = crop(images, box.expand(len(images), 4))
-        yield 0.1, part
-        yield 0.1, part.flip(2)
+def _cropped(images: Tensor, left: float, top: float, mirror: bool) -> Tensor:
+    box = torch.tensor([left, top, _SIDE, _SIDE], dtype=torch.float64)
+    part = crop(images, box.expand(len(images), 4))
+    return part.flip(2) if mirror else part
 
 
-#: Views of test-time augmentation by name: each yields a weight and what is to be averaged with it.
+_REST = 1 - _SIDE
+_CORNERS = ((0, 0), (_REST, 0), (0, _REST), (_REST, _REST), (_REST / 2, _REST / 2))
+
+#: Views of test-time augmentation by name, each with its weight in the average.
 #:
 #: >>> list(VIEWS)
 #: ['none', 'flip', 'shifts', 'ten-crop']
-VIEWS = {"none": _none, "flip": _flip, "shifts": _shifts, "ten-crop": _ten_crop}
+VIEWS = {
+    "none": (View(1.0, _same),),
+    "flip": (View(0.5, _same), View(0.5, _mirrored)),
+    "shifts": (View(0.5, _same), *(View(0.25, partial(_shifted, sign=sign)) for sign in (-1, 1))),
+    "ten-crop": tuple(
+        View(0.1, partial(_cropped, left=left, top=top, mirror=mirror))
+        for left, top in _CORNERS
+        for mirror in (False, True)
+    ),
+}

@@ -113,6 +113,13 @@ def part(images: Images, positions: range) -> Images:
     )
 
 
+def chosen(images: Images, positions: Tensor) -> Images:
+    """The images at these positions, int64 (n,)."""
+    if isinstance(images, Tensor):
+        return images[positions]
+    return LazyImages((len(positions), *images.shape[1:]), lambda places: images[positions[torch.from_numpy(places)]])
+
+
 def joined(parts: Sequence[Images]) -> Images:
     """Concatenate images of one size, lazily where not all parts are tensors or the result is too large."""
     tensors = [part for part in parts if isinstance(part, Tensor)]

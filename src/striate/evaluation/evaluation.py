@@ -13,7 +13,7 @@ import torch
 from rich.cells import cell_len
 from torch import Tensor, nn
 
-from striate.augmentation import views
+from striate.augmentation.test_time import deciding, view_list
 from striate.data import Dataset
 from striate.evaluation.calibration import (
     SetScore,
@@ -219,7 +219,7 @@ def evaluate(
     >>> striate.evaluate(run.model(), (data.test.images[:50], data.test.labels[:50])).n
     50
     """
-    views("none" if tta is None else tta)  # a mistake here shows before anything is read
+    view_list("none" if tta is None else tta)  # a mistake here shows before anything is read
     level_of(coverage)
     whole = not isinstance(data, Dataset)
     if is_exported_file(run):
@@ -255,7 +255,7 @@ def measured(
         classes=trained.classes,
         per_class=class_scores(labels, predicted, trained.classes),
         confusion=confusion_matrix(labels, predicted, len(trained.classes)),
-        notes=samples.notes + ((f"Averaged over views of each image: {tta}.",) if tta != "none" else ()),
+        notes=samples.notes + _views_note(tta),
         tta=tta,
         calibration=calibration,
         uncalibrated=trained.uncalibrated(tta),
@@ -265,6 +265,15 @@ def measured(
         labels=labels,
         predicted=predicted,
     )
+
+
+def _views_note(tta: str) -> tuple[str, ...]:
+    if tta == "none":
+        return ()
+    views = view_list(tta)
+    first = deciding(views)
+    sooner = f"; over the heaviest {first} alone where the others can't change the class" if first < len(views) else ""
+    return (f"Averaged over {len(views)} views of each image, {tta}{sooner}.",)
 
 
 def evaluation_text(evaluation: Evaluation) -> str:

@@ -9,7 +9,7 @@ import math
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
@@ -26,8 +26,8 @@ from striate.acceleration.fusion import fused
 from striate.acceleration.pooling import PairwisePooling
 from striate.acceleration.precision import autocast, usual
 from striate.acceleration.sharding import BatchFunction, in_order, shared
-from striate.augmentation import views
-from striate.data.lazy import Images, part
+from striate.augmentation.test_time import ROUNDING, View, deciding, view_list
+from striate.data.lazy import Images, chosen, part
 from striate.errors import unknown
 from striate.hardware import keep_memory, single_core_threads
 from striate.models import evaluating
@@ -69,7 +69,8 @@ def logits_of(
         images: uint8 (N, H, W, C) of the size that `preprocess` says.
         batch_size: how many are computed at once; what is fast on the device if not given.
         tta: test-time augmentation, see `augmentation.views`. The probabilities that the model gives to an image's
-            views are averaged, as Krizhevsky et al. (2012, section 4.1) do, and their logarithms returned.
+            views are averaged, as Krizhevsky et al. (2012, section 4.1) do, and their logarithms returned. Once the
+            heavier views have decided an image's class, so that the others can't change it, they alone are averaged.
 
     Returns:
         Logits, float32 (N, classes), on the CPU.
@@ -231,17 +232,38 @@ def answered(
         images, device, batch_size, tta: as for `logits_of`.
         threads: compute a batch each, where they are given.
     """
-    views_of = views(tta)
+    each = view_list(tta)
     batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else BATCH)
-    shares = world().row_shares(len(images), batch_size)
-    chunks = part(images, shares[world().rank]).split(max(batch_size, CPU_BATCH) if threads else batch_size)
 
-    @torch.inference_mode()
-    def of_batch(pixels: Tensor) -> Tensor:
-        return _averaged([(weight, _in_parts(answer, view)) for weight, view in views_of(pixels.to(device))])
+    def of_views(some: Sequence[View], images: Images) -> Tensor:
+        shares = world().row_shares(len(images), batch_size)
+        chunks = part(images, shares[world().rank]).split(max(batch_size, CPU_BATCH) if threads else batch_size)
 
-    batches = (batch for chunk in chunks for batch in chunk.split(batch_size))
-    return world().joined(list(in_order(of_batch, batches, threads) if threads else map(of_batch, batches)), shares)
+        @torch.inference_mode()
+        def of_batch(pixels: Tensor) -> Tensor:
+            pixels = pixels.to(device)
+            return _summed([(view.weight, _in_parts(answer, view.make(pixels))) for view in some])
+
+        batches = (batch for chunk in chunks for batch in chunk.split(batch_size))
+        return world().joined(list(in_order(of_batch, batches, threads) if threads else map(of_batch, batches)), shares)
+
+    first = deciding(each)
+    logits = of_views(each[:first], images)
+    if first < len(each):
+        logits = _with_the_others(logits, each, first, lambda places: of_views(each[first:], chosen(images, places)))
+    return logits
+
+
+def _with_the_others(logits: Tensor, each: Sequence[View], first: int, of_others: Callable[[Tensor], Tensor]) -> Tensor:
+    """Average the other views, too, of the images whose class they can change."""
+    heavier, others = (sum(view.weight for view in some) for some in (each[:first], each[first:]))
+    best = logits.exp().topk(min(2, logits.shape[1])).values
+    lead = best[:, 0] - best[:, 1:].sum(dim=1)
+    weights = torch.full((len(logits), 1), heavier)
+    if len(places := torch.nonzero(~(lead > others + ROUNDING))[:, 0]):
+        logits[places] = torch.logaddexp(logits[places], of_others(places))
+        weights[places] += others
+    return logits - weights.log()
 
 
 def _in_parts(answer: BatchFunction, pixels: Tensor) -> Tensor:
@@ -255,9 +277,9 @@ def _in_parts(answer: BatchFunction, pixels: Tensor) -> Tensor:
     return torch.cat([_in_parts(answer, half) for half in pixels.tensor_split(2)])
 
 
-def _averaged(seen: list[tuple[float, Tensor]]) -> Tensor:
-    """Logarithm of the mean of the views' probabilities, on the CPU; the logits of a single view unchanged."""
-    if len(seen) == 1:
+def _summed(seen: list[tuple[float, Tensor]]) -> Tensor:
+    """Logarithm of the weighted sum of the views' probabilities, on the CPU; the logits of a single view unchanged."""
+    if len(seen) == 1 and seen[0][0] == 1:
         return seen[0][1].cpu()
     weighted = [logits.log_softmax(dim=1) + math.log(weight) for weight, logits in seen]
     return torch.stack(weighted).logsumexp(dim=0).cpu()
