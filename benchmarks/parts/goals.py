@@ -31,13 +31,14 @@ class Goal(NamedTuple):
 
 
 FASHION = "fashion-mnist"
+STRONG = "--augment flip,shift=0.08,erase=0.3"
 GOALS = (
-    Goal(FASHION, 0.92, "train quicknet_s --recipe fast --epochs 2", 10, 25),
-    Goal(FASHION, 0.93, "train quicknet_s --recipe fast --epochs 4", 5, 60),
-    Goal("mnist", 0.99, "train quicknet_s --recipe fast --set steps=200", 5, 10),
-    Goal("mnist", 0.995, "train quicknet_s --recipe fast --epochs 1", 5, 25),
-    Goal(FASHION, 0.94, "train quicknet_m --recipe fast --epochs 6", 3, 140),
-    Goal(FASHION, 0.95, "train quicknet_l --recipe fast --epochs 42", 1, 1500),
+    Goal(FASHION, 0.92, "train quicknet_s --recipe fast --set steps=650", 10, 25),
+    Goal(FASHION, 0.93, "train quicknet_s --recipe fast --set steps=1500", 5, 60),
+    Goal("mnist", 0.99, "train quicknet_s --recipe fast --set steps=100", 5, 10),
+    Goal("mnist", 0.995, "train quicknet_s --recipe fast --set steps=700", 5, 25),
+    Goal(FASHION, 0.94, "train quicknet_m --recipe fast --set steps=2700", 3, 140),
+    Goal(FASHION, 0.95, f"train quicknet_l --recipe fast --epochs 42 {STRONG}", 1, 1500),
 )
 
 
