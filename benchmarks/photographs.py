@@ -1,17 +1,21 @@
-"""Training on photographs of 224 pixels from JPEG files, beside plain PyTorch with Pillow and a DataLoader.
+"""Training on photographs of 224 pixels from JPEG files, beside PyTorch with a DataLoader, and Keras with tf.data.
 
-    python -m benchmarks.photographs FOLDER [NETWORK...] [--epochs 2] [--rounds 3]
+    python -m benchmarks.photographs FOLDER [NETWORK...] [--epochs 2] [--rounds 3] [--peers FOLDER]
 
 FOLDER has train/, with a folder of photographs for each class; NETWORK is resnet50 and efficientnet_lite0 if not given.
-Both begin with the files, train so many epochs in batches of 32 by SGD, and end with the last step; random crops and
+All begin with the files, train so many epochs in batches of 32 by SGD, and end with the last step; random crops and
 mirror images augment them. Striate decodes each file once, into an empty cache, in float32 and as it chooses by
 itself. Plain PyTorch is its references' usual loop: RandomResizedCrop by Pillow in two worker processes, channels last,
-float32. They take turns; the figure is images a second.
+float32. Keras on TensorFlow (`workers/keras_photographs.py`, if the peers' environments are there) reads with tf.data,
+which decodes the window of each crop alone, and compiles before the clock starts. They take turns; the figure is images
+a second.
 """
 
 import argparse
+import math
 import os
 import statistics
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -22,10 +26,13 @@ from torch.utils.data import DataLoader
 
 import striate
 from benchmarks.machine import ReferenceRate
+from benchmarks.programs import TENSORFLOW
 from benchmarks.transfer import Photographs
+from benchmarks.worker import environment_of, python_of
 from striate import augmentation
 from striate.acceleration.precision import usual
 from striate.data.loader import Loader
+from striate.hardware import cores
 from striate.preprocess import Preprocess
 from striate.training import Recipe, Training
 from striate.types import Precision
@@ -66,6 +73,18 @@ def theirs(name: str, folder: str, epochs: int) -> float:
     return images / (time.perf_counter() - began)
 
 
+def keras(name: str, folder: str, epochs: int, environments: Path) -> float:
+    """Images a second of Keras on TensorFlow, from the files; not a number without its environment."""
+    if not (environments / TENSORFLOW.name).exists():
+        return math.nan
+    program = Path(__file__).parent / "workers" / "keras_photographs.py"
+    command = [python_of(TENSORFLOW, environments), program, name, folder, epochs, BATCH]
+    done = subprocess.run(
+        list(map(str, command)), env=environment_of(TENSORFLOW, cores()), capture_output=True, text=True, check=True
+    )
+    return float(done.stdout.split()[-1])
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(prog="benchmarks.photographs", description=(__doc__ or "").split("\n")[0])
@@ -73,6 +92,7 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", default=NETWORKS)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peers", type=Path, default=Path(".venv-peers"), help="the peers' environments")
     given = parser.parse_args()
     rate = ReferenceRate(2048, 5)
     for name in given.networks or NETWORKS:
@@ -81,14 +101,16 @@ def main() -> None:
                 theirs(name, given.folder, given.epochs),
                 ours(name, given.folder, given.epochs, "float32"),
                 ours(name, given.folder, given.epochs, None),
+                keras(name, given.folder, given.epochs, given.peers),
             )
             for _ in range(given.rounds)
         ]
-        plain, same, chosen = (statistics.median(turn) for turn in zip(*turns, strict=True))
-        ratios = [statistics.median(turn[n] / turn[0] for turn in turns) for n in (1, 2)]
+        plain, same, chosen, keras_rate = (statistics.median(turn) for turn in zip(*turns, strict=True))
+        ratios = [[statistics.median(turn[n] / turn[base] for turn in turns) for base in (0, 3)] for n in (1, 2)]
         print(
-            f"{name}: plain PyTorch {plain:.1f} images/s; Striate float32 {same:.1f}, {ratios[0]:.2f} ×; as it chooses "
-            f"{chosen:.1f}, {ratios[1]:.2f} ×; {rate():.0f} GFLOP/s",
+            f"{name}: PyTorch {plain:.1f} images/s, Keras {keras_rate:.1f}; Striate float32 {same:.1f}, "
+            f"{ratios[0][0]:.2f} and {ratios[0][1]:.2f} ×; as it chooses {chosen:.1f}, {ratios[1][0]:.2f} and "
+            f"{ratios[1][1]:.2f} ×; {rate():.0f} GFLOP/s",
             flush=True,
         )
 

@@ -121,7 +121,7 @@ def measure(**_: Any) -> dict[str, Any]:
     preprocess = Preprocess.resizing((8, 8), 1)
     logits = logits_of(model, images.images, preprocess)
     lazy = LazyImages(images.images.shape, lambda places: images.images[torch.from_numpy(places)])
-    seen = logits_of(model, lazy, preprocess, tta="flip")
+    seen = logits_of(model, lazy, preprocess, tta="flip,shifts")
     one = logits_of(model, images.images[:1], preprocess)
     score = score_of(logits, images.labels).to_dict()
     return {

@@ -257,7 +257,7 @@ def answered(
 def _with_the_others(logits: Tensor, each: Sequence[View], first: int, of_others: Callable[[Tensor], Tensor]) -> Tensor:
     """Average the other views, too, of the images whose class they can change."""
     heavier, others = (sum(view.weight for view in some) for some in (each[:first], each[first:]))
-    best = logits.exp().topk(min(2, logits.shape[1])).values
+    best = logits.topk(min(2, logits.shape[1])).values.exp()
     lead = best[:, 0] - best[:, 1:].sum(dim=1)
     weights = torch.full((len(logits), 1), heavier)
     if len(places := torch.nonzero(~(lead > others + ROUNDING))[:, 0]):
