@@ -3,7 +3,8 @@
     python keras_photographs.py NETWORK FOLDER EPOCHS BATCH
 
 As Keras's and TensorFlow's guides write it: files shuffled, decoded, cropped and mirrored by `tf.data` in parallel,
-prefetched, and `fit`. What `fit` compiles is compiled before the clock starts, by a step on black images.
+prefetched, and `fit`. Files that are not named .jpg are left out, as `tf.data` has no decoder for every kind. What
+`fit` compiles is compiled before the clock starts, by a step on black images.
 """
 
 import sys

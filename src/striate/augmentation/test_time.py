@@ -61,7 +61,7 @@ def view_list(text: str) -> list[View]:
 
 
 def deciding(each: Sequence[View]) -> int:
-    """How many of the heaviest views can decide an image's class: together they have more than half of the weight."""
+    """Return the least number of views that can decide an image's class: the heaviest, with over half of the weight."""
     totals = accumulate(view.weight for view in each)
     return next(number for number, total in enumerate(totals, start=1) if number == len(each) or total > 0.5 + ROUNDING)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -39,11 +39,6 @@ class Part(NamedTuple):
 
     image_refs: Sequence[ImageRef]
     labels: np.ndarray
-
-    @classmethod
-    def of(cls, pairs: Sequence[tuple[ImageRef, int]]) -> "Part":
-        """The part of these images with their labels."""
-        return cls(list(map(itemgetter(0), pairs)), np.fromiter(map(itemgetter(1), pairs), np.int64, len(pairs)))
 
 
 Plan = Mapping[str, Part]  # by split
@@ -271,11 +266,11 @@ def _places(image_refs: Sequence[ImageRef]) -> torch.Tensor | None:
     """The `places` of a `Split`: file and offset of each image; `None` for images in files of their own."""
     if not image_refs or isinstance(image_refs, WholeFiles):
         return None
-    if None in map(itemgetter(2), image_refs):
+    if None in map(attrgetter("length"), image_refs):
         return None
-    paths = list(map(itemgetter(0), image_refs))
+    paths = list(map(attrgetter("path"), image_refs))
     numbers = {path: number for number, path in enumerate(dict.fromkeys(paths))}
-    columns = map(numbers.__getitem__, paths), map(itemgetter(1), image_refs)
+    columns = map(numbers.__getitem__, paths), map(attrgetter("offset"), image_refs)
     return torch.from_numpy(np.stack([np.fromiter(each, np.int64, len(paths)) for each in columns], axis=1))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 from typing import cast
 
@@ -59,8 +59,8 @@ class Stamps:
             digest.update(names)
         columns = [self.sizes, self.changes]
         if not isinstance(self.image_refs, WholeFiles):
-            lengths = map(itemgetter(2), self.image_refs)
-            columns.append(np.fromiter(map(itemgetter(1), self.image_refs), np.int64, len(paths)))
+            lengths = map(attrgetter("length"), self.image_refs)
+            columns.append(np.fromiter(map(attrgetter("offset"), self.image_refs), np.int64, len(paths)))
             columns.append(np.fromiter((-1 if each is None else each for each in lengths), np.int64, len(paths)))
         for column in columns:
             digest.update(np.ascontiguousarray(column, dtype="<i8").tobytes())
@@ -110,7 +110,7 @@ def stamps_of(image_refs: Sequence[ImageRef], processes: World = ALONE) -> Stamp
 
 
 def _paths(image_refs: Sequence[ImageRef]) -> Sequence[str | Path]:
-    return image_refs.paths if isinstance(image_refs, WholeFiles) else list(map(itemgetter(0), image_refs))
+    return image_refs.paths if isinstance(image_refs, WholeFiles) else list(map(attrgetter("path"), image_refs))
 
 
 def _absolute_paths(image_refs: Sequence[ImageRef]) -> Sequence[str]:

@@ -16,9 +16,7 @@ from striate.training.settings import Recipe
 # that matter near enough to 1 (cifar10-airbench trains with the same three).
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 3
-GRAM_FROM = (
-    2.0  # columns for a row, from which its Gram matrix is iterated: the products take fewer operations from 1.5
-)
+GRAM_FROM = 2  # columns for each row, from which the Gram matrix is iterated: it takes fewer operations from 1.5
 
 
 class EagerOptimizer(Optimizer):
