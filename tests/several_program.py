@@ -20,7 +20,7 @@ from small_run import Dropping, Normalized, dataset, recipe, split
 
 from striate import seeding
 from striate.cli import launch, main
-from striate.data.images.image_ref import WholeFiles
+from striate.data.images.ref_lists import WholeFiles
 from striate.data.lazy import LazyImages
 from striate.data.stamps import stamps_of
 from striate.errors import DataError

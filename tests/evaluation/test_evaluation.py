@@ -19,7 +19,8 @@ from striate.evaluation import evaluate
 from striate.evaluation.evaluation import Evaluation, measured, most_confused
 from striate.evaluation.metrics import class_scores, confusion_matrix
 from striate.evaluation.samples import samples_of
-from striate.inference import best_first, ranks
+from striate.inference import best_class, ranks
+from striate.inference.calibration import best_first
 from striate.runs import Run, Trained, train
 from striate.training import Recipe
 
@@ -225,6 +226,7 @@ def test_a_module_of_ones_own_is_passed_as_model(shapes: Dataset, tmp_path: Path
 def test_equal_classes_rank_by_number_and_nan_comes_last() -> None:
     logits = torch.tensor([[1.0, 1.0, 1.0], [torch.nan, 0.0, -1.0], [0.0, 2.0, 2.0]])
     assert best_first(logits).tolist() == [[0, 1, 2], [1, 2, 0], [1, 2, 0]]
+    assert best_class(logits).tolist() == [0, 1, 1]
 
 
 def test_an_unknown_device_is_refused(run: Run, shapes: Dataset) -> None:

@@ -141,12 +141,12 @@ def _read_shard(content: bytes, folder: Path) -> Shard:
 
 
 def _wrong_shard(content: bytes, result: Shard) -> str:
-    for sample in result.samples:
-        place = sample.image_ref
+    image_refs, _, labels = result.samples
+    for place, label in zip(image_refs, labels, strict=True):
         if place.length is None or place.offset < 0 or place.offset + place.length > len(content):
-            return f"{sample.name} lies outside the file"
-        if not (isinstance(sample.label, str) or sample.label >= 0):
-            return f"label {sample.label}"
+            return f"{place.name} lies outside the file"
+        if not (isinstance(label, str) or label >= 0):
+            return f"label {label}"
     return ""
 
 

@@ -13,8 +13,8 @@ from strategies import quick
 from torch import Tensor
 
 from striate.errors import ArgumentError
-from striate.inference import UNCALIBRATED, Calibration
-from striate.inference.calibration import CONFIDENCE, FREE_CLASSES, LEVELS, PENALTY, _rank, level_of
+from striate.inference import UNCALIBRATED, Calibration, best_class, score_of
+from striate.inference.calibration import CONFIDENCE, FREE_CLASSES, LEVELS, PENALTY, _rank, in_chunks, level_of
 
 
 def drawn(n: int, classes: int = 5, seed: int = 0, spread: float = 2.0) -> tuple[Tensor, Tensor]:
@@ -177,3 +177,16 @@ def test_plain_values_give_it_back():
 def test_other_values_are_refused(change: dict[str, object]):
     with pytest.raises(ValueError, match="validation error"):
         Calibration.from_dict({**Calibration.fit(*drawn(25), "").to_dict(), **change})
+
+
+def test_chunks_of_rows_give_what_all_rows_give(monkeypatch: pytest.MonkeyPatch):
+    logits, labels = drawn(200, 7, seed=3)
+    logits = logits.round()  # with equal ones
+    whole = Calibration.fit(logits, labels, "these")
+    classes, sets, score = best_class(logits), whole.sets(logits), score_of(logits, labels)
+    monkeypatch.setattr("striate.inference.calibration._AT_ONCE", 7 * 30)
+    assert len(list(in_chunks(logits, labels))) == 7
+    assert Calibration.fit(logits, labels, "these").temperature == pytest.approx(whole.temperature, rel=1e-5)
+    assert torch.equal(best_class(logits), classes)
+    assert whole.sets(logits) == sets
+    assert score_of(logits, labels) == score

@@ -5,8 +5,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
-from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +13,8 @@ import torch
 from striate.data.cache import Cache, cached_headers, settled
 from striate.data.dataset import Dataset, Split, is_mirrorable
 from striate.data.images.decoder_pool import Decoders
-from striate.data.images.image_ref import Header, ImageRef, WholeFiles, read_headers
+from striate.data.images.image_ref import Header, ImageRef, read_headers
+from striate.data.images.ref_lists import Labels, RefList, WholeFiles, joined
 from striate.data.lazy import Images, LazyImages
 from striate.data.reader import IN_MEMORY, Reader
 from striate.data.stamps import Stamps, stamps_of
@@ -37,7 +36,7 @@ _FEW_FILES, _FEW_BYTES = 2000, 16 * 2**20
 class Part(NamedTuple):
     """The images of a split, and their labels: int64 (N,)."""
 
-    image_refs: Sequence[ImageRef]
+    image_refs: RefList
     labels: np.ndarray
 
 
@@ -151,9 +150,7 @@ def without_collection() -> Iterator[None]:
 def _stamps(plan: Plan) -> dict[str, Stamps]:
     """The stamps of each split; processes that work together look at a share of the files each."""
     parts = [part.image_refs for part in plan.values()]
-    paths = [part.paths for part in parts if isinstance(part, WholeFiles)]
-    joined = WholeFiles(list(chain(*paths))) if len(paths) == len(parts) else list(chain(*parts))
-    stamps = stamps_of(joined, world())
+    stamps = stamps_of(joined(parts), world())
     starts = np.cumsum([0, *map(len, parts)])
     return {
         name: Stamps(part, stamps.sizes[start : start + len(part)], stamps.changes[start : start + len(part)])
@@ -204,7 +201,7 @@ def _preprocess(
     size, channels = options.size, options.channels
     if size is not None and channels is not None:
         return options.preprocess(size, channels), {}
-    image_refs = [image_ref for part in plan.values() for image_ref in part.image_refs]
+    image_refs = joined([part.image_refs for part in plan.values()])
     if cache is None:
         headers, problems = read_headers(image_refs, options.progress)
     else:
@@ -244,34 +241,29 @@ def _read_split(name: str, part: Part, stamps: Stamps, problems: dict[ImageRef, 
     images, bad, stats = reader.read(name, image_refs, stamps, torch.from_numpy(labels))
     problems.update(bad)
     image_refs, labels = _chosen(Part(image_refs, labels), _good(image_refs, bad))
-    files = image_refs.paths if isinstance(image_refs, WholeFiles) else [each.label for each in image_refs]
-    return Split(images, torch.from_numpy(labels), tuple(files), stats, _places(image_refs))
+    files = tuple(image_refs.paths) if isinstance(image_refs, WholeFiles) else Labels(image_refs)
+    return Split(images, torch.from_numpy(labels), files, stats, _places(image_refs))
 
 
-def _good(image_refs: Sequence[ImageRef], problems: Mapping[ImageRef, str]) -> list[int] | None:
+def _good(image_refs: RefList, problems: Mapping[ImageRef, str]) -> np.ndarray | None:
     """The positions of the images without a problem; `None` if that are all."""
     if not problems:
         return None
-    good = [position for position, image_ref in enumerate(image_refs) if image_ref not in problems]
+    good = np.flatnonzero([image_ref not in problems for image_ref in image_refs])
     return good if len(good) < len(image_refs) else None
 
 
-def _chosen(part: Part, positions: list[int] | None) -> Part:
-    if positions is None:
-        return part
-    return Part([part.image_refs[position] for position in positions], part.labels[positions])
+def _chosen(part: Part, positions: np.ndarray | None) -> Part:
+    return part if positions is None else Part(part.image_refs.chosen(positions), part.labels[positions])
 
 
-def _places(image_refs: Sequence[ImageRef]) -> torch.Tensor | None:
+def _places(image_refs: RefList) -> torch.Tensor | None:
     """The `places` of a `Split`: file and offset of each image; `None` for images in files of their own."""
-    if not image_refs or isinstance(image_refs, WholeFiles):
+    if not image_refs or isinstance(image_refs, WholeFiles) or not image_refs.are_parts:
         return None
-    if None in map(attrgetter("length"), image_refs):
-        return None
-    paths = list(map(attrgetter("path"), image_refs))
-    numbers = {path: number for number, path in enumerate(dict.fromkeys(paths))}
-    columns = map(numbers.__getitem__, paths), map(attrgetter("offset"), image_refs)
-    return torch.from_numpy(np.stack([np.fromiter(each, np.int64, len(paths)) for each in columns], axis=1))
+    _, first, numbers = np.unique(image_refs.numbers, return_index=True, return_inverse=True)
+    as_they_come = first.argsort().argsort()[numbers]
+    return torch.from_numpy(np.stack([as_they_come, image_refs.offsets], axis=1))
 
 
 def _demand_every_class(source: str, classes: Sequence[str], train: Split | None) -> None:

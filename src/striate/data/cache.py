@@ -175,7 +175,7 @@ def cached_headers(
         if not headers:
             return kept, problems
     headers, problems = read_headers(image_refs, progress)
-    bad_ones = [position for position, image_ref in enumerate(image_refs) if image_ref in problems]
+    bad_ones = [position for position, image_ref in enumerate(image_refs) if image_ref in problems] if problems else []
     with contextlib.suppress(StorageError):  # the next start takes a little longer
         cache.store.note(key, {"headers": [[*each, count] for each, count in headers.items()], "bad": bad_ones})
     return headers, problems

@@ -93,7 +93,7 @@ def with_leak_notes(data: Dataset) -> Dataset:
 
 def _key(data: Dataset) -> str:
     """A name for these images, in this version of the search."""
-    facts = [[name, list(split.images.shape), split.files] for name, split in data.splits()]
+    facts = [[name, list(split.images.shape), list(split.files)] for name, split in data.splits()]
     found = hashlib.sha256(json_bytes({"version": __version__, "splits": facts}))
     for _, split in data.splits():
         found.update(split.images[:].contiguous().numpy().data)

@@ -45,7 +45,7 @@ class Split:
 
     images: Images
     labels: Tensor
-    files: tuple[str, ...] = ()
+    files: Sequence[str] = ()
     stats: ImageStatistics | None = field(default=None, repr=False, compare=False)
     places: Tensor | None = field(default=None, repr=False, compare=False)
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
-from operator import attrgetter
 from pathlib import Path
 from typing import cast
 
@@ -18,7 +17,8 @@ import numpy as np
 import torch
 import xxhash
 
-from striate.data.images.image_ref import ImageRef, Stamp, WholeFiles
+from striate.data.images.image_ref import ImageRef, Stamp
+from striate.data.images.ref_lists import RefList, WholeFiles, ref_list
 from striate.files import read_regular
 from striate.processes import ALONE, World, shares
 
@@ -38,7 +38,7 @@ class Stamps:
         sizes, changes: of the files they lie in, int64 (N,), see `ImageRef.stamp`.
     """
 
-    image_refs: Sequence[ImageRef]
+    image_refs: RefList
     sizes: np.ndarray
     changes: np.ndarray
 
@@ -46,7 +46,8 @@ class Stamps:
         offsets: Iterable[int] = repeat(0)
         lengths: Iterable[int | None] = repeat(None)
         if not isinstance(self.image_refs, WholeFiles):
-            offsets, lengths = (each.offset for each in self.image_refs), (each.length for each in self.image_refs)
+            offsets = self.image_refs.offsets.tolist()
+            lengths = (None if each < 0 else each for each in self.image_refs.lengths.tolist())
         paths = _absolute_paths(self.image_refs)
         return zip(paths, self.sizes.tolist(), self.changes.tolist(), offsets, lengths, strict=False)
 
@@ -59,9 +60,7 @@ class Stamps:
             digest.update(names)
         columns = [self.sizes, self.changes]
         if not isinstance(self.image_refs, WholeFiles):
-            lengths = map(attrgetter("length"), self.image_refs)
-            columns.append(np.fromiter(map(attrgetter("offset"), self.image_refs), np.int64, len(paths)))
-            columns.append(np.fromiter((-1 if each is None else each for each in lengths), np.int64, len(paths)))
+            columns += [self.image_refs.offsets, self.image_refs.lengths]
         for column in columns:
             digest.update(np.ascontiguousarray(column, dtype="<i8").tobytes())
         return digest.hexdigest()
@@ -71,17 +70,17 @@ class Stamps:
         """The size of all images together."""
         if isinstance(self.image_refs, WholeFiles):
             return int(self.sizes.sum())
-        sizes = zip(self.image_refs, self.sizes.tolist(), strict=True)
-        return sum(each.length or size for each, size in sizes)
+        lengths = self.image_refs.lengths
+        return int(np.where(lengths > 0, lengths, self.sizes).sum())
 
     @property
     def newest(self) -> int:
         """The time of the last change."""
         return int(self.changes.max(initial=0))
 
-    def chosen(self, positions: Sequence[int]) -> "Stamps":
-        """The stamps at these positions."""
-        return Stamps([self.image_refs[place] for place in positions], self.sizes[positions], self.changes[positions])
+    def chosen(self, positions: np.ndarray) -> "Stamps":
+        """The stamps at these positions, int64 (n,)."""
+        return Stamps(self.image_refs.chosen(positions), self.sizes[positions], self.changes[positions])
 
     def renewed(self) -> "Stamps":
         """The stamps that the images have now."""
@@ -100,26 +99,18 @@ def stamps_of(image_refs: Sequence[ImageRef], processes: World = ALONE) -> Stamp
         image_refs: the images.
         processes: those that call this for the same images, at the same time.
     """
-    paths = _paths(image_refs)
-    files, places = paths, None
-    if not isinstance(image_refs, WholeFiles):
-        number = {path: place for place, path in enumerate(dict.fromkeys(paths))}
-        files, places = list(number), list(map(number.__getitem__, paths))
+    refs = ref_list(image_refs)
+    files = refs.paths if isinstance(refs, WholeFiles) else refs.files
     sizes, changes = _statuses(files) if processes.size == 1 else _common(files, processes)
-    return Stamps(image_refs, sizes, changes) if places is None else Stamps(image_refs, sizes[places], changes[places])
+    if isinstance(refs, WholeFiles):
+        return Stamps(refs, sizes, changes)
+    return Stamps(refs, sizes[refs.numbers], changes[refs.numbers])
 
 
-def _paths(image_refs: Sequence[ImageRef]) -> Sequence[str | Path]:
-    return image_refs.paths if isinstance(image_refs, WholeFiles) else list(map(attrgetter("path"), image_refs))
-
-
-def _absolute_paths(image_refs: Sequence[ImageRef]) -> Sequence[str]:
+def _absolute_paths(image_refs: RefList) -> Sequence[str]:
     if isinstance(image_refs, WholeFiles):
         return _absolute(image_refs.paths)
-    paths = _paths(image_refs)
-    files = list(dict.fromkeys(paths))
-    absolute = dict(zip(files, _absolute(files), strict=True))
-    return list(map(absolute.__getitem__, paths))
+    return list(map(_absolute(image_refs.files).__getitem__, image_refs.numbers.tolist()))
 
 
 def _absolute(paths: Sequence[str | Path]) -> Sequence[str]:

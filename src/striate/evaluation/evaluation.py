@@ -29,7 +29,7 @@ from striate.evaluation.metrics import (
     wilson_interval,
 )
 from striate.evaluation.samples import Samples, network_and_data, samples_of
-from striate.inference import UNCALIBRATED, Calibration, ExportedFile, best_first, score_of
+from striate.inference import UNCALIBRATED, Calibration, ExportedFile, best_class, score_of
 from striate.inference.calibration import level_of
 from striate.inference.exported_file import is_exported_file, opened_file
 from striate.preprocess import Preprocess
@@ -240,7 +240,7 @@ def measured(
         logits = trained.logits(samples.split.images, device, tta)
     calibration = trained.calibration(tta)
     score = score_of(logits, labels, calibration.temperature)
-    predicted = best_first(logits)[:, 0]
+    predicted = best_class(logits)
     probabilities = calibration.probabilities(logits)
     return Evaluation(
         accuracy=score.accuracy,

@@ -13,7 +13,7 @@ from striate.data.lazy import Images
 from striate.errors import ExportError
 from striate.evaluation.metrics import wilson_interval
 from striate.evaluation.samples import Samples
-from striate.inference import best_first
+from striate.inference import best_class
 from striate.inference.exported_file import Input, Measured
 from striate.preprocess import Preprocess
 from striate.resizing import picture_of, resized_by_pillow
@@ -184,4 +184,4 @@ def _pattern(preprocess: Preprocess, random: np.random.Generator) -> np.ndarray:
 
 
 def _best(logits: Tensor) -> Tensor:
-    return best_first(logits)[:, 0]
+    return best_class(logits)

@@ -10,7 +10,7 @@ _HOME = {
     "Predictor": "predictor",
     "Score": "scores",
     "backbone": "features",
-    "best_first": "calibration",
+    "best_class": "calibration",
     "features_of": "features",
     "is_exported_file": "exported_file",
     "logits_of": "predictor",
@@ -26,7 +26,7 @@ __all__ = [
     "Predictor",
     "Score",
     "backbone",
-    "best_first",
+    "best_class",
     "features_of",
     "is_exported_file",
     "logits_of",
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from striate.inference.calibration import UNCALIBRATED, Calibration, best_first
+    from striate.inference.calibration import UNCALIBRATED, Calibration, best_class
     from striate.inference.exported_file import ExportedFile, is_exported_file
     from striate.inference.features import backbone, features_of
     from striate.inference.predictor import Predictor, logits_of

@@ -6,7 +6,7 @@ logarithms of mean probabilities: what is averaged is calibrated (Rahaman and Th
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ LEVELS = range(50, 100)  # coverages of prediction sets, in percent
 FREE_CLASSES, PENALTY = 5, 0.01  # RAPS: what each class beyond the fifth adds to its score
 CONFIDENCE = 0.9  # that sets cover what they should, over draws of the images
 LARGEST = 100.0  # of temperatures, and its inverse the smallest
+_AT_ONCE = 2**20  # logits: double precision of all of ImageNet's would take half a gigabyte
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,9 @@ class Calibration:
         """
         if not len(labels) or not bool(logits.isfinite().all()):
             return cls()
-        temperature = _temperature(logits.double(), labels)
-        order, scores = _ranked(logits, temperature)
-        right = scores[order == labels[:, None]].sort().values.tolist()
+        temperature = _temperature(logits, labels)
+        scores = [_score_of_right(some, theirs, temperature) for some, theirs in in_chunks(logits, labels)]
+        right = torch.cat(scores).sort().values.tolist()
         ranks = {level: _rank(len(right), level / 100) for level in LEVELS}
         quantiles = {level: right[rank] if rank < len(right) else None for level, rank in ranks.items()}
         return cls(temperature, len(right), source, quantiles)
@@ -99,9 +100,12 @@ class Calibration:
         if not self.images:
             raise ArgumentError("coverage needs a calibrated network: this one was not calibrated on held-out images.")
         quantile = self.quantiles.get(level)
-        order, scores = _ranked(logits, self.temperature)
-        sizes = (scores <= (math.inf if quantile is None else quantile)).sum(dim=1).tolist()
-        return [classes[:size] for classes, size in zip(order.tolist(), sizes, strict=True)]
+        found = []
+        for (some,) in in_chunks(logits):
+            order, scores = _ranked(some, self.temperature)
+            sizes = (scores <= (math.inf if quantile is None else quantile)).sum(dim=1).tolist()
+            found += [classes[:size] for classes, size in zip(order.tolist(), sizes, strict=True)]
+        return found
 
     @classmethod
     def from_dict(cls, values: Any) -> "Calibration":
@@ -142,6 +146,21 @@ def level_of(coverage: float) -> int:
     return level
 
 
+def in_chunks(logits: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Some rows after others of (N, classes) and of tensors (N, …), so few that what is made of them stays small."""
+    rows = max(1, _AT_ONCE // logits.shape[1])
+    return zip(logits.split(rows), *(each.split(rows) for each in others), strict=True)
+
+
+def best_class(logits: Tensor) -> Tensor:
+    """Each image's most probable class, of equal ones that with the lowest number: int64 (N,).
+
+    >>> best_class(torch.tensor([[0.0, 2.0, 2.0]]))
+    tensor([1])
+    """
+    return torch.cat([best_first(some)[:, 0] for (some,) in in_chunks(logits)])
+
+
 def best_first(logits: Tensor) -> Tensor:
     """Each image's classes, most probable first and equal ones by number: int64 (N, classes).
 
@@ -155,9 +174,11 @@ def _temperature(logits: Tensor, labels: Tensor) -> float:
     from scipy.optimize import minimize_scalar  # only who calibrates pays for the import
 
     def loss(log_temperature: float) -> float:
-        scaled = logits / math.exp(log_temperature)
-        return float(F.cross_entropy(scaled, labels, reduction="sum")) + log_temperature**2 / 2
+        temperature = math.exp(log_temperature)
+        parts = (F.cross_entropy(some.double() / temperature, theirs, reduction="sum") for some, theirs in chunks)
+        return float(sum(parts)) + log_temperature**2 / 2
 
+    chunks = list(in_chunks(logits, labels))
     bound = math.log(LARGEST)
     found = minimize_scalar(loss, bounds=(-bound, bound), method="bounded", options={"xatol": 1e-6})
     return math.exp(float(found.x))
@@ -172,6 +193,11 @@ def _rank(n: int, coverage: float) -> int:
     from scipy.special import bdtr
 
     return int(np.searchsorted(bdtr(np.arange(n), n, coverage), CONFIDENCE))
+
+
+def _score_of_right(logits: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    order, scores = _ranked(logits, temperature)
+    return scores[order == labels[:, None]]
 
 
 def _ranked(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -245,7 +245,7 @@ def answered(
             return _summed([(view.weight, _in_parts(answer, view.make(pixels))) for view in some])
 
         batches = (batch for chunk in chunks for batch in chunk.split(batch_size))
-        return world().joined(list(in_order(of_batch, batches, threads) if threads else map(of_batch, batches)), shares)
+        return world().joined(in_order(of_batch, batches, threads) if threads else map(of_batch, batches), shares)
 
     first = deciding(each)
     logits = of_views(each[:first], images)

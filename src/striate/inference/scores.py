@@ -7,11 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.data import Split
+from striate.inference.calibration import in_chunks
 from striate.inference.predictor import logits_of
 from striate.preprocess import Preprocess
 from striate.units import finite
-
-_AT_ONCE = 2**22  # logits
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,7 @@ def score_of(logits: Tensor, labels: Tensor, temperature: float = 1.0) -> Score:
     0.5
     """
     places, losses = [], []
-    rows = max(1, _AT_ONCE // logits.shape[1])  # double precision of all of ImageNet's logits would take a gigabyte
-    for some, theirs in zip(logits.split(rows), labels.split(rows), strict=True):
+    for some, theirs in in_chunks(logits, labels):
         scaled = some.double() / temperature
         places.append(ranks(scaled, theirs))
         losses.append(F.cross_entropy(scaled, theirs, reduction="none"))

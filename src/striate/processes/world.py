@@ -8,11 +8,11 @@ fails leaves its reason, closes its connections, which wakes all that wait for i
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import count
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 from striate.errors import ArgumentError, LostProcessError, StriateError
@@ -110,21 +110,27 @@ class World:
         batches = shares(-(-rows // batch_size), self.size)
         return [range(min(each.start * batch_size, rows), min(each.stop * batch_size, rows)) for each in batches]
 
-    def joined(self, own: "Sequence[Tensor]", shares: Sequence[range]) -> "Tensor":
-        """The rows of all processes, in order, in each of them.
+    def joined(self, own: "Iterable[Tensor]", shares: Sequence[range]) -> "Tensor":
+        """The rows of all processes, in order, in each of them: memory for these and no more.
 
         Args:
-            own: this process's rows, (n, …) each: together as many as its share.
+            own: this process's rows, (n, …) each, on the CPU: together as many as its share.
             shares: of each process; one at least has a row.
         """
         import torch
 
-        if self.size == 1:
-            return torch.cat(list(own))
-        kinds = self.gathered([list(own[0].shape[1:]), str(own[0].dtype).removeprefix("torch.")] if own else None)
-        shape, dtype = next(kind for kind in kinds if kind is not None)
-        rows = torch.cat(list(own)) if own else torch.empty((0, *shape), dtype=getattr(torch, dtype))
-        return torch.cat(self.exchanged(rows, [len(share) for share in shares]))
+        rows = iter(own)
+        first = next(rows, None)
+        kind = None if first is None else [list(first.shape[1:]), str(first.dtype).removeprefix("torch.")]
+        shape, dtype = next(kind for kind in self.gathered(kind) if kind is not None)
+        whole = torch.empty((shares[-1].stop, *shape), dtype=getattr(torch, dtype))
+        place = shares[self.rank].start
+        for some in rows if first is None else chain([first], rows):
+            whole[place : place + len(some)] = some
+            place += len(some)
+        if self.size > 1:
+            self._spread([whole[share.start : share.stop] for share in shares], self.links.patient)
+        return whole
 
     def exchanged(self, rows: "Tensor", sizes: Sequence[int]) -> "list[Tensor]":
         """The rows of each process, (n, …), of which they have so many."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from striate.runs.session import Session
 from striate.runs.transfer import FITTED, HEAD, Transfer
 from striate.training import Recipe, asks_for_length, chosen, settled
 
+_LINES = 10_000  # of split.csv that are written at once
 LASTING = ("split.csv", HEAD, FITTED)  # files of a run that are written before its first step
 
 
@@ -294,13 +296,22 @@ def _is_whole(run: Run) -> bool:
 def _write_split(path: Path, data: Dataset) -> None:
     if not data.train.files:
         return
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("path", "label", "split"))
-    for name, split in data.splits():
-        for file, label in zip(split.files, split.labels.tolist(), strict=True):
-            writer.writerow((file, data.classes[label], name))
-    write_atomic(path, table.getvalue().encode("utf-8", "surrogateescape"))
+
+    def rows() -> Iterator[tuple[str, str, str]]:
+        yield "path", "label", "split"
+        for name, split in data.splits():
+            for file, label in zip(split.files, split.labels.tolist(), strict=True):
+                yield file, data.classes[label], name
+
+    write_atomic(path, _as_csv(rows()))
+
+
+def _as_csv(rows: Iterator[tuple[str, str, str]]) -> Iterator[bytes]:
+    """The lines of a table, some at a time: there may be millions."""
+    while some := list(islice(rows, _LINES)):
+        table = io.StringIO()
+        csv.writer(table, lineterminator="\n").writerows(some)
+        yield table.getvalue().encode("utf-8", "surrogateescape")
 
 
 @contextmanager

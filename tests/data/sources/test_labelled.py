@@ -6,7 +6,8 @@ import pytest
 
 from striate.data.build import Part
 from striate.data.images.image_ref import ImageRef
-from striate.data.sources.labelled import LabelledImage, named, planned
+from striate.data.images.ref_lists import PartsOfFiles, Texts
+from striate.data.sources.labelled import Labelled, named, planned
 from striate.data.splits import hold_out
 from striate.errors import DataError
 
@@ -21,8 +22,9 @@ def test_numbers_among_names_are_refused() -> None:
         named("s", [3, "cat", 5])
 
 
-def sample(key: str, label: int | str) -> LabelledImage:
-    return LabelledImage(ImageRef(Path(key)), key, label)
+def labelled(*images: tuple[str, int | str]) -> Labelled:
+    keys, labels = zip(*images, strict=True)
+    return Labelled(PartsOfFiles.of([ImageRef(Path(key)) for key in keys]), Texts.of(keys), labels)
 
 
 def keys(plan: dict[str, Part]) -> dict[str, list[tuple[str, int]]]:
@@ -33,8 +35,7 @@ def keys(plan: dict[str, Part]) -> dict[str, list[tuple[str, int]]]:
 
 
 def test_splits_are_kept_and_sorted_by_class_and_key() -> None:
-    samples = [sample("b/1", "y"), sample("b-1", "y"), sample("z", "x")]
-    splits = {"train": samples, "val": samples[:1]}
+    splits = {"train": labelled(("b/1", "y"), ("b-1", "y"), ("z", "x")), "val": labelled(("b/1", "y"))}
     assert keys(planned("s", splits, {"x": "x", "y": "y"})) == {
         "train": [("z", 0), ("b/1", 1), ("b-1", 1)],  # "b/1" before "b-1", as paths are sorted
         "val": [("b/1", 1)],
@@ -43,7 +44,7 @@ def test_splits_are_kept_and_sorted_by_class_and_key() -> None:
 
 def test_what_is_not_split_is_held_out_class_by_class() -> None:
     names = [f"{number}.jpg" for number in range(40)]
-    samples = [sample(name, number % 2) for number, name in enumerate(names)]
+    samples = labelled(*((name, number % 2) for number, name in enumerate(names)))
     plan = keys(planned("s", {"all": samples}, {0: "cats", 1: "dogs"}))
     assert {split: len(part) for split, part in plan.items()} == {"train": 32, "val": 4, "test": 4}
     for label in (0, 1):
@@ -55,4 +56,4 @@ def test_what_is_not_split_is_held_out_class_by_class() -> None:
 def test_every_class_has_something_to_train_on() -> None:
     classes = dict(enumerate(("cats", "dogs", "owls")))
     with pytest.raises(DataError, match=r"^s: no training image of cats, owls"):
-        planned("s", {"train": [sample("a", 1)], "val": [sample("b", 0)]}, classes)
+        planned("s", {"train": labelled(("a", 1)), "val": labelled(("b", 0))}, classes)

@@ -19,7 +19,8 @@ INFO = ShardInfo(("cats", "dogs"), "train", 1).to_bytes()
 
 def found(path: Path) -> dict[str, tuple[bytes, int | str]]:
     """Image and label of each sample, by the image's name."""
-    return {sample.image_ref.name: (sample.image_ref.read(), sample.label) for sample in read_shard(path).samples}
+    image_refs, _, labels = read_shard(path).samples
+    return {each.name: (each.read(), label) for each, label in zip(image_refs, labels, strict=True)}
 
 
 def test_an_image_and_its_label_share_their_name_up_to_the_first_dot(shard: MakeShard) -> None:
@@ -47,7 +48,7 @@ def test_an_image_and_its_label_share_their_name_up_to_the_first_dot(shard: Make
     }
     assert not read_shard(path).problems
     assert not read_shard(path).others
-    assert [sample.key for sample in read_shard(path).samples][:2] == ["a.tar/cats/01.jpg", "a.tar/dogs/01.PNG"]
+    assert list(read_shard(path).samples.keys)[:2] == ["a.tar/cats/01.jpg", "a.tar/dogs/01.PNG"]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_a_sample_that_can_not_be_used_is_named(shard: MakeShard, members: dict,
     ((label, why),) = read_shard(path).problems.items()
     assert label == f"{path}: {name}"
     assert why.startswith(reason)
-    assert not read_shard(path).samples
+    assert not read_shard(path).samples.labels
 
 
 def test_what_belongs_to_no_sample_is_counted(shard: MakeShard, tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_a_packed_shard_says_what_its_numbers_mean(shard: MakeShard) -> None:
     )
     read = read_shard(path)
     assert read.info == ShardInfo(("cats", "dogs"), "train", 1)
-    assert [(sample.key, sample.label) for sample in read.samples] == [("x.jpg", 1)]
+    assert (list(read.samples.keys), read.samples.labels) == (["x.jpg"], [1])
     assert read.problems == {
         f"{path}: y.jpg": "label '2' is none of the 2 classes",
         f"{path}: z.jpg": "label 'a' is none of the 2 classes",

@@ -2,10 +2,10 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 from striate.data.images.decode import UndecodableError, header
 from striate.files import open_regular
@@ -68,32 +68,6 @@ class ImageRef(NamedTuple):
         if self.length is not None and len(content) < self.length:
             raise UndecodableError("truncated", self.path)
         return content
-
-
-class WholeFiles(Sequence[ImageRef]):
-    """References to files that hold one image each, made when they are asked for: there may be millions of them.
-
-    Args:
-        paths: the files.
-    """
-
-    def __init__(self, paths: Sequence[str]):
-        self.paths = paths
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @overload
-    def __getitem__(self, place: int) -> ImageRef: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> "WholeFiles": ...
-
-    def __getitem__(self, place: int | slice) -> "ImageRef | WholeFiles":
-        return WholeFiles(self.paths[place]) if isinstance(place, slice) else ImageRef(self.paths[place])
-
-    def __iter__(self) -> Iterator[ImageRef]:
-        return map(ImageRef, self.paths)
 
 
 def _file_stamp(path: str | Path) -> tuple[str, int, int]:

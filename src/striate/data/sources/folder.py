@@ -18,7 +18,7 @@ from striate.data.build import Options, Part, collect, without_collection
 from striate.data.dataset import Dataset
 from striate.data.images.any_image import SYSTEM_FOLDERS, images_below, is_passed_over, suffix
 from striate.data.images.decode import SUFFIXES
-from striate.data.images.image_ref import WholeFiles
+from striate.data.images.ref_lists import WholeFiles
 from striate.data.splits import hold_out
 from striate.errors import DataError
 from striate.units import listed, plural

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from striate.data.build import Options
 from striate.data.dataset import Dataset
+from striate.data.images.ref_lists import PartsOfFiles, Texts
 from striate.data.sources.arrow import read_rows
 from striate.data.sources.folder import SPLITS
-from striate.data.sources.labelled import LabelledImage, collect_labelled, named
+from striate.data.sources.labelled import Labelled, collect_labelled, named
 from striate.errors import ArgumentError, DataError
 from striate.units import listed
 
@@ -50,19 +51,19 @@ def load_hugging_face(source: str, options: Options | None = None) -> Dataset:
         options.progress(f"fetching {source}", 0, 0)
     parts, notes = _by_split(source, _fetched(source, name, options.progress is not None))
     columns = _columns(source, parts, column)
-    splits: dict[str, list[LabelledImage]] = {}
+    splits: dict[str, Labelled] = {}
     problems: dict[str, str] = {}
     for split, part in parts.items():
         samples, unlabelled = _samples(source, split, part, columns, problems)
         if unlabelled:
             where = "" if split == "all" else f" of {split}"
             notes.append(f"left out {unlabelled} of the {part.num_rows} rows{where}: they have no label")
-        if samples:
+        if samples.labels:
             splits[split] = samples
     if list(splits) == ["train"]:  # the others have no labels, or are not there
         splits = {"all": splits["train"]}
     if columns.classes is None:
-        classes = named(source, (sample.label for samples in splits.values() for sample in samples))
+        classes = named(source, (label for samples in splits.values() for label in samples.labels))
     else:
         classes = dict(enumerate(columns.classes))
     return collect_labelled(source, splits, classes, problems, options, notes)
@@ -168,13 +169,12 @@ def _columns(source: str, parts: "Mapping[str, datasets.Dataset]", label: str) -
 
 def _samples(
     source: str, split: str, part: "datasets.Dataset", columns: Columns, problems: dict[str, str]
-) -> tuple[list[LabelledImage], int]:
+) -> tuple[Labelled, int]:
     """Return the samples of a part and the number of unlabelled rows; unusable rows are added to `problems`."""
     rows = [row for file in part.cache_files for row in read_rows(Path(file["filename"]), columns.image, columns.label)]
     if len(rows) != part.num_rows:
         raise DataError(f"{source} is not kept row by row: save it with `save_to_disk`, and name that folder.")
-    samples = []
-    unlabelled = 0
+    image_refs, keys, labels, unlabelled = [], [], [], 0
     for number, (image_ref, label) in enumerate(rows):
         name = f"{source}: row {number}" + ("" if split == "all" else f" of {split}")
         if label is None or label == "" or (isinstance(label, int) and label < 0):
@@ -184,8 +184,10 @@ def _samples(
         elif image_ref is None:
             problems[name] = "no image"
         else:
-            samples.append(LabelledImage(image_ref, f"{number:09}", label))
-    return samples, unlabelled
+            image_refs.append(image_ref)
+            keys.append(f"{number:09}")
+            labels.append(label)
+    return Labelled(PartsOfFiles.of(image_refs), Texts.of(keys), labels), unlabelled
 
 
 _IMAGES = ("image", "img")

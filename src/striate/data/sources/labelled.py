@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
 from striate.data.build import Options, Part, collect, without_collection
 from striate.data.dataset import Dataset
-from striate.data.images.image_ref import ImageRef
+from striate.data.images.ref_lists import PartsOfFiles, Texts
 from striate.data.splits import hold_out
 from striate.errors import BadFilesError, DataError
 from striate.units import listed, plural
@@ -17,18 +16,28 @@ from striate.units import listed, plural
 Label = int | str
 
 
-class LabelledImage(NamedTuple):
-    """One sample: an image reference with its label.
+class Labelled(NamedTuple):
+    """Images with their labels, each column a sequence (N,): there may be millions of them.
 
     Args:
-        image_ref: the reference to the image.
-        key: a unique name, the same on every machine.
-        label: its class: a number, or a name.
+        image_refs: the references to the images.
+        keys: their unique names, the same on every machine.
+        labels: their classes: numbers, or names.
     """
 
-    image_ref: ImageRef
-    key: str
-    label: Label
+    image_refs: PartsOfFiles
+    keys: Texts
+    labels: Sequence[Label]
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Labelled]") -> "Labelled":
+        """The images of all parts, in order."""
+        labels = [label for part in parts for label in part.labels]
+        return cls(
+            PartsOfFiles.joined([part.image_refs for part in parts]),
+            Texts.joined([part.keys for part in parts]),
+            labels,
+        )
 
 
 def named(source: str, labels: Iterable[Label]) -> dict[Label, str]:
@@ -51,7 +60,7 @@ def named(source: str, labels: Iterable[Label]) -> dict[Label, str]:
 
 def collect_labelled(
     source: str,
-    splits: Mapping[str, Sequence[LabelledImage]],
+    splits: Mapping[str, Labelled],
     classes: Mapping[Label, str],
     problems: Mapping[str, str],
     options: Options,
@@ -78,39 +87,43 @@ def collect_labelled(
     return replace(loaded, skipped=dict(problems) | loaded.skipped)
 
 
-def planned(
-    source: str, splits: Mapping[str, Sequence[LabelledImage]], classes: Mapping[Label, str]
-) -> dict[str, Part]:
+def planned(source: str, splits: Mapping[str, Labelled], classes: Mapping[Label, str]) -> dict[str, Part]:
     """Return the images of each split with their classes' positions, sorted by class and key.
 
     Args:
         source: the data set's name in an error.
-        splits: the samples of each split. Those under the key "all" are divided here, class by class.
+        splits: the images of each split. Those under the key "all" are divided here, class by class.
         classes: the name of each label, in the order of their positions.
 
     Raises:
         DataError: if a class has no training image.
     """
-    plan: dict[str, list[list[ImageRef]]] = {}  # by split and class
-    for split, samples in splits.items():
-        for position, part in enumerate(_by_class(samples, classes)):
-            places = hold_out([sample.key for sample in part]) if split == "all" else [split] * len(part)
-            for place in dict.fromkeys(places):
-                chosen = [sample.image_ref for sample, own in zip(part, places, strict=True) if own == place]
-                plan.setdefault(place, [[] for _ in classes])[position] += chosen
-    trained = plan.get("train", [])
-    if not any(trained):
+    plan: dict[str, Part] = {}
+    for split, images in splits.items():
+        chosen: dict[str, list[np.ndarray]] = {}  # by split and class
+        for position, part in enumerate(_by_class(images, classes)):
+            places = np.array(hold_out(list(images.keys.chosen(part))) if split == "all" else [split] * len(part))
+            for place in dict.fromkeys(places.tolist()):
+                chosen.setdefault(place, [part[:0] for _ in classes])[position] = part[places == place]
+        for place, parts in chosen.items():
+            labels = np.repeat(np.arange(len(parts)), list(map(len, parts)))
+            plan[place] = Part(images.image_refs.chosen(np.concatenate(parts)), labels)
+    if "train" not in plan:
         raise DataError(f"{source}: no labelled training image.")
-    if lacking := [name for part, name in zip(trained, classes.values(), strict=True) if not part]:
+    trained = set(plan["train"].labels.tolist())
+    if lacking := [name for position, name in enumerate(classes.values()) if position not in trained]:
         raise DataError(f"{source}: no training image of {listed(lacking)}.")
-    return {
-        split: Part(list(chain(*parts)), np.repeat(np.arange(len(parts)), list(map(len, parts))))
-        for split, parts in plan.items()
-    }
+    return plan
 
 
-def _by_class(samples: Sequence[LabelledImage], labels: Iterable[Label]) -> list[list[LabelledImage]]:
-    parts: dict[Label, list[LabelledImage]] = {label: [] for label in labels}
-    for sample in samples:
-        parts[sample.label].append(sample)
-    return [sorted(part, key=lambda sample: sample.key.replace("/", "\0")) for part in parts.values()]  # as folders lie
+def _by_class(images: Labelled, classes: Iterable[Label]) -> list[np.ndarray]:
+    """The positions of each class's images, in the order in which folders would hold them."""
+    number = {label: position for position, label in enumerate(classes)}
+    numbers = np.fromiter(map(number.__getitem__, images.labels), np.int64, len(images.labels))
+    ends = np.bincount(numbers, minlength=len(number)).cumsum()
+    return [_sorted(part, images.keys) for part in np.split(numbers.argsort(kind="stable"), ends[:-1])]
+
+
+def _sorted(positions: np.ndarray, keys: Texts) -> np.ndarray:
+    own = [key.replace("/", "\0") for key in keys.chosen(positions)]
+    return positions[sorted(range(len(own)), key=own.__getitem__)]

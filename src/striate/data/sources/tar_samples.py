@@ -15,8 +15,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import repeat
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,7 +24,8 @@ import numpy as np
 from striate.data.cache import Cache, key_of, settled
 from striate.data.images.decode import SUFFIXES
 from striate.data.images.image_ref import ImageRef
-from striate.data.sources.labelled import Label, LabelledImage
+from striate.data.images.ref_lists import PartsOfFiles, Texts
+from striate.data.sources.labelled import Label, Labelled
 from striate.data.sources.tar_index import Member, read_index
 from striate.data.stamps import stamps_of
 from striate.errors import DataError, StorageError
@@ -97,7 +97,7 @@ class Shard:
     """
 
     path: Path
-    samples: list[LabelledImage] = field(default_factory=list)
+    samples: Labelled
     problems: dict[str, str] = field(default_factory=dict)
     others: Counter[str] = field(default_factory=Counter)
     info: ShardInfo | None = None
@@ -110,14 +110,33 @@ def read_shard(path: Path) -> Shard:
         DataError: if the file is no complete, uncompressed tar file, see `read_index`.
     """
     members, others = read_index(path)
+    problems: dict[str, str] = {}
     try:
         with open_regular(path) as file:
-            shard = Shard(path, others=others, info=_info(path, file, members))
-            for key, parts in _grouped(shard, members).items():
-                _add(shard, file, key, parts)
+            info = _info(path, file, members)
+            shard = Shard(path, _labelled(path, info, [], [], [], []), problems, others, info)
+            groups = _grouped(shard, members).items()
+            found = [sample for key, parts in groups if (sample := _sample(shard, file, key, parts)) is not None]
     except OSError as error:
         raise DataError(f"can't read {path}: {error.strerror or error}.") from error
-    return shard
+    columns = zip(*((name, image.offset, image.length, label) for name, image, label in found), strict=True)
+    return replace(shard, samples=_labelled(path, info, *map(list, columns))) if found else shard
+
+
+def _labelled(
+    path: Path,
+    info: ShardInfo | None,
+    names: list[str],
+    offsets: Sequence[int] | np.ndarray,
+    lengths: Sequence[int] | np.ndarray,
+    labels: Sequence[Label],
+) -> Labelled:
+    """The images of a shard, from what is said of each."""
+    own = Texts.of(names)
+    shown = own if all(map(str.isprintable, names)) else Texts.of(list(map(printable, names)))
+    keys = own if info else Texts.of([f"{path.name}/{name}" for name in names])
+    columns = np.zeros(len(names), np.int64), np.array(offsets, np.int64), np.array(lengths, np.int64)
+    return Labelled(PartsOfFiles([str(path)], *columns, shown), keys, labels)
 
 
 def _info(path: Path, file: BinaryIO, members: list[Member]) -> ShardInfo | None:
@@ -148,8 +167,8 @@ def _grouped(shard: Shard, members: list[Member]) -> dict[str, dict[str, Member]
     return {key: parts for key, parts in samples.items() if key not in doubled}
 
 
-def _add(shard: Shard, file: BinaryIO, key: str, parts: Mapping[str, Member]) -> None:
-    """Add one sample to the shard's samples, problems or others."""
+def _sample(shard: Shard, file: BinaryIO, key: str, parts: Mapping[str, Member]) -> tuple[str, Member, Label] | None:
+    """Name, image and label of a sample; what is none is added to the shard's problems or others."""
     images = [kind for kind in parts if _is_image(kind)]
     if len(images) == 1:
         image = parts[images[0]]
@@ -158,16 +177,16 @@ def _add(shard: Shard, file: BinaryIO, key: str, parts: Mapping[str, Member]) ->
             label = _label_of(file, parts, shard.info)
         except ValueError as error:
             shard.problems[_label(shard, name)] = str(error)
-            return
-        image_ref = ImageRef(str(shard.path), image.offset, image.length, printable(name))
-        shard.samples.append(LabelledImage(image_ref, name if shard.info else f"{shard.path.name}/{name}", label))
+            return None
         used = (images[0], "cls" if "cls" in parts else "json")
         shard.others.update(f".{kind}" for kind in parts if kind not in used)
-    elif images or any(kind == "cls" or _is_image(kind.rpartition(".")[2]) for kind in parts):
+        return name, image, label
+    if images or any(kind == "cls" or _is_image(kind.rpartition(".")[2]) for kind in parts):
         kinds = listed([f".{kind}" for kind in parts], _MOST_KINDS)
         shard.problems[_label(shard, key)] = f"{'several images' if images else 'no image'} of this name: {kinds}"
     else:
         shard.others.update(f".{kind}" for kind in parts)
+    return None
 
 
 def _is_image(kind: str) -> bool:
@@ -256,14 +275,14 @@ def indexed(
 
 def _to_dict(shard: Shard) -> dict[str, Any]:
     """Plain values for JSON, few and long ones, which are written and read in no time."""
+    image_refs, keys, labels = shard.samples
     start = 0 if shard.info else len(shard.path.name) + 1
-    refs, labels = [sample.image_ref for sample in shard.samples], [sample.label for sample in shard.samples]
     numbered = all(isinstance(label, int) for label in labels)
     return {
-        "names": _BETWEEN.join(sample.key[start:] for sample in shard.samples),
-        "offsets": _text([each.offset for each in refs]),
-        "lengths": _text([each.length for each in refs]),
-        "labels": _text(labels) if numbered else _BETWEEN.join(map(str, labels)),
+        "names": _BETWEEN.join(key[start:] for key in keys),
+        "offsets": _text(image_refs.offsets),
+        "lengths": _text(image_refs.lengths),
+        "labels": _text(np.array(labels, dtype=np.int64)) if numbered else _BETWEEN.join(map(str, labels)),
         "numbered": numbered,
         "problems": shard.problems,
         "others": shard.others,
@@ -274,24 +293,27 @@ def _to_dict(shard: Shard) -> dict[str, Any]:
 def _from_dict(path: Path, values: dict[str, Any]) -> Shard:
     """The inverse of `_to_dict`."""
     info = values["info"] and ShardInfo(tuple(values["info"].pop("classes")), **values["info"])
-    names, start = _texts(values["names"]), "" if info else f"{path.name}/"
-    labels: Sequence[Label] = _numbers(values["labels"]) if values["numbered"] else _texts(values["labels"])
-    shown = names if values["names"].replace(_BETWEEN, "").isprintable() else map(printable, names)
-    offsets, lengths = _numbers(values["offsets"]), _numbers(values["lengths"])
-    if not len(names) == len(offsets) == len(lengths) == len(labels):
+    names = _texts(values["names"])
+    columns = _numbers(values["offsets"]), _numbers(values["lengths"])
+    labels: Sequence[Label] = _shared(_numbers(values["labels"])) if values["numbered"] else _texts(values["labels"])
+    if not len(names) == len(columns[0]) == len(columns[1]) == len(labels):
         raise ValueError(path)
-    image_refs = map(ImageRef, repeat(str(path)), offsets, lengths, shown)
-    samples = list(map(LabelledImage, image_refs, (start + name for name in names) if start else names, labels))
+    samples = _labelled(path, info, names, *columns, labels)
     return Shard(path, samples, values["problems"], Counter(values["others"]), info)
 
 
-def _text(numbers: Sequence[Any]) -> str:
-    return base64.b64encode(np.array(numbers, dtype="<i8").tobytes()).decode()
+def _text(numbers: np.ndarray) -> str:
+    return base64.b64encode(numbers.astype("<i8").tobytes()).decode()
 
 
-def _numbers(text: str) -> list[int]:
-    numbers: list[int] = np.frombuffer(base64.b64decode(text), dtype="<i8").tolist()
-    return numbers
+def _numbers(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), dtype="<i8")
+
+
+def _shared(numbers: np.ndarray) -> list[int]:
+    """Python's numbers, one object for all that are equal."""
+    different, places = np.unique(numbers, return_inverse=True)
+    return list(map(different.tolist().__getitem__, places.tolist()))
 
 
 def _texts(text: str) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from striate.data.build import Options, without_collection
 from striate.data.dataset import Dataset
 from striate.data.sources.folder import SPLITS, file_notes
-from striate.data.sources.labelled import Label, collect_labelled, named
+from striate.data.sources.labelled import Label, Labelled, collect_labelled, named
 from striate.data.sources.tar_samples import Shard, indexed, read_shard
 from striate.data.splits import share
 from striate.errors import ArgumentError, DataError
@@ -44,14 +44,20 @@ def load_shards(source: str, options: Options | None = None) -> Dataset:
     """
     options = options or Options()
     with without_collection():
-        shards = indexed(find_shards(source), options.cache_size, partial(read_shards, progress=options.progress))
+        splits, classes, problems, notes = _found(source, options)
+    return collect_labelled(source, splits, classes, problems, options, notes)
+
+
+def _found(source: str, options: Options) -> tuple[dict[str, Labelled], dict[Label, str], dict[str, str], list[str]]:
+    """The images by split, the classes, the samples that can't be used, each with the reason, and notes."""
+    shards = indexed(find_shards(source), options.cache_size, partial(read_shards, progress=options.progress))
     problems = {label: reason for shard in shards for label, reason in shard.problems.items()}
-    if not any(shard.samples for shard in shards):
+    if not any(shard.samples.labels for shard in shards):
         raise _nothing(source, shards, problems)
     classes = _classes(source, shards)
     parts = by_split([shard.path for shard in shards], [shard.info.split if shard.info else None for shard in shards])
-    splits = {split: [sample for at in part for sample in shards[at].samples] for split, part in parts.items()}
-    return collect_labelled(source, splits, classes, problems, options, _notes(shards))
+    splits = {split: Labelled.joined([shards[at].samples for at in part]) for split, part in parts.items()}
+    return splits, classes, problems, _notes(shards)
 
 
 def read_shards(paths: Sequence[Path], progress: Progress | None = None) -> list[Shard]:
@@ -270,7 +276,7 @@ def _classes(source: str, shards: Sequence[Shard]) -> dict[Label, str]:
             )
     if first.info:
         return dict(enumerate(first.info.classes))
-    return named(source, (sample.label for shard in shards for sample in shard.samples))
+    return named(source, (label for shard in shards for label in shard.samples.labels))
 
 
 def _notes(shards: Sequence[Shard]) -> list[str]:
@@ -283,6 +289,6 @@ def _notes(shards: Sequence[Shard]) -> list[str]:
         for split, total in totals.items()
         if present[split] < total
     ]
-    if not totals and any(isinstance(sample.label, int) for shard in shards for sample in shard.samples[:1]):
+    if not totals and any(isinstance(label, int) for shard in shards for label in shard.samples.labels[:1]):
         notes.append("the shards contain no class names: the numbers serve as names")
     return notes
