@@ -12,13 +12,14 @@ from torch import nn
 from striate.acceleration import convolutions
 from striate.acceleration.convolutions import (
     SmallConvolutions,
-    TrainingConvolutions,
+    TrainingLayers,
     WholeImageProducts,
     WinogradGradients,
 )
 from striate.acceleration.depthwise import DepthwiseGradients
 from striate.acceleration.folding import FoldedNorms
 from striate.acceleration.winograd import filter_gradient
+from striate.layers import AvgPool2d
 from striate.models import create
 
 
@@ -154,7 +155,7 @@ def test_other_numbers_are_left_to_pytorch(monkeypatch):
 
 
 def kinds(model, device="cpu", precision="float32", frozen=()):
-    return [type(each) for each in TrainingConvolutions(model, list(frozen), torch.device(device), precision).contexts]
+    return [type(each) for each in TrainingLayers(model, list(frozen), torch.device(device), precision).contexts]
 
 
 def test_it_is_for_networks_with_wide_or_depthwise_layers_or_frozen_norms():
@@ -167,6 +168,13 @@ def test_it_is_for_networks_with_wide_or_depthwise_layers_or_frozen_norms():
     assert kinds(depthwise) == kinds(depthwise, precision="bfloat16") == [DepthwiseGradients]
     assert kinds(depthwise, "cuda") == []
     assert kinds(depthwise, "cuda", frozen=[depthwise[1]]) == [FoldedNorms]
+
+
+def test_averages_of_few_channels_are_taken_in_training():
+    images = torch.zeros(128, 6, 28, 28).to(memory_format=torch.channels_last).requires_grad_()
+    with TrainingLayers(create("lenet5_modern"), [], torch.device("cpu"), "float32"):
+        means = AvgPool2d(2)(images)
+    assert type(means.grad_fn).__name__ == "_AveragesBackward"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Pooling by rows and columns gives PyTorch's values, and other pooling stays PyTorch's."""
+"""Pooling by rows and columns gives PyTorch's values and gradients, and other pooling stays PyTorch's."""
 
 import pytest
 import torch
@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from striate.acceleration import pooling
-from striate.acceleration.pooling import PairwisePooling
+from striate.acceleration.pooling import FEW_CHANNELS, PairwisePooling, averaged
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pooling, "LEAST", 1)
+    monkeypatch.setattr(pooling, "LEAST_TRAINED", 1)
 
 
 @pytest.fixture
@@ -87,3 +88,37 @@ def test_few_values_are_pytorchs(joined, monkeypatch):
     with PairwisePooling():
         F.avg_pool2d(torch.zeros(1, 2, 4, 4), 2)
     assert joined == []
+
+
+@given(st.integers(1, 3), st.integers(1, FEW_CHANNELS - 1), st.integers(1, 4), st.integers(1, 4), st.integers(0, 99))
+def test_averages_of_few_channels_have_pytorchs_values_and_gradients(n, channels, height, width, seed):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(n, channels, 2 * height, 2 * width, generator=generator)
+    mine, theirs = (images.to(memory_format=torch.channels_last, copy=True).requires_grad_() for _ in range(2))
+    means, expected = averaged(mine, (2, 2), (2, 2), (0, 0), ceil_mode=False), F.avg_pool2d(theirs, 2)
+    torch.testing.assert_close(means, expected)
+    gradient = torch.randn(expected.shape, generator=generator)
+    means.backward(gradient)
+    expected.backward(gradient)
+    assert torch.equal(mine.grad, theirs.grad)
+
+
+@pytest.mark.parametrize(
+    ("size", "layout", "dtype", "kernel"),
+    [
+        ((2, FEW_CHANNELS, 4, 4), torch.channels_last, torch.float32, 2),
+        ((2, 6, 4, 4), torch.contiguous_format, torch.float32, 2),
+        ((2, 6, 4, 4), torch.channels_last, torch.bfloat16, 2),
+        ((2, 6, 6, 6), torch.channels_last, torch.float32, 3),
+        ((2, 6, 5, 4), torch.channels_last, torch.float32, 2),
+    ],
+)
+def test_other_averages_are_pytorchs(size, layout, dtype, kernel):
+    assert averaged(torch.zeros(size, dtype=dtype).to(memory_format=layout), kernel) is None
+
+
+def test_averages_of_few_values_are_pytorchs_in_training(monkeypatch):
+    images = torch.zeros(1, 6, 4, 4).to(memory_format=torch.channels_last)
+    assert averaged(images, 2) is not None
+    monkeypatch.setattr(pooling, "LEAST_TRAINED", images.numel() + 1)
+    assert averaged(images, 2) is None

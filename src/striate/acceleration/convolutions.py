@@ -22,6 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from striate.acceleration.depthwise import DepthwiseGradients, is_depthwise
 from striate.acceleration.folding import FoldedNorms
+from striate.acceleration.pooling import averaged
 from striate.acceleration.replacing import ReplacedConvolutions, pair, pytorch_gradients
 from striate.acceleration.winograd import SIDE, convolution, filter_gradient, fits, taken, tiles_of, transformed
 
@@ -48,7 +49,7 @@ SMALL_OUTPUT = 8_192  # values
 _kernel: Callable[..., Tensor] | None = getattr(torch._C._nn, "thnn_conv2d", None)
 
 
-class TrainingConvolutions:
+class TrainingLayers:
     """Context in which to compute a model's outputs for training: faster on the CPU, equal up to rounding.
 
     Args:
@@ -66,7 +67,7 @@ class TrainingConvolutions:
         if precision == "float32" and any(_wide(weight, LEAST_CHANNELS) for weight in filters):
             self.contexts.append(WinogradGradients())
         elif any(min(weight.shape[2:]) >= LARGE for weight in filters):
-            self.contexts.append(WholeImageProducts())
+            self.contexts.append(WholeImageProducts(averaged))  # LeNet-5 has both
 
     def __enter__(self) -> None:
         for context in self.contexts:

@@ -1,4 +1,4 @@
-"""Contexts in which F.conv2d is computed in another way where that is faster, and PyTorch's own gradients of it."""
+"""Contexts in which convolutions and averages are computed in a faster way; PyTorch's own gradients of convolutions."""
 
 from typing import Any, ClassVar, Protocol
 
@@ -11,20 +11,32 @@ Pair = tuple[int, int]  # height and width, or down and to the right
 
 
 class Replacement(Protocol):
-    """A function with the arguments of F.conv2d that gives its result, or `None` where it is not for them."""
+    """A function with another one's arguments that gives its result, or `None` where it is not for them."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor | None: ...
 
 
 class ReplacedConvolutions(TorchFunctionMode):
-    """Context in which F.conv2d is the class's `replacement` where that gives a result."""
+    """Context in which F.conv2d is the class's `replacement` where that gives a result.
+
+    Args:
+        average: what F.avg_pool2d is in it, likewise; one context costs less than two.
+    """
 
     replacement: ClassVar[Replacement]
+
+    def __init__(self, average: Replacement | None = None):
+        super().__init__()
+        self.average = average
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call `func`, or its replacement."""
         kwargs = kwargs or {}
-        found = type(self).replacement(*args, **kwargs) if func is F.conv2d else None
+        found = None
+        if func is F.conv2d:
+            found = type(self).replacement(*args, **kwargs)
+        elif func is F.avg_pool2d and self.average is not None:
+            found = self.average(*args, **kwargs)
         return func(*args, **kwargs) if found is None else found
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from striate import seeding
-from striate.acceleration.convolutions import TrainingConvolutions
+from striate.acceleration.convolutions import TrainingLayers
 from striate.acceleration.precision import autocast
 from striate.data.loader import Batch, Loader
 from striate.errors import DivergedError
@@ -98,7 +98,7 @@ class Training:
         self.optimizer = optimizer_of(recipe, model, world)
         self.loss = loss_of(recipe, None if class_weights is None else class_weights.to(batches.device))
         self._gradients = self._gradients_of(world)
-        self._convolutions = TrainingConvolutions(model, frozen_norms(model), batches.device, recipe.precision)
+        self._layers = TrainingLayers(model, frozen_norms(model), batches.device, recipe.precision)
         self._modules = list(self.model.modules())
         self.step = 0
         epochs = 0 if recipe.only_fits_head else recipe.epochs
@@ -181,7 +181,7 @@ class Training:
         inputs, targets = batch
         recipe, device = self.recipe, self.batches.device
         key = ("step", self.step) if shard is None else ("step", self.step, "shard", shard)
-        with seeding.scoped(recipe.seed, *key, device=device), autocast(recipe.precision, device), self._convolutions:
+        with seeding.scoped(recipe.seed, *key, device=device), autocast(recipe.precision, device), self._layers:
             outputs = network(inputs)
         logits, auxiliary, weight = outputs if isinstance(outputs, Outputs) else (outputs, (), 0.0)
         loss = self.loss(logits.float(), targets)
