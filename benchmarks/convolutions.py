@@ -1,6 +1,6 @@
 """Convolutions against oneDNN's: the measurements behind what `acceleration/convolutions.py` replaces.
 
-    python -m benchmarks.convolutions [winograd | depthwise]
+    python -m benchmarks.convolutions [winograd | depthwise | small-maps]
 
 Winograd: the 3×3 convolutions of fashion_cnn, quicknet_m, quicknet_l and resnet18 with its small stem, on random
 feature maps in channels-last layout, by oneDNN and by `acceleration/winograd.py` alternately, the transformation of the
@@ -9,6 +9,9 @@ gradient of the input and the gradient of the filters. Below 1 is a gain; bracke
 
 Depthwise: those of EfficientNet-Lite0 that `acceleration/depthwise.py` has gradients for, batches of 32, in float32 and
 bfloat16; reported are milliseconds by oneDNN and by ours, alternately.
+
+Small maps: the filters' gradient in bfloat16 by oneDNN and as one product, see `acceleration/small_maps.py`, likewise;
+brackets mark what training doesn't use on a processor with AMX, and on others it uses none.
 """
 
 import argparse
@@ -20,7 +23,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.tables import number, table
-from striate.acceleration import depthwise
+from striate.acceleration import depthwise, small_maps
 from striate.acceleration.convolutions import feature_maps_pay, filters_pay
 from striate.acceleration.replacing import pytorch_gradients
 from striate.acceleration.winograd import convolution, filter_gradient, transformed
@@ -39,6 +42,12 @@ DEPTHWISE = (  # channels, side, window, stride
     *((96, 112, 3, 2), (144, 56, 5, 2), (240, 28, 5, 1), (240, 28, 3, 2)),
     *((672, 14, 5, 1), (672, 14, 5, 2), (1152, 7, 5, 1)),
 )
+SMALL = (  # input channels, output channels, side
+    *((128, 128, 3), (192, 192, 3)),  # quicknet_s, quicknet_m and quicknet_l
+    *((96, 192, 7), (96, 96, 7)),  # quicknet_l
+    *((512, 512, 4), (256, 256, 7)),  # resnet18 with its small stem
+    (512, 512, 7),  # resnet50 at 224 pixels
+)
 
 Computed = Callable[[], Tensor]
 
@@ -46,19 +55,40 @@ Computed = Callable[[], Tensor]
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="benchmarks.convolutions")
-    parser.add_argument("kind", nargs="?", choices=("winograd", "depthwise"))
+    parser.add_argument("kind", nargs="?", choices=KINDS)
     kind = parser.parse_args().kind
     torch.set_num_threads(cores())
     keep_memory()
-    if kind != "winograd":
-        rows = [depthwise_row(dtype, *shape) for shape in DEPTHWISE for dtype in (torch.float32, torch.bfloat16)]
-        header = ["channels", "size", "window", "stride", "numbers", "gradient of the input", "of the filters"]
-        print(table(f"Gradients of depthwise convolutions, {cores()} threads: ms by oneDNN, by ours", header, rows))
-    if kind == "depthwise":
-        return
+    for each in KINDS if kind is None else (kind,):
+        print(KINDS[each]())
+
+
+def of_winograd() -> str:
+    """Measure Winograd's convolutions; return their table."""
     rows = [row(batch, *shape) for shape in SHAPES for batch in BATCHES]
     header = ["input channels", "output", "size", "batch", "forward", "gradient of the input", "of the filters"]
-    print(table(f"Winograd convolution, {cores()} threads: time as a share of oneDNN's", header, rows))
+    return table(f"Winograd convolution, {cores()} threads: time as a share of oneDNN's", header, rows)
+
+
+def of_depthwise() -> str:
+    """Measure depthwise convolutions; return their table."""
+    rows = [depthwise_row(dtype, *shape) for shape in DEPTHWISE for dtype in (torch.float32, torch.bfloat16)]
+    header = ["channels", "size", "window", "stride", "numbers", "gradient of the input", "of the filters"]
+    return table(f"Gradients of depthwise convolutions, {cores()} threads: ms by oneDNN, by ours", header, rows)
+
+
+def of_small_maps() -> str:
+    """Measure filters' gradients over small maps; return their table."""
+    rows = [small_row(batch, *shape) for shape in SMALL for batch in BATCHES]
+    header = ["input channels", "output", "size", "batch", "gradient of the filters"]
+    return table(f"Gradients of 3×3 filters in bfloat16, {cores()} threads: ms by oneDNN, by ours", header, rows)
+
+
+KINDS: dict[str, Callable[[], str]] = {
+    "winograd": of_winograd,
+    "depthwise": of_depthwise,
+    "small-maps": of_small_maps,
+}
 
 
 def row(batch: int, inputs: int, outputs: int, side: int) -> list[str]:
@@ -99,6 +129,18 @@ def depthwise_row(dtype: torch.dtype, channels: int, side: int, window: int, str
         cells[1] = _both(own((False, True)), lambda: depthwise.filter_gradient(gradient, x, weight, steps, border))
     name = str(dtype).partition(".")[2]
     return [str(channels), f"{side}×{side}", f"{window}×{window}", str(stride), name, *cells]
+
+
+def small_row(batch: int, inputs: int, outputs: int, side: int) -> list[str]:
+    """Measure the gradient of filters over small maps; return its row."""
+    x, gradient = (_last(torch.randn(batch, channels, side, side).bfloat16()) for channels in (inputs, outputs))
+    weight = _last(torch.randn(outputs, inputs, 3, 3).bfloat16())
+    times = _both(
+        lambda: pytorch_gradients(gradient, x, weight, (1, 1), (1, 1), (False, True))[1],
+        lambda: small_maps.filter_gradient(gradient, x),
+    )
+    used = small_maps.pays(x, weight)
+    return [str(inputs), str(outputs), f"{side}×{side}", str(batch), times if used else f"({times})"]
 
 
 def _both(plain: Computed, other: Computed) -> str:

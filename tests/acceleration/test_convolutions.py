@@ -25,8 +25,9 @@ from striate.models import create
 
 @pytest.fixture(autouse=True)
 def _narrow_vectors(monkeypatch):
-    """The bounds of a processor without AVX-512, whatever this one has."""
+    """The bounds of a processor without AVX-512 and AMX, whatever this one has."""
     _bounds(monkeypatch, "AVX2")
+    monkeypatch.setattr(convolutions, "MATRIX_UNITS", False)
 
 
 def _bounds(monkeypatch, capability):

@@ -14,6 +14,7 @@ from benchmarks.reduced_decode import picture
 from striate.data import Dataset, Split, load
 from striate.data.copies import copies, groups_of_several, leak_notes, with_leak_notes
 from striate.data.lazy import LazyImages
+from striate.data.sources.tar_pack import pack
 from striate.files import cache_folder
 from striate.preprocess import Preprocess
 
@@ -132,6 +133,14 @@ def test_what_was_found_is_kept_until_the_images_change(monkeypatch: pytest.Monk
     kept.write_text(kept.read_text().replace("1 of 5", "2 of 5"))
     assert with_leak_notes(leaking).notes == found, "a damaged file is not believed"
     assert searches == [8, 8]
+
+
+def test_images_in_shards_are_named(folder: Callable[..., Path], tmp_path: Path):
+    pack(folder(cats=20, dogs=20), tmp_path / "shards")  # the n-th cat is the n-th dog
+    loaded = load(str(tmp_path / "shards"), image_size=64)
+    found = with_leak_notes(loaded).notes[len(loaded.notes) :]
+    assert found
+    assert all("train-000000.tar: " in note for note in found)
 
 
 def test_of_images_decoded_on_demand_equal_files_are_found(

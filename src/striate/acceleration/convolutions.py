@@ -4,8 +4,9 @@ Wide layers use fewer multiplications for their 3×3 convolutions, see winograd.
 on their shapes and on the processor, and not on a measurement, so that a run gives the same weights again.
 The bounds are where it overtakes oneDNN on two cores, see docs/benchmarks/convolutions.md; with AVX-512 oneDNN gains
 more than the transforms do. A convolution whose filters cover all of their image is a
-matrix product, as is LeNet-5's C5. Depthwise ones have faster gradients, see depthwise.py, and frozen normalisations
-become part of the convolution before them, see folding.py.
+matrix product, as is LeNet-5's C5. Depthwise ones have faster gradients, see depthwise.py, as have those over small
+maps where the processor has AMX, see small_maps.py, and frozen normalisations become part of the convolution before
+them, see folding.py.
 
 Prediction hands small convolutions to PyTorch's own kernel, because calling oneDNN costs more than the work: at the
 sizes of LeNet-5 a call of oneDNN takes 65 to 85 µs, one of PyTorch's own kernel 15 to 20 (one core with AVX2).
@@ -24,6 +25,7 @@ from striate.acceleration.depthwise import DepthwiseGradients, is_depthwise
 from striate.acceleration.folding import FoldedNorms
 from striate.acceleration.pooling import averaged
 from striate.acceleration.replacing import ReplacedConvolutions, pair, pytorch_gradients
+from striate.acceleration.small_maps import MATRIX_UNITS, SmallMapGradients, may_gain
 from striate.acceleration.winograd import SIDE, convolution, filter_gradient, fits, taken, tiles_of, transformed
 
 
@@ -68,6 +70,8 @@ class TrainingLayers:
             self.contexts.append(WinogradGradients())
         elif any(min(weight.shape[2:]) >= LARGE for weight in filters):
             self.contexts.append(WholeImageProducts(averaged))  # LeNet-5 has both
+        if filters and precision == "bfloat16" and MATRIX_UNITS and any(map(may_gain, model.modules())):
+            self.contexts.append(SmallMapGradients())
 
     def __enter__(self) -> None:
         for context in self.contexts:

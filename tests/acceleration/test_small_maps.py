@@ -1,0 +1,105 @@
+"""Filters' gradients as one product are those of PyTorch in float64, and only where they can be."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import quick
+from torch import nn
+
+from striate.acceleration import convolutions, small_maps
+from striate.acceleration.convolutions import TrainingLayers
+from striate.acceleration.small_maps import MANY_CHANNELS, SmallMapGradients, filter_gradient, pays
+
+LAST = torch.channels_last
+
+
+def drawn(*shape, seed=0, dtype=torch.float32):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype).to(memory_format=LAST)
+
+
+@quick
+@given(
+    st.integers(1, 4), st.integers(1, 5), st.integers(1, 5), st.integers(1, 6), st.integers(1, 6), st.integers(0, 99)
+)
+def test_the_filters_gradient_is_one_product(n, channels, maps, height, width, seed):
+    x, gradient = drawn(n, channels, height, width, seed=seed), drawn(n, maps, height, width, seed=seed + 1)
+    expected = torch.nn.grad.conv2d_weight(x.double(), (maps, channels, 3, 3), gradient.double(), padding=1)
+    found = filter_gradient(gradient, x)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-4)
+    assert found.is_contiguous(memory_format=LAST)
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """Grows by one with each gradient that is a product."""
+    made = []
+    monkeypatch.setattr(
+        small_maps, "filter_gradient", lambda gradient, x: made.append(tuple(x.shape)) or filter_gradient(gradient, x)
+    )
+    return made
+
+
+def gradients(x, weight, bias, dtype, **options):
+    """What a convolution gives, and the gradients of all it was given."""
+    given = [each.detach().to(dtype).requires_grad_() for each in (x, weight, bias)]
+    result = F.conv2d(*given, **options)
+    (result.to(dtype).tanh() * drawn(*result.shape, seed=3).to(dtype)).sum().backward()
+    return [result.detach(), *(each.grad for each in given)]
+
+
+@pytest.mark.parametrize("padding", [1, (1, 1), "same"])
+def test_a_convolution_in_the_context_has_the_gradients_of_pytorch(products, padding):
+    x, weight, bias = drawn(6, 8, 3, 4), drawn(5, 8, 3, 3, seed=1), drawn(1, 5, 1, 1, seed=2).flatten()
+    exact = gradients(x, weight, bias, torch.float64, padding=padding)
+    with torch.autocast("cpu", torch.bfloat16):
+        plain = gradients(x, weight, bias, torch.float32, padding=padding)
+        with SmallMapGradients():
+            found = gradients(x, weight, bias, torch.float32, padding=padding)
+    assert products == [(6, 8, 3, 4)]
+    assert found[0].dtype == torch.bfloat16
+    for own, pytorchs, theirs in zip(found, plain, exact, strict=True):
+        assert float((own - theirs).norm()) < 1.1 * float((pytorchs - theirs).norm()) < 0.03 * float(theirs.norm())
+
+
+@pytest.mark.parametrize(
+    ("size", "filters", "options"),
+    [
+        ((2, 8, 5, 4), (5, 8, 3, 3), {"padding": 1}),
+        ((2, 8, 4, 4), (5, 8, 3, 3), {"padding": 1, "stride": 2}),
+        ((2, 8, 4, 4), (5, 8, 3, 3), {"padding": 1, "dilation": 2}),
+        ((2, 8, 4, 4), (5, 8, 3, 3), {"padding": 0}),
+        ((2, 8, 4, 4), (8, 1, 3, 3), {"padding": 1, "groups": 8}),
+        ((2, 8, 4, 4), (5, 8, 5, 5), {"padding": 1}),
+        ((8, 4, 4), (5, 8, 3, 3), {"padding": 1}),
+    ],
+)
+def test_other_convolutions_are_pytorchs(products, size, filters, options):
+    x = torch.zeros(size, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16), SmallMapGradients():
+        F.conv2d(x, torch.zeros(filters, requires_grad=True), **options).sum().backward()
+    assert products == []
+
+
+def test_float32_is_pytorchs(products):
+    with SmallMapGradients():
+        F.conv2d(drawn(2, 8, 4, 4), drawn(5, 8, 3, 3).requires_grad_(), padding=1).sum().backward()
+    assert products == []
+
+
+def test_larger_maps_pay_where_there_are_many_channels():
+    many, few = (torch.empty(width, width, 3, 3, device="meta") for width in (MANY_CHANNELS, MANY_CHANNELS - 1))
+    assert pays(torch.empty(1, 1, 8, 8, device="meta"), many)
+    assert not pays(torch.empty(1, 1, 8, 8, device="meta"), few)
+    assert pays(torch.empty(1, 1, 4, 4, device="meta"), few)
+
+
+@pytest.mark.parametrize(
+    ("units", "precision", "taken"), [(True, "bfloat16", 1), (True, "float32", 0), (False, "bfloat16", 0)]
+)
+def test_it_is_for_bfloat16_on_processors_with_matrix_units(monkeypatch, units, precision, taken):
+    monkeypatch.setattr(convolutions, "MATRIX_UNITS", units)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(8, 8))
+    kinds = [type(each) for each in TrainingLayers(model, [], torch.device("cpu"), precision).contexts]
+    assert kinds == [SmallMapGradients] * taken
