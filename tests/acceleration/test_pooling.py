@@ -117,6 +117,15 @@ def test_other_averages_are_pytorchs(size, layout, dtype, kernel):
     assert averaged(torch.zeros(size, dtype=dtype).to(memory_format=layout), kernel) is None
 
 
+def test_arguments_may_be_named(joined):
+    images = torch.zeros(1, 6, 4, 4).to(memory_format=torch.channels_last)
+    assert averaged(input=images, kernel_size=2) is not None
+    with PairwisePooling():
+        F.max_pool2d(input=images, kernel_size=2)
+        F.avg_pool2d(input=images, kernel_size=2)
+    assert len(joined) == 3
+
+
 def test_averages_of_few_values_are_pytorchs_in_training(monkeypatch):
     images = torch.zeros(1, 6, 4, 4).to(memory_format=torch.channels_last)
     assert averaged(images, 2) is not None

@@ -10,7 +10,7 @@ from torch import nn
 
 from striate.acceleration import convolutions, small_maps
 from striate.acceleration.convolutions import TrainingLayers
-from striate.acceleration.small_maps import MANY_CHANNELS, SmallMapGradients, filter_gradient, pays
+from striate.acceleration.small_maps import MANY_CHANNELS, SOME_CHANNELS, SmallMapGradients, filter_gradient, pays
 
 LAST = torch.channels_last
 
@@ -33,8 +33,9 @@ def test_the_filters_gradient_is_one_product(n, channels, maps, height, width, s
 
 @pytest.fixture
 def products(monkeypatch):
-    """Grows by one with each gradient that is a product."""
+    """Grows by one with each gradient that is a product; no layer is too narrow for it."""
     made = []
+    monkeypatch.setattr(small_maps, "SOME_CHANNELS", 1)
     monkeypatch.setattr(
         small_maps, "filter_gradient", lambda gradient, x: made.append(tuple(x.shape)) or filter_gradient(gradient, x)
     )
@@ -82,17 +83,30 @@ def test_other_convolutions_are_pytorchs(products, size, filters, options):
     assert products == []
 
 
-def test_float32_is_pytorchs(products):
+def test_other_numbers_are_pytorchs(products):
     with SmallMapGradients():
         F.conv2d(drawn(2, 8, 4, 4), drawn(5, 8, 3, 3).requires_grad_(), padding=1).sum().backward()
+        with torch.autocast("cpu", torch.bfloat16):
+            double = F.conv2d(drawn(2, 8, 4, 4).double(), drawn(5, 8, 3, 3).double().requires_grad_(), padding=1)
+    assert double.dtype == torch.float64
+    double.sum().backward()
     assert products == []
 
 
-def test_larger_maps_pay_where_there_are_many_channels():
-    many, few = (torch.empty(width, width, 3, 3, device="meta") for width in (MANY_CHANNELS, MANY_CHANNELS - 1))
-    assert pays(torch.empty(1, 1, 8, 8, device="meta"), many)
-    assert not pays(torch.empty(1, 1, 8, 8, device="meta"), few)
-    assert pays(torch.empty(1, 1, 4, 4, device="meta"), few)
+@pytest.mark.parametrize(
+    ("channels", "side", "gains"),
+    [
+        (MANY_CHANNELS, 8, True),
+        (MANY_CHANNELS, 9, False),
+        (MANY_CHANNELS - 1, 8, False),
+        (MANY_CHANNELS - 1, 4, True),
+        (SOME_CHANNELS, 4, True),
+        (SOME_CHANNELS - 1, 4, False),
+    ],
+)
+def test_the_more_channels_the_larger_may_maps_be(channels, side, gains):
+    images, filters = torch.empty(1, 1, side, side, device="meta"), torch.empty(channels, 999, 3, 3, device="meta")
+    assert pays(images, filters) == gains
 
 
 @pytest.mark.parametrize(
@@ -100,6 +114,6 @@ def test_larger_maps_pay_where_there_are_many_channels():
 )
 def test_it_is_for_bfloat16_on_processors_with_matrix_units(monkeypatch, units, precision, taken):
     monkeypatch.setattr(convolutions, "MATRIX_UNITS", units)
-    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(8, 8))
+    model = nn.Sequential(nn.Conv2d(64, 64, 3), nn.Linear(8, 8))
     kinds = [type(each) for each in TrainingLayers(model, [], torch.device("cpu"), precision).contexts]
     assert kinds == [SmallMapGradients] * taken

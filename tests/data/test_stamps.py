@@ -92,3 +92,5 @@ def test_a_digest_differs_where_a_stamp_does():
         digest([parts[0], ImageRef("/a", 1)], [3, 3], [4, 4]),
     ]
     assert len({expected, *others}) == 1 + len(others)
+    one = Stamps(files, np.array([1, 2]), np.array([3, 4])).chosen(np.array([1]))
+    assert one.digest == digest([ImageRef("/b")], [2], [4]), "caches of earlier versions hold"

@@ -20,6 +20,11 @@ def test_one_process_is_a_world():
     assert ALONE.from_first(lambda: 3) == 3
     assert ALONE.bytes_from_first(lambda: b"x") == b"x"
     assert ALONE.greatest(2.0) == 2.0
+    assert torch.equal(
+        ALONE.joined(iter([torch.ones(1, 3), torch.zeros(1, 3)]), [range(2)]), torch.tensor([[1.0] * 3, [0.0] * 3])
+    )
+    with pytest.raises(ValueError, match="rows up to 1, expected them up to 2"):
+        ALONE.joined([torch.ones(1, 3)], [range(2)])
     with together() as world:
         assert world is ALONE
     assert not started()

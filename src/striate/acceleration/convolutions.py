@@ -6,7 +6,7 @@ The bounds are where it overtakes oneDNN on two cores, see docs/benchmarks/convo
 more than the transforms do. A convolution whose filters cover all of their image is a
 matrix product, as is LeNet-5's C5. Depthwise ones have faster gradients, see depthwise.py, as have those over small
 maps where the processor has AMX, see small_maps.py, and frozen normalisations become part of the convolution before
-them, see folding.py.
+them, see folding.py. Averages of few channels are taken by rows and columns, see pooling.py.
 
 Prediction hands small convolutions to PyTorch's own kernel, because calling oneDNN costs more than the work: at the
 sizes of LeNet-5 a call of oneDNN takes 65 to 85 µs, one of PyTorch's own kernel 15 to 20 (one core with AVX2).

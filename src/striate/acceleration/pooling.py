@@ -30,15 +30,19 @@ class PairwisePooling(TorchFunctionMode):
         """Call `func`, or what stands for it."""
         kwargs = kwargs or {}
         if func is F.max_pool2d and _max_fits(*args, **kwargs):
-            return _joined(args[0], torch.maximum)
+            return _joined(_first(*args, **kwargs), torch.maximum)
         if func is F.avg_pool2d and _avg_fits(*args, **kwargs):
-            return _joined(args[0], torch.add) * 0.25
+            return _joined(_first(*args, **kwargs), torch.add) * 0.25
         return func(*args, **kwargs)
 
 
 def averaged(*args: Any, **kwargs: Any) -> Tensor | None:
-    """`F.avg_pool2d` by rows, then columns, with gradients; `None` but for 2×2 pixels of few channels that lie last."""
-    return _averages(args[0]) if _avg_fits(*args, **kwargs) and _pays(args[0]) else None
+    """`F.avg_pool2d` by rows, then columns, with gradients.
+
+    `None` but for windows of 2×2 pixels of many float32 images that have few channels, in channels-last layout.
+    """
+    images = _first(*args, **kwargs)
+    return _averages(images) if _avg_fits(*args, **kwargs) and _pays(images) else None
 
 
 class _Averages(torch.autograd.Function):
@@ -65,6 +69,10 @@ def _pays(images: Tensor) -> bool:
     """Tell whether training gains by joined rows and columns."""
     few_channels = images.shape[1] < FEW_CHANNELS and images.is_contiguous(memory_format=torch.channels_last)
     return few_channels and images.dtype == torch.float32 and images.numel() >= LEAST_TRAINED
+
+
+def _first(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return input
 
 
 def _max_fits(

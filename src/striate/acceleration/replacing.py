@@ -20,7 +20,7 @@ class ReplacedConvolutions(TorchFunctionMode):
     """Context in which F.conv2d is the class's `replacement` where that gives a result.
 
     Args:
-        average: what F.avg_pool2d is in it, likewise; one context costs less than two.
+        average: what F.avg_pool2d is in it, likewise, if anything: one context costs less than two.
     """
 
     replacement: ClassVar[Replacement]

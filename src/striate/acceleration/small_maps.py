@@ -15,8 +15,8 @@ from torch.autograd.function import once_differentiable
 
 from striate.acceleration.replacing import ReplacedConvolutions, pair, pytorch_gradients
 
-FEW_PIXELS = 16  # of a map
-SOME_PIXELS, MANY_CHANNELS = 64, 192  # maps may have more pixels where there are so many channels, in and out
+FEW_PIXELS, SOME_CHANNELS = 16, 64  # of a map, at most; in and out, at least
+SOME_PIXELS, MANY_CHANNELS = 64, 192  # maps may have more pixels where there are so many channels
 
 
 def has_matrix_units() -> bool:
@@ -30,7 +30,7 @@ MATRIX_UNITS = has_matrix_units()
 
 def may_gain(module: nn.Module) -> bool:
     """Tell whether the module is a convolution whose filters may have the faster gradient."""
-    return isinstance(module, nn.Conv2d) and tuple(module.kernel_size) == (3, 3) and module.groups == 1
+    return isinstance(module, nn.Conv2d) and module.groups == 1 and _is_wide(module.weight, SOME_CHANNELS)
 
 
 def _with_product(
@@ -47,7 +47,9 @@ def _with_product(
         return None
     if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") != torch.bfloat16:
         return None
-    if input.ndim != 4 or input.device.type != "cpu" or not pays(input, weight):
+    if input.ndim != 4 or input.device.type != "cpu" or torch.float64 in (input.dtype, weight.dtype):
+        return None
+    if not pays(input, weight):
         return None
     given = (each.to(torch.bfloat16).contiguous(memory_format=torch.channels_last) for each in (input, weight))
     return _convolution(*given, None if bias is None else bias.to(torch.bfloat16))
@@ -61,8 +63,13 @@ class SmallMapGradients(ReplacedConvolutions):
 
 def pays(x: Tensor, weight: Tensor) -> bool:
     """Tell whether `filter_gradient` is the faster one on a processor with AMX."""
-    most = SOME_PIXELS if min(weight.shape[:2]) >= MANY_CHANNELS else FEW_PIXELS
-    return tuple(weight.shape[2:]) == (3, 3) and x.shape[2] * x.shape[3] <= most
+    pixels = x.shape[2] * x.shape[3]
+    few = pixels <= FEW_PIXELS and _is_wide(weight, SOME_CHANNELS)
+    return few or (pixels <= SOME_PIXELS and _is_wide(weight, MANY_CHANNELS))
+
+
+def _is_wide(weight: Tensor, channels: int) -> bool:
+    return tuple(weight.shape[2:]) == (3, 3) and min(weight.shape[:2]) >= channels
 
 
 class _Convolution(torch.autograd.Function):

@@ -30,7 +30,8 @@ class Split:
         images: uint8 (N, H, W, C), C being 1 or 3: a tensor, or `LazyImages`. A NumPy array is converted, as
             `Dataset.from_arrays` converts it.
         labels: int64 (N,), positions in the data set's `classes`. A NumPy array of whole numbers is converted.
-        files: the file of each image, or empty if the source has no files for single images.
+        files: the file of each image, or what it is called in the file that it shares with others; empty if the
+            source has no files. A tuple, or a sequence that makes the names when they are asked for.
         stats: the images' statistics, if they were gathered while decoding.
         places: of images that lie in files with many, as tar shards are: the number of each one's file, and where it
             begins in it; int64 (N, 2).

@@ -21,6 +21,7 @@ from striate.data.cache_store import NoSpaceError, mapped
 from striate.data.filling import Filling
 from striate.data.images.decoder_pool import Decoders
 from striate.data.images.image_ref import ImageRef
+from striate.data.images.ref_lists import ref_list
 from striate.data.lazy import Images, LazyImages
 from striate.data.stamps import Stamps
 from striate.data.statistics import ImageStatistics, RunningStatistics, statistics_of
@@ -260,7 +261,8 @@ class Reader:
 
     def _lazy(self, image_refs: Sequence[ImageRef], problems: Mapping[ImageRef, str]) -> LazyImages:
         if problems:
-            image_refs = [image_ref for image_ref in image_refs if image_ref not in problems]
+            good = np.flatnonzero([image_ref not in problems for image_ref in image_refs])
+            image_refs = ref_list(image_refs).chosen(good)
         return lazy.decoded(image_refs, self.decoders)
 
     def _still_bad(self, image_refs: Sequence[ImageRef], entry: CacheEntry) -> dict[ImageRef, str] | None:

@@ -111,23 +111,28 @@ class World:
         return [range(min(each.start * batch_size, rows), min(each.stop * batch_size, rows)) for each in batches]
 
     def joined(self, own: "Iterable[Tensor]", shares: Sequence[range]) -> "Tensor":
-        """The rows of all processes, in order, in each of them: memory for these and no more.
+        """The rows of all processes, in order, in each of them: one tensor, into which the rows go as they are made.
 
         Args:
             own: this process's rows, (n, …) each, on the CPU: together as many as its share.
             shares: of each process; one at least has a row.
+
+        Raises:
+            ValueError: for another number of rows.
         """
         import torch
 
         rows = iter(own)
         first = next(rows, None)
         kind = None if first is None else [list(first.shape[1:]), str(first.dtype).removeprefix("torch.")]
-        shape, dtype = next(kind for kind in self.gathered(kind) if kind is not None)
+        shape, dtype = next((each for each in self.gathered(kind) if each is not None), ([], "float32"))
         whole = torch.empty((shares[-1].stop, *shape), dtype=getattr(torch, dtype))
         place = shares[self.rank].start
         for some in rows if first is None else chain([first], rows):
             whole[place : place + len(some)] = some
             place += len(some)
+        if place != shares[self.rank].stop:
+            raise ValueError(f"rows up to {place}, expected them up to {shares[self.rank].stop}")
         if self.size > 1:
             self._spread([whole[share.start : share.stop] for share in shares], self.links.patient)
         return whole

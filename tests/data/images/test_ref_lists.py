@@ -47,6 +47,7 @@ def test_parts_of_files_are_the_references(plain: list[ImageRef], more: list[Ima
     assert refs.are_parts == all(each.length is not None for each in plain)
     labels = Labels(refs)
     assert labels == [each.label for each in plain] == [labels[place] for place in range(len(labels))]
+    assert hash(labels) == hash(tuple(each.label for each in plain))
     assert labels[bounds] == [each.label for each in plain[bounds]]
 
 

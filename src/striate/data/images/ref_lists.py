@@ -91,16 +91,16 @@ class WholeFiles(Sequence[ImageRef]):
     def __iter__(self) -> Iterator[ImageRef]:
         return map(ImageRef, self.paths)
 
-    def chosen(self, positions: np.ndarray) -> "WholeFiles":
-        """The references at these positions, int64 (n,)."""
-        return WholeFiles([self.paths[place] for place in positions.tolist()])
+    def chosen(self, positions: np.ndarray) -> "PartsOfFiles":
+        """The references at these positions, int64 (n,); not as whole files, so that digests of before still hold."""
+        return PartsOfFiles.of([self[place] for place in positions.tolist()])
 
 
 class PartsOfFiles(Sequence[ImageRef]):
     """References to images that lie in files with others, as in tar shards, or in files of their own.
 
     Args:
-        files: the files.
+        files: the files, and maybe others that no image lies in.
         numbers: the position of each image's file in `files`, int64 (N,), as the next two.
         offsets, lengths: the byte range of the image in the file; a length of −1 for the whole file.
         names: of the images in their files.
@@ -208,9 +208,10 @@ class Labels(Sequence[str]):
         return (each.label for each in self._image_refs)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+        return isinstance(other, tuple | list | Labels) and tuple(self) == tuple(other)
 
-    __hash__ = None  # type: ignore[assignment]  # as of other lists
+    def __hash__(self) -> int:
+        return hash(tuple(self))
 
 
 def _concatenated(columns: Sequence[np.ndarray]) -> np.ndarray:

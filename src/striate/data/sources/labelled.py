@@ -92,7 +92,8 @@ def planned(source: str, splits: Mapping[str, Labelled], classes: Mapping[Label,
 
     Args:
         source: the data set's name in an error.
-        splits: the images of each split. Those under the key "all" are divided here, class by class.
+        splits: the images of each split; or under the one key "all" those of all, which are divided here, class by
+            class.
         classes: the name of each label, in the order of their positions.
 
     Raises:
