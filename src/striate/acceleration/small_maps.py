@@ -15,8 +15,10 @@ from torch.autograd.function import once_differentiable
 
 from striate.acceleration.replacing import ReplacedConvolutions, pair, pytorch_gradients
 
-FEW_PIXELS, SOME_CHANNELS = 16, 64  # of a map, at most; in and out, at least
-SOME_PIXELS, MANY_CHANNELS = 64, 192  # maps may have more pixels where there are so many channels
+# The most pixels of a map, and the least channels, both in and out, for the product to be faster: the first pair, or the
+# second.
+FEW_PIXELS, SOME_CHANNELS = 16, 64
+SOME_PIXELS, MANY_CHANNELS = 64, 192
 
 
 def has_matrix_units() -> bool:

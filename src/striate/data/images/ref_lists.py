@@ -158,7 +158,7 @@ class PartsOfFiles(Sequence[ImageRef]):
 
     @property
     def are_parts(self) -> bool:
-        """Whether none of them is a file of its own."""
+        """True if all images are parts of files, and none is a whole file."""
         return bool((self.lengths != _WHOLE).all())
 
     def chosen(self, positions: np.ndarray) -> "PartsOfFiles":
