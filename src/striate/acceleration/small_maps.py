@@ -15,8 +15,8 @@ from torch.autograd.function import once_differentiable
 
 from striate.acceleration.replacing import ReplacedConvolutions, pair, pytorch_gradients
 
-# The most pixels of a map, and the least channels, both in and out, for the product to be faster: the first pair, or the
-# second.
+# For the product to be faster, a map has at most so many pixels and a convolution at least so many channels, in and
+# out: the first pair or the second.
 FEW_PIXELS, SOME_CHANNELS = 16, 64
 SOME_PIXELS, MANY_CHANNELS = 64, 192
 
