@@ -6,12 +6,12 @@
 A step is its computation, the sum of the gradients, and what is left of reading its images:
 
     computation   shards · begin + samples · sample          of one process; `begin` is once a step, too
-    sum           2 (n − 1) latency + 2 (n − 1) / n · bytes / bandwidth
+    sum           2 (n − 1) latency + bytes (work + 2 (n − 1) / n / bandwidth)
     input         samples / (cores · decode)                 in the background, so only what is longer than the rest
 
-On one machine all processes share its memory, so that the bandwidth is what they have together: the sum takes
-2 (n − 1) · bytes / bandwidth. `exact` computes several shards and then sums; `fast` computes one, and hides what it can
-of the sum behind it.
+A sum's work is what each process copies and adds by itself. On one machine its cores do the work of the links, too, so
+that n processes on c cores take n / c times as long for all of it, where n > c. `exact` computes several shards and
+then sums; `fast` computes one, and hides what it can of the sum behind it.
 
 The contract: the coefficients are fitted to some measurements, the errors are of others. One thread a process, gloo
 over the loopback interface. The measurements are kept in the file of --out. docs/scale.md tells what came of it.
@@ -19,24 +19,32 @@ over the loopback interface. The measurements are kept in the file of --out. doc
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.optimize import nnls
 
 from benchmarks.scale import Measured
 from benchmarks.tables import table
 from benchmarks.undisturbed import undisturbed
+from striate.hardware import cores
 
 MODEL, SIDE = "resnet18:stem=small", 32
-SIZES = (2**16, 2**20, 2**23, 2**24)  # bytes
+GRADIENTS = 4 * 11_173_962  # bytes
+SIZES = tuple(2**20 * mebibytes for mebibytes in (1, 4, 8, 16, 32, 64))  # bytes
+FITTED_SUMS = tuple((n, size) for n in (2, 4) for size in (SIZES[1], SIZES[-1]))  # processes, bytes
+HELD_OUT_SUMS = tuple((n, size) for n in (2, 3, 4) for size in SIZES if (n, size) not in FITTED_SUMS)
+TURNS = 61  # of each sum, each time the processes are started
 WORLDS = (1, 8, 64, 256, 1024)
 RESNET50 = 4 * 25_557_032  # bytes of its gradients
 # What is trained: processes, batch, shards, how they are divided.
@@ -54,32 +62,44 @@ class Coefficients:
 
     Args:
         latency: seconds of one message.
-        bandwidth: bytes a second, of each process's link, or of all together if they share it.
+        bandwidth: bytes a second of each process's link.
+        work: seconds in which a process copies and adds a byte of a sum.
         begin: seconds that a shard takes by itself, however small.
         sample: seconds of one sample.
         step: seconds of a step besides, such as the optimiser's.
         decode: images a second that a core decodes; 0 if there is nothing to decode.
         cores: of each process, that decode.
-        shared: whether the processes share the bandwidth.
+        shared_cores: that all processes share, with the work of their links; 0 if each has its own.
         hidden: the share of the computation behind which `fast` can hide the sum: 2/3, the backward pass, where
             another device than the one that computes sends.
     """
 
     latency: float
     bandwidth: float
+    work: float = 0.0
     begin: float = 0.0
     sample: float = 0.0
     step: float = 0.0
     decode: float = 0.0
     cores: int = 1
-    shared: bool = False
+    shared_cores: int = 0
     hidden: float = 0.0
 
 
 def sum_time(known: Coefficients, processes: int, size: float) -> float:
     """Seconds in which all processes get the sum of as many vectors of `size` bytes."""
-    n = processes
-    return 2 * (n - 1) * (known.latency + size / known.bandwidth / (1 if known.shared else n))
+    messages, works, sent = sum_terms(processes, size, known.shared_cores)
+    return messages * known.latency + works * known.work + sent / known.bandwidth
+
+
+def sum_terms(processes: int, size: float, shared_cores: int) -> tuple[float, float, float]:
+    """What a sum's time is proportional to: messages, bytes of own work, and bytes over a link."""
+    crowding = max(1.0, processes / shared_cores) if shared_cores else 1.0
+    return (
+        crowding * 2 * (processes - 1),
+        crowding * size,
+        crowding * 2 * (processes - 1) / processes * size,
+    )
 
 
 def step_time(known: Coefficients, processes: int, samples: float, shards: int, size: float, sync: str) -> float:
@@ -101,12 +121,13 @@ def step_time(known: Coefficients, processes: int, samples: float, shards: int, 
     return max(computed + summed, read)
 
 
-def fitted_sums(times: dict[tuple[int, int], float]) -> Coefficients:
-    """Latency and shared bandwidth that fit times by (processes, bytes) best, each by its relative error."""
-    rows = np.array([[2 * (n - 1), 2 * (n - 1) * size] for n, size in times])
+def fitted_sums(times: dict[tuple[int, int], float], shared_cores: int) -> Coefficients:
+    """Latency, work and bandwidth that fit times by (processes, bytes) best, each by its relative error."""
+    rows = np.array([sum_terms(n, size, shared_cores) for n, size in times])
     seconds = np.array(list(times.values()))
-    (latency, per_byte), *_ = np.linalg.lstsq(rows / seconds[:, None], np.ones(len(seconds)), rcond=None)
-    return Coefficients(float(max(latency, 0.0)), float(1 / per_byte), shared=True)
+    (latency, work, per_byte), _ = nnls(rows / seconds[:, None], np.ones(len(seconds)))
+    bandwidth = 1 / per_byte if per_byte else math.inf
+    return Coefficients(float(latency), float(bandwidth), float(work), shared_cores=shared_cores)
 
 
 def fitted_steps(known: Coefficients, times: dict[Way, float]) -> Coefficients:
@@ -124,8 +145,10 @@ def sums_here(rounds: int) -> None:
     import torch
     import torch.distributed as dist
 
+    from striate.hardware import keep_memory
     from striate.processes import joined
 
+    keep_memory()  # as training does
     with joined() as world:
         found = {}
         for size in SIZES:
@@ -194,49 +217,53 @@ def measured(processes: int, *arguments: object, copies: int = 1) -> Any:
     return statistics.mean(said) if copies > 1 else said[0]
 
 
-def sums_of(kept: Measured, processes: int, rounds: int) -> dict[str, float]:
+def sums_of(kept: Measured, processes: int, turn: int) -> dict[str, float]:
     """Seconds of sums, by kind and size."""
     found: dict[str, float] = kept.once(
-        f"sums, {processes} processes", lambda: undisturbed(lambda: measured(processes, "--sums", rounds))
+        f"sums, {processes} processes, round {turn}", lambda: undisturbed(lambda: measured(processes, "--sums", TURNS))
     )
     return found
 
 
-def step_of(kept: Measured, way: Way, rounds: int) -> float:
-    """Seconds of a step, the median of some trainings; one process has a second one beside it, on the other core."""
+def step_of(kept: Measured, way: Way, turn: int) -> float:
+    """Seconds of a step; one process has a second one beside it, on the other core."""
     processes, batch, shards, sync = way
-    arguments = ["--train", batch, shards, sync]
-
-    def act() -> float:
-        copies = 1 if processes > 1 else 2
-        times = [undisturbed(lambda: measured(processes, *arguments, copies=copies)) for _ in range(rounds)]
-        return statistics.median(times)
-
-    found: float = kept.once(f"step, {processes} processes, batch {batch}, {shards} shards, {sync}", act)
+    copies = 1 if processes > 1 else 2
+    found: float = kept.once(
+        f"step, {processes} processes, batch {batch}, {shards} shards, {sync}, round {turn}",
+        lambda: undisturbed(lambda: measured(processes, "--train", batch, shards, sync, copies=copies)),
+    )
     return found
 
 
 def compared(kept: Measured, rounds: int) -> tuple[dict[str, Coefficients], list[list[str]]]:
-    """The coefficients, and a row for each measurement that they were not fitted to."""
+    """The coefficients, and a row for each measurement that they were not fitted to.
+
+    All are measured once a round, so that a slow minute is no fault of one of them, and the medians count.
+    """
+    sums: dict[tuple[str, int, int], list[float]] = defaultdict(list)
+    steps: dict[Way, list[float]] = defaultdict(list)
+    for turn in range(1, rounds + 1):
+        for processes in (2, 3, 4):
+            for name, seconds in sums_of(kept, processes, turn).items():
+                sync, size = name.split()
+                sums[sync, processes, int(size)].append(seconds)
+        for way in (*FITTED_WAYS, *HELD_OUT_WAYS):
+            steps[way].append(step_of(kept, way, turn))
     rows, known = [], {}
+    one_process = {way: statistics.median(steps[way]) for way in FITTED_WAYS}
     for sync in ("exact", "ddp"):
-        fitted = {(n, size): sums_of(kept, n, 15)[f"{sync} {size}"] for n in (2, 4) for size in (SIZES[0], SIZES[2])}
-        known[sync] = fitted_sums(fitted)
-        for n, size in ((2, SIZES[1]), (2, SIZES[3]), (3, SIZES[2]), (3, SIZES[3]), (4, SIZES[1]), (4, SIZES[3])):
-            seconds = sums_of(kept, n, 15)[f"{sync} {size}"]
-            rows.append(
-                compared_row(
-                    f"{sync} sum of {size / 2**20:g} MiB, {n} processes", sum_time(known[sync], n, size), seconds
-                )
-            )
-    steps = {way: step_of(kept, way, rounds) for way in FITTED_WAYS}
-    known = {sync: fitted_steps(each, steps) for sync, each in known.items()}
-    size = 4 * 11_173_962
+        of_sums = {which: statistics.median(sums[sync, *which]) for which in (*FITTED_SUMS, *HELD_OUT_SUMS)}
+        fitted = fitted_sums({which: of_sums[which] for which in FITTED_SUMS}, cores())
+        known[sync] = fitted_steps(fitted, one_process)
+        for n, size in HELD_OUT_SUMS:
+            name = f"{sync} sum of {size / 2**20:g} MiB, {n} processes"
+            rows.append(compared_row(name, sum_time(fitted, n, size), of_sums[n, size]))
     for way in HELD_OUT_WAYS:
         processes, batch, shards, sync = way
-        expected = step_time(known[sync], processes, batch / processes, shards // processes, size, sync)
+        expected = step_time(known[sync], processes, batch / processes, shards // processes, GRADIENTS, sync)
         name = f"{sync} step, {processes} processes, batch {batch}, {shards} shards"
-        rows.append(compared_row(name, expected, step_of(kept, way, rounds)))
+        rows.append(compared_row(name, expected, statistics.median(steps[way])))
     return known, rows
 
 
