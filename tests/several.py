@@ -19,7 +19,12 @@ class Several:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "PYTHONWARNINGS": "error::FutureWarning",
+            },
         )
 
     def call(self, processes: int, function: str, **arguments: Any) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ each weighted by its samples.
 
 import math
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -20,11 +21,17 @@ from striate.processes import World
 # From a network, a batch and its shard to the mean loss, and how many samples were right.
 Compute = Callable[[nn.Module, Batch, int | None], tuple[Tensor, int]]
 
+# Whether each forward pass sends the first process's buffers to the others: torch 2.13 has renamed it.
+_BUFFERS = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")
+    if name in signature(DistributedDataParallel).parameters
+)
 DDP_SETTINGS: dict[str, Any] = {
     "bucket_cap_mb": 25,
     "gradient_as_bucket_view": True,
     "static_graph": False,
-    "broadcast_buffers": False,
+    _BUFFERS: False,
 }
 
 
