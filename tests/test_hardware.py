@@ -11,7 +11,7 @@ import torch
 
 from striate import hardware
 from striate.errors import ArgumentError
-from striate.hardware import cores, memory, pick, thread_count, worker_count
+from striate.hardware import cores, memory, pick, thread_count, vendor, worker_count
 
 
 @pytest.fixture(autouse=True)
@@ -209,3 +209,11 @@ def test_processes_on_a_machine_divide_its_cores(monkeypatch: pytest.MonkeyPatch
     assert [worker_count(1000), worker_count(1), worker_count(1000, processes=1)] == [2, 1, 8]
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "100")
     assert worker_count(1000) == 1
+
+
+def test_the_vendor_is_what_linux_lists(tmp_path):
+    assert vendor(tmp_path) == ("", 0)
+    (tmp_path / "proc").mkdir()
+    processors = [f"processor\t: {n}\nvendor_id\t: AuthenticAMD\ncpu family\t: 26\nmodel\t\t: 2\n" for n in range(2)]
+    (tmp_path / "proc" / "cpuinfo").write_text("\n".join(processors))
+    assert vendor(tmp_path) == ("AuthenticAMD", 26)

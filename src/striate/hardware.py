@@ -89,15 +89,29 @@ def processor() -> str:
     """
     import torch
 
-    name, kind = platform.processor() or platform.machine(), ""
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        pairs = (line.partition(":") for line in listing.read_text().splitlines())
-        about = {key.strip(): value.strip() for key, _, value in pairs}
-        name = about.get("model name", name)
-        numbers = [f"{key.removeprefix('cpu ')} {about[key]}" for key in ("cpu family", "model") if key in about]
-        kind = ", ".join([*numbers, ""])
-    return f"{name} ({kind}{torch.backends.cpu.get_cpu_capability()})"
+    about = _listed(Path("/"))
+    name = about.get("model name") or platform.processor() or platform.machine()
+    numbers = [f"{key.removeprefix('cpu ')} {about[key]}" for key in ("cpu family", "model") if key in about]
+    return f"{name} ({', '.join([*numbers, torch.backends.cpu.get_cpu_capability()])})"
+
+
+def vendor(root: Path = Path("/")) -> tuple[str, int]:
+    """The processor's maker, such as "AuthenticAMD", and family, such as 26 for Zen 5; "" and 0 if not known.
+
+    Args:
+        root: see `cores`.
+    """
+    about = _listed(root)
+    return about.get("vendor_id", ""), int(about.get("cpu family", 0))
+
+
+def _listed(root: Path) -> dict[str, str]:
+    """What Linux lists of a processor, all being alike."""
+    listing = root / "proc/cpuinfo"
+    if not listing.exists():
+        return {}
+    pairs = (line.partition(":") for line in listing.read_text().splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def memory(root: Path = Path("/")) -> int:

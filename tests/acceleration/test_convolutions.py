@@ -30,8 +30,8 @@ def _narrow_vectors(monkeypatch):
     monkeypatch.setattr(convolutions, "MATRIX_UNITS", False)
 
 
-def _bounds(monkeypatch, capability):
-    maps, tiles = convolutions.bounds(capability)
+def _bounds(monkeypatch, capability, maker="GenuineIntel", family=6):
+    maps, tiles = convolutions.bounds(capability, maker, family)
     monkeypatch.setattr(convolutions, "LEAST_CHANNELS", maps)
     monkeypatch.setattr(convolutions, "MANY_TILES", tiles)
 
@@ -133,6 +133,16 @@ def test_wide_vectors_have_other_bounds(monkeypatch, x, weight, products):
     _bounds(monkeypatch, "AVX512")
     with WinogradGradients():
         F.conv2d(drawn(*x).requires_grad_(), drawn(*weight, seed=1).requires_grad_(), padding=1).sum().backward()
+    assert tuple(calls.values()) == products
+
+
+@pytest.mark.parametrize(("family", "products"), [(25, (2, 1)), (26, (0, 0))])
+def test_zen_5_leaves_all_to_onednn(monkeypatch, family, products):
+    calls = counted(monkeypatch)
+    _bounds(monkeypatch, "AVX512", "AuthenticAMD", family)
+    with WinogradGradients():
+        x, weight = drawn(32, 256, 5, 8).requires_grad_(), drawn(256, 256, 3, 3, seed=1).requires_grad_()
+        F.conv2d(x, weight, padding=1).sum().backward()
     assert tuple(calls.values()) == products
 
 
