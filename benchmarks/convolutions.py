@@ -1,6 +1,6 @@
-"""Convolutions against oneDNN's: the measurements behind what `acceleration/convolutions.py` replaces.
+"""Convolutions against oneDNN's: the measurements behind what training replaces, see `acceleration/convolutions.py`.
 
-    python -m benchmarks.convolutions [winograd | depthwise | small-maps]
+    python -m benchmarks.convolutions [winograd | depthwise | small-maps | steps]
 
 Winograd: the 3×3 convolutions of fashion_cnn, quicknet_m, quicknet_l and resnet18 with its small stem, on random
 feature maps in channels-last layout, by oneDNN and by `acceleration/winograd.py` alternately, the transformation of the
@@ -11,23 +11,28 @@ Depthwise: those of EfficientNet-Lite0 that `acceleration/depthwise.py` has grad
 bfloat16; reported are milliseconds by oneDNN and by ours, alternately.
 
 Small maps: the filters' gradient in bfloat16 by oneDNN and as one product, see `acceleration/small_maps.py`, likewise;
-brackets mark what training doesn't use on a processor with AMX, and on others it uses none.
+brackets mark what training doesn't use on this processor.
+
+Steps: the gradients of networks by PyTorch's layers and by what training replaces, likewise; no optimiser.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.tables import number, table
 from striate.acceleration import depthwise, small_maps
-from striate.acceleration.convolutions import feature_maps_pay, filters_pay
+from striate.acceleration.convolutions import TrainingLayers, feature_maps_pay, filters_pay
 from striate.acceleration.replacing import pytorch_gradients
 from striate.acceleration.winograd import convolution, filter_gradient, transformed
 from striate.hardware import cores, keep_memory
+from striate.models import create
 
 SHAPES = (
     # input channels, output channels, side
@@ -49,7 +54,13 @@ SMALL = (  # input channels, output channels, side
     (512, 512, 7),  # resnet50 at 224 pixels
 )
 
-Computed = Callable[[], Tensor]
+STEPS = (  # network, images of its size, and numbers
+    *(("fashion_cnn", 28, 1, "float32"), ("lenet5_modern", 28, 1, "float32")),
+    *(("quicknet_s", 28, 1, "bfloat16"), ("quicknet_l", 28, 1, "bfloat16")),
+    ("resnet18:stem=small", 32, 3, "bfloat16"),
+)
+
+Computed = Callable[[], object]
 
 
 def main() -> None:
@@ -84,10 +95,18 @@ def of_small_maps() -> str:
     return table(f"Gradients of 3×3 filters in bfloat16, {cores()} threads: ms by oneDNN, by ours", header, rows)
 
 
+def of_steps() -> str:
+    """Measure gradients of networks; return their table."""
+    rows = [step_row(batch, *network) for network in STEPS for batch in BATCHES]
+    header = ["network", "numbers", "batch", "gradients"]
+    return table(f"Gradients of networks, {cores()} threads: ms by PyTorch's layers, by ours", header, rows)
+
+
 KINDS: dict[str, Callable[[], str]] = {
     "winograd": of_winograd,
     "depthwise": of_depthwise,
     "small-maps": of_small_maps,
+    "steps": of_steps,
 }
 
 
@@ -141,6 +160,22 @@ def small_row(batch: int, inputs: int, outputs: int, side: int) -> list[str]:
     )
     used = small_maps.pays(x, weight)
     return [str(inputs), str(outputs), f"{side}×{side}", str(batch), times if used else f"({times})"]
+
+
+def step_row(batch: int, name: str, side: int, channels: int, precision: str) -> list[str]:
+    """Measure the gradients of a network; return their row."""
+    x, labels = _last(torch.randn(batch, channels, side, side)), torch.arange(batch) % 10
+    model = create(name, classes=10, channels=channels, image_size=side, seed=0).train()
+    model.to(memory_format=torch.channels_last)
+    layers = TrainingLayers(model, [], x.device, precision)
+
+    def gradients(context: AbstractContextManager[object]) -> None:
+        model.zero_grad(set_to_none=True)
+        with context, torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            F.cross_entropy(model(x), labels).backward()
+
+    times = _both(lambda: gradients(nullcontext()), lambda: gradients(layers))
+    return [f"`{name}`", precision, str(batch), times if layers.contexts else f"({times})"]
 
 
 def _both(plain: Computed, other: Computed) -> str:

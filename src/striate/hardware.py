@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _MOST = 32  # more processes than this wait for the disk and for the consumer of their images
 
 
+_ZEN_5 = 26  # its family
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # of mallopt(3)
 _KEPT = 2**30  # bytes
 _SPINS = "3000"  # of GNU's OpenMP: see docs/how-it-is-fast.md
@@ -103,6 +104,15 @@ def vendor(root: Path = Path("/")) -> tuple[str, int]:
     """
     about = _listed(root)
     return about.get("vendor_id", ""), int(about.get("cpu family", 0))
+
+
+@cache
+def is_zen_5() -> bool:
+    """Tell whether the processor is AMD's Zen 5 or later, with AVX-512: it computes on 512 bits at once."""
+    import torch
+
+    maker, family = vendor()
+    return maker == "AuthenticAMD" and family >= _ZEN_5 and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 def _listed(root: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import quick
 from torch import nn
 
-from striate.acceleration import convolutions, small_maps
+from striate.acceleration import small_maps
 from striate.acceleration.convolutions import TrainingLayers
 from striate.acceleration.small_maps import MANY_CHANNELS, SOME_CHANNELS, SmallMapGradients, filter_gradient, pays
 
@@ -29,6 +29,18 @@ def test_the_filters_gradient_is_one_product(n, channels, maps, height, width, s
     found = filter_gradient(gradient, x)
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-4)
     assert found.is_contiguous(memory_format=LAST)
+
+
+@pytest.fixture(autouse=True)
+def _matrix_units(monkeypatch):
+    """The bounds of a processor with AMX, whatever this one has."""
+    _bounds(monkeypatch, matrix_units=True)
+
+
+def _bounds(monkeypatch, matrix_units=False, zen_5=False):
+    few, some = small_maps.largest_maps(matrix_units, zen_5)
+    monkeypatch.setattr(small_maps, "FEW_PIXELS", few)
+    monkeypatch.setattr(small_maps, "SOME_PIXELS", some)
 
 
 @pytest.fixture
@@ -109,11 +121,23 @@ def test_the_more_channels_the_larger_may_maps_be(channels, side, gains):
     assert pays(images, filters) == gains
 
 
+def test_on_zen_5_maps_must_be_smaller(monkeypatch):
+    _bounds(monkeypatch, zen_5=True)
+    filters = torch.empty(MANY_CHANNELS, 999, 3, 3, device="meta")
+    assert [pays(torch.empty(1, 1, side, side, device="meta"), filters) for side in (4, 5)] == [True, False]
+
+
 @pytest.mark.parametrize(
-    ("units", "precision", "taken"), [(True, "bfloat16", 1), (True, "float32", 0), (False, "bfloat16", 0)]
+    ("processor", "precision", "taken"),
+    [
+        ({"matrix_units": True}, "bfloat16", 1),
+        ({"matrix_units": True}, "float32", 0),
+        ({"zen_5": True}, "bfloat16", 1),
+        ({}, "bfloat16", 0),
+    ],
 )
-def test_it_is_for_bfloat16_on_processors_with_matrix_units(monkeypatch, units, precision, taken):
-    monkeypatch.setattr(convolutions, "MATRIX_UNITS", units)
+def test_it_is_for_bfloat16_on_processors_that_gain(monkeypatch, processor, precision, taken):
+    _bounds(monkeypatch, **processor)
     model = nn.Sequential(nn.Conv2d(64, 64, 3), nn.Linear(8, 8))
     kinds = [type(each) for each in TrainingLayers(model, [], torch.device("cpu"), precision).contexts]
     assert kinds == [SmallMapGradients] * taken

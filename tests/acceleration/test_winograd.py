@@ -67,7 +67,7 @@ def test_where_it_does_not_pay_the_result_is_pytorchs_own():
 
 def test_what_pays_follows_from_shapes_alone(monkeypatch):
     """A clock that stands still or runs wild changes nothing."""
-    _, tiles = convolutions.bounds("AVX512", "GenuineIntel", 6)
+    _, tiles = convolutions.bounds("AVX512", zen_5=False)
     monkeypatch.setattr(convolutions, "MANY_TILES", tiles)
     x, weight = drawn(16, 256, 16, 16), drawn(256, 256, 3, 3) / 48
     results = []

@@ -4,9 +4,9 @@ Wide layers use fewer multiplications for their 3×3 convolutions, see winograd.
 on their shapes and on the processor, and not on a measurement, so that a run gives the same weights again.
 The bounds are where it overtakes oneDNN on two cores, see docs/benchmarks/convolutions.md; with AVX-512 oneDNN gains
 more than the transforms do. A convolution whose filters cover all of their image is a matrix product, as is LeNet-5's
-C5. Depthwise ones have faster gradients, see depthwise.py, as have those over small maps where the processor has AMX,
-see small_maps.py, and frozen normalisations become part of the convolution before them, see folding.py. Averages of few
-channels are taken by rows and columns, see pooling.py.
+C5. Depthwise ones have faster gradients, see depthwise.py, as have those over small maps in bfloat16 where a processor
+gains, see small_maps.py, and frozen normalisations become part of the convolution before them, see folding.py. Averages
+of few channels are taken by rows and columns, see pooling.py.
 
 Prediction hands small convolutions to PyTorch's own kernel, because calling oneDNN costs more than the work: at the
 sizes of LeNet-5 a call of oneDNN takes 65 to 85 µs, one of PyTorch's own kernel 15 to 20 (one core with AVX2).
@@ -26,27 +26,26 @@ from striate.acceleration.depthwise import DepthwiseGradients, is_depthwise
 from striate.acceleration.folding import FoldedNorms
 from striate.acceleration.pooling import averaged
 from striate.acceleration.replacing import ReplacedConvolutions, pair, pytorch_gradients
-from striate.acceleration.small_maps import MATRIX_UNITS, SmallMapGradients, may_gain
+from striate.acceleration.small_maps import SmallMapGradients, may_gain
 from striate.acceleration.winograd import SIDE, convolution, filter_gradient, fits, taken, tiles_of, transformed
-from striate.hardware import vendor
+from striate.hardware import is_zen_5
 
 
-def bounds(capability: str, maker: str, family: int) -> tuple[float, float]:
+def bounds(capability: str, zen_5: bool) -> tuple[float, float]:
     """Least channels for a fast filter gradient, and least tiles for fast feature maps, on a processor.
 
-    AMD's since Zen 5 compute on 512 bits at once, as oneDNN does; MKL, whose products Winograd takes, does on 256.
+    On AMD's since Zen 5 oneDNN computes on 512 bits at once, and MKL, whose products Winograd takes, on 256.
 
     Args:
         capability: the processor's vector instructions, by PyTorch's name for them.
-        maker, family: see `hardware.vendor`.
+        zen_5: see `hardware.is_zen_5`.
     """
-    if capability != "AVX512":
-        return 64, 256
-    return (math.inf, math.inf) if maker == "AuthenticAMD" and family >= ZEN_5 else (256, 128)
+    if zen_5:
+        return math.inf, math.inf
+    return (256, 128) if capability == "AVX512" else (64, 256)
 
 
-ZEN_5 = 26
-LEAST_CHANNELS, MANY_TILES = bounds(torch.backends.cpu.get_cpu_capability(), *vendor())
+LEAST_CHANNELS, MANY_TILES = bounds(torch.backends.cpu.get_cpu_capability(), is_zen_5())
 LARGE = 4  # pixels: sides of filters from which on one that covers its image is a matrix product
 LEAST_TILES = 32  # in a batch: for the gradient of the filters
 MANY_CHANNELS = 256  # in and out: for the feature maps and their gradient, too
@@ -78,7 +77,7 @@ class TrainingLayers:
             self.contexts.append(WinogradGradients())
         elif any(min(weight.shape[2:]) >= LARGE for weight in filters):
             self.contexts.append(WholeImageProducts(averaged))  # LeNet-5 has both
-        if filters and precision == "bfloat16" and MATRIX_UNITS and any(map(may_gain, model.modules())):
+        if filters and precision == "bfloat16" and any(map(may_gain, model.modules())):
             self.contexts.append(SmallMapGradients())
 
     def __enter__(self) -> None:

@@ -1,8 +1,8 @@
-"""Faster gradients of 3×3 filters over small feature maps, in bfloat16 on processors with AMX: one matrix product.
+"""Faster gradients of 3×3 filters over small feature maps, in bfloat16 on some processors: one matrix product.
 
-oneDNN leaves their matrix units idle where maps are small: the filters' gradient of 512 channels at 4×4 pixels takes
-five times as long as a product with the windows of all images side by side. On other processors a product is sometimes
-a little faster, sometimes slower. Figures: docs/benchmarks/convolutions.md.
+Where maps are small oneDNN's vectors are half empty, and the matrix units of a processor with AMX idle: the filters'
+gradient of 512 channels at 4×4 pixels takes five times as long there as a product with the windows of all images side
+by side, and 1.3 times as long on AMD's Zen 5. Figures: docs/benchmarks/convolutions.md.
 """
 
 from collections.abc import Callable
@@ -14,11 +14,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from striate.acceleration.replacing import ReplacedConvolutions, pair, pytorch_gradients
+from striate.hardware import is_zen_5
 
-# For the product to be faster, a map has at most so many pixels and a convolution at least so many channels, in and
-# out: the first pair or the second.
-FEW_PIXELS, SOME_CHANNELS = 16, 64
-SOME_PIXELS, MANY_CHANNELS = 64, 192
+SOME_CHANNELS, MANY_CHANNELS = 64, 192  # in and out
 
 
 def has_matrix_units() -> bool:
@@ -27,12 +25,24 @@ def has_matrix_units() -> bool:
     return supported is not None and supported()
 
 
-MATRIX_UNITS = has_matrix_units()
+def largest_maps(matrix_units: bool, zen_5: bool) -> tuple[int, int]:
+    """Most pixels of a map for the product to be faster, with SOME_CHANNELS and with MANY_CHANNELS; 0: it never is."""
+    if matrix_units:
+        return 16, 64
+    return (16, 16) if zen_5 else (0, 0)
+
+
+FEW_PIXELS, SOME_PIXELS = largest_maps(has_matrix_units(), is_zen_5())
 
 
 def may_gain(module: nn.Module) -> bool:
-    """Tell whether the module is a convolution whose filters may have the faster gradient."""
-    return isinstance(module, nn.Conv2d) and module.groups == 1 and _is_wide(module.weight, SOME_CHANNELS)
+    """Tell whether the module is a convolution whose filters may have the faster gradient on this processor."""
+    return (
+        FEW_PIXELS > 0
+        and isinstance(module, nn.Conv2d)
+        and module.groups == 1
+        and _is_wide(module.weight, SOME_CHANNELS)
+    )
 
 
 def _with_product(
@@ -64,7 +74,7 @@ class SmallMapGradients(ReplacedConvolutions):
 
 
 def pays(x: Tensor, weight: Tensor) -> bool:
-    """Tell whether `filter_gradient` is the faster one on a processor with AMX."""
+    """Tell whether `filter_gradient` is the faster one on this processor."""
     pixels = x.shape[2] * x.shape[3]
     few = pixels <= FEW_PIXELS and _is_wide(weight, SOME_CHANNELS)
     return few or (pixels <= SOME_PIXELS and _is_wide(weight, MANY_CHANNELS))
