@@ -1,4 +1,4 @@
-"""Convolutions against oneDNN's: the measurements behind what training replaces, see `acceleration/convolutions.py`.
+"""Convolutions against oneDNN's: the measurements behind what `acceleration/training_layers.py` replaces.
 
     python -m benchmarks.convolutions [winograd | depthwise | small-maps | steps]
 
@@ -28,8 +28,9 @@ from torch import Tensor
 
 from benchmarks.tables import number, table
 from striate.acceleration import depthwise, small_maps
-from striate.acceleration.convolutions import TrainingLayers, feature_maps_pay, filters_pay
+from striate.acceleration.convolutions import feature_maps_pay, filters_pay
 from striate.acceleration.replacing import pytorch_gradients
+from striate.acceleration.training_layers import TrainingLayers
 from striate.acceleration.winograd import convolution, filter_gradient, transformed
 from striate.hardware import cores, keep_memory
 from striate.models import create
@@ -175,7 +176,7 @@ def step_row(batch: int, name: str, side: int, channels: int, precision: str) ->
             F.cross_entropy(model(x), labels).backward()
 
     times = _both(lambda: gradients(nullcontext()), lambda: gradients(layers))
-    return [f"`{name}`", precision, str(batch), times if layers.contexts else f"({times})"]
+    return [f"`{name}`", precision, str(batch), times if layers.replacements else f"({times})"]
 
 
 def _both(plain: Computed, other: Computed) -> str:

@@ -9,25 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from striate.acceleration import convolutions, small_maps
-from striate.acceleration.convolutions import (
-    SmallConvolutions,
-    TrainingLayers,
-    WholeImageProducts,
-    WinogradGradients,
-)
-from striate.acceleration.depthwise import DepthwiseGradients
-from striate.acceleration.folding import FoldedNorms
+from striate.acceleration import convolutions
+from striate.acceleration.convolutions import by_own_kernel, whole_image, with_winograd_gradients
+from striate.acceleration.replacing import ReplacedConvolutions
 from striate.acceleration.winograd import filter_gradient
-from striate.layers import AvgPool2d
-from striate.models import create
 
 
 @pytest.fixture(autouse=True)
 def _narrow_vectors(monkeypatch):
-    """The bounds of a processor without AVX-512 and AMX, whatever this one has."""
+    """The bounds of a processor without AVX-512, whatever this one has."""
     _bounds(monkeypatch, "AVX2")
-    monkeypatch.setattr(small_maps, "FEW_PIXELS", 0)
 
 
 def _bounds(monkeypatch, capability, zen_5=False):
@@ -71,7 +62,7 @@ def test_all_gradients_are_those_of_the_sum(inputs, outputs, height, width, layo
     weight = (drawn(outputs, inputs, 3, 3, seed=1) / (3 * inputs**0.5)).contiguous(memory_format=layout)
     bias = drawn(outputs, seed=2)
     expected, exact = gradients(x.double(), weight.double(), bias.double(), nullcontext())
-    result, found = gradients(x, weight, bias, WinogradGradients())
+    result, found = gradients(x, weight, bias, ReplacedConvolutions(with_winograd_gradients))
     torch.testing.assert_close(result.double(), expected, rtol=0, atol=1e-4)
     for mine, true in zip(found, exact, strict=True):
         torch.testing.assert_close(mine.double(), true, rtol=0, atol=2e-5 * float(true.abs().max()))
@@ -115,7 +106,7 @@ def counted(monkeypatch):
 def test_shapes_decide(monkeypatch, x, weight, options, products):
     calls = counted(monkeypatch)
     x, weight = drawn(*x).requires_grad_(), drawn(*weight, seed=1).requires_grad_()
-    with WinogradGradients():
+    with ReplacedConvolutions(with_winograd_gradients):
         F.conv2d(x, weight, None, **options).sum().backward()
     assert tuple(calls.values()) == products
 
@@ -131,7 +122,7 @@ def test_shapes_decide(monkeypatch, x, weight, options, products):
 def test_wide_vectors_have_other_bounds(monkeypatch, x, weight, products):
     calls = counted(monkeypatch)
     _bounds(monkeypatch, "AVX512")
-    with WinogradGradients():
+    with ReplacedConvolutions(with_winograd_gradients):
         F.conv2d(drawn(*x).requires_grad_(), drawn(*weight, seed=1).requires_grad_(), padding=1).sum().backward()
     assert tuple(calls.values()) == products
 
@@ -139,7 +130,7 @@ def test_wide_vectors_have_other_bounds(monkeypatch, x, weight, products):
 def test_zen_5_leaves_all_to_onednn(monkeypatch):
     calls = counted(monkeypatch)
     _bounds(monkeypatch, "AVX512", zen_5=True)
-    with WinogradGradients():
+    with ReplacedConvolutions(with_winograd_gradients):
         x, weight = drawn(32, 256, 5, 8).requires_grad_(), drawn(256, 256, 3, 3, seed=1).requires_grad_()
         F.conv2d(x, weight, padding=1).sum().backward()
     assert tuple(calls.values()) == (0, 0)
@@ -148,7 +139,7 @@ def test_zen_5_leaves_all_to_onednn(monkeypatch):
 def test_only_what_learns_has_gradients(monkeypatch):
     calls = counted(monkeypatch)
     x, weight, bias = drawn(8, 64, 5, 8), drawn(64, 64, 3, 3), drawn(64).requires_grad_()
-    with WinogradGradients():
+    with ReplacedConvolutions(with_winograd_gradients):
         F.conv2d(x, weight, bias, padding=1).sum().backward()
     assert not any(calls.values())
     torch.testing.assert_close(bias.grad, torch.full((64,), 320.0))
@@ -157,34 +148,11 @@ def test_only_what_learns_has_gradients(monkeypatch):
 @pytest.mark.slow
 def test_other_numbers_are_left_to_pytorch(monkeypatch):
     calls = counted(monkeypatch)
-    with torch.autocast("cpu", dtype=torch.bfloat16), WinogradGradients():
+    with torch.autocast("cpu", dtype=torch.bfloat16), ReplacedConvolutions(with_winograd_gradients):
         assert F.conv2d(drawn(64, 256, 5, 5), drawn(256, 256, 3, 3), padding=1).dtype == torch.bfloat16
-    with WinogradGradients():
+    with ReplacedConvolutions(with_winograd_gradients):
         assert F.conv2d(drawn(8, 64, 5, 5).double(), drawn(64, 64, 3, 3).double(), padding=1).dtype == torch.float64
     assert not any(calls.values())
-
-
-def kinds(model, device="cpu", precision="float32", frozen=()):
-    return [type(each) for each in TrainingLayers(model, list(frozen), torch.device(device), precision).contexts]
-
-
-def test_it_is_for_networks_with_wide_or_depthwise_layers_or_frozen_norms():
-    narrow = nn.Sequential(nn.Conv2d(63, 64, 3), nn.Conv2d(64, 64, 5), nn.Linear(64, 64))
-    wide = nn.Sequential(narrow, nn.Conv2d(64, 64, 3))
-    assert kinds(wide) == [WinogradGradients]
-    assert kinds(narrow) == kinds(wide, precision="bfloat16") == [WholeImageProducts]
-    assert kinds(wide, "cuda") == []
-    depthwise = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.BatchNorm2d(4))
-    assert kinds(depthwise) == kinds(depthwise, precision="bfloat16") == [DepthwiseGradients]
-    assert kinds(depthwise, "cuda") == []
-    assert kinds(depthwise, "cuda", frozen=[depthwise[1]]) == [FoldedNorms]
-
-
-def test_averages_of_few_channels_are_taken_in_training():
-    images = torch.zeros(128, 6, 28, 28).to(memory_format=torch.channels_last).requires_grad_()
-    with TrainingLayers(create("lenet5_modern"), [], torch.device("cpu"), "float32"):
-        means = AvgPool2d(2)(images)
-    assert type(means.grad_fn).__name__ == "_AveragesBackward"
 
 
 @pytest.fixture
@@ -201,7 +169,7 @@ def both(*args, images=(2, 4, 9, 7), dtype=torch.float32, maps=6, kernel=(3, 5),
     x = torch.randn(images, generator=generator).to(dtype)
     weight = torch.randn(maps, inputs, *kernel, generator=generator).to(dtype)
     bias = torch.randn(maps, generator=generator).to(dtype) if options.pop("biased", True) else None
-    with SmallConvolutions():
+    with ReplacedConvolutions(by_own_kernel):
         inside = F.conv2d(x, weight, bias, *args, **options)
     return inside, F.conv2d(x.double(), weight.double(), None if bias is None else bias.double(), *args, **options)
 
@@ -254,16 +222,15 @@ def test_without_the_kernel_nothing_changes(monkeypatch):
 # ---------------------------------------------------------------- filters as large as their images
 
 
-@pytest.mark.parametrize("mode", [WholeImageProducts, WinogradGradients])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("bias", [True, False])
-def test_filters_that_cover_the_image_are_a_matrix_product(monkeypatch, mode, layout, bias):
+def test_filters_that_cover_the_image_are_a_matrix_product(monkeypatch, layout, bias):
     products = []
     linear = F.linear
     monkeypatch.setattr(F, "linear", lambda *given: products.append(given) or linear(*given))
     conv = nn.Conv2d(16, 120, kernel_size=(5, 4), bias=bias).to(memory_format=layout)
     found = []
-    for context in (mode(), nullcontext()):
+    for context in (ReplacedConvolutions(whole_image), nullcontext()):
         x = drawn(7, 16, 5, 4).contiguous(memory_format=layout).requires_grad_()
         conv.zero_grad()
         with context:
@@ -289,11 +256,6 @@ def test_filters_that_cover_the_image_are_a_matrix_product(monkeypatch, mode, la
 def test_other_filters_are_convolutions(monkeypatch, conv):
     monkeypatch.setattr(F, "linear", lambda *given: pytest.fail("took a matrix product"))
     x = drawn(2, 4, 5, 5)
-    with WholeImageProducts():
+    with ReplacedConvolutions(whole_image):
         result = conv(x)
     assert torch.equal(result, conv(x))
-
-
-def test_lenet5_is_trained_by_matrix_products_where_filters_cover_their_images():
-    for name, found in (("lenet5", [WholeImageProducts]), ("quicknet_s", []), ("mlp", [])):
-        assert kinds(create(name), precision="bfloat16") == found

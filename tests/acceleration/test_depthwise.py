@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate.acceleration import depthwise
-from striate.acceleration.depthwise import DepthwiseGradients, filter_gradient, input_gradient
+from striate.acceleration.depthwise import filter_gradient, input_gradient, with_fast_gradients
+from striate.acceleration.replacing import ReplacedConvolutions
 
 CPU = "cpu"
 
@@ -66,7 +67,7 @@ def test_a_convolution_in_the_context_has_the_gradients_of_pytorch(stride, windo
     settings = {"stride": stride, "padding": window // 2}
     exact = gradients(torch.autocast(CPU, enabled=False), x.double(), weight.double(), bias.double(), **settings)
     with torch.autocast(CPU, torch.bfloat16, enabled=half):
-        found = gradients(DepthwiseGradients(), x, weight, bias, **settings)
+        found = gradients(ReplacedConvolutions(with_fast_gradients), x, weight, bias, **settings)
     assert found[0].dtype == (torch.bfloat16 if half else torch.float32)
     assert [each.dtype for each in found[1:]] == [torch.float32] * 3
     for mine, theirs in zip(found, exact, strict=True):
@@ -78,7 +79,7 @@ def test_only_what_pays_is_replaced(monkeypatch):
     called = []
     monkeypatch.setattr(depthwise, "_convolution", lambda *given: called.append(given[1].shape) or given[0])
     x = drawn(2, 6, 8, 8)
-    with DepthwiseGradients():
+    with ReplacedConvolutions(with_fast_gradients):
         F.conv2d(x, drawn(6, 1, 3, 3), padding=1, groups=6)  # oneDNN is fast
         F.conv2d(x, drawn(6, 6, 5, 5), padding=2)  # dense
         F.conv2d(x, drawn(6, 3, 5, 5), padding=2, groups=2)  # grouped

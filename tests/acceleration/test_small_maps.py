@@ -9,8 +9,9 @@ from strategies import quick
 from torch import nn
 
 from striate.acceleration import small_maps
-from striate.acceleration.convolutions import TrainingLayers
-from striate.acceleration.small_maps import MANY_CHANNELS, SOME_CHANNELS, SmallMapGradients, filter_gradient, pays
+from striate.acceleration.replacing import ReplacedConvolutions
+from striate.acceleration.small_maps import MANY_CHANNELS, SOME_CHANNELS, filter_gradient, pays, with_fast_gradients
+from striate.acceleration.training_layers import TrainingLayers
 
 LAST = torch.channels_last
 
@@ -68,7 +69,7 @@ def test_a_convolution_in_the_context_has_the_gradients_of_pytorch(products, pad
     exact = gradients(x, weight, bias, torch.float64, padding=padding)
     with torch.autocast("cpu", torch.bfloat16):
         plain = gradients(x, weight, bias, torch.float32, padding=padding)
-        with SmallMapGradients():
+        with ReplacedConvolutions(with_fast_gradients):
             found = gradients(x, weight, bias, torch.float32, padding=padding)
     assert products == [(6, 8, 3, 4)]
     assert found[0].dtype == torch.bfloat16
@@ -90,13 +91,13 @@ def test_a_convolution_in_the_context_has_the_gradients_of_pytorch(products, pad
 )
 def test_other_convolutions_are_pytorchs(products, size, filters, options):
     x = torch.zeros(size, requires_grad=True)
-    with torch.autocast("cpu", torch.bfloat16), SmallMapGradients():
+    with torch.autocast("cpu", torch.bfloat16), ReplacedConvolutions(with_fast_gradients):
         F.conv2d(x, torch.zeros(filters, requires_grad=True), **options).sum().backward()
     assert products == []
 
 
 def test_other_numbers_are_pytorchs(products):
-    with SmallMapGradients():
+    with ReplacedConvolutions(with_fast_gradients):
         F.conv2d(drawn(2, 8, 4, 4), drawn(5, 8, 3, 3).requires_grad_(), padding=1).sum().backward()
         with torch.autocast("cpu", torch.bfloat16):
             double = F.conv2d(drawn(2, 8, 4, 4).double(), drawn(5, 8, 3, 3).double().requires_grad_(), padding=1)
@@ -139,5 +140,5 @@ def test_on_zen_5_maps_must_be_smaller(monkeypatch):
 def test_it_is_for_bfloat16_on_processors_that_gain(monkeypatch, processor, precision, taken):
     _bounds(monkeypatch, **processor)
     model = nn.Sequential(nn.Conv2d(64, 64, 3), nn.Linear(8, 8))
-    kinds = [type(each) for each in TrainingLayers(model, [], torch.device("cpu"), precision).contexts]
-    assert kinds == [SmallMapGradients] * taken
+    replaced = TrainingLayers(model, [], torch.device("cpu"), precision).replacements
+    assert list(replaced.values()) == [with_fast_gradients] * taken

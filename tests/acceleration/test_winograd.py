@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.signal import correlate
 
 from striate.acceleration import convolutions, winograd
-from striate.acceleration.convolutions import WinogradConvolutions
+from striate.acceleration.convolutions import by_winograd
+from striate.acceleration.replacing import ReplacedConvolutions
 from striate.acceleration.winograd import FILTER, INPUT, OUTPUT, convolution, transformed
 
 
@@ -60,7 +61,7 @@ def called(monkeypatch):
 
 def test_where_it_does_not_pay_the_result_is_pytorchs_own():
     x, weight = drawn(2, 3, 8, 8), drawn(4, 3, 3, 3)
-    with WinogradConvolutions():
+    with ReplacedConvolutions(by_winograd):
         result = F.conv2d(x, weight, padding=1)
     assert torch.equal(result, F.conv2d(x, weight, padding=1))
 
@@ -73,7 +74,7 @@ def test_what_pays_follows_from_shapes_alone(monkeypatch):
     results = []
     for ticks in (0.0, 1e9):
         monkeypatch.setattr(time, "perf_counter", lambda ticks=ticks: ticks)
-        with WinogradConvolutions():
+        with ReplacedConvolutions(by_winograd):
             results.append(F.conv2d(x, weight, padding=1))
     direct = F.conv2d(x, weight, padding=1)
     assert torch.equal(*results)
@@ -84,7 +85,7 @@ def test_what_pays_follows_from_shapes_alone(monkeypatch):
 @pytest.mark.parametrize("options", [{"padding": 1}, {"padding": "same"}, {"padding": (1, 1), "stride": [1, 1]}])
 @pytest.mark.parametrize("biased", [True, False])
 def test_calls_that_fit_take_fewer_products(called, options, biased):
-    with WinogradConvolutions():
+    with ReplacedConvolutions(by_winograd):
         F.conv2d(drawn(1, 2, 8, 8), drawn(3, 2, 3, 3), drawn(3) if biased else None, **options)
         torch.nn.Conv2d(2, 3, 3, padding=1)(drawn(1, 2, 8, 8))
         F.conv2d(input=drawn(1, 2, 8, 8), weight=drawn(3, 2, 3, 3), bias=drawn(3), **options)
@@ -105,13 +106,13 @@ def test_calls_that_fit_take_fewer_products(called, options, biased):
 )
 def test_all_else_stays_as_it_is(called, x, weight, options):
     x, weight = drawn(*x), drawn(*weight)
-    with WinogradConvolutions():
+    with ReplacedConvolutions(by_winograd):
         result = F.conv2d(x, weight, **options)
     assert torch.equal(result, F.conv2d(x, weight, **options))
     assert called == []
 
 
 def test_other_precisions_stay_as_they_are(called):
-    with WinogradConvolutions():
+    with ReplacedConvolutions(by_winograd):
         F.conv2d(drawn(1, 2, 8, 8).double(), drawn(3, 2, 3, 3).double(), padding=1)
     assert called == []

@@ -1,12 +1,10 @@
-"""Faster convolutions on the CPU: wide 3×3, depthwise and whole-image ones in training, small ones in prediction.
+"""Faster convolutions on the CPU: wide 3×3 ones, those whose filters cover all of their image, and small ones.
 
 Wide layers use fewer multiplications for their 3×3 convolutions, see winograd.py. Which convolutions those are depends
 on their shapes and on the processor, and not on a measurement, so that a run gives the same weights again.
 The bounds are where it overtakes oneDNN on two cores, see docs/benchmarks/convolutions.md; with AVX-512 oneDNN gains
 more than the transforms do. A convolution whose filters cover all of their image is a matrix product, as is LeNet-5's
-C5. Depthwise ones have faster gradients, see depthwise.py, as have those over small maps in bfloat16 where a processor
-gains, see small_maps.py, and frozen normalisations become part of the convolution before them, see folding.py. Averages
-of few channels are taken by rows and columns, see pooling.py.
+C5.
 
 Prediction hands small convolutions to PyTorch's own kernel, because calling oneDNN costs more than the work: at the
 sizes of LeNet-5 a call of oneDNN takes 65 to 85 µs, one of PyTorch's own kernel 15 to 20 (one core with AVX2).
@@ -14,19 +12,14 @@ sizes of LeNet-5 a call of oneDNN takes 65 to 85 µs, one of PyTorch's own kerne
 
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from striate.acceleration.depthwise import DepthwiseGradients, is_depthwise
-from striate.acceleration.folding import FoldedNorms
-from striate.acceleration.pooling import averaged
-from striate.acceleration.replacing import ReplacedConvolutions, pair, pytorch_gradients
-from striate.acceleration.small_maps import SmallMapGradients, may_gain
+from striate.acceleration.replacing import is_wide, pair, pytorch_gradients
 from striate.acceleration.winograd import SIDE, convolution, filter_gradient, fits, taken, tiles_of, transformed
 from striate.hardware import is_zen_5
 
@@ -58,38 +51,7 @@ SMALL_OUTPUT = 8_192  # values
 _kernel: Callable[..., Tensor] | None = getattr(torch._C._nn, "thnn_conv2d", None)
 
 
-class TrainingLayers:
-    """Context in which to compute a model's outputs for training: faster on the CPU, equal up to rounding.
-
-    Args:
-        model: a network.
-        frozen: its batch normalisations that stay in evaluation mode and are not trained.
-        device: where it is trained.
-        precision: in which: "float32" or "bfloat16".
-    """
-
-    def __init__(self, model: nn.Module, frozen: list[nn.Module], device: torch.device, precision: str):
-        self.contexts: list[AbstractContextManager[object]] = [FoldedNorms(model, frozen)] if frozen else []
-        if device.type == "cpu" and any(map(is_depthwise, model.modules())):
-            self.contexts.append(DepthwiseGradients())
-        filters = [weight for weight in model.parameters() if weight.ndim == 4 and device.type == "cpu"]
-        if precision == "float32" and any(_wide(weight, LEAST_CHANNELS) for weight in filters):
-            self.contexts.append(WinogradGradients())
-        elif any(min(weight.shape[2:]) >= LARGE for weight in filters):
-            self.contexts.append(WholeImageProducts(averaged))  # LeNet-5 has both
-        if filters and precision == "bfloat16" and any(map(may_gain, model.modules())):
-            self.contexts.append(SmallMapGradients())
-
-    def __enter__(self) -> None:
-        for context in self.contexts:
-            context.__enter__()
-
-    def __exit__(self, *exception: Any) -> None:
-        for context in reversed(self.contexts):
-            context.__exit__(*exception)
-
-
-def _whole_image(
+def whole_image(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -108,40 +70,20 @@ def _whole_image(
     return flat[:, :, None, None]
 
 
-class WholeImageProducts(ReplacedConvolutions):
-    """Context in which F.conv2d of filters as large as their images, as in LeNet-5's C5, is a matrix product."""
-
-    replacement = staticmethod(_whole_image)
-
-
-def _with_winograd_gradients(*args: Any, **kwargs: Any) -> Tensor | None:
-    if not torch.is_autocast_enabled("cpu") and fits(*args, **kwargs):
-        images, weight, bias = taken(*args, **kwargs)
-        if filters_pay(images, weight):
-            return _convolution(images, weight, bias)
-    return _whole_image(*args, **kwargs)
+def with_winograd_gradients(*args: Any, **kwargs: Any) -> Tensor | None:
+    """`F.conv2d` of wide 3×3 filters, float32 on the CPU, with fewer multiplications; `None` where none are saved."""
+    if torch.is_autocast_enabled("cpu") or not fits(*args, **kwargs):
+        return None
+    images, weight, bias = taken(*args, **kwargs)
+    return _convolution(images, weight, bias) if filters_pay(images, weight) else None
 
 
-class WinogradGradients(ReplacedConvolutions):
-    """Context in which F.conv2d of wide 3×3 filters, float32 on the CPU, takes fewer multiplications.
-
-    Filters as large as their images are matrix products in it, too.
-    """
-
-    replacement = staticmethod(_with_winograd_gradients)
-
-
-def _by_winograd(*args: Any, **kwargs: Any) -> Tensor | None:
+def by_winograd(*args: Any, **kwargs: Any) -> Tensor | None:
+    """`F.conv2d` of very wide 3×3 filters, without gradients, likewise."""
     if not fits(*args, **kwargs):
         return None
     images, weight, bias = taken(*args, **kwargs)
     return convolution(images, transformed(weight), bias) if feature_maps_pay(images, weight) else None
-
-
-class WinogradConvolutions(ReplacedConvolutions):
-    """Context in which F.conv2d of very wide 3×3 filters takes fewer multiplications, without gradients."""
-
-    replacement = staticmethod(_by_winograd)
 
 
 class _Convolution(torch.autograd.Function):
@@ -177,10 +119,6 @@ def _input_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
     return pytorch_gradients(gradient, x, weight, (1, 1), (1, 1), (True, False))[0]
 
 
-def _wide(weight: Tensor, channels: float) -> bool:
-    return tuple(weight.shape[2:]) == (3, 3) and min(weight.shape[:2]) >= channels
-
-
 def covers(x: Tensor, weight: Tensor) -> bool:
     """Tell whether filters are as large as the image, and that is not small."""
     return x.shape[2:] == weight.shape[2:] and min(weight.shape[2:]) >= LARGE
@@ -188,15 +126,15 @@ def covers(x: Tensor, weight: Tensor) -> bool:
 
 def filters_pay(x: Tensor, weight: Tensor) -> bool:
     """Tell whether the fast gradient of these filters is the faster one, given these images."""
-    return _wide(weight, LEAST_CHANNELS) and tiles_of(x) >= LEAST_TILES
+    return is_wide(weight, LEAST_CHANNELS) and tiles_of(x) >= LEAST_TILES
 
 
 def feature_maps_pay(x: Tensor, weight: Tensor) -> bool:
     """Tell whether the fast feature maps and their gradient are, too; feature maps smaller than a tile never are."""
-    return _wide(weight, MANY_CHANNELS) and tiles_of(x) >= MANY_TILES and min(x.shape[2:]) >= SIDE
+    return is_wide(weight, MANY_CHANNELS) and tiles_of(x) >= MANY_TILES and min(x.shape[2:]) >= SIDE
 
 
-def _own(
+def by_own_kernel(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -205,7 +143,7 @@ def _own(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor | None:
-    """The convolution by PyTorch's own kernel, or `None` if it is not one for it."""
+    """`F.conv2d` by PyTorch's own kernel; `None` but for small ones, float32 on the CPU, dense, undilated."""
     dense = groups == 1 and pair(dilation) == (1, 1)
     if _kernel is None or not dense or input.ndim != 4 or input.device.type != "cpu" or input.dtype != torch.float32:
         return None
@@ -221,12 +159,6 @@ def _own(
     if places * int(weight.numel()) > SMALL_WORK or places * int(weight.shape[0]) > SMALL_OUTPUT:
         return None
     return _kernel(_row_major(input), _row_major(weight), kernel, bias, stride, padding)
-
-
-class SmallConvolutions(ReplacedConvolutions):
-    """Context in which F.conv2d uses PyTorch's own kernel for small ones: float32 on the CPU, dense, undilated."""
-
-    replacement = staticmethod(_own)
 
 
 def _row_major(x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from striate.acceleration.replacing import Pair, ReplacedConvolutions, pair, pytorch_gradients
+from striate.acceleration.replacing import Pair, pair, pytorch_gradients
 
 COLUMNS = 3  # of a filter: oneDNN's gradient of wider ones is slow
 
@@ -24,7 +24,7 @@ def is_depthwise(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
 
 
-def _with_fast_gradients(
+def with_fast_gradients(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -33,7 +33,10 @@ def _with_fast_gradients(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor | None:
-    """The convolution, or `None` where PyTorch's own gradients are as fast, or it is no depthwise one."""
+    """`F.conv2d` of depthwise filters on the CPU, under autocast or not.
+
+    `None` where PyTorch's own gradients are as fast, or it is no depthwise convolution.
+    """
     depthwise = input.ndim == 4 and 1 < groups == weight.shape[0] == input.shape[1]
     if not depthwise or isinstance(padding, str) or pair(dilation) != (1, 1) or input.device.type != "cpu":
         return None
@@ -43,12 +46,6 @@ def _with_fast_gradients(
         return None
     images, filters = (each.to(dtype).contiguous(memory_format=torch.channels_last) for each in (input, weight))
     return _convolution(images, filters, None if bias is None else bias.to(dtype), steps, border)
-
-
-class DepthwiseGradients(ReplacedConvolutions):
-    """Context in which F.conv2d of depthwise filters, on the CPU, has faster gradients; autocast is respected."""
-
-    replacement = staticmethod(_with_fast_gradients)
 
 
 def filters_pay(weight: Tensor, dtype: torch.dtype, steps: Pair) -> bool:

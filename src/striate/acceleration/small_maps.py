@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from striate.acceleration.replacing import ReplacedConvolutions, pair, pytorch_gradients
+from striate.acceleration.replacing import is_wide, pair, pytorch_gradients
 from striate.hardware import is_zen_5
 
 SOME_CHANNELS, MANY_CHANNELS = 64, 192  # in and out
@@ -41,11 +41,11 @@ def may_gain(module: nn.Module) -> bool:
         FEW_PIXELS > 0
         and isinstance(module, nn.Conv2d)
         and module.groups == 1
-        and _is_wide(module.weight, SOME_CHANNELS)
+        and is_wide(module.weight, SOME_CHANNELS)
     )
 
 
-def _with_product(
+def with_fast_gradients(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -54,7 +54,7 @@ def _with_product(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor | None:
-    """The convolution, or `None` where PyTorch's own gradients are as fast."""
+    """`F.conv2d` over small maps, under autocast; `None` where PyTorch's own gradients are as fast."""
     if groups != 1 or padding not in (1, (1, 1), [1, 1], "same") or not pair(stride) == pair(dilation) == (1, 1):
         return None
     if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") != torch.bfloat16:
@@ -67,21 +67,11 @@ def _with_product(
     return _convolution(*given, None if bias is None else bias.to(torch.bfloat16))
 
 
-class SmallMapGradients(ReplacedConvolutions):
-    """Context in which F.conv2d over small maps, under autocast, has a faster gradient of its 3×3 filters."""
-
-    replacement = staticmethod(_with_product)
-
-
 def pays(x: Tensor, weight: Tensor) -> bool:
     """Tell whether `filter_gradient` is the faster one on this processor."""
     pixels = x.shape[2] * x.shape[3]
-    few = pixels <= FEW_PIXELS and _is_wide(weight, SOME_CHANNELS)
-    return few or (pixels <= SOME_PIXELS and _is_wide(weight, MANY_CHANNELS))
-
-
-def _is_wide(weight: Tensor, channels: int) -> bool:
-    return tuple(weight.shape[2:]) == (3, 3) and min(weight.shape[:2]) >= channels
+    few = pixels <= FEW_PIXELS and is_wide(weight, SOME_CHANNELS)
+    return few or (pixels <= SOME_PIXELS and is_wide(weight, MANY_CHANNELS))
 
 
 class _Convolution(torch.autograd.Function):

@@ -19,12 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from striate.acceleration.convolutions import SmallConvolutions, WholeImageProducts, WinogradConvolutions
+from striate.acceleration.convolutions import by_own_kernel, by_winograd, whole_image
 from striate.acceleration.depthwise import is_depthwise
 from striate.acceleration.folding import hooked
 from striate.acceleration.fusion import fused
 from striate.acceleration.pooling import PairwisePooling
 from striate.acceleration.precision import autocast, usual
+from striate.acceleration.replacing import ReplacedConvolutions
 from striate.acceleration.sharding import BatchFunction, in_order, shared
 from striate.augmentation.test_time import ROUNDING, View, deciding, view_list
 from striate.data.lazy import Images, chosen, part
@@ -287,8 +288,8 @@ def _summed(seen: list[tuple[float, Tensor]]) -> Tensor:
 
 def _fast_program(written: "_Written", pixels: Tensor) -> BatchFunction | None:
     """A traced program whose convolutions and pooling layers are those that are fast for their shapes."""
-    modes = WinogradConvolutions(), SmallConvolutions(), WholeImageProducts(), PairwisePooling()
-    return _program(written, pixels, *modes)
+    convolutions = (ReplacedConvolutions(each) for each in (by_winograd, by_own_kernel, whole_image))
+    return _program(written, pixels, *convolutions, PairwisePooling())
 
 
 def _program(written: "_Written", pixels: Tensor, *modes: AbstractContextManager[object]) -> BatchFunction | None:

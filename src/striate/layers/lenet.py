@@ -124,6 +124,8 @@ class Subsampling2d(nn.Module):
     3.0
     """
 
+    average = staticmethod(F.avg_pool2d)  # or what stands for it in training
+
     def __init__(self, channels: int, kernel_size: Size = 2):
         super().__init__()
         self.channels = positive(channels, "channels")
@@ -141,7 +143,8 @@ class Subsampling2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for n, kernel in zip(image_size(x, "Subsampling2d", self.channels), self.kernel_size, strict=True):
             output_size(n, kernel, kernel, "valid")
-        return F.avg_pool2d(x, self.kernel_size, self.stride) * self.weight[:, None, None] + self.bias[:, None, None]
+        means = self.average(x, self.kernel_size, self.stride)
+        return means * self.weight[:, None, None] + self.bias[:, None, None]
 
     def extra_repr(self) -> str:
         return f"{self.channels}, kernel_size={self.kernel_size}"

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from striate import seeding
-from striate.acceleration.convolutions import TrainingLayers
 from striate.acceleration.precision import autocast
+from striate.acceleration.training_layers import TrainingLayers
 from striate.data.loader import Batch, Loader
 from striate.errors import DivergedError
 from striate.layers import StochasticDepth
