@@ -477,3 +477,21 @@ def test_an_error_in_a_thread_is_raised(monkeypatch):
     monkeypatch.setattr(inference, "_program", lambda written, first: refuse)
     with pytest.raises(ValueError, match="no memory for this"):
         logits_of(nn.Flatten(), photographs(130), LARGE_IMAGES)
+
+
+class Constant(nn.Module):
+    """Gives its own memory as the logits."""
+
+    def __init__(self):
+        super().__init__()
+        self.logits = nn.Parameter(torch.arange(6.0).view(2, 3))
+
+    def forward(self, x):
+        return self.logits
+
+
+def test_the_logits_of_a_single_batch_may_be_changed():
+    model, images = Constant(), torch.zeros(2, 4, 4, 1, dtype=torch.uint8)
+    logits = logits_of(model, images, PREPROCESS)
+    logits.add_(1).requires_grad_().sum().backward()
+    assert torch.equal(model.logits, torch.arange(6.0).view(2, 3))

@@ -236,17 +236,19 @@ def answered(
     each = view_list(tta)
     batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else BATCH)
 
-    def of_views(some: Sequence[View], images: Images) -> Tensor:
-        shares = world().row_shares(len(images), batch_size)
-        chunks = part(images, shares[world().rank]).split(max(batch_size, CPU_BATCH) if threads else batch_size)
-
-        @torch.inference_mode()
-        def of_batch(pixels: Tensor) -> Tensor:
+    def of_batch(some: Sequence[View], pixels: Tensor) -> Tensor:
+        with torch.inference_mode():
             pixels = pixels.to(device)
             return _summed([(view.weight, _in_parts(answer, view.make(pixels))) for view in some])
 
+    def of_views(some: Sequence[View], images: Images) -> Tensor:
+        if isinstance(images, Tensor) and 0 < len(images) <= batch_size and world().size == 1 and not threads:
+            return of_batch(some, images).clone()  # which may be changed, and shares no memory with the model
+        shares = world().row_shares(len(images), batch_size)
+        chunks = part(images, shares[world().rank]).split(max(batch_size, CPU_BATCH) if threads else batch_size)
         batches = (batch for chunk in chunks for batch in chunk.split(batch_size))
-        return world().joined(in_order(of_batch, batches, threads) if threads else map(of_batch, batches), shares)
+        compute = partial(of_batch, some)
+        return world().joined(in_order(compute, batches, threads) if threads else map(compute, batches), shares)
 
     first = deciding(each)
     logits = of_views(each[:first], images)
