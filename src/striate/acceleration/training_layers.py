@@ -80,7 +80,7 @@ def _method(layer: nn.Module, function: Replacement) -> tuple[str, Callable[...,
             return pytorchs(x, weight, bias) if found is None else found
 
         return "_conv_forward", convolved
-    name = "average" if isinstance(layer, (AvgPool2d, Subsampling2d)) else "convolve"
+    name = "_average" if isinstance(layer, (AvgPool2d, Subsampling2d)) else "_convolve"
     usual: Callable[..., Tensor] = getattr(layer, name)
 
     def computed(*args: Any, **kwargs: Any) -> Tensor:

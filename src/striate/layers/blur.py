@@ -43,7 +43,7 @@ class BlurPool2d(nn.Module):
     (tensor([[[[0., 4., 0.]]]]), tensor([[[[1., 3., 0.]]]]))
     """
 
-    convolve = staticmethod(F.conv2d)  # or what stands for it in training
+    _convolve = staticmethod(F.conv2d)  # or what stands for it in training
     taps: Tensor
 
     def __init__(self, channels: int, filter: str = DEFAULT_FILTER, stride: Size = 2):
@@ -60,7 +60,7 @@ class BlurPool2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = image_size(x, "BlurPool2d", self.channels)
-        return self.convolve(self._padded(x, height, width), self.taps, stride=self.stride, groups=self.channels)
+        return self._convolve(self._padded(x, height, width), self.taps, stride=self.stride, groups=self.channels)
 
     def _padded(self, x: Tensor, height: int, width: int) -> Tensor:
         tall, wide = self.kernel_size

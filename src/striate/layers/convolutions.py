@@ -30,7 +30,7 @@ class SameConv2d(nn.Conv2d):
             [6., 4.]], grad_fn=<SelectBackward0>)
     """
 
-    convolve = staticmethod(F.conv2d)  # or what stands for it in training
+    _convolve = staticmethod(F.conv2d)  # or what stands for it in training
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1, bias: bool = True
@@ -48,7 +48,7 @@ class SameConv2d(nn.Conv2d):
         even = rows[0] == rows[1] and columns[0] == columns[1]
         padding = (rows[0], columns[0]) if even else (0, 0)
         padded = input if even else F.pad(input, columns + rows)
-        return self.convolve(padded, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return self._convolve(padded, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class PixelLinear(nn.Linear):

@@ -124,7 +124,7 @@ class Subsampling2d(nn.Module):
     3.0
     """
 
-    average = staticmethod(F.avg_pool2d)  # or what stands for it in training
+    _average = staticmethod(F.avg_pool2d)  # or what stands for it in training
 
     def __init__(self, channels: int, kernel_size: Size = 2):
         super().__init__()
@@ -143,7 +143,7 @@ class Subsampling2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for n, kernel in zip(image_size(x, "Subsampling2d", self.channels), self.kernel_size, strict=True):
             output_size(n, kernel, kernel, "valid")
-        means = self.average(x, self.kernel_size, self.stride)
+        means = self._average(x, self.kernel_size, self.stride)
         return means * self.weight[:, None, None] + self.bias[:, None, None]
 
     def extra_repr(self) -> str:

@@ -86,10 +86,10 @@ class AvgPool2d(_Pool2d):
     tensor([[[[15.]]]])
     """
 
-    average = staticmethod(F.avg_pool2d)  # or what stands for it in training
+    _average = staticmethod(F.avg_pool2d)  # or what stands for it in training
 
     def _pool(self, x: Tensor, padding: tuple[int, int], ceil_mode: bool) -> Tensor:
-        return self.average(
+        return self._average(
             x,
             self.kernel_size,
             self.stride,
