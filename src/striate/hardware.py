@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _MOST = 32  # more processes than this wait for the disk and for the consumer of their images
 
 
-_ZEN_5 = 26  # its family
+_ZEN_5 = 26  # the processor family of AMD's Zen 5
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # of mallopt(3)
 _KEPT = 2**30  # bytes
 _SPINS = "3000"  # of GNU's OpenMP: see docs/how-it-is-fast.md
@@ -116,7 +116,7 @@ def is_zen_5() -> bool:
 
 
 def _listed(root: Path) -> dict[str, str]:
-    """What Linux lists of a processor, all being alike."""
+    """The fields of /proc/cpuinfo, those of the last processor in it; none where there is no such file."""
     listing = root / "proc/cpuinfo"
     if not listing.exists():
         return {}
